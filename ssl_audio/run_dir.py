@@ -1,0 +1,69 @@
+"""The folder of one run: what was asked, with which versions, on what data, with what result."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from ssl_audio.errors import SslAudioError
+
+PACKAGES = (
+    "ssl_audio", "torch", "torchaudio", "timm", "lightning", "numpy", "soundfile", "soxr",
+    "hydra-core", "scikit-learn",
+)  # fmt: skip
+
+
+def make_run_dir(run_dir: str | None, recipe: str, resume: bool) -> Path:
+    """The run's folder, made if need be; a new run never writes into an older run's folder.
+
+    Raises:
+        SslAudioError: the folder holds another run and this one does not resume it.
+    """
+    folder = Path(run_dir or f"runs/{recipe}-{time.strftime('%Y%m%d-%H%M%S')}")
+    if not resume and (folder / "config.yaml").exists():
+        raise SslAudioError(
+            f"run_dir={folder} holds a run already: go on with it (ckpt_path=last), "
+            "or name another folder"
+        )
+    if resume and not run_dir:
+        raise SslAudioError("ckpt_path= goes on with a run: name its folder with run_dir=")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SslAudioError(f"run_dir={folder}: {error.strerror}") from error
+    return folder
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Write a text file in one step: a reader sees the old file or the whole new one."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write a JSON file atomically."""
+    write_atomic(path, json.dumps(values, indent=2, default=str) + "\n")
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, the platform and the packages that decide a result."""
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
