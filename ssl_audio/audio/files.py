@@ -1,0 +1,434 @@
+"""Read any audio file as 16 kHz mono, decoding no more of it than is asked for.
+
+libsndfile (through `soundfile`) reads wav, flac, ogg, opus and mp3, whatever the file is called;
+`torchcodec`, which is optional and needs FFmpeg, reads what libsndfile cannot open. Each read opens
+the file and closes it again: a libsndfile handle shared by threads can crash, and one carried
+across a fork shares its position.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol
+
+import numpy as np
+import soundfile
+import soxr
+
+from ssl_audio.errors import AudioError
+
+SAMPLE_RATE = 16_000
+
+AnyPath = str | PathLike[str]
+
+_INSTALL = 'pip install "ssl_audio[codec]"'
+_END_TOLERANCE = 0.064  # s; two mp3 frames at 44.1 kHz are 52 ms, and headers round to a frame
+_MARGIN = 512  # input samples on either side, at no change of rate: twice soxr's HQ filter
+_BLOCK_SAMPLES = 1 << 22  # over all channels: 16 MiB of float32, whatever a header claims
+_UNKNOWN_LENGTH = 1 << 40  # frames; libsndfile gives 2^63 - 1 where a header leaves it open
+_LOWEST_RATE, _HIGHEST_RATE = 1_000, 768_000  # Hz; beyond them a header is damaged
+_LARGEST = 1e6  # 16-bit integers stored as floats reach 3e4; a flipped exponent bit, 1e38
+_SILENCE = 1e-4  # -80 dB of full scale
+_SPOTS, _SPOT = 3, 1.0  # how many places are looked at for sound, and how long each is, s
+_WHOLE_FOR_SILENCE = 600.0  # s; of a longer silent-looking file more spots are read instead
+
+# What libsndfile knows by its first bytes: failing to open such a file, it found it damaged.
+_SNDFILE_MAGIC = (b"RIFF", b"RF64", b"RIFX", b"fLaC", b"OggS", b"ID3", b"FORM", b"caff")
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """What a file holds.
+
+    Attributes:
+        duration: seconds.
+        sample_rate: of the file, Hz.
+        channels: of the file.
+    """
+
+    duration: float
+    sample_rate: int
+    channels: int
+
+
+def info(path: AnyPath) -> AudioInfo:
+    """Say what a file's header promises; `examine` also checks that it is there.
+
+    Raises:
+        AudioError: missing, empty, unreadable or unsupported.
+    """
+    with _open(path) as reader:
+        frames = reader.frames
+        if frames is None:
+            frames = sum(len(block) for block in reader.blocks(0, None))
+        if frames == 0:
+            raise AudioError(path, "empty", "no samples")
+        return AudioInfo(frames / reader.rate, reader.rate, reader.channels)
+
+
+def examine(path: AnyPath, check_silence: bool = True) -> AudioInfo:
+    """Say what a file really holds: its end is read, and a few places are looked at for sound.
+
+    A file that ends before its header says is given the length that can be read.
+
+    Args:
+        path: the file.
+        check_silence: refuse a file whose samples all lie below 1e-4 (-80 dB).
+
+    Raises:
+        AudioError: missing, empty, unreadable, unsupported, truncated or silent.
+    """
+    found = info(path)
+    length = _readable_frames(path, found)
+    if length == 0:
+        raise AudioError(path, "unreadable", "its header is whole, but nothing can be decoded")
+    found = AudioInfo(length / found.sample_rate, found.sample_rate, found.channels)
+    if check_silence and _is_silent(path, found.duration):
+        raise AudioError(path, "silent", f"{found.duration:.1f} s below -80 dB")
+    return found
+
+
+def read(
+    path: AnyPath,
+    start: float = 0.0,
+    duration: float | None = None,
+    sample_rate: int = SAMPLE_RATE,
+) -> np.ndarray:
+    """Read a crop of a file as mono, the mean of its channels.
+
+    A crop equals the same crop of the whole file resampled: the resampler gets enough of what
+    surrounds it. Files that go through torchcodec with timestamps in milliseconds (webm, wma) may
+    come out some milliseconds off.
+
+    Args:
+        path: the file.
+        start: of the crop, seconds.
+        duration: of the crop, seconds; None reads to the end, wherever that is found to be.
+        sample_rate: of the result, Hz.
+
+    Returns:
+        float32 (samples,), nominally within [-1, 1]; exactly `round(duration * sample_rate)` of
+        them where `duration` is given. At the end of a file up to 64 ms are filled with zeros.
+
+    Raises:
+        AudioError: missing, empty, unreadable, unsupported, or truncated where more than 64 ms of
+            the crop are not there.
+        ValueError: a negative start, a duration that is not positive, or a rate below 1.
+    """
+    _check_crop(start, duration, sample_rate)
+    with _open(path) as reader:
+        if reader.frames == 0:
+            raise AudioError(path, "empty", "no samples")
+        wanted = None if duration is None else round(duration * sample_rate)
+        try:
+            samples = _crop(reader, round(start * sample_rate), wanted, sample_rate)
+        except MemoryError as error:
+            raise AudioError(path, "unreadable", "more samples than memory takes") from error
+    if wanted is None and not len(samples):
+        raise AudioError(path, "truncated", f"nothing can be decoded from {start:.2f} s on")
+    if wanted is not None and len(samples) < wanted:
+        samples = _fill(path, samples, wanted, start, sample_rate)
+    _check_values(path, samples)
+    return samples
+
+
+def _check_crop(start: float, duration: float | None, sample_rate: int) -> None:
+    if not (math.isfinite(start) and start >= 0):
+        raise ValueError(f"start is {start}: give seconds from 0")
+    if duration is not None and not (math.isfinite(duration) and duration > 0):
+        raise ValueError(f"duration is {duration}: give seconds above 0")
+    if sample_rate < 1:
+        raise ValueError(f"sample_rate is {sample_rate}: give Hz above 0")
+
+
+def _fill(
+    path: AnyPath, samples: np.ndarray, wanted: int, start: float, sample_rate: int
+) -> np.ndarray:
+    missing = wanted - len(samples)
+    if missing > _END_TOLERANCE * sample_rate or not len(samples):
+        end = start + wanted / sample_rate
+        detail = f"asked for {start:.2f} to {end:.2f} s, the last {missing / sample_rate:.2f} s"
+        raise AudioError(path, "truncated", f"{detail} are not there")
+    return np.concatenate([samples, np.zeros(missing, np.float32)])
+
+
+def _check_values(path: AnyPath, samples: np.ndarray) -> None:
+    # A NaN makes the maximum NaN, and NaN compares false.
+    largest = float(np.abs(samples).max())
+    if not largest <= _LARGEST:
+        raise AudioError(path, "unreadable", f"samples up to {largest:.3g}")
+
+
+def _crop(reader: _Reader, first: int, wanted: int | None, sample_rate: int) -> np.ndarray:
+    """Read output samples `first` to `first + wanted` at `sample_rate`; fewer at the file's end."""
+    if reader.rate == sample_rate:
+        return _joined(reader.blocks(first, wanted))
+    common = math.gcd(reader.rate, sample_rate)
+    up, down = sample_rate // common, reader.rate // common
+    margin = math.ceil(_MARGIN * max(1.0, down / up))
+    # Only at a multiple of `down` input samples do the output's and the input's grids meet.
+    begin = max(0, first * down // up - margin)
+    begin -= begin % down
+    count = None if wanted is None else -(-(first + wanted) * down // up) + margin - begin
+    source = _joined(reader.blocks(begin, count))
+    if not len(source):
+        return source
+    # The resampler rounds its length as it likes; only what the input covers is counted.
+    result = soxr.resample(source, reader.rate, sample_rate)[: round(len(source) * up / down)]
+    skip = first - begin // down * up
+    end = None if wanted is None else skip + wanted
+    return np.ascontiguousarray(result[skip:end], dtype=np.float32)
+
+
+def _joined(blocks: Iterator[np.ndarray]) -> np.ndarray:
+    parts = list(blocks)
+    return parts[0] if len(parts) == 1 else np.concatenate([np.zeros(0, np.float32), *parts])
+
+
+def _readable_frames(path: AnyPath, promised: AudioInfo) -> int:
+    """Count the frames of a file, by its last half second where that is as long as promised."""
+    frames = round(promised.duration * promised.sample_rate)
+    with _open(path) as reader:
+        if reader.frames is None:
+            return frames  # `info` has counted them
+        tail = min(frames, promised.sample_rate // 2)
+        got = sum(len(block) for block in reader.blocks(frames - tail, tail))
+        if tail - got <= _END_TOLERANCE * reader.rate:
+            return frames - tail + got
+    with _open(path) as reader:
+        return sum(len(block) for block in reader.blocks(0, None))
+
+
+def _is_silent(path: AnyPath, duration: float) -> bool:
+    if _has_sound(path, duration, _SPOTS):
+        return False
+    if duration > _WHOLE_FOR_SILENCE:
+        return not _has_sound(path, duration, 10 * _SPOTS)
+    loudest = 0.0
+    with _open(path) as reader:
+        for block in reader.blocks(0, None):
+            _check_values(path, block)
+            loudest = float(np.abs(block).max())
+            if loudest >= _SILENCE:
+                return False
+    return True
+
+
+def _has_sound(path: AnyPath, duration: float, spots: int) -> bool:
+    length = min(_SPOT, duration)
+    for k in range(spots):
+        start = (duration - length) * (k + 1) / (spots + 1)
+        with _open(path) as reader:
+            count = max(1, round(length * reader.rate))
+            part = _joined(reader.blocks(round(start * reader.rate), count))
+            if not len(part):
+                raise AudioError(path, "unreadable", f"nothing can be decoded at {start:.1f} s")
+            _check_values(path, part)
+            if float(np.abs(part).max()) >= _SILENCE:
+                return True
+    return False
+
+
+class _Reader(Protocol):
+    """An open file; `blocks` yields float32 mono (samples,), ending early where the file does."""
+
+    rate: int
+    channels: int
+    frames: int | None  # as promised; None where the header leaves it open
+
+    def blocks(self, start: int, count: int | None) -> Iterator[np.ndarray]: ...
+
+    def __enter__(self) -> _Reader: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+def _open(path: AnyPath) -> _Reader:
+    path = Path(path)
+    size = _file_size(path)
+    if size == 0:
+        raise AudioError(path, "empty", "0 bytes")
+    try:
+        reader: _Reader = _SoundFileReader(path)
+    except (soundfile.SoundFileError, TypeError, OSError) as error:
+        # TypeError: soundfile asks for the format of a file that is named .raw
+        reader = _open_with_codec(path, error)
+    if not _LOWEST_RATE <= reader.rate <= _HIGHEST_RATE or reader.channels < 1:
+        reader.__exit__(None, None, None)
+        detail = f"its header says {reader.rate} Hz and {reader.channels} channels"
+        raise AudioError(path, "unreadable", detail)
+    return reader
+
+
+def _file_size(path: Path) -> int:
+    """Return a file's size, refusing what is no file: opening a named pipe would wait for ever."""
+    try:
+        status = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise AudioError(path, "missing", "no such file") from error
+    except (OSError, ValueError) as error:
+        raise AudioError(path, "unreadable", str(error)) from error
+    if not stat.S_ISREG(status.st_mode):
+        what = "a folder" if stat.S_ISDIR(status.st_mode) else "no regular file"
+        raise AudioError(path, "unreadable", what)
+    return status.st_size
+
+
+class _SoundFileReader:
+    """A file that libsndfile opens."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = soundfile.SoundFile(path)
+        if self._file.format == "RAW":  # by its suffix alone: any bytes would do
+            self._file.close()
+            raise TypeError("headerless audio")
+        self.rate = int(self._file.samplerate)
+        self.channels = int(self._file.channels)
+        frames = int(self._file.frames)
+        self.frames: int | None = frames if 0 <= frames < _UNKNOWN_LENGTH else None
+
+    def __enter__(self) -> _SoundFileReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def blocks(self, start: int, count: int | None) -> Iterator[np.ndarray]:
+        if self.frames is not None and start >= self.frames:
+            return
+        try:
+            if start:
+                self._file.seek(start)
+        except soundfile.SoundFileError:
+            # Damaged further on, a flac refuses every seek, though it decodes up to the damage.
+            self._file.close()
+            self._file = soundfile.SoundFile(self._path)
+            if sum(len(block) for block in self._decode(start)) < start:
+                return
+        yield from self._decode(count)
+
+    def _decode(self, count: int | None) -> Iterator[np.ndarray]:
+        size = max(1, _BLOCK_SAMPLES // self.channels)
+        while count is None or count > 0:
+            wanted = size if count is None else min(size, count)
+            block = np.empty((wanted, self.channels), np.float32)
+            try:
+                got = self._file.read(wanted, dtype="float32", always_2d=True, out=block)
+            except soundfile.SoundFileError:
+                return  # what was decoded before the damage stands
+            if len(got):
+                yield got[:, 0].copy() if self.channels == 1 else _mean(got)
+            if len(got) < wanted:
+                return
+            count = None if count is None else count - wanted
+
+
+def _mean(frames: np.ndarray) -> np.ndarray:
+    with np.errstate(all="ignore"):  # what is not finite is refused later, with the file's name
+        return frames.mean(axis=1, dtype=np.float32)
+
+
+def _open_with_codec(path: Path, why: Exception) -> _Reader:
+    """Open what libsndfile could not, or say what is missing for that."""
+    try:
+        decoder = _codec()
+    except _CodecMissing as missing:
+        if _known_to_soundfile(path):
+            raise AudioError(path, "unreadable", f"libsndfile: {_first_line(why)}") from why
+        raise AudioError(path, "unsupported", str(missing)) from missing
+    return _CodecReader(path, decoder)
+
+
+class _CodecMissing(Exception):
+    """torchcodec, or FFmpeg, which it loads, is not installed."""
+
+
+def _codec() -> Any:
+    """Import torchcodec's decoder, late: it imports torch, and most files need neither."""
+    try:
+        return importlib.import_module("torchcodec.decoders").AudioDecoder
+    except ImportError as error:
+        if not (error.name or "").startswith("torchcodec"):
+            raise _CodecMissing(_codec_broken(error)) from error
+        detail = "libsndfile cannot open it and torchcodec is missing"
+        raise _CodecMissing(f"{detail}: {_INSTALL}; it needs FFmpeg as well") from error
+    except (RuntimeError, OSError) as error:
+        raise _CodecMissing(_codec_broken(error)) from error
+
+
+def _codec_broken(error: Exception) -> str:
+    if shutil.which("ffmpeg") is None:
+        return (
+            "libsndfile cannot open it and FFmpeg, which torchcodec needs, is missing: install it "
+            f"(apt install ffmpeg, brew install ffmpeg, conda install ffmpeg) beside {_INSTALL}"
+        )
+    return (
+        f"libsndfile cannot open it and torchcodec does not load ({_first_line(error)}): "
+        f"{_INSTALL} gives the one that fits this torch; FFmpeg must have its shared libraries"
+    )
+
+
+def _known_to_soundfile(path: Path) -> bool:
+    with open(path, "rb") as file:
+        return file.read(4).startswith(_SNDFILE_MAGIC)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+class _CodecReader:
+    """A file that FFmpeg opens. torchcodec decodes from the file's start, whatever is asked for."""
+
+    def __init__(self, path: Path, decoder: Any) -> None:
+        self._path = path
+        try:
+            self._decoder = decoder(path)
+            found = self._decoder.metadata
+            self.rate, self.channels = int(found.sample_rate or 0), int(found.num_channels or 0)
+            length = found.duration_seconds
+        except Exception as error:  # the library's own C++ errors arrive as several types
+            raise AudioError(path, "unreadable", f"FFmpeg: {_short(error)}") from error
+        known = length is not None and math.isfinite(length) and length >= 0
+        self.frames: int | None = round(length * self.rate) if known else None
+
+    def __enter__(self) -> _CodecReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        del self._decoder
+
+    def blocks(self, start: int, count: int | None) -> Iterator[np.ndarray]:
+        begin = start / self.rate
+        # No end, even where all is wanted: a header's length may be a guess from the bit rate.
+        end = None if count is None else (start + count) / self.rate
+        try:
+            found = self._decoder.get_samples_played_in_range(begin, end)
+        except Exception:  # none there, or damage: the caller sees that samples are missing
+            return
+        samples = _mean(found.data.numpy().T)
+        gap = round((found.pts_seconds - begin) * self.rate)
+        if 0 < gap <= self.rate:  # the first packet of some containers starts late
+            samples = np.concatenate([np.zeros(gap, np.float32), samples])
+        if len(samples):
+            yield samples[:count]
+
+
+def _short(error: Exception) -> str:
+    """Keep what FFmpeg says of a file, without the place in the library that noticed."""
+    return _first_line(error).rpartition(".cpp:")[2].lstrip("0123456789, ") or "cannot open it"
