@@ -1,0 +1,201 @@
+"""From a source to batches, and going on in the middle of a run."""
+
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from ssl_audio.errors import SslAudioError
+from ssl_audio.training.data import (
+    FolderSource,
+    JamendoSource,
+    ManifestSource,
+    PairDataModule,
+    worker_count,
+)
+
+RATE = 16_000
+
+
+@pytest.fixture(scope="module")
+def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten noisy tracks of 9 s and one of 5 s, with lists that name them."""
+    folder = tmp_path_factory.mktemp("music")
+    rng = np.random.default_rng(0)
+    for k in range(10):
+        soundfile.write(folder / f"{k}.wav", 0.1 * rng.standard_normal(9 * RATE), RATE)
+    soundfile.write(folder / "short.wav", 0.1 * rng.standard_normal(5 * RATE), RATE)
+    (folder / "some.txt").write_text("".join(f"{folder / f'{k}.wav'}\n" for k in range(4)))
+    (folder / "some.csv").write_text("path\n" + "".join(f"{k}.wav\n" for k in range(5)))
+    header = "TRACK_ID\tARTIST_ID\tALBUM_ID\tPATH\tDURATION\tTAGS"
+    for name, first in (("a", 0), ("b", 3)):
+        rows = [f"t{k}\ta\tb\t{k}.wav\t9.0\tgenre---rock" for k in range(first, first + 3)]
+        (folder / f"{name}.tsv").write_text("\r\n".join([header, *rows]) + "\r\n")
+    return folder
+
+
+def make(folder: Path, **options: Any) -> PairDataModule:
+    defaults: dict[str, Any] = {
+        "source": FolderSource(str(folder)),
+        "steps": 6,
+        "batch_size": 4,
+        "workers": 0,
+        "cache": folder / "cache",
+        "progress": False,
+    }
+    return PairDataModule(**(defaults | options))
+
+
+class Watcher(lightning.LightningModule):
+    """A model that notes which pairs it saw; like the real one it asks for the run's length."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.seen: list[tuple[list[int], float]] = []
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> torch.Tensor:
+        self.seen.append((batch["index"].tolist(), float(batch["anchor"].double().sum())))
+        return (self.weight - batch["anchor"].mean()) ** 2
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        assert self.trainer.estimated_stepping_batches > 0  # builds the loader before the restore
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+class Killed(Exception):
+    """Stands for a process that dies."""
+
+
+class Kill(lightning.Callback):
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_train_batch_start(self, trainer: Any, *_: Any) -> None:
+        if trainer.global_step == self.step:
+            raise Killed
+
+
+def fit(
+    data: PairDataModule, folder: Path, resume: Path | None = None, kill: int | None = None
+) -> Watcher:
+    watcher = Watcher()
+    checkpoints = lightning.pytorch.callbacks.ModelCheckpoint(
+        folder, every_n_train_steps=2, save_top_k=-1, filename="{step}"
+    )
+    trainer = lightning.Trainer(
+        accelerator="cpu",
+        max_epochs=1,
+        max_steps=data.steps,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        callbacks=[checkpoints] + ([Kill(kill)] if kill is not None else []),
+    )
+    try:
+        trainer.fit(watcher, datamodule=data, ckpt_path=resume)
+    except Killed:
+        assert kill is not None
+    return watcher
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_resumed_run_sees_the_rest_of_the_same_pairs(
+    music: Path, tmp_path: Path, workers: int
+) -> None:
+    whole = fit(make(music, workers=workers), tmp_path / "whole").seen
+    assert len(whole) == 6
+    first = fit(make(music), tmp_path / "part", kill=3).seen
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        rest = fit(make(music, workers=workers), tmp_path / "part", tmp_path / "part/step=2.ckpt")
+    messages = [str(w.message) for w in caught]
+    assert not [m for m in messages if "not resumable" in m or "trained on" in m]
+    assert first == whole[:3] and rest.seen == whole[2:]
+    assert rest.trainer.global_step == 6
+    twice = fit(make(music), tmp_path / "again", tmp_path / "part/step=4.ckpt")  # a resume's resume
+    assert twice.seen == whole[4:]
+
+
+def test_resuming_on_other_data_warns(music: Path, tmp_path: Path) -> None:
+    fit(make(music), tmp_path, kill=3)
+    with pytest.warns(UserWarning, match="batch_size 4 -> 5"):
+        fit(make(music, batch_size=5), tmp_path, tmp_path / "step=2.ckpt")
+
+
+def test_sources_and_report(music: Path) -> None:
+    def paths(source: Any) -> list[str]:
+        data = make(music, source=source, batch_size=1)
+        data.setup()
+        return sorted(Path(track.path).name for track in data.dataset.tracks)
+
+    def names(*numbers: int) -> list[str]:
+        return [f"{k}.wav" for k in numbers]
+
+    assert paths(FolderSource(str(music))) == names(*range(10))
+    assert paths(ManifestSource(str(music / "some.txt"))) == names(*range(4))
+    assert paths(ManifestSource(str(music / "some.csv"))) == names(*range(5))
+    assert paths(JamendoSource(str(music), str(music / "a.tsv"))) == names(0, 1, 2)
+    tsvs = [str(music / name) for name in ("a.tsv", "b.tsv")]
+    assert paths(JamendoSource(str(music), tsvs)) == names(*range(6))
+
+    data = make(music)
+    data.prepare_data()
+    data.setup("fit")
+    assert "1 tracks left out: shorter than 8 s" in data.report
+    assert "training on 10 tracks, 0.03 hours" in data.report
+    assert len(data.manifest.tracks) == 11
+
+
+def test_limit_tracks_is_a_seeded_choice(music: Path) -> None:
+    def chosen(seed: int) -> list[str]:
+        data = make(music, limit_tracks=5, seed=seed)
+        data.setup()
+        return [track.path for track in data.dataset.tracks]
+
+    assert len(chosen(0)) == 5 and chosen(0) == chosen(0) == sorted(chosen(0))
+    assert len({tuple(chosen(seed)) for seed in range(5)}) > 1
+
+
+def test_wrapping_uses_the_short_track(music: Path) -> None:
+    data = make(music, short="wrap", batch_size=11, steps=1)
+    data.setup()
+    (batch,) = data.train_dataloader()
+    assert sorted(batch["index"].tolist()) == list(range(11)) and batch["failures"] == []
+
+
+def test_data_that_cannot_do_says_what_to_change(music: Path, tmp_path: Path) -> None:
+    with pytest.raises(SslAudioError, match="lower data.batch_size"):
+        make(music, batch_size=11).setup()
+    with pytest.raises(SslAudioError, match="no track is long enough.*short=wrap"):
+        make(music, segment=8.0).setup()
+    with pytest.raises(SslAudioError):
+        make(tmp_path).setup()
+    with pytest.raises(SslAudioError, match="data.workers"):
+        make(music, workers=-1)
+
+
+def test_the_loader_leaves_the_models_randomness_alone(music: Path) -> None:
+    data = make(music)
+    data.setup()
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    next(iter(data.train_dataloader()))
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_worker_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(24)), raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert [worker_count("auto", n) for n in (1, 4, 100)] == [12, 3, 1]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert [worker_count("auto", n) for n in (1, 4)] == [16, 6]
+    assert worker_count(0) == 0 and worker_count(5) == 5
