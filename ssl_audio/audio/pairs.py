@@ -31,7 +31,7 @@ class PairKey(NamedTuple):
     """What names a pair within a run."""
 
     epoch: int  # the pass over the tracks, from 0
-    index: int  # the track, an index into `PairDataset.tracks`
+    index: int  # type: ignore[assignment]  # the track, its place in `PairDataset.tracks`
 
 
 class HasDuration(Protocol):

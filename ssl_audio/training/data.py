@@ -240,7 +240,8 @@ class PairDataModule(lightning.LightningDataModule):
         done = 0
         if self.trainer is not None:
             # not `ready`: a checkpoint made in the middle of a step repeats that step
-            done = self.trainer.fit_loop.epoch_loop.batch_progress.current.processed
+            batches: Any = self.trainer.fit_loop.epoch_loop.batch_progress.current
+            done = batches.processed
         return {"step": done, "data": self._identity()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
