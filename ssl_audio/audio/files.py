@@ -34,6 +34,10 @@ _INSTALL = 'pip install "ssl_audio[codec]"'
 _END_TOLERANCE = 0.064  # s; two mp3 frames at 44.1 kHz are 52 ms, and headers round to a frame
 _MARGIN = 512  # input samples on either side, at no change of rate: twice soxr's HQ filter
 _BLOCK_SAMPLES = 1 << 22  # over all channels: 16 MiB of float32, whatever a header claims
+# s decoded ahead of a place in an mp3. A frame's bits may begin up to 511 bytes back (255 in
+# MPEG-2), and right after a seek those are gone, and the frame is silence: for up to 24 frames of
+# 24 ms at 8 kbit/s, the least there is.
+_MP3_LEAD_IN = 1.0
 _UNKNOWN_LENGTH = 1 << 40  # frames; libsndfile gives 2^63 - 1 where a header leaves it open
 _LOWEST_RATE, _HIGHEST_RATE = 1_000, 768_000  # Hz; beyond them a header is damaged
 _LARGEST = 1e6  # 16-bit integers stored as floats reach 3e4; a flipped exponent bit, 1e38
@@ -288,17 +292,30 @@ def _file_size(path: Path) -> int:
     return status.st_size
 
 
+class _SoundFile(soundfile.SoundFile):
+    """A file read in one go from wherever it was last told to seek.
+
+    soundfile follows every read by a seek to where the read ended anyway, which in an mp3 drops
+    the bits that the next frames depend on; it leaves that out for what cannot seek.
+    """
+
+    def seekable(self) -> bool:
+        return False
+
+
 class _SoundFileReader:
     """A file that libsndfile opens."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file = soundfile.SoundFile(path)
+        # As bytes, since a name need not be UTF-8; Windows has names that only text can give.
+        self._name = os.fsencode(path) if os.name == "posix" else str(path)
+        self._file = _SoundFile(self._name)
         if self._file.format == "RAW":  # by its suffix alone: any bytes would do
             self._file.close()
             raise TypeError("headerless audio")
         self.rate = int(self._file.samplerate)
         self.channels = int(self._file.channels)
+        self._lead_in = round(_MP3_LEAD_IN * self.rate) if self._file.format == "MP3" else 0
         frames = int(self._file.frames)
         self.frames: int | None = frames if 0 <= frames < _UNKNOWN_LENGTH else None
 
@@ -309,33 +326,43 @@ class _SoundFileReader:
         self._file.close()
 
     def blocks(self, start: int, count: int | None) -> Iterator[np.ndarray]:
-        if self.frames is not None and start >= self.frames:
-            return
-        try:
-            if start:
-                self._file.seek(start)
-        except soundfile.SoundFileError:
-            # Damaged further on, a flac refuses every seek, though it decodes up to the damage.
-            self._file.close()
-            self._file = soundfile.SoundFile(self._path)
-            if sum(len(block) for block in self._decode(start)) < start:
+        if self.frames is not None:
+            left = self.frames - start
+            count = left if count is None else min(count, left)
+            if count <= 0:
                 return
-        yield from self._decode(count)
+        begin = max(0, start - self._lead_in)
+        try:
+            if begin:
+                self._file.seek(begin)
+        except soundfile.SoundFileError:
+            # Damaged further on, a flac refuses to seek, though it decodes up to the damage.
+            self._file.close()
+            self._file = _SoundFile(self._name)
+            begin = 0
+        if sum(len(block) for block in self._decode(start - begin)) == start - begin:
+            yield from self._decode(count)
 
     def _decode(self, count: int | None) -> Iterator[np.ndarray]:
         size = max(1, _BLOCK_SAMPLES // self.channels)
         while count is None or count > 0:
             wanted = size if count is None else min(size, count)
-            block = np.empty((wanted, self.channels), np.float32)
-            try:
-                got = self._file.read(wanted, dtype="float32", always_2d=True, out=block)
-            except soundfile.SoundFileError:
-                return  # what was decoded before the damage stands
+            got = self._block(wanted)
             if len(got):
                 yield got[:, 0].copy() if self.channels == 1 else _mean(got)
             if len(got) < wanted:
                 return
             count = None if count is None else count - wanted
+
+    def _block(self, frames: int) -> np.ndarray:
+        """Decode up to `frames` frames (frames, channels): fewer at the end, or where damage is."""
+        block = np.full((frames, self.channels), np.nan, np.float32)
+        try:
+            return self._file.read(frames, dtype="float32", always_2d=True, out=block)
+        except soundfile.SoundFileError:
+            # The error hides how much was decoded before it; the NaNs are what was not.
+            undecoded = np.isnan(block).any(axis=1)
+            return block[: int(undecoded.argmax())] if undecoded.any() else block
 
 
 def _mean(frames: np.ndarray) -> np.ndarray:

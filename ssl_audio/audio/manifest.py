@@ -620,7 +620,7 @@ class _NoBar(_Bar):
 def save_manifest(manifest: Manifest, path: AnyPath) -> None:
     """Write a manifest as Parquet, whole or not at all; `read_table` reads its tracks too."""
     tracks, skipped = manifest.tracks, manifest.skipped
-    columns = {
+    columns: dict[str, list[Any]] = {
         "path": [track.path for track in tracks] + [item.path for item in skipped],
         "duration": [track.duration for track in tracks] + [None] * len(skipped),
         "tags": [list(track.tags) for track in tracks] + [[] for _ in skipped],

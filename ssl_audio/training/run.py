@@ -22,7 +22,7 @@ from ssl_audio.objectives.schedules import WarmupCosine
 from ssl_audio.run_dir import versions, write_json
 from ssl_audio.training import online_probe
 from ssl_audio.training.callbacks import CollapseWatch, FiniteLoss, ReadFailures
-from ssl_audio.training.data import PairDataModule
+from ssl_audio.training.data import DemoSource, PairDataModule, Source
 from ssl_audio.training.module import PretrainModule
 
 Settings = Mapping[str, Any]
@@ -50,7 +50,7 @@ def pretrain(settings: Settings, folder: Path) -> dict[str, Any]:
     data.prepare_data()
     data.setup("fit")
     data.manifest.save_report(folder / "skipped.csv")
-    say(data.manifest.summary())
+    say(data.report)
     encoder = make_encoder(settings)
     labelled = _labelled_set(settings)
     module = _make_module(settings, encoder, objective)
@@ -284,11 +284,20 @@ def _labelled_set(settings: Settings) -> online_probe.LabelledSet | None:
     if not probe["enabled"]:
         return None
     if probe["root"] is None:
-        return _instantiate(settings["data"]["source"], "data.source").labelled()
+        return _demo_set(_instantiate(settings["data"]["source"], "data.source"))
     for key in ("train_tsv", "test_tsv"):
         if probe[key] is None:
             raise SslAudioError(f"probe.root is given: give probe.{key} too")
     return online_probe.LabelledSet(probe["root"], probe["train_tsv"], probe["test_tsv"])
+
+
+def _demo_set(source: Source) -> online_probe.LabelledSet | None:
+    """The demo corpus brings its own labels; other audio has none unless `probe.root` names them."""
+    if not isinstance(source, DemoSource):
+        return None
+    folder = source.make()
+    train, test = folder / "demo-train.tsv", folder / "demo-test.tsv"
+    return online_probe.LabelledSet(folder, train, test)
 
 
 def model_card(settings: Settings, results: Mapping[str, Any]) -> str:

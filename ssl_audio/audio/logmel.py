@@ -1,0 +1,105 @@
+"""Log-mel spectrograms, computed in batch on the model's device."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ssl_audio.errors import SslAudioError
+
+# The named front ends. The default's mean and deviation are those of its decibels over orchestral
+# and popular music; they are constants, since statistics of each item would throw loudness away.
+FRONTENDS: dict[str, dict[str, float]] = {
+    "default": {"f_max": 8000.0, "mean": -41.6, "std": 23.0},
+    "released": {"f_max": 11025.0, "mean": 0.0, "std": 1.0},
+}
+
+
+class LogMel(nn.Module):
+    """Power in decibels in Slaney mel bands, floored per item and normalised.
+
+    1024-point Hann window, hop 512, window normalised to unit energy, triangles of equal height.
+    Computed in float32 whatever the autocast.
+
+    Args:
+        f_max: upper edge of the highest band, Hz.
+        mean, std: subtracted from, and divided into, the decibels.
+        n_mels: bands.
+        n_fft: window, samples.
+        hop: step, samples.
+        top_db: floor below each item's peak, dB.
+        sample_rate: Hz.
+    """
+
+    window: Tensor
+    bands: Tensor
+
+    def __init__(
+        self,
+        f_max: float = 8000.0,
+        mean: float = 0.0,
+        std: float = 1.0,
+        n_mels: int = 128,
+        n_fft: int = 1024,
+        hop: int = 512,
+        top_db: float = 100.0,
+        sample_rate: int = 16_000,
+    ) -> None:
+        super().__init__()
+        self.settings: dict[str, Any] = {
+            "f_max": f_max, "mean": mean, "std": std, "n_mels": n_mels, "n_fft": n_fft,
+            "hop": hop, "top_db": top_db, "sample_rate": sample_rate,
+        }  # fmt: skip
+        self.mean, self.std, self.top_db = mean, std, top_db
+        self.n_mels, self.n_fft, self.hop = n_mels, n_fft, hop
+        window = torch.hann_window(n_fft)
+        self.register_buffer("window", window, persistent=False)
+        bands = _mel_bands(n_fft, f_max, n_mels, sample_rate) / window.square().sum()
+        self.register_buffer("bands", bands, persistent=False)
+
+    @classmethod
+    def named(cls, name: str) -> LogMel:
+        """A front end by its name: "default" or "released".
+
+        Raises:
+            SslAudioError: no such name.
+        """
+        if name not in FRONTENDS:
+            raise SslAudioError(f"frontend={name} does not exist: {', '.join(FRONTENDS)}")
+        return cls(**FRONTENDS[name])
+
+    def frames(self, samples: int) -> int:
+        """Frames of so many samples."""
+        return max(samples, self.n_fft // 2 + 1) // self.hop + 1
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """(batch, samples) in -1 to 1 to (batch, 1, n_mels, samples // hop + 1)."""
+        with torch.autocast(waveform.device.type, enabled=False):
+            waveform = waveform.float()
+            short = self.n_fft // 2 + 1 - waveform.shape[-1]  # reflection needs that many
+            if short > 0:
+                waveform = F.pad(waveform, (0, short))
+            spectrum = torch.stft(
+                waveform, self.n_fft, self.hop, window=self.window, return_complex=True
+            )
+            power = torch.view_as_real(spectrum).square().sum(-1)
+            mel = torch.matmul(self.bands, power)
+            decibels = 10 * mel.clamp_min(1e-10).log10()
+            floor = decibels.amax(dim=(1, 2), keepdim=True) - self.top_db
+            return ((torch.maximum(decibels, floor) - self.mean) / self.std)[:, None]
+
+
+def _mel_bands(n_fft: int, f_max: float, n_mels: int, sample_rate: int) -> Tensor:
+    """(n_mels, n_fft // 2 + 1) triangles on Slaney's mel scale."""
+    from torchaudio.functional import melscale_fbanks
+
+    with warnings.catch_warnings():
+        # the released front end's upper bands lie above 8 kHz and are empty, as published
+        warnings.simplefilter("ignore", UserWarning)
+        return melscale_fbanks(
+            n_fft // 2 + 1, 0.0, f_max, n_mels, sample_rate, norm=None, mel_scale="slaney"
+        ).T.contiguous()

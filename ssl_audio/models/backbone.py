@@ -1,0 +1,59 @@
+"""The network between log-mel and embedding: a configuration of timm's, or any model of timm's."""
+
+from __future__ import annotations
+
+import difflib
+
+from torch import nn
+
+from ssl_audio.errors import SslAudioError
+
+RESNET = "resnet"
+
+
+def create_backbone(
+    name: str = RESNET, embedding_size: int = 1024, mels: int = 128, frames: int = 126
+) -> nn.Module:
+    """A network from (batch, 1, mels, frames) to (batch, embedding_size).
+
+    "resnet" is the paper's (section 2.2), 2,800,392 parameters with 1024 outputs: bottlenecks
+    (3, 4, 6, 3) of width 16, a stem of three convolutions, average pooling before every stride and
+    an attention pooler whose positions are resampled for inputs of another length.
+
+    Args:
+        name: "resnet", or the name of a timm model.
+        embedding_size: outputs.
+        mels, frames: the size that the positions are made for.
+
+    Raises:
+        SslAudioError: no such model.
+    """
+    if name == RESNET:
+        return _resnet(embedding_size, mels, frames)
+    import timm
+
+    if not timm.is_model(name):
+        close = difflib.get_close_matches(name, timm.list_models(), n=3)
+        hint = f" Close: {', '.join(close)}." if close else ""
+        raise SslAudioError(f"encoder.backbone={name}: no model of timm's and not {RESNET}.{hint}")
+    return timm.create_model(name, pretrained=False, in_chans=1, num_classes=embedding_size)
+
+
+def _resnet(embedding_size: int, mels: int, frames: int) -> nn.Module:
+    from timm.models.byobnet import ByoBlockCfg, ByobNet, ByoModelCfg
+
+    stages = ((3, 64, 1), (4, 128, 2), (6, 256, 2), (3, 512, 2))  # blocks, channels, stride
+    config = ByoModelCfg(
+        blocks=tuple(ByoBlockCfg(type="bottle", d=d, c=c, s=s, br=0.25) for d, c, s in stages),
+        stem_chs=(8, 8, 16),
+        stem_type="",
+        stem_pool="avg2",
+        downsample="avg",
+        aa_layer="avg",
+        head_type="attn_abs",
+    )
+    network = ByobNet(config, num_classes=embedding_size, in_chans=1, img_size=(mels, frames))
+    for layer in network.modules():
+        if isinstance(layer, nn.AvgPool2d):
+            layer.ceil_mode = False  # as published: an odd last frame is dropped, not averaged
+    return network

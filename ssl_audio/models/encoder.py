@@ -1,0 +1,315 @@
+"""The encoder: waveform to embedding, and the folder that it is kept in."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ssl_audio.audio import files
+from ssl_audio.audio.logmel import LogMel
+from ssl_audio.errors import CheckpointError
+from ssl_audio.models.backbone import RESNET, create_backbone
+
+FORMAT = 1
+WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+SMALLEST_SIDE = 32  # frames: what the backbone's strides leave at least one column of
+BATCH = 32  # segments embedded at a time: bounds the memory for a track of any length
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """What a track becomes.
+
+    Attributes:
+        track: (embedding_size,) mean over the segments.
+        segments: (n, embedding_size).
+        times: (n,) starts of the segments, seconds.
+    """
+
+    track: np.ndarray
+    segments: np.ndarray
+    times: np.ndarray
+
+
+class Encoder(nn.Module):
+    """Log-mel front end and backbone: 16 kHz mono waveform to embedding.
+
+    Attributes:
+        frontend: the log-mel.
+        backbone: the network.
+        sample_rate: Hz.
+        segment: length of the segments that it was trained on, seconds.
+        embedding_size: dimensions of the embedding.
+    """
+
+    def __init__(
+        self, frontend: LogMel, backbone: nn.Module, backbone_name: str, embedding_size: int,
+        segment: float,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.frontend = frontend
+        self.backbone = backbone
+        self.backbone_name = backbone_name
+        self.embedding_size = embedding_size
+        self.segment = segment
+        self.sample_rate: int = frontend.settings["sample_rate"]
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Embed a batch.
+
+        Args:
+            waveform: (batch, samples) floating point, -1 to 1, 16 kHz; any length.
+
+        Returns:
+            (batch, embedding_size).
+
+        Raises:
+            ValueError: another shape or type.
+        """
+        if waveform.ndim != 2 or not waveform.is_floating_point() or not waveform.shape[-1]:
+            raise ValueError(
+                "waveform is (batch, samples) of floats, not "
+                f"{tuple(waveform.shape)} of {waveform.dtype}; one waveform is waveform[None]"
+            )
+        missing = SMALLEST_SIDE * self.frontend.hop - waveform.shape[-1]
+        if missing > 0:
+            waveform = nn.functional.pad(waveform, (0, missing))
+        return self.backbone(self.frontend(waveform))
+
+    @torch.inference_mode()
+    def embed(self, waveform: np.ndarray | Tensor, hop: float | None = None) -> Embedding:
+        """Embed one waveform of any length by its segments.
+
+        Segments start every `hop` seconds; the last one ends with the waveform, so that all of it
+        counts. A waveform shorter than a segment is one segment, padded with silence.
+
+        Args:
+            waveform: (samples,).
+            hop: seconds; default is the segment's length.
+
+        Raises:
+            ValueError: another shape, or a hop that is not positive.
+        """
+        samples = torch.as_tensor(waveform)
+        if samples.ndim != 1 or not len(samples):
+            raise ValueError(f"waveform is (samples,), not {tuple(samples.shape)}")
+        length = round(self.segment * self.sample_rate)
+        starts = segment_starts(len(samples), length, self._hop(hop))
+        parts = (samples[start : start + length] for start in starts)
+        return self._collect(parts, length, starts)
+
+    @torch.inference_mode()
+    def embed_file(self, path: str | Path, hop: float | None = None) -> Embedding:
+        """Embed an audio file of any format, sample rate, channel count and length.
+
+        The same audio gives the same embedding always: segments lie where `embed` puts them. A
+        long file is read in blocks.
+
+        Args:
+            path: the file.
+            hop: seconds between the segments' starts; default is the segment's length.
+
+        Raises:
+            AudioError: the file cannot be read.
+        """
+        return self.embed(files.read(path), hop)
+
+    def _hop(self, hop: float | None) -> int:
+        samples = round((self.segment if hop is None else hop) * self.sample_rate)
+        if samples < 1:
+            raise ValueError(f"hop={hop}: seconds, above 0")
+        return samples
+
+    def _collect(self, parts: Iterator[Tensor], length: int, starts: list[int]) -> Embedding:
+        was_training = self.training
+        self.eval()
+        device = next(self.parameters()).device
+        rows: list[np.ndarray] = []
+        batch: list[Tensor] = []
+        for index, part in enumerate(parts):
+            batch.append(nn.functional.pad(part.float(), (0, length - len(part))))
+            if len(batch) == BATCH or index == len(starts) - 1:
+                rows.append(self(torch.stack(batch).to(device)).float().cpu().numpy())
+                batch = []
+        self.train(was_training)
+        segments = np.concatenate(rows)
+        return Embedding(segments.mean(0), segments, np.array(starts) / self.sample_rate)
+
+    @property
+    def weights_hash(self) -> str:
+        """SHA-256 of the weights and of the configuration: equal for equal embeddings."""
+        digest = hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode())
+        for name, tensor in sorted(self.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What `build_encoder` needs to make the same encoder, as JSON values."""
+        return {
+            "frontend": self.frontend.settings,
+            "backbone": self.backbone_name,
+            "embedding_size": self.embedding_size,
+            "segment": self.segment,
+        }
+
+    def save(
+        self, folder: str | Path, card: str, metadata: Mapping[str, Any] | None = None
+    ) -> Path:
+        """Write the checkpoint folder: weights, configuration and model card, all or nothing.
+
+        Args:
+            folder: replaced if it is there already.
+            card: the text of its README.md.
+            metadata: further JSON values for config.json.
+        """
+        from safetensors.torch import save_file
+
+        folder = Path(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+        try:
+            state = {k: v.detach().cpu().contiguous() for k, v in self.state_dict().items()}
+            save_file(state, temporary / WEIGHTS)
+            config = {
+                "format": FORMAT,
+                "encoder": self.settings,
+                "sha256": _sha256(temporary / WEIGHTS),
+                "metadata": dict(metadata or {}),
+            }
+            (temporary / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
+            (temporary / CARD).write_text(card)
+            temporary.chmod(0o755)
+            _replace(temporary, folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        return folder
+
+
+def segment_starts(samples: int, length: int, hop: int) -> list[int]:
+    """First samples of the segments of a waveform: every hop, and one that ends with it."""
+    last = max(0, samples - length)
+    starts = list(range(0, last + 1, hop))
+    return starts if starts[-1] == last else [*starts, last]
+
+
+def build_encoder(
+    frontend: str | Mapping[str, Any] = "default",
+    backbone: str = RESNET,
+    embedding_size: int = 1024,
+    segment: float = 4.0,
+) -> Encoder:
+    """A new encoder; its weights are drawn from torch's generator.
+
+    Args:
+        frontend: "default", "released", or arguments of `LogMel`.
+        backbone: "resnet" or a timm model's name.
+        embedding_size: dimensions of the embedding.
+        segment: seconds; inputs of other lengths work too.
+
+    Raises:
+        SslAudioError: no such front end or backbone.
+    """
+    logmel = LogMel.named(frontend) if isinstance(frontend, str) else LogMel(**frontend)
+    frames = logmel.frames(round(segment * logmel.settings["sample_rate"]))
+    frames = max(frames, SMALLEST_SIDE)
+    network = create_backbone(backbone, embedding_size, logmel.n_mels, frames)
+    return Encoder(logmel, network, backbone, embedding_size, segment)
+
+
+def load_encoder(path: str | Path) -> Encoder:
+    """Read a checkpoint folder; nothing in it is unpickled.
+
+    Returns:
+        The encoder, in evaluation mode.
+
+    Raises:
+        CheckpointError: no folder, a damaged one, or one of another architecture.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    folder = Path(path)
+    config = _read_config(folder)
+    encoder = _encoder_of(folder, config)
+    weights = folder / WEIGHTS
+    if not weights.is_file():
+        raise CheckpointError(f"{folder}: no {WEIGHTS}")
+    if _sha256(weights) != config["sha256"]:
+        raise CheckpointError(f"{weights} is damaged: its checksum is not that of {CONFIG}")
+    try:
+        state = load_file(weights)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{weights} is damaged: {error}") from error
+    _check_architecture(weights, state, encoder.state_dict())
+    encoder.load_state_dict(state)
+    return encoder.eval()
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    if folder.suffix == ".ckpt":
+        raise CheckpointError(
+            f"{folder} is for resuming a run (ckpt_path=); load the folder encoder/ beside it"
+        )
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder}: no such checkpoint folder")
+    try:
+        config = json.loads((folder / CONFIG).read_text())
+        config["encoder"], config["sha256"], config["format"]
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{folder}: no {CONFIG}; is it a checkpoint folder?") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{folder / CONFIG} is damaged: {error}") from error
+    if config["format"] != FORMAT:
+        raise CheckpointError(
+            f"{folder}: format {config['format']}, and this version reads format {FORMAT}"
+        )
+    return config
+
+
+def _encoder_of(folder: Path, config: Mapping[str, Any]) -> Encoder:
+    try:
+        return build_encoder(**config["encoder"])
+    except (TypeError, KeyError) as error:
+        raise CheckpointError(f"{folder / CONFIG}: {error}") from error
+
+
+def _check_architecture(
+    weights: Path, state: Mapping[str, Tensor], expected: Mapping[str, Tensor]
+) -> None:
+    differing = sorted(set(state) ^ set(expected)) or sorted(
+        name for name in state if state[name].shape != expected[name].shape
+    )
+    if differing:
+        raise CheckpointError(
+            f"{weights} holds another architecture than its {CONFIG} says: "
+            f"{len(differing)} tensors differ, the first is {differing[0]}"
+        )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _replace(temporary: Path, folder: Path) -> None:
+    """Put one folder in another's place; the old one is gone only when the new one is there."""
+    if folder.exists():
+        old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-old."))
+        os.rename(folder, old / folder.name)
+        os.rename(temporary, folder)
+        shutil.rmtree(old)
+    else:
+        os.rename(temporary, folder)

@@ -1,0 +1,127 @@
+"""The training step: who decays, when the teacher moves, what accumulation changes."""
+
+import lightning
+import pytest
+import torch
+from torch import nn
+
+from ssl_audio.objectives.byol import BYOL
+from ssl_audio.objectives.schedules import Constant
+from ssl_audio.training.module import PretrainModule, parameter_groups
+
+
+class TinyEncoder(nn.Module):
+    """Enough of an encoder for a step: (batch, samples) to (batch, 8)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = nn.Sequential(nn.Linear(16, 8), nn.BatchNorm1d(8))
+
+    def forward(self, waveforms):
+        return self.backbone(waveforms)
+
+
+def batches(count, pairs=6):
+    generator = torch.Generator().manual_seed(0)
+    return [
+        {
+            "anchor": torch.randn(pairs, 16, generator=generator),
+            "positive": torch.randn(pairs, 16, generator=generator),
+        }
+        for _ in range(count)
+    ]
+
+
+def make_module(momentum=0.5):
+    torch.manual_seed(0)
+    objective = BYOL(embedding_size=8, momentum=Constant(momentum))
+    return PretrainModule(
+        TinyEncoder(),
+        objective,
+        optimizer=lambda groups: torch.optim.SGD(groups, lr=0.1),
+        weight_decay=0.1,
+        learning_rate_schedule=Constant(1.0),
+    )
+
+
+def fit(module, data, **options):
+    trainer = lightning.Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        **options,
+    )
+    trainer.fit(module, torch.utils.data.DataLoader(data, batch_size=None))
+    return trainer
+
+
+def test_norms_and_biases_do_not_decay():
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Linear(2, 2))
+    matrices, vectors = parameter_groups(network.parameters(), 0.3)
+    assert matrices["weight_decay"] == 0.3 and vectors["weight_decay"] == 0.0
+    assert {p.ndim for p in matrices["params"]} == {2, 4}
+    assert {p.ndim for p in vectors["params"]} == {1}
+
+
+def test_teacher_follows_by_the_momentum_after_one_step():
+    module = make_module(momentum=0.75)
+    before = [p.clone() for p in module.teacher.encoder.parameters()]
+    fit(module, batches(1))
+    after = list(module.teacher.encoder.parameters())
+    student = list(module.encoder.parameters())
+    for old, new, own in zip(before, after, student, strict=True):
+        torch.testing.assert_close(new, 0.75 * old + 0.25 * own)
+        assert not new.requires_grad
+    assert any(not torch.equal(o, n) for o, n in zip(before, after, strict=True))
+
+
+def test_teacher_moves_once_per_optimiser_step_not_per_batch(monkeypatch):
+    from ssl_audio.training import module as module_file
+
+    calls = []
+    real = module_file.update_teacher
+    monkeypatch.setattr(
+        module_file, "update_teacher", lambda *a: (calls.append(a[2]), real(*a)) and None
+    )
+    trainer = fit(make_module(), batches(4), accumulate_grad_batches=2)
+    assert trainer.global_step == 2
+    assert len(calls) == 2 * 2  # encoder and projector, two steps
+
+
+def test_loss_that_is_not_finite_stops_with_the_files():
+    from types import SimpleNamespace
+
+    from ssl_audio.errors import SslAudioError
+    from ssl_audio.training.callbacks import FiniteLoss
+
+    tracks = [SimpleNamespace(path=f"/music/{i}.mp3") for i in range(3)]
+    trainer = SimpleNamespace(
+        global_step=7, datamodule=SimpleNamespace(dataset=SimpleNamespace(tracks=tracks))
+    )
+    guard = FiniteLoss()
+    guard.on_train_batch_start(trainer, None, {"index": torch.tensor([2, 0])}, 7)
+    guard.on_before_backward(trainer, None, torch.tensor(1.0))
+    with pytest.raises(SslAudioError, match=r"nan at step 7.*2\.mp3, 0\.mp3"):
+        guard.on_before_backward(trainer, None, torch.tensor(float("nan")))
+
+
+def test_collapse_is_noticed_and_told(capsys):
+    from types import SimpleNamespace
+
+    from ssl_audio.training.callbacks import CollapseWatch
+    from ssl_audio.training.module import StepOutput
+
+    module = make_module()
+    module.log_dict = lambda *args, **kwargs: None
+    trainer = SimpleNamespace(global_step=3, is_global_zero=True)
+    healthy = torch.randn(2, 32, 16, generator=torch.Generator().manual_seed(0))
+    constant = torch.ones(2, 32, 16) + 1e-4 * healthy
+    watch = CollapseWatch(every_n_steps=1, patience=2)
+    for embeddings, collapsed in [(healthy, False), (constant, False), (constant, True)]:
+        module.last_step = StepOutput(embeddings, embeddings)
+        watch.on_train_batch_end(trainer, module, None, None, 0)
+        assert watch.collapsed is collapsed
+    assert "collapse" in capsys.readouterr().err
