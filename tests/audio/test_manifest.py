@@ -1,0 +1,366 @@
+"""Lists, the scan and its cache: what is found, what is remembered, what a bad file costs."""
+
+import csv
+import json
+import os
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+import pytest
+import soundfile
+
+from ssl_audio.audio import manifest
+from ssl_audio.audio.manifest import Manifest, Skipped, Source, Track, scan
+from ssl_audio.errors import SslAudioError
+
+HEADER = "TRACK_ID\tARTIST_ID\tALBUM_ID\tPATH\tDURATION\tTAGS\r\n"
+
+
+def audio(path: Path, seconds: float = 1.0, level: float = 0.1) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    generator = np.random.default_rng(len(str(path)))
+    soundfile.write(path, level * generator.standard_normal(round(8000 * seconds)), 8000)
+    return path
+
+
+def names(found: list[Source] | list[Track] | list[Skipped]) -> list[str]:
+    return [Path(item.path).name for item in found]
+
+
+# --- lists
+
+
+def test_find_audio_is_recursive_sorted_and_by_suffix(tmp_path: Path) -> None:
+    for name in ("b/2.MP3", "b/1.flac", "a/x.opus", "z.wav", "notes.txt", ".hidden/a.wav"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    (tmp_path / "b/._2.mp3").touch()
+    (tmp_path / "b/round").symlink_to(tmp_path)
+    found = [os.path.relpath(source.path, tmp_path) for source in manifest.find_audio(tmp_path)]
+    assert found == ["a/x.opus", "b/1.flac", "b/2.MP3", "z.wav"]
+
+
+def test_no_audio_names_the_folder_and_the_suffixes(tmp_path: Path) -> None:
+    with pytest.raises(SslAudioError, match="no audio found") as caught:
+        manifest.find_audio(tmp_path)
+    assert str(tmp_path) in str(caught.value) and ".flac" in str(caught.value)
+    with pytest.raises(SslAudioError, match="is no folder"):
+        manifest.find_audio(tmp_path / "absent")
+
+
+def test_a_list_is_relative_to_itself(tmp_path: Path) -> None:
+    listing = tmp_path / "sub" / "list.txt"
+    listing.parent.mkdir()
+    listing.write_bytes("\ufeffa.wav\r\n\r\n../b c.mp3\r\n/abs/d.flac\r\n".encode())
+    found = [source.path for source in manifest.read_list(listing)]
+    here = str(listing.parent)
+    assert found == [f"{here}/a.wav", f"{here}/../b c.mp3", "/abs/d.flac"]
+    listing.write_text("\n")
+    with pytest.raises(SslAudioError, match="lists no audio"):
+        manifest.read_list(listing)
+    with pytest.raises(SslAudioError, match="cannot read"):
+        manifest.read_list(tmp_path / "absent.txt")
+
+
+def test_tables(tmp_path: Path) -> None:
+    table = tmp_path / "a.csv"
+    table.write_text('path,duration,tags\nx.wav,3,rock; jazz\n"y, z.wav",,\n')
+    expected = [
+        Source(str(tmp_path / "x.wav"), ("jazz", "rock")),
+        Source(str(tmp_path / "y, z.wav")),
+    ]
+    assert manifest.read_table(table) == expected
+    columns = {"path": ["x.wav", "y, z.wav"], "tags": [["rock", "jazz"], None]}
+    pyarrow.parquet.write_table(pyarrow.table(columns), tmp_path / "a.parquet")
+    assert manifest.read_table(tmp_path / "a.parquet") == expected
+    table.write_text("path,tags\nx.wav,\n,rock\n")
+    with pytest.raises(SslAudioError, match="row 2 has no path"):
+        manifest.read_table(table)
+    table.write_text("file\nx.wav\n")
+    with pytest.raises(SslAudioError, match="no column named path"):
+        manifest.read_table(table)
+    (tmp_path / "b.parquet").write_bytes(b"PAR1 no more")
+    with pytest.raises(SslAudioError, match=r"b\.parquet as Parquet"):
+        manifest.read_table(tmp_path / "b.parquet")
+
+
+def test_jamendo(tmp_path: Path) -> None:
+    (tmp_path / "49").mkdir()
+    (tmp_path / "49/949.low.mp3").touch()
+    tsv = tmp_path / "a.tsv"
+    rows = "track_1\tartist_1\talbum_1\t48/948.mp3\t212.7\tmood/theme---sad\tgenre---rock\r\n"
+    rows += "track_2\tartist_1\talbum_1\t49/949.mp3\t212.7\tgenre---jazz\r\n"
+    tsv.write_bytes((HEADER + rows).encode())
+    assert manifest.read_jamendo(tsv, tmp_path) == [
+        Source(str(tmp_path / "48/948.mp3"), ("genre---rock", "mood/theme---sad")),
+        Source(str(tmp_path / "49/949.low.mp3"), ("genre---jazz",)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("row", "complaint"),
+    [
+        ("track_1 artist_1 album_1 48/948.mp3 212.7", "1 columns of the 5"),
+        ("track_1\tartist_1\talbum_1\t\t212.7\tgenre---rock", "no path"),
+        ("track_1\tartist_1\talbum_1\t48/948.mp3\tlong\tgenre---rock", "'long' is no number"),
+        ("track_1\tartist_1\talbum_1\t48/948.mp3\t212.7\trock", "category---tag"),
+    ],
+)
+def test_a_malformed_jamendo_line_is_named(tmp_path: Path, row: str, complaint: str) -> None:
+    good = "track_0\tartist_1\talbum_1\t48/947.mp3\t212.7\tgenre---rock\r\n"
+    tsv = tmp_path / "bad.tsv"
+    tsv.write_bytes((HEADER + good + row + "\r\n").encode())
+    with pytest.raises(SslAudioError, match=r"bad\.tsv, line 3: ") as caught:
+        manifest.read_jamendo(tsv, tmp_path)
+    assert complaint in str(caught.value)
+
+
+def test_the_shared_corpus_reads_as_its_own_table_says(shared: Path) -> None:
+    folder = shared / "audio" / "scores"
+    with open(folder / "scores-test.tsv", newline="") as file:
+        rows = [line.rstrip("\r\n").split("\t") for line in file][1:]
+    sources = manifest.read_jamendo(folder / "scores-test.tsv", folder / "audio")
+    assert [source.path for source in sources] == [str(folder / "audio" / row[3]) for row in rows]
+    assert [set(source.tags) for source in sources] == [set(row[5:]) for row in rows]
+
+
+# --- the scan
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    root = tmp_path / "audio"
+    for k in range(3):
+        audio(root / f"{k}.wav", 1.0 + k)
+    audio(root / "short.wav", 0.2)
+    audio(root / "silent.wav", level=0.0)
+    (root / "zero.mp3").touch()
+    return root
+
+
+def run(root: Path, tmp_path: Path, **options: object) -> Manifest:
+    options = {"min_duration": 0.5, "progress": False, "cache": tmp_path / "cache"} | options
+    return scan(manifest.find_audio(root), **options)  # type: ignore[arg-type]
+
+
+def test_scan_measures_and_sorts_out(folder: Path, tmp_path: Path) -> None:
+    sources = [*manifest.find_audio(folder), Source(str(folder / "absent.wav"))]
+    again = Source(f"{folder}/../audio/1.wav", ("rock",))
+    found = scan([*sources, again], 0.5, tmp_path / "cache", progress=False)
+    assert names(found.tracks) == ["0.wav", "1.wav", "2.wav"]
+    assert [track.duration for track in found.tracks] == [1.0, 2.0, 3.0]
+    assert [track.tags for track in found.tracks] == [(), ("rock",), ()]
+    assert {Path(item.path).name: item.reason for item in found.skipped} == {
+        "short.wav": "too short",
+        "silent.wav": "silent",
+        "zero.mp3": "empty",
+        "absent.wav": "missing",
+    }
+    assert found.duplicates == 1
+    assert found.summary() == (
+        "3 tracks, 0.00 hours; 4 files skipped (1 too short, 1 silent, 1 empty, 1 missing); "
+        "1 named more than once"
+    )
+
+
+def test_only_what_changed_is_read_again(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    class Pool(manifest._Pool):
+        def examine(self, paths: list[str]) -> Iterator[tuple[str, tuple[float, str, str]]]:  # type: ignore[override]
+            asked.extend(Path(path).name for path in paths)
+            return super().examine(paths)
+
+    monkeypatch.setattr(manifest, "_Pool", Pool)
+    first = run(folder, tmp_path)
+    assert len(asked) == 6
+    asked.clear()
+    assert run(folder, tmp_path) == first and not asked
+    # other thresholds ask the same cache
+    assert len(run(folder, tmp_path, min_duration=1.5).tracks) == 2 and not asked
+
+    audio(folder / "1.wav", 2.5)
+    audio(folder / "new.wav", 1.0)
+    assert [track.duration for track in run(folder, tmp_path).tracks] == [1.0, 2.5, 3.0, 1.0]
+    assert sorted(asked) == ["1.wav", "new.wav"]
+
+    asked.clear()
+    assert "silent.wav" in names(run(folder, tmp_path, check_silence=False).tracks)
+    assert asked == ["silent.wav"]
+    assert "silent.wav" in names(run(folder, tmp_path).skipped)
+
+
+@pytest.mark.parametrize("damage", ["cut", "text", "other"])
+def test_a_damaged_cache_is_rebuilt(folder: Path, tmp_path: Path, damage: str) -> None:
+    first = run(folder, tmp_path)
+    (cache,) = (tmp_path / "cache").iterdir()
+    whole = cache.read_bytes()
+    if damage == "other":
+        pyarrow.parquet.write_table(pyarrow.table({"x": [1]}), cache)
+    else:
+        cache.write_bytes(whole[: len(whole) // 2] if damage == "cut" else b"no cache at all")
+    assert run(folder, tmp_path) == first
+    assert [path.name for path in cache.parent.iterdir()] == [cache.name]  # no temporary left
+    assert pyarrow.parquet.read_table(cache).num_rows == 6
+
+
+def test_a_cache_that_cannot_be_written_is_a_warning(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    with pytest.warns(UserWarning, match="not remembered"):
+        assert len(run(folder, tmp_path).tracks) == 3
+
+
+def test_the_default_cache_is_the_users(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    run(folder, tmp_path, cache=None)
+    assert len(list((tmp_path / "xdg" / "ssl_audio").glob("scan-*.parquet"))) == 1
+
+
+@pytest.fixture
+def dangerous(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give the workers a soundfile that dies of some names and never returns from others."""
+    code = """
+        import importlib.util, os, sys, time
+        here = os.path.dirname(__file__)
+        elsewhere = [path for path in sys.path if path != here]
+        spec = importlib.machinery.PathFinder.find_spec("soundfile", elsewhere)
+        real = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(real)
+        globals().update({k: v for k, v in vars(real).items() if not k.startswith("__")})
+
+        class SoundFile(real.SoundFile):
+            def __init__(self, file, *rest, **options):
+                print("noise on standard output", flush=True)
+                name = os.path.basename(os.fsdecode(file))
+                if "crash" in name:
+                    os.kill(os.getpid(), 11)
+                if "hang" in name:
+                    time.sleep(60)
+                super().__init__(file, *rest, **options)
+    """
+    fake = tmp_path / "fake"
+    fake.mkdir()
+    (fake / "soundfile.py").write_text(textwrap.dedent(code))
+    monkeypatch.setattr(sys, "path", [str(fake), *sys.path])
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_crash_or_a_hang_costs_one_file(
+    tmp_path: Path, dangerous: None, workers: int
+) -> None:
+    root = tmp_path / "audio"
+    for k in range(20):
+        audio(root / f"{k:02d}.wav")
+    for name in ("03crash.wav", "07hang.wav", "19crash.wav"):
+        audio(root / name)
+    began = time.monotonic()
+    found = run(root, tmp_path, workers=workers, time_limit=1.5)
+    assert time.monotonic() - began < 15
+    assert names(found.tracks) == [f"{k:02d}.wav" for k in range(20)]
+    assert [(Path(item.path).name, item.reason, item.detail) for item in found.skipped] == [
+        ("03crash.wav", "unreadable", "decoder crashed"),
+        ("07hang.wav", "unreadable", "no answer in 1.5 s"),
+        ("19crash.wav", "unreadable", "decoder crashed"),
+    ]
+    # such a verdict may be the machine's fault: it is not remembered
+    (cache,) = (tmp_path / "cache").iterdir()
+    assert pyarrow.parquet.read_table(cache).num_rows == 20
+
+
+def test_an_interrupted_scan_keeps_what_it_has(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Bar(manifest._NoBar):
+        steps = 0
+
+        def step(self) -> None:
+            self.steps += 1
+            if self.steps == 3:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(manifest, "_NoBar", Bar)
+    with pytest.raises(KeyboardInterrupt):
+        run(folder, tmp_path)
+    (cache,) = (tmp_path / "cache").iterdir()
+    assert pyarrow.parquet.read_table(cache).num_rows == 3
+
+
+def test_workers_that_cannot_start_are_an_error(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [])
+    with pytest.raises(SslAudioError, match="before it was ready"):
+        run(folder, tmp_path)
+
+
+def test_few_files_take_few_processes() -> None:
+    assert manifest._worker_count(None, 5) == 1
+    assert manifest._worker_count(8, 33) == 3
+    assert manifest._worker_count(2, 10_000) == 2
+    with pytest.raises(SslAudioError):
+        manifest._worker_count(0, 5)
+
+
+def test_the_bar_is_on_standard_error(
+    folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run(folder, tmp_path, progress=True)
+    out, err = capfd.readouterr()
+    assert out == "" and "6/6" in err
+
+
+# --- what is kept
+
+
+def test_the_hash_follows_content_and_not_place(tmp_path: Path) -> None:
+    def digest(root: str, duration: float = 2.0, size: int = 10, name: str = "b.wav") -> str:
+        first = Track(f"{root}/x/a.wav", 1.0, (), 10)
+        return Manifest([first, Track(f"{root}/{name}", duration, (), size)], []).hash
+
+    assert digest("/here") == digest("/over/there")
+    others = {digest("/a"), digest("/a", 2.5), digest("/a", size=11), digest("/a", name="c.wav")}
+    assert len(others) == 4
+    tracks = [Track("/a/1.wav", 1.0), Track("/a/2.wav", 1.0)]
+    assert Manifest(tracks, []).hash != Manifest(tracks[::-1], []).hash
+    assert len(Manifest([], []).hash) == 64
+
+
+def test_manifest_and_report_come_back(tmp_path: Path) -> None:
+    odd = os.fsdecode(b"/music/\xff\xe9.wav")
+    for tracks in ([Track("/music/ü, 1.wav", 1.5, ("a", "b"), 7)], [Track(odd, 2.0, (), 9)]):
+        kept = Manifest(tracks, [Skipped("/music/x.wav", "silent", 'all "zero", really')], 3)
+        manifest.save_manifest(kept, tmp_path / "m.parquet")
+        assert manifest.load_manifest(tmp_path / "m.parquet") == kept
+        kept.save_report(tmp_path / "skipped.csv")
+        with open(tmp_path / "skipped.csv", newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        detail = 'all "zero", really'
+        assert rows == [{"path": "/music/x.wav", "reason": "silent", "detail": detail}]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m.parquet", "skipped.csv"]
+    pyarrow.parquet.write_table(pyarrow.table({"path": ["x"]}), tmp_path / "m.parquet")
+    with pytest.raises(SslAudioError, match="is no manifest"):
+        manifest.load_manifest(tmp_path / "m.parquet")
+
+
+def test_names_that_are_not_utf8_can_be_scanned(tmp_path: Path) -> None:
+    root = tmp_path / "audio"
+    try:
+        audio(root / "plain.wav").rename(os.fsdecode(os.fsencode(root) + b"/\xff\xe9.wav"))
+    except OSError:
+        pytest.skip("this file system allows only names in UTF-8")
+    for _ in range(2):
+        found = run(root, tmp_path)
+        assert [os.fsencode(track.path)[-6:] for track in found.tracks] == [b"\xff\xe9.wav"]
+    found.save_report(tmp_path / "skipped.csv")
+    assert json.dumps(found.hash)
