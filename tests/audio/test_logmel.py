@@ -1,0 +1,62 @@
+"""The log-mel front ends, against the published one and against librosa."""
+
+import numpy as np
+import pytest
+import torch
+
+from ssl_audio.audio.logmel import LogMel
+from ssl_audio.errors import SslAudioError
+
+
+def test_released_equals_the_published_front_end(shared):
+    reference = np.load(shared / "reference" / "released-format-contrastive.npz")
+    found = LogMel.named("released")(torch.from_numpy(reference["waveform"]))
+    np.testing.assert_allclose(found[:, 0].numpy(), reference["log_mel"], atol=5e-5)
+
+
+def test_default_equals_librosa_in_float64():
+    librosa = pytest.importorskip("librosa")
+    x = np.random.default_rng(0).normal(0, 0.1, 64_000)
+    window = np.hanning(1025)[:-1]
+    spectrum = librosa.stft(x, n_fft=1024, hop_length=512, window=window, pad_mode="reflect")
+    bands = librosa.filters.mel(
+        sr=16_000, n_fft=1024, n_mels=128, fmax=8000, htk=False, norm=None, dtype=np.float64
+    )
+    power = bands @ np.abs(spectrum) ** 2 / np.sum(window**2)
+    decibels = 10 * np.log10(np.maximum(power, 1e-10))
+    expected = (np.maximum(decibels, decibels.max() - 100) + 41.6) / 23.0
+    found = LogMel.named("default")(torch.from_numpy(x.astype(np.float32))[None])
+    np.testing.assert_allclose(found[0, 0].numpy(), expected, atol=1e-4)
+
+
+def test_default_has_no_empty_band_and_released_has():
+    assert (LogMel.named("default").bands.sum(1) > 0).all()
+    assert (LogMel.named("released").bands.sum(1) == 0).any()
+
+
+def test_floor_is_per_item():
+    tone = torch.sin(torch.arange(16_000) * 0.5)[None]
+    quiet = 1e-4 * torch.randn(1, 16_000, generator=torch.Generator().manual_seed(0))
+    logmel = LogMel.named("default")
+    together = logmel(torch.cat([tone, quiet]))
+    torch.testing.assert_close(together[1:], logmel(quiet))
+
+
+@pytest.mark.parametrize("samples", [1, 512, 513, 64_000])
+def test_any_length_and_silence_are_finite(samples):
+    logmel = LogMel.named("default")
+    found = logmel(torch.zeros(2, samples))
+    assert found.isfinite().all() and found.shape == (2, 1, 128, logmel.frames(samples))
+
+
+def test_autocast_does_not_touch_it():
+    x = torch.randn(1, 16_000, generator=torch.Generator().manual_seed(0))
+    logmel = LogMel.named("default")
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = logmel(x)
+    assert torch.equal(inside, logmel(x))
+
+
+def test_unknown_name_lists_the_known():
+    with pytest.raises(SslAudioError, match="default, released"):
+        LogMel.named("mfcc")

@@ -1,0 +1,150 @@
+"""The encoder: its size, its inputs, its folder."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+import ssl_audio
+from ssl_audio.errors import CheckpointError, SslAudioError
+from ssl_audio.models.backbone import create_backbone
+from ssl_audio.models.encoder import segment_starts
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    torch.manual_seed(0)
+    return ssl_audio.build_encoder().eval()
+
+
+def noise(*shape):
+    return 0.1 * torch.randn(*shape, generator=torch.Generator().manual_seed(1))
+
+
+def test_parameter_count_is_the_papers(encoder):
+    assert sum(p.numel() for p in encoder.parameters()) == 2_800_392
+
+
+@pytest.mark.parametrize("samples", [1, 700, 16_000, 64_000, 100_001, 480_000])
+def test_any_length_gives_a_finite_embedding(encoder, samples):
+    with torch.inference_mode():
+        embedding = encoder(noise(2, samples))
+    assert embedding.shape == (2, 1024) and embedding.isfinite().all()
+
+
+@pytest.mark.parametrize("wrong", [torch.zeros(64_000), torch.zeros(1, 2, 9), torch.ones(1, 9).int()])
+def test_other_shapes_and_types_are_refused(encoder, wrong):
+    with pytest.raises(ValueError, match="batch, samples"):
+        encoder(wrong)
+
+
+def test_embedding_does_not_depend_on_the_batch(encoder):
+    waveforms = noise(5, 64_000)
+    with torch.inference_mode():
+        together = encoder(waveforms)
+        alone = torch.cat([encoder(w[None]) for w in waveforms])
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-4)
+
+
+def test_segments_cover_the_track():
+    assert segment_starts(10, 4, 4) == [0, 4, 6]
+    assert segment_starts(8, 4, 4) == [0, 4]
+    assert segment_starts(3, 4, 4) == [0]
+    assert segment_starts(9, 4, 2) == [0, 2, 4, 5]
+
+
+def test_embed_file_equals_the_segments_by_hand(encoder, tmp_path):
+    waveform = noise(16_000 * 10).numpy()
+    soundfile.write(tmp_path / "a.wav", waveform, 16_000, subtype="FLOAT")
+    found = encoder.embed_file(tmp_path / "a.wav", hop=2.5)
+    starts = [0, 40_000, 80_000, 96_000]
+    with torch.inference_mode():
+        expected = encoder(torch.from_numpy(np.stack([waveform[s : s + 64_000] for s in starts])))
+    np.testing.assert_allclose(found.segments, expected.numpy(), atol=1e-5)
+    np.testing.assert_allclose(found.track, expected.numpy().mean(0), atol=1e-5)
+    np.testing.assert_allclose(found.times, [0, 2.5, 5.0, 6.0])
+
+
+def test_real_recordings(encoder, shared):
+    for path in sorted((shared / "audio" / "recordings").glob("*.ogg"))[:3]:
+        embedding = encoder.embed_file(path)
+        assert np.isfinite(embedding.segments).all()
+        assert embedding.track.shape == (1024,)
+
+
+def test_other_backbone_and_its_misspelling():
+    network = create_backbone("resnet10t", 32)
+    assert network(torch.zeros(1, 1, 128, 126)).shape == (1, 32)
+    with pytest.raises(SslAudioError, match="resnet10t"):
+        create_backbone("resnet10tt")
+
+
+def test_saved_folder_gives_the_same_encoder(encoder, tmp_path):
+    folder = encoder.save(tmp_path / "enc", card="# card", metadata={"seed": 3})
+    loaded = ssl_audio.load_encoder(folder)
+    assert not loaded.training and loaded.weights_hash == encoder.weights_hash
+    with torch.inference_mode():
+        assert torch.equal(loaded(noise(1, 64_000)), encoder(noise(1, 64_000)))
+    assert (folder / "README.md").read_text() == "# card"
+    assert json.loads((folder / "config.json").read_text())["metadata"] == {"seed": 3}
+    encoder.save(folder, card="# again")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["enc"]
+
+
+def damage_truncate(folder):
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def damage_flip(folder):
+    path = folder / "model.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-5] ^= 1
+    path.write_bytes(bytes(data))
+
+
+def damage_config(folder):
+    (folder / "config.json").write_text("{")
+
+
+def damage_architecture(folder):
+    config = json.loads((folder / "config.json").read_text())
+    config["encoder"]["embedding_size"] = 512
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def damage_missing(folder):
+    (folder / "model.safetensors").unlink()
+
+
+def damage_format(folder):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"format": 99}))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (damage_truncate, "checksum"),
+        (damage_flip, "checksum"),
+        (damage_config, "damaged"),
+        (damage_architecture, "another architecture"),
+        (damage_missing, "no model.safetensors"),
+        (damage_format, "format 99"),
+    ],
+)
+def test_damaged_folders_are_refused(encoder, tmp_path, damage, message):
+    folder = encoder.save(tmp_path / "enc", card="")
+    damage(folder)
+    with pytest.raises(CheckpointError, match=message) as caught:
+        ssl_audio.load_encoder(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_training_checkpoint_is_not_an_encoder(tmp_path):
+    with pytest.raises(CheckpointError, match="resuming"):
+        ssl_audio.load_encoder(tmp_path / "last.ckpt")
+    with pytest.raises(CheckpointError, match="no such"):
+        ssl_audio.load_encoder(tmp_path / "none")
