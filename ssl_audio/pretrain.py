@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 def run(config: DictConfig) -> None:
     """Check what can be checked at once, then train."""
     settings = resolve(config)
-    folder = make_run_dir(settings["run_dir"], settings["recipe"], settings["ckpt_path"] is not None)
+    resume = settings["ckpt_path"] is not None
+    folder = make_run_dir(settings["run_dir"], settings["recipe"], resume)
     settings["run_dir"] = str(folder)
     _save_configuration(folder, settings)
     from ssl_audio.training.run import pretrain

@@ -44,8 +44,8 @@ def help_text(command: str) -> str:
         f"  recipe       {' | '.join(recipe_names())} | path/to/own.yaml",
         *(f"  {name:<12} {' | '.join(choices)}" for name, choices in groups().items()),
         "",
-        "often set:  data.root=  data.batch_size=  trainer.max_steps=  trainer.max_time=00:00:05:00",
-        "            seed=  run_dir=  ckpt_path=last",
+        "often set:  data.root=  data.batch_size=  trainer.max_steps=",
+        "            trainer.max_time=00:00:05:00  seed=  run_dir=  ckpt_path=last",
         "",
         "example:",
         f"  python -m ssl_audio.{command} recipe=contrastive data=folder data.root=/music",
@@ -112,7 +112,8 @@ def _compose(own: Path | None, name: str, overrides: list[str]) -> DictConfig:
 
 def _one_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    shown = [line for line in lines if not line.startswith(("full_key", "object_type", "reference"))]
+    noise = ("full_key", "object_type", "reference")
+    shown = [line for line in lines if not line.startswith(noise)]
     return " ".join(shown) + " (see --help and --config)"
 
 
@@ -132,7 +133,7 @@ def _leaves(config: DictConfig, prefix: str = "") -> Iterator[tuple[str, Any]]:
     from omegaconf import DictConfig as Node
     from omegaconf import OmegaConf
 
-    for key in config:
+    for key in map(str, config):
         name = f"{prefix}{key}"
         if OmegaConf.is_missing(config, key) or OmegaConf.is_interpolation(config, key):
             continue

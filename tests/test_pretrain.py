@@ -82,7 +82,8 @@ def test_each_recipe_trains_and_its_encoder_loads(recipe, music, tmp_path):
     import ssl_audio
 
     run_dir = tmp_path / "run"
-    done = pretrain(tmp_path, f"recipe={recipe}", *SMALL, f"data.root={music}", f"run_dir={run_dir}")
+    words = [f"recipe={recipe}", *SMALL, f"data.root={music}", f"run_dir={run_dir}"]
+    done = pretrain(tmp_path, *words)
     assert done.returncode == 0, done.stderr[-3000:]
     results = json.loads((run_dir / "results.json").read_text())
     assert results["steps"] == 3 and results["data"]["skipped"] == 1

@@ -13,7 +13,7 @@ from ssl_audio.errors import SslAudioError
 
 # The named front ends. The default's mean and deviation are those of its decibels over orchestral
 # and popular music; they are constants, since statistics of each item would throw loudness away.
-FRONTENDS: dict[str, dict[str, float]] = {
+FRONTENDS: dict[str, dict[str, Any]] = {
     "default": {"f_max": 8000.0, "mean": -41.6, "std": 23.0},
     "released": {"f_max": 11025.0, "mean": 0.0, "std": 1.0},
 }

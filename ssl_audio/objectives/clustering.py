@@ -13,7 +13,11 @@ from ssl_audio.objectives.schedules import Cosine, Linear, Schedule
 
 
 def cluster_cross_entropy(
-    student: Tensor, teacher: Tensor, centre: Tensor, student_temperature: float, teacher_temperature: float
+    student: Tensor,
+    teacher: Tensor,
+    centre: Tensor,
+    student_temperature: float,
+    teacher_temperature: float,
 ) -> Tensor:
     """Cross-entropy of cluster assignments between views (Caron et al. 2021, Eq. 2 and 3).
 
@@ -80,13 +84,8 @@ class Clustering(Objective):
             student, teacher, self.centre, self.student_temperature, temperature
         )
         used = assignment(teacher, self.centre, temperature).flatten(0, 1)
-        return LossOutput(
-            total,
-            {
-                "perplexity": cluster_perplexity(used),
-                "clusters_used": used.argmax(-1).unique().numel() * torch.ones((), device=used.device),
-            },
-        )
+        largest = torch.tensor(float(used.argmax(-1).unique().numel()), device=used.device)
+        return LossOutput(total, {"perplexity": cluster_perplexity(used), "clusters_used": largest})
 
     @torch.no_grad()
     def after_step(self, teacher: Tensor | None, progress: float) -> None:

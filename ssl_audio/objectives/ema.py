@@ -16,7 +16,8 @@ def update_teacher(teacher: nn.Module, student: nn.Module, momentum: float) -> N
         momentum: 0 to 1.
     """
     pairs = list(zip(teacher.parameters(), student.parameters(), strict=True))
-    old, new = [t for t, _ in pairs], [s.detach() for _, s in pairs]
+    old: list[torch.Tensor] = [t for t, _ in pairs]
+    new = [s.detach() for _, s in pairs]
     torch._foreach_lerp_(old, new, 1 - momentum)
     for ours, theirs in zip(teacher.buffers(), student.buffers(), strict=True):
         if ours.is_floating_point():

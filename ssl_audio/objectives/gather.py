@@ -31,8 +31,9 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         ctx.rows = x.shape[1]
-        parts = [torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(processes())]
-        dist.all_gather(parts, x.contiguous())
+        x = x.contiguous()
+        parts = [torch.empty_like(x) for _ in range(processes())]
+        dist.all_gather(parts, x)
         return torch.cat(parts, dim=1)
 
     @staticmethod

@@ -65,7 +65,9 @@ def check_views(z: Tensor, minimum: int) -> None:
         SslAudioError: says which shape was given.
     """
     if z.ndim != 3 or z.shape[0] < 2:
-        raise SslAudioError(f"projections are (views, pairs, D) with 2 views or more, not {tuple(z.shape)}")
+        raise SslAudioError(
+            f"projections are (views, pairs, D) with 2 views or more, not {tuple(z.shape)}"
+        )
     if z.shape[1] < minimum:
         raise SslAudioError(
             f"a batch of {z.shape[1]}: this objective needs {minimum} pairs or more "

@@ -117,7 +117,8 @@ class FiniteLoss(lightning.Callback):
         files = [Path(tracks[int(i)].path).name for i in self._batch["index"]]
         shown = ", ".join(files[:8]) + (f" and {len(files) - 8} more" if len(files) > 8 else "")
         raise SslAudioError(
-            f"the loss is {float(loss)} at step {trainer.global_step}. Files of the batch: {shown}. "
+            f"the loss is {float(loss)} at step {trainer.global_step}. "
+            f"Files of the batch: {shown}. "
             "Lower optimizer.lr, or resume from the last checkpoint with ckpt_path=last."
         )
 

@@ -19,7 +19,8 @@ from ssl_audio.errors import AudioError, SslAudioError
 from ssl_audio.models.encoder import Encoder
 
 Features = Callable[[np.ndarray], np.ndarray]
-STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # inverse regularisation, chosen on held-out training rows
+# inverse regularisation, chosen on held-out training rows
+STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 
 
 class LabelledSet:
@@ -38,7 +39,7 @@ class LabelledSet:
         every = sorted({tag for source in self.train for tag in source.tags})
         self.tags = [t for t in every if _varies(self.train, t) and _varies(self.test, t)]
         if not self.tags:
-            raise SslAudioError(f"{train_tsv}: no tag has both positives and negatives in both sets")
+            raise SslAudioError(f"{train_tsv}: no tag has positives and negatives in both sets")
 
     def targets(self, sources: Sequence[Source]) -> np.ndarray:
         """(tracks, tags), 0 or 1."""

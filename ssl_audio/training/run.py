@@ -257,7 +257,7 @@ def _finish(
     labelled: online_probe.LabelledSet | None,
     results: dict[str, Any],
 ) -> None:
-    encoder = encoder.to("cpu", memory_format=torch.contiguous_format).eval()
+    encoder = encoder.to("cpu").eval()
     if labelled is not None:
         results["probe"] = _compare(settings, encoder, labelled)
     encoder.save(folder / "encoder", card=model_card(settings, results))
@@ -292,7 +292,7 @@ def _labelled_set(settings: Settings) -> online_probe.LabelledSet | None:
 
 
 def _demo_set(source: Source) -> online_probe.LabelledSet | None:
-    """The demo corpus brings its own labels; other audio has none unless `probe.root` names them."""
+    """The demo corpus brings its own labels; other audio has them only by `probe.root`."""
     if not isinstance(source, DemoSource):
         return None
     folder = source.make()

@@ -34,7 +34,10 @@ def test_any_length_gives_a_finite_embedding(encoder, samples):
     assert embedding.shape == (2, 1024) and embedding.isfinite().all()
 
 
-@pytest.mark.parametrize("wrong", [torch.zeros(64_000), torch.zeros(1, 2, 9), torch.ones(1, 9).int()])
+WRONG = [torch.zeros(64_000), torch.zeros(1, 2, 9), torch.ones(1, 9).int()]
+
+
+@pytest.mark.parametrize("wrong", WRONG)
 def test_other_shapes_and_types_are_refused(encoder, wrong):
     with pytest.raises(ValueError, match="batch, samples"):
         encoder(wrong)
