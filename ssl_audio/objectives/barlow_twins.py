@@ -2,51 +2,113 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import combinations
+
 import torch
 from torch import Tensor
 
-from ssl_audio.models.projector import projector
-from ssl_audio.objectives.objective import LossOutput, Objective, check_views
+from ssl_audio.errors import SslAudioError
+from ssl_audio.models.projector import PROJECTOR_SIZES, projector
+from ssl_audio.objectives.objective import (
+    LossOutput,
+    Objective,
+    check_not_negative,
+    check_views,
+    full_precision,
+)
+
+EPSILON = 1e-5  # added to variances, as batch norm does: a constant dimension stays finite
+SCALES = ("sum", "mean")
 
 
-def barlow_twins(a: Tensor, b: Tensor, off_diagonal: float = 5e-3) -> tuple[Tensor, Tensor]:
-    """On-diagonal and weighted off-diagonal term (Zbontar et al. 2021, Eq. 1 and 2).
+@full_precision
+def barlow_twins_terms(z: Tensor) -> tuple[Tensor, Tensor]:
+    """On-diagonal and off-diagonal sums of the cross-correlation, unweighted.
+
+    C = A^T B / N, with each view standardised over the batch (biased deviation); the terms are
+    sum_i (1 - C_ii)^2 and sum_{i != j} C_ij^2, averaged over the unordered pairs of views.
 
     Args:
-        a, b: (N, D), N >= 2; each dimension is standardised over the batch (biased deviation).
-        off_diagonal: lambda, the weight of the redundancy reduction term.
+        z: (V, N, D), V >= 2, N >= 2.
+
+    Returns:
+        Two scalars; the first is D when the views are independent.
+
+    Raises:
+        SslAudioError: projections of another shape.
     """
-    with torch.autocast(a.device.type, enabled=False):
-        c = standardise(a).T @ standardise(b) / len(a)
-        on = (c.diagonal() - 1).square().sum()
-        off = c.square().sum() - c.diagonal().square().sum()
-        return on, off_diagonal * off
+    check_views(z, 2)
+    unit = (z - z.mean(1, keepdim=True)) * (z.var(1, keepdim=True, correction=0) + EPSILON).rsqrt()
+    on, off = [], []
+    for a, b in combinations(unit, 2):
+        correlation = a.T @ b / len(a)
+        diagonal = correlation.diagonal()
+        on.append((1 - diagonal).square().sum())
+        off.append(correlation.square().sum() - diagonal.square().sum())
+    return torch.stack(on).mean(), torch.stack(off).mean()
 
 
-def standardise(x: Tensor) -> Tensor:
-    """(N, D) with zero mean and unit (biased) variance over the batch."""
-    x = x if x.dtype == torch.float64 else x.float()
-    return (x - x.mean(0)) * (x.var(0, unbiased=False) + 1e-5).rsqrt()
+def barlow_twins(z: Tensor, off_diagonal: float = 5e-3, scale: str = "sum") -> Tensor:
+    """On-diagonal + lambda * off-diagonal (Zbontar et al. 2021, Eq. 1 and 2).
+
+    Args:
+        z: (V, N, D), V >= 2, N >= 2.
+        off_diagonal: lambda, the weight of redundancy reduction, 0 or above.
+        scale: "sum" as in the paper, or "mean": the whole divided by D, at most about 1 at first
+            whatever the projector's width. The balance of the two terms is the same in both.
+
+    Returns:
+        Scalar.
+
+    Raises:
+        SslAudioError: a setting out of range, or projections of another shape.
+    """
+    on, off = barlow_twins_terms(z)
+    return (on + off_diagonal * off) * _factor(off_diagonal, scale, z.shape[-1])
+
+
+def _factor(off_diagonal: float, scale: str, size: int) -> float:
+    check_not_negative(off_diagonal=off_diagonal)
+    if scale not in SCALES:
+        raise SslAudioError(f"scale={scale}: must be one of {', '.join(SCALES)}")
+    return 1.0 if scale == "sum" else 1.0 / size
 
 
 class BarlowTwins(Objective):
     """Barlow Twins.
 
+    Why these defaults. Correlations of N independent rows have a variance of 1 / N, so even
+    decorrelated dimensions leave an off-diagonal sum of D^2 / N. Weighted, and beside the
+    on-diagonal sum that starts near D, that floor is lambda D / N: 0.02 in the paper (lambda
+    0.0051, D 8192, N 2048), and 0.04 to 0.16 with its lambda at the batches of 64 to 256 and the
+    D of 2048 that one trains audio with. lambda = 0.002 brings it to 0.016 to 0.064, around the
+    paper's balance. The scale is "mean" because gradients are clipped to a length of 1: with the
+    sum, every step would be clipped.
+
     Args:
         embedding_size: size of the encoder's output.
-        off_diagonal: lambda of the paper, which finds 0.005 best and a wide range good.
-        scale: of the whole loss: with 2048 dimensions the sum is in the thousands.
+        off_diagonal: lambda of the paper, 0 or above.
+        scale: "mean" or "sum"; see `barlow_twins`.
+        projector_sizes: widths of the projector after the embedding.
+
+    Raises:
+        SslAudioError: a setting out of range.
     """
 
     def __init__(
-        self, embedding_size: int = 1024, off_diagonal: float = 5e-3, scale: float = 1 / 2048
+        self,
+        embedding_size: int = 1024,
+        off_diagonal: float = 2e-3,
+        scale: str = "mean",
+        projector_sizes: Sequence[int] = PROJECTOR_SIZES,
     ) -> None:
-        super().__init__(projector((embedding_size, 1024, 1024, 2048)))
+        super().__init__(projector((embedding_size, *projector_sizes)))
         self.off_diagonal = off_diagonal
-        self.scale = scale
+        self.factor = _factor(off_diagonal, scale, projector_sizes[-1])
 
     def loss(self, student: Tensor, teacher: Tensor | None, progress: float) -> LossOutput:
-        check_views(student, self.minimum_batch)
-        on, off = barlow_twins(student[0], student[1], self.off_diagonal)
-        on, off = on * self.scale, off * self.scale
+        """The loss; logs `on_diagonal` and `off_diagonal`, weighted: they add up to it."""
+        on, off = barlow_twins_terms(student)
+        on, off = on * self.factor, self.off_diagonal * off * self.factor
         return LossOutput(on + off, {"on_diagonal": on.detach(), "off_diagonal": off.detach()})

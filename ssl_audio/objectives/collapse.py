@@ -1,4 +1,7 @@
-"""How spread out representations are: what tells a healthy run from a collapsed one."""
+"""How spread out representations are: what tells a healthy run from a collapsed one.
+
+Pure functions of tensors, cheap enough to be called every few steps.
+"""
 
 from __future__ import annotations
 
@@ -6,54 +9,102 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ssl_audio.objectives.objective import check_positive, full_precision
 
+
+@full_precision
 def embedding_std(x: Tensor) -> Tensor:
-    """Mean deviation of the unit vectors' coordinates, times sqrt(D): 1 is isotropic, 0 constant.
+    """Mean deviation of the unit vectors' coordinates, times sqrt(D).
+
+    About 1 when directions are isotropic, 0 when all are the same (Chen and He 2021, "SimSiam",
+    section 4.1, watch the same figure without the factor).
 
     Args:
-        x: (N, D).
+        x: (N, D), N >= 2.
     """
     return F.normalize(x, dim=-1).std(0).mean() * x.shape[1] ** 0.5
 
 
+@full_precision
 def rankme(x: Tensor, epsilon: float = 1e-7) -> Tensor:
-    """Effective rank, 1 to min(N, D) (Garrido et al. 2023, Eq. 1 and 2).
+    """Effective rank, 1 to min(N, D) (Garrido et al. 2023, "RankMe", Eq. 1 and 2).
 
-    The exponential of the entropy of the singular values, normalised to sum to 1.
+    The exponential of the entropy of the singular values, normalised to sum to 1. They come from
+    the eigenvalues of the smaller Gram matrix, several times cheaper than a decomposition of `x`;
+    float64 makes up for the squaring.
 
     Args:
-        x: (N, D).
+        x: (N, D), not centred.
+        epsilon: added to each normalised singular value, as in the paper.
+
+    Returns:
+        Scalar, float32, on the device of `x`; 1 for a batch of zeros.
     """
-    gram = x @ x.T if x.shape[0] <= x.shape[1] else x.T @ x
-    singular = torch.linalg.eigvalsh(gram.double()).clamp_min(0).sqrt()
-    p = singular / singular.sum().clamp_min(epsilon) + epsilon
-    return (-(p * p.log()).sum()).exp()
+    wide = x.detach()
+    wide = (wide.cpu() if wide.device.type == "mps" else wide).double()  # mps has no float64
+    gram = wide @ wide.T if wide.shape[0] <= wide.shape[1] else wide.T @ wide
+    singular = torch.linalg.eigvalsh(gram).clamp_min(0).sqrt()
+    total = singular.sum()
+    if total == 0:
+        return torch.ones((), device=x.device)
+    p = singular / total + epsilon
+    return (-(p * p.log()).sum()).exp().float().to(x.device)
 
 
+@full_precision
 def alignment(a: Tensor, b: Tensor) -> Tensor:
-    """Mean squared distance of positive pairs on the unit sphere (Wang and Isola 2020), 0 to 4.
+    """Mean squared distance of positive pairs on the unit sphere (Wang and Isola 2020, Eq. 2).
 
     Args:
-        a, b: (N, D).
+        a, b: (N, D), row i of both from the same track.
+
+    Returns:
+        Scalar in [0, 4]; 0 is perfect agreement.
     """
     return (F.normalize(a, dim=-1) - F.normalize(b, dim=-1)).square().sum(-1).mean()
 
 
+@full_precision
 def uniformity(x: Tensor, t: float = 2.0) -> Tensor:
-    """Log of the mean Gaussian potential of all pairs (Wang and Isola 2020); lower is more even.
+    """Log of the mean Gaussian potential of all pairs (Wang and Isola 2020, Eq. 3).
 
     Args:
         x: (N, D), N >= 2.
-        t: the potential's exponent.
+        t: the potential's exponent, above 0.
+
+    Returns:
+        Scalar, 0 (all rows have one direction) or below; lower is more even.
     """
-    return torch.pdist(F.normalize(x, dim=-1)).square().mul(-t).exp().mean().log()
+    check_positive(t=t)
+    unit = F.normalize(x, dim=-1)
+    squared = (2 - 2 * unit @ unit.T).clamp_min(0)
+    first, second = torch.triu_indices(len(x), len(x), 1, device=x.device)
+    potentials = -t * squared[first, second]
+    return potentials.logsumexp(0) - torch.tensor(float(len(potentials))).log().to(potentials)
 
 
+@full_precision
 def cluster_perplexity(probabilities: Tensor) -> Tensor:
-    """How many clusters a batch uses, 1 to K: the exponential of the mean assignment's entropy.
+    """How many clusters a batch is spread over: exponential of the mean assignment's entropy.
 
     Args:
         probabilities: (N, K), rows sum to 1.
+
+    Returns:
+        Scalar, 1 (one cluster takes all) to K.
     """
-    mean = probabilities.mean(0)
-    return torch.special.entr(mean).sum().exp()
+    return torch.special.entr(probabilities.mean(0)).sum().exp()
+
+
+def cluster_usage(probabilities: Tensor) -> Tensor:
+    """Clusters that are somebody's first choice, as a share of those that could be.
+
+    Args:
+        probabilities: (N, K), rows sum to 1.
+
+    Returns:
+        Scalar in (0, 1]: their number divided by min(N, K).
+    """
+    chosen = torch.zeros(probabilities.shape[1], device=probabilities.device)
+    chosen[probabilities.argmax(-1)] = 1.0  # counted without a wait for the device, unlike unique
+    return chosen.sum() / min(probabilities.shape)

@@ -1,10 +1,16 @@
-"""Values that change over a run, as functions of its progress from 0 to 1."""
+"""Values that change over a run, as functions of its progress from 0 to 1.
+
+A schedule keeps no counter, so a resumed run needs no more than its progress. Each is a frozen
+dataclass with plain arguments, which a recipe names by `_target_`.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from ssl_audio.errors import SslAudioError
 
 Schedule = Callable[[float], float]
 
@@ -21,37 +27,60 @@ class Constant:
 
 @dataclass(frozen=True)
 class Linear:
-    """From `start` to `end` in a straight line over the first `until` of the run, then `end`."""
+    """From `start` to `end` in a straight line over the first `until` of the run, then `end`.
+
+    Raises:
+        SslAudioError: `until` is not a fraction in [0, 1]; 0 is `end` throughout.
+    """
 
     start: float
     end: float
     until: float = 1.0
 
+    def __post_init__(self) -> None:
+        _check_fraction("until", self.until)
+
     def __call__(self, progress: float) -> float:
-        done = min(1.0, progress / self.until)
-        return self.start + (self.end - self.start) * done
+        if progress >= self.until:
+            return self.end
+        return self.start + (self.end - self.start) * max(0.0, progress) / self.until
 
 
 @dataclass(frozen=True)
 class Cosine:
-    """From `start` to `end` along half a cosine."""
+    """From `start` to `end` along half a cosine: slow at both ends."""
 
     start: float
     end: float
 
     def __call__(self, progress: float) -> float:
-        return self.end + (self.start - self.end) * 0.5 * (1 + math.cos(math.pi * progress))
+        left = 0.5 * (1 + math.cos(math.pi * min(1.0, max(0.0, progress))))
+        return self.end + (self.start - self.end) * left
 
 
 @dataclass(frozen=True)
 class WarmupCosine:
-    """Linear from 0 to 1 over the first `warmup` of the run, then half a cosine down to `end`."""
+    """Linear from 0 to `peak` over the first `warmup` of the run, then half a cosine to `end`.
+
+    Raises:
+        SslAudioError: `warmup` is not a fraction in [0, 1].
+    """
 
     warmup: float = 0.1
     end: float = 0.0
+    peak: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check_fraction("warmup", self.warmup)
 
     def __call__(self, progress: float) -> float:
         if progress < self.warmup:
-            return progress / self.warmup
-        rest = (progress - self.warmup) / max(1e-12, 1 - self.warmup)
-        return self.end + (1 - self.end) * 0.5 * (1 + math.cos(math.pi * min(1.0, rest)))
+            return self.peak * max(0.0, progress) / self.warmup
+        if self.warmup == 1.0:
+            return self.peak
+        return Cosine(self.peak, self.end)((progress - self.warmup) / (1 - self.warmup))
+
+
+def _check_fraction(name: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        raise SslAudioError(f"{name}={value}: a fraction of the run lies between 0 and 1")
