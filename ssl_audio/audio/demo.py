@@ -56,8 +56,10 @@ class Genre:
     density: float
 
 
+# fmt: off
 GENRES = {
-    "pop": Genre(MAJOR, (95, 125), 4, ((0, 4, 5, 3), (5, 3, 0, 4)), ("x...x...", "..x...x.", "xxxxxxxx"),
+    "pop": Genre(MAJOR, (95, 125), 4, ((0, 4, 5, 3), (5, 3, 0, 4)),
+                 ("x...x...", "..x...x.", "xxxxxxxx"),
                  ("epiano", "guitar", "lead", "pad", "strings"), 0.45),
     "techno": Genre(MINOR, (124, 140), 4, ((0, 0, 5, 6),), ("x.x.x.x.", "..x...x.", ".x.x.x.x"),
                     ("lead", "pad", "bells"), 0.6),
@@ -69,8 +71,8 @@ GENRES = {
                   ("guitar", "flute", "strings"), 0.55),
     "march": Genre(MAJOR, (105, 120), 2, ((0, 3, 4, 0), (0, 0, 4, 4)), ("x.x.", ".x.x", "...."),
                    ("brass", "flute", "bells"), 0.5),
-    "funk": Genre(DORIAN, (96, 112), 4, ((0, 3), (0, 0, 3, 3)), ("x..x..x.", "..x...x.", "xxxxxxxx"),
-                  ("epiano", "brass", "guitar", "organ"), 0.5),
+    "funk": Genre(DORIAN, (96, 112), 4, ((0, 3), (0, 0, 3, 3)),
+                  ("x..x..x.", "..x...x.", "xxxxxxxx"), ("epiano", "brass", "guitar", "organ"), 0.5),
     "flamenco": Genre(PHRYGIAN, (110, 150), 3, ((0, 1, 2, 1), (3, 2, 1, 0)), None,
                       ("guitar", "brass", "flute"), 0.7),
 }  # fmt: skip
@@ -146,12 +148,18 @@ def _pad(frequency: float, seconds: float, rng: np.random.Generator) -> np.ndarr
 
 def _strings(frequency: float, seconds: float, rng: np.random.Generator) -> np.ndarray:
     t = _times(seconds + 0.15)
-    vibrato = 0.12 * frequency / 440 * np.sin(2 * np.pi * 5.5 * t + rng.uniform(0, 6)) * np.minimum(1, 4 * t)
+    vibrato = (
+        0.12
+        * frequency
+        / 440
+        * np.sin(2 * np.pi * 5.5 * t + rng.uniform(0, 6))
+        * np.minimum(1, 4 * t)
+    )
     phase = 2 * np.pi * frequency * t + 25 * vibrato / 5.5
     bow = 0.02 * rng.normal(size=len(t))
-    return (_harmonics(frequency, phase, (1, 0.7, 0.6, 0.4, 0.4, 0.25, 0.2, 0.1)) + bow) * _envelope(
-        len(t), 0.09, 0.15
-    )
+    return (
+        _harmonics(frequency, phase, (1, 0.7, 0.6, 0.4, 0.4, 0.25, 0.2, 0.1)) + bow
+    ) * _envelope(len(t), 0.09, 0.15)
 
 
 def _flute(frequency: float, seconds: float, rng: np.random.Generator) -> np.ndarray:
@@ -362,7 +370,9 @@ def _path(folder: Path, track: int) -> Path:
     return folder / "audio" / f"{track:04d}.flac"
 
 
-def _run(jobs: list[tuple[Path, int, int, float]], workers: int | None) -> Iterator[tuple[str, ...]]:
+def _run(
+    jobs: list[tuple[Path, int, int, float]], workers: int | None
+) -> Iterator[tuple[str, ...]]:
     workers = min(len(jobs), workers or os.cpu_count() or 1)
     if workers == 1:
         yield from map(_make_track, jobs)

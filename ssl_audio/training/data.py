@@ -50,7 +50,7 @@ class DemoSource:
         """Make the corpus if it is not there yet; returns its folder."""
         from ssl_audio.audio.demo import demo_folder, make_demo
 
-        chosen = {"tracks": self.tracks, "seconds": self.seconds, "seed": self.seed}
+        chosen: dict[str, Any] = {"tracks": self.tracks, "seconds": self.seconds, "seed": self.seed}
         folder = Path(self.folder) if self.folder else demo_folder(**chosen)
         return make_demo(folder, **chosen)
 
@@ -167,7 +167,7 @@ class PairDataModule(lightning.LightningDataModule):
         if hasattr(self, "dataset"):
             return
         if not hasattr(self, "manifest"):
-            self._scan(progress=False)
+            self._scan(self.progress)
         tracks, left_out = self._usable()
         self.dataset = PairDataset(
             tracks, self.segment, self.min_offset, self.max_offset, self.seed, self.short

@@ -16,6 +16,7 @@ from ssl_audio.objectives.ema import update_teacher
 from ssl_audio.objectives.gather import gather
 from ssl_audio.objectives.objective import Objective
 from ssl_audio.objectives.schedules import Schedule
+from ssl_audio.objectives.sync_batchnorm import convert_batchnorm
 
 VIEWS = ("anchor", "positive")
 
@@ -83,6 +84,13 @@ class PretrainModule(lightning.LightningModule):
         self.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if compile:
             self.encoder.backbone.compile(dynamic=False)
+
+    def setup(self, stage: str) -> None:
+        """Share batch statistics where several processes share a batch."""
+        if self.trainer.world_size > 1:
+            for name in ("encoder", "objective", "teacher"):
+                if getattr(self, name) is not None:
+                    setattr(self, name, convert_batchnorm(getattr(self, name)))
 
     @property
     def total_steps(self) -> int:

@@ -47,7 +47,6 @@ def pretrain(settings: Settings, folder: Path) -> dict[str, Any]:
             f"data.batch_size={settings['data']['batch_size']}: this objective compares the pairs "
             f"of a batch with each other and needs {objective.minimum_batch} or more"
         )
-    data.prepare_data()
     data.setup("fit")
     data.manifest.save_report(folder / "skipped.csv")
     say(data.report)
