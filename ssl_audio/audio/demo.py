@@ -72,7 +72,8 @@ GENRES = {
     "march": Genre(MAJOR, (105, 120), 2, ((0, 3, 4, 0), (0, 0, 4, 4)), ("x.x.", ".x.x", "...."),
                    ("brass", "flute", "bells"), 0.5),
     "funk": Genre(DORIAN, (96, 112), 4, ((0, 3), (0, 0, 3, 3)),
-                  ("x..x..x.", "..x...x.", "xxxxxxxx"), ("epiano", "brass", "guitar", "organ"), 0.5),
+                  ("x..x..x.", "..x...x.", "xxxxxxxx"),
+                 ("epiano", "brass", "guitar", "organ"), 0.5),
     "flamenco": Genre(PHRYGIAN, (110, 150), 3, ((0, 1, 2, 1), (3, 2, 1, 0)), None,
                       ("guitar", "brass", "flute"), 0.7),
 }  # fmt: skip
