@@ -1,0 +1,52 @@
+"""The teacher's average, with what happens to buffers."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from ssl_audio.errors import SslAudioError
+from ssl_audio.objectives.ema import update_teacher
+
+
+def network(seed):
+    torch.manual_seed(seed)
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+    model.register_buffer("filters", torch.randn(2))
+    model.register_buffer("count", torch.tensor(seed))
+    return model
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.75, 1.0])
+def test_average(momentum):
+    teacher, student = network(1), network(2)
+    before, source = copy.deepcopy(teacher.state_dict()), copy.deepcopy(student.state_dict())
+    update_teacher(teacher, student, momentum)
+    for name in ("0.weight", "0.bias", "1.weight", "1.bias", "filters"):
+        expected = momentum * before[name] + (1 - momentum) * source[name]
+        torch.testing.assert_close(teacher.state_dict()[name], expected)
+    assert teacher.count == 2
+    for name, value in student.state_dict().items():
+        assert torch.equal(value, source[name]), "the student changed"
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_batch_norm_keeps_its_own_statistics_in_training_only(training):
+    teacher, student = network(1), network(1)
+    student(torch.randn(8, 3) + 5)
+    teacher.train(training)
+    before = teacher[1].running_mean.clone()
+    update_teacher(teacher, student, 0.5)
+    own = student[1].running_mean
+    torch.testing.assert_close(
+        teacher[1].running_mean, before if training else 0.5 * before + 0.5 * own
+    )
+    assert teacher[1].num_batches_tracked == (0 if training else 1)
+
+
+def test_refusals():
+    with pytest.raises(SslAudioError, match="momentum=1.2"):
+        update_teacher(network(1), network(2), 1.2)
+    with pytest.raises(SslAudioError, match="differ"):
+        update_teacher(nn.Linear(3, 4), nn.Linear(3, 5), 0.5)
