@@ -1,0 +1,217 @@
+"""Ratios, measured side by side in one run: `python tools/benchmark.py [WHAT ...] [--json FILE]`.
+
+WHAT is encoder, step, nt_xent or pairs; all of them by default. Every figure is the median of
+interleaved repeats, so that a machine that slows down slows down every candidate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+import torch.nn.functional as F
+
+from ssl_audio.audio import files
+from ssl_audio.audio.manifest import Track
+from ssl_audio.audio.pairs import PairBatchSampler, PairDataset, collate_pairs
+from ssl_audio.models.encoder import build_encoder
+from ssl_audio.objectives.contrastive import Contrastive, nt_xent
+
+Candidates = dict[str, Callable[[], object]]
+
+
+def race(candidates: Candidates, repeats: int) -> dict[str, float]:
+    """Median seconds of each candidate; one run of each first, uncounted."""
+    for run in candidates.values():
+        run()
+    seconds: dict[str, list[float]] = {name: [] for name in candidates}
+    for _ in range(repeats):
+        for name, run in candidates.items():
+            started = time.perf_counter()
+            run()
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            seconds[name].append(time.perf_counter() - started)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def table(title: str, seconds: dict[str, float], amount: int, unit: str) -> dict[str, dict]:
+    """Print rates and ratios to the first candidate."""
+    first = next(iter(seconds.values()))
+    print(f"\n{title}")
+    rows = {}
+    for name, value in seconds.items():
+        rows[name] = {"rate": amount / value, "unit": f"{unit}/s", "ratio": first / value}
+        print(f"  {name:<44} {amount / value:10.1f} {unit}/s   {first / value:6.2f}x")
+    return rows
+
+
+def device() -> str:
+    """The device that is measured."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def encoder(options: argparse.Namespace) -> dict:
+    """The encoder's forward pass, against the plain eager float32 network."""
+    where = device()
+    plain = build_encoder().to(where).eval()
+    plain.backbone.to(memory_format=torch.contiguous_format)
+    fast = build_encoder().to(where).eval()
+    compiled = build_encoder().to(where).eval()
+    compiled.backbone.compile(dynamic=False)
+    mel = plain.frontend(torch.randn(options.segments, 64_000, device=where))
+
+    def bf16(network: torch.nn.Module) -> Callable[[], object]:
+        def run() -> object:
+            with torch.inference_mode(), torch.autocast(where, torch.bfloat16):
+                return network(mel)
+
+        return run
+
+    def float32(network: torch.nn.Module) -> Callable[[], object]:
+        return torch.inference_mode()(lambda: network(mel))
+
+    candidates: Candidates = {
+        "eager float32": float32(plain.backbone),
+        "channels_last": float32(fast.backbone),
+        "channels_last bf16": bf16(fast.backbone),
+        "channels_last bf16 compiled": bf16(compiled.backbone),
+    }
+    waveform = torch.randn(options.segments, 64_000, device=where)
+    candidates["(log-mel alone)"] = torch.inference_mode()(lambda: plain.frontend(waveform))
+    seconds = race(candidates, options.repeats)
+    return table("encoder forward, 4 s segments", seconds, options.segments, "segments")
+
+
+def step(options: argparse.Namespace) -> dict:
+    """One whole contrastive step: log-mel, network, loss, backward, optimiser."""
+    where = device()
+    waveform = torch.randn(2 * options.pairs, 64_000, device=where)
+
+    def candidate(channels_last: bool, bf16: bool) -> Callable[[], object]:
+        network, objective = build_encoder().to(where), Contrastive().to(where)
+        if not channels_last:
+            network.backbone.to(memory_format=torch.contiguous_format)
+        parameters = [*network.parameters(), *objective.parameters()]
+        optimizer = torch.optim.AdamW(parameters, lr=1e-4)
+
+        def run() -> object:
+            with torch.autocast(where, torch.bfloat16, enabled=bf16):
+                z = objective.projector(network(waveform)).unflatten(0, (2, -1))
+            loss = objective.loss(z, None, 0.0).total
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        return run
+
+    candidates: Candidates = {
+        "eager float32": candidate(False, False),
+        "channels_last": candidate(True, False),
+        "channels_last bf16": candidate(True, True),
+    }
+    seconds = race(candidates, max(1, options.repeats // 2))
+    return table(f"contrastive step of {options.pairs} pairs", seconds, options.pairs, "pairs")
+
+
+def broadcast_nt_xent(z: torch.Tensor) -> torch.Tensor:
+    """NT-Xent with every pair's cosine broadcast, the form that the product replaces."""
+    flat = z.flatten(0, 1)
+    similarity = F.cosine_similarity(flat[None], flat[:, None], dim=2) / 0.1
+    similarity = similarity.masked_fill(torch.eye(len(flat), dtype=torch.bool), -torch.inf)
+    target = torch.arange(len(flat)).roll(z.shape[1])
+    return F.cross_entropy(similarity, target)
+
+
+def nt_xent_forms(options: argparse.Namespace) -> dict:
+    """NT-Xent as a matrix product against the broadcast form: time, and memory allocated."""
+    z = torch.randn(2, options.loss_pairs, 2048, requires_grad=True)
+    forms: Candidates = {
+        "broadcast cosine": lambda: broadcast_nt_xent(z).backward(),
+        "matrix product": lambda: nt_xent(z, 0.1).backward(),
+    }
+    seconds = race(forms, 3)
+    rows = table(f"NT-Xent, 2 x {options.loss_pairs} x 2048", seconds, 1, "losses")
+    for name, run in forms.items():
+        rows[name]["allocated_mb"] = largest_allocation(run) / 1e6
+        print(f"  {name:<44} largest allocation {rows[name]['allocated_mb']:10.1f} MB")
+    return rows
+
+
+def largest_allocation(run: Callable[[], object]) -> int:
+    """Bytes of the largest memory that one operation of `run` asks for."""
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        run()
+    return max(event.self_cpu_memory_usage for event in profiler.events())
+
+
+def pairs(options: argparse.Namespace) -> dict:
+    """Pairs a second and process by format, against decoding the whole file for each pair."""
+    rows = {}
+    for form in ("wav", "flac", "ogg", "mp3"):
+        with tempfile.TemporaryDirectory() as folder:
+            tracks = _tracks(Path(folder), form)
+            dataset = PairDataset(tracks)
+            batch = PairBatchSampler(len(tracks), len(tracks), 1, 0).batch(0)
+
+            def crops(dataset: PairDataset = dataset, batch: list = batch) -> object:
+                return collate_pairs([dataset[key] for key in batch])
+
+            def whole(tracks: list[Track] = tracks) -> object:
+                return [files.read(track.path)[:64_000] for track in tracks]
+
+            seconds = race({"decode the whole file": whole, "decode the crops": crops}, 3)
+        rows[form] = table(f"pairs from {form}, 3 min", seconds, len(tracks), "pairs")
+    return rows
+
+
+def _tracks(folder: Path, form: str, count: int = 4, seconds: int = 180) -> list[Track]:
+    rng = np.random.default_rng(0)
+    found = []
+    for index in range(count):
+        noise = np.cumsum(rng.normal(0, 1, (seconds * 44_100, 2)), axis=0)
+        samples = 0.5 * np.sin(noise / 20).astype(np.float32)
+        path = folder / f"{index}.{form}"
+        # in blocks: libsndfile's Vorbis encoder overflows its stack on minutes at once
+        with soundfile.SoundFile(path, "w", 44_100, 2) as file:
+            for first in range(0, len(samples), 44_100):
+                file.write(samples[first : first + 44_100])
+        found.append(Track(str(path), float(seconds)))
+    return found
+
+
+WHAT = {"encoder": encoder, "step": step, "nt_xent": nt_xent_forms, "pairs": pairs}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", nargs="*", metavar="WHAT", help=", ".join(WHAT))
+    parser.add_argument("--segments", type=int, default=32, help="in the encoder's batch")
+    parser.add_argument("--pairs", type=int, default=256, help="in the step's batch")
+    parser.add_argument("--loss-pairs", type=int, default=256, help="in NT-Xent's batch")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--json", type=Path, help="write the figures there")
+    options = parser.parse_args()
+    unknown = set(options.what) - set(WHAT)
+    if unknown:
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; choose from {', '.join(WHAT)}")
+    threads = torch.get_num_threads()
+    print(f"torch {torch.__version__}, {device()}, {threads} threads")
+    found = {name: WHAT[name](options) for name in options.what or WHAT}
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
