@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ssl_audio.recipe import main_with, resolve
-from ssl_audio.run_dir import make_run_dir, versions, write_atomic, write_json
+from ssl_audio.run_dir import (
+    followed_run_dir,
+    is_leader,
+    make_run_dir,
+    versions,
+    write_atomic,
+    write_json,
+)
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -17,9 +24,13 @@ def run(config: DictConfig) -> None:
     """Check what can be checked at once, then train."""
     settings = resolve(config)
     resume = settings["ckpt_path"] is not None
-    folder = make_run_dir(settings["run_dir"], settings["recipe"], resume)
-    settings["run_dir"] = str(folder)
-    _save_configuration(folder, settings)
+    if is_leader():
+        folder = make_run_dir(settings["run_dir"], settings["recipe"], resume)
+        settings["run_dir"] = str(folder)
+        _save_configuration(folder, settings)
+    else:
+        folder = followed_run_dir(settings["run_dir"])
+        settings["run_dir"] = str(folder)
     from ssl_audio.training.run import pretrain
 
     pretrain(settings, folder)

@@ -20,6 +20,26 @@ PACKAGES = (
 )  # fmt: skip
 
 
+_FOLDER_VARIABLE = "SSL_AUDIO_RUN_DIR"  # from the first process to those that it starts
+
+
+def is_leader() -> bool:
+    """Whether this is the one process of a run, or the first of several, which writes."""
+    return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))) == 0
+
+
+def followed_run_dir(run_dir: str | None) -> Path:
+    """The folder that the run's first process made.
+
+    Raises:
+        SslAudioError: it cannot be known, since processes were started by hand without `run_dir=`.
+    """
+    known = run_dir or os.environ.get(_FOLDER_VARIABLE)
+    if not known:
+        raise SslAudioError("several processes share a run: name its folder with run_dir=")
+    return Path(known)
+
+
 def make_run_dir(run_dir: str | None, recipe: str, resume: bool) -> Path:
     """The run's folder, made if need be; a new run never writes into an older run's folder.
 
@@ -38,6 +58,7 @@ def make_run_dir(run_dir: str | None, recipe: str, resume: bool) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SslAudioError(f"run_dir={folder}: {error.strerror}") from error
+    os.environ[_FOLDER_VARIABLE] = str(folder)
     return folder
 
 

@@ -128,6 +128,18 @@ def test_a_killed_run_goes_on_with_the_same_losses(music, tmp_path):
 
 
 @pytest.mark.slow
+def test_two_processes_train_as_one(music, tmp_path):
+    words = ["recipe=byol", *SMALL, f"data.root={music}", "probe=none"]
+    for devices in (1, 2):
+        done = pretrain(tmp_path, *words, f"trainer.devices={devices}", f"run_dir=run{devices}")
+        assert done.returncode == 0, done.stderr[-3000:]
+    one, two = losses(tmp_path / "run1"), losses(tmp_path / "run2")
+    assert sorted(one) == sorted(two) == [0, 1, 2]
+    for step, loss in one.items():
+        assert two[step] == pytest.approx(loss, rel=1e-4), f"step {step}"
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "message"),
     [

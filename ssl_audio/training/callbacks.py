@@ -56,10 +56,11 @@ class CollapseWatch(lightning.Callback):
         figures = collapse_figures(pl_module.last_step.embeddings)
         self.latest = {name: float(value) for name, value in figures.items()}
         pl_module.log_dict({f"collapse/{name}": value for name, value in figures.items()})
-        self._judge(trainer)
+        self._judge(trainer, pl_module.last_step.embeddings.shape[1])
 
-    def _judge(self, trainer: lightning.Trainer) -> None:
-        low = self.latest["std"] < self.minimum_std or self.latest["rankme"] < self.minimum_rank
+    def _judge(self, trainer: lightning.Trainer, pairs: int) -> None:
+        least_rank = min(self.minimum_rank, pairs / 4)  # a batch's rank is at most its size
+        low = self.latest["std"] < self.minimum_std or self.latest["rankme"] < least_rank
         self._low = self._low + 1 if low else 0
         was = self.collapsed
         self.collapsed = self._low >= self.patience

@@ -26,7 +26,7 @@ class StepOutput:
     """What the last training step saw, for those who watch it.
 
     Attributes:
-        embeddings: (views, pairs, embedding_size), detached, this process's share.
+        embeddings: (views, pairs over all processes, embedding_size), detached.
         projections: (views, pairs over all processes, projector output), detached.
     """
 
@@ -107,7 +107,8 @@ class PretrainModule(lightning.LightningModule):
         student = gather(_by_view(student))
         teacher = self._teach(waveforms)
         output = self.objective.loss(student, teacher, self.progress)
-        self.last_step = StepOutput(_by_view(embeddings).detach().float(), student.detach().float())
+        seen = gather(_by_view(embeddings).detach().float())
+        self.last_step = StepOutput(seen, student.detach().float())
         self.log("train/loss", output.total.detach(), prog_bar=True)
         self.log_dict({f"train/{name}": term.detach() for name, term in output.terms.items()})
         return output.total
