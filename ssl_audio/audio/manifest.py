@@ -115,9 +115,10 @@ class Manifest:
 
     def save_report(self, path: AnyPath) -> None:
         """Write the skipped files as CSV (path, reason, detail), whole or not at all."""
-        with _atomic(path) as temporary, open(
-            temporary, "w", newline="", encoding="utf-8", errors="surrogateescape"
-        ) as file:
+        with (
+            _atomic(path) as temporary,
+            open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+        ):
             writer = csv.writer(file)
             writer.writerow(["path", "reason", "detail"])
             writer.writerows([item.path, item.reason, item.detail] for item in self.skipped)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 
 from torch import nn
@@ -57,3 +58,20 @@ def _resnet(embedding_size: int, mels: int, frames: int) -> nn.Module:
         if isinstance(layer, nn.AvgPool2d):
             layer.ceil_mode = False  # as published: an odd last frame is dropped, not averaged
     return network
+
+
+def fold_batch_norms(network: nn.Module) -> nn.Module:
+    """A copy for inference whose batch norms are part of the convolutions before them.
+
+    Equal to `network.eval()` up to rounding; layers that are not a convolution with its batch norm
+    stay as they are.
+    """
+    from timm.layers import ConvNormAct
+    from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+    folded = copy.deepcopy(network).eval()
+    for layer in folded.modules():
+        if isinstance(layer, ConvNormAct) and isinstance(layer.bn, nn.BatchNorm2d):
+            layer.conv = fuse_conv_bn_eval(layer.conv, layer.bn)
+            layer.bn = layer.bn.act  # the activation lives inside timm's batch norm
+    return folded

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ssl_audio.audio import files
 from ssl_audio.audio.logmel import LogMel
 from ssl_audio.errors import CheckpointError
-from ssl_audio.models.backbone import RESNET, create_backbone
+from ssl_audio.models.backbone import RESNET, create_backbone, fold_batch_norms
 
 FORMAT = 1
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
@@ -125,6 +125,16 @@ class Encoder(nn.Module):
             AudioError: the file cannot be read.
         """
         return self.embed(files.read(path), hop)
+
+    def folded(self) -> Encoder:
+        """A copy for inference alone, a quarter faster: batch norms are part of the convolutions.
+
+        Its embeddings equal this encoder's to rounding; it cannot be trained or saved.
+        """
+        network = fold_batch_norms(self.backbone)
+        return Encoder(
+            self.frontend, network, self.backbone_name, self.embedding_size, self.segment
+        ).eval()
 
     def _hop(self, hop: float | None) -> int:
         samples = round((self.segment if hop is None else hop) * self.sample_rate)

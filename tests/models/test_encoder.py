@@ -10,7 +10,7 @@ import torch
 import ssl_audio
 from ssl_audio.errors import CheckpointError, SslAudioError
 from ssl_audio.models.backbone import create_backbone
-from ssl_audio.models.encoder import segment_starts
+from ssl_audio.models.encoder import build_encoder, segment_starts
 
 
 @pytest.fixture(scope="module")
@@ -151,3 +151,17 @@ def test_a_training_checkpoint_is_not_an_encoder(tmp_path):
         ssl_audio.load_encoder(tmp_path / "last.ckpt")
     with pytest.raises(CheckpointError, match="no such"):
         ssl_audio.load_encoder(tmp_path / "none")
+
+
+def test_folding_the_batch_norms_changes_nothing_but_speed():
+    encoder = build_encoder().eval()
+    for layer in encoder.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.running_mean.normal_()
+            layer.running_var.uniform_(0.5, 2)
+    waveform = torch.randn(2, 64_000)
+    folded = encoder.folded()
+    assert not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in folded.modules())
+    assert any(isinstance(layer, torch.nn.BatchNorm2d) for layer in encoder.modules())
+    with torch.inference_mode():
+        torch.testing.assert_close(folded(waveform), encoder(waveform), rtol=1e-5, atol=1e-5)
