@@ -100,6 +100,4 @@ class Contrastive(Objective):
         """NT-Xent; logs `positive_similarity` and `negative_similarity`, mean cosines."""
         total = nt_xent(student, self.temperature)
         positive, negative = mean_similarities(student.detach())
-        return LossOutput(
-            total, {"positive_similarity": positive, "negative_similarity": negative}
-        )
+        return LossOutput(total, {"positive_similarity": positive, "negative_similarity": negative})

@@ -123,11 +123,13 @@ def linear_probe(
     usable = [c for c in range(train_y.shape[1]) if _both(train_y[rest, c], train_y[held, c])]
     strength = max(
         STRENGTHS,
-        key=lambda s: _probe_once(
-            train_x[rest], train_y[rest][:, usable], train_x[held], train_y[held][:, usable], s
-        )["map"]
-        if usable
-        else -s,
+        key=lambda s: (
+            _probe_once(
+                train_x[rest], train_y[rest][:, usable], train_x[held], train_y[held][:, usable], s
+            )["map"]
+            if usable
+            else -s
+        ),
     )
     return _probe_once(train_x, train_y, test_x, test_y, strength)
 

@@ -256,9 +256,7 @@ def dangerous(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_crash_or_a_hang_costs_one_file(
-    tmp_path: Path, dangerous: None, workers: int
-) -> None:
+def test_a_crash_or_a_hang_costs_one_file(tmp_path: Path, dangerous: None, workers: int) -> None:
     root = tmp_path / "audio"
     for k in range(20):
         audio(root / f"{k:02d}.wav")
