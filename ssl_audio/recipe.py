@@ -72,6 +72,8 @@ def load_recipe(arguments: Sequence[str]) -> DictConfig:
         raise SslAudioError(
             f"recipe={name} does not exist.{hint} Recipes: {', '.join(recipe_names())}"
         )
+    if own is not None and str(own.resolve().parent) not in sys.path:
+        sys.path.append(str(own.resolve().parent))  # classes of one's own may lie beside it
     stem = own.stem if own else name
     config = _compose(own, stem, overrides)
     _check_types(config, _compose(own, stem, [o for o in overrides if _is_group(o)]))

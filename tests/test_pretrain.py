@@ -128,6 +128,76 @@ def test_a_killed_run_goes_on_with_the_same_losses(music, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_finished_run_goes_on_with_more_steps(music, tmp_path):
+    words = ["recipe=contrastive", *SMALL, f"data.root={music}", "probe=none", "run_dir=run"]
+    assert pretrain(tmp_path, *words).returncode == 0
+    done = pretrain(tmp_path, *words, "ckpt_path=last", "trainer.max_steps=5")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert sorted(losses(tmp_path / "run")) == [0, 1, 2, 3, 4]
+    assert json.loads((tmp_path / "run" / "results.json").read_text())["steps"] == 5
+    done = pretrain(tmp_path, *words, "ckpt_path=last", "trainer.max_steps=5")
+    assert done.returncode == 1 and "trainer.max_steps" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_ctrl_c_says_how_to_go_on(music, tmp_path):
+    words = ["recipe=contrastive", *SMALL, f"data.root={music}", "probe=none", "run_dir=run"]
+    words += ["trainer.max_steps=4000", "trainer.checkpoint_every=2"]
+    process = subprocess.Popen(
+        command(*words),
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 200
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    while not last.exists() and time.monotonic() < deadline:
+        assert process.poll() is None
+        time.sleep(0.02)
+    time.sleep(0.5)  # an interrupt that falls into the writing itself may be swallowed there
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=100)
+    assert process.returncode != 0
+    assert "ckpt_path=last" in errors and "Traceback" not in errors
+    assert not [path for path in (tmp_path / "run").rglob("*") if "tmp" in path.name]
+
+
+MINE = """
+import torch
+from ssl_audio.models.projector import projector
+from ssl_audio.objectives.objective import LossOutput, Objective
+
+
+class PullTogether(Objective):
+    minimum_batch = 1
+
+    def __init__(self, embedding_size, strength):
+        super().__init__(projector((embedding_size, 16)))
+        self.strength = strength
+
+    def loss(self, student, teacher, progress):
+        distance = (student[0] - student[1]).square().mean()
+        return LossOutput(self.strength * distance, {"distance": distance})
+"""
+
+
+@pytest.mark.slow
+def test_an_objective_of_ones_own_is_named_from_a_recipe(music, tmp_path):
+    (tmp_path / "mine.py").write_text(MINE)
+    (tmp_path / "mine.yaml").write_text(
+        "defaults:\n  - base: pretrain\n  - _self_\n"
+        "objective:\n  _target_: mine.PullTogether\n  strength: 2.0\n"
+    )
+    words = ["recipe=mine.yaml", *SMALL, f"data.root={music}", "probe=none", "run_dir=run"]
+    done = pretrain(tmp_path, *words)
+    assert done.returncode == 0, done.stderr[-3000:]
+    metrics = json.loads((tmp_path / "run" / "results.json").read_text())["metrics"]
+    assert metrics["train/loss"] == pytest.approx(2 * metrics["train/distance"], rel=1e-4)
+
+
+@pytest.mark.slow
 def test_two_processes_train_as_one(music, tmp_path):
     words = ["recipe=byol", *SMALL, f"data.root={music}", "probe=none"]
     for devices in (1, 2):

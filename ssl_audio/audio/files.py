@@ -145,6 +145,48 @@ def read(
     return samples
 
 
+def stream(path: AnyPath, sample_rate: int = SAMPLE_RATE) -> Iterator[np.ndarray]:
+    """Read a whole file as mono in blocks, for files of any length in bounded memory.
+
+    Args:
+        path: the file.
+        sample_rate: of the result, Hz.
+
+    Yields:
+        float32 (samples,), which joined are `read(path)`, to the last bit.
+
+    Raises:
+        AudioError: as `read`, when the block where it shows is reached.
+    """
+    with _open(path) as reader:
+        if reader.frames == 0:
+            raise AudioError(path, "empty", "no samples")
+        some = False
+        for block in _resampled(reader, sample_rate):
+            if len(block):
+                some = True
+                _check_values(path, block)
+                yield block
+    if not some:
+        raise AudioError(path, "truncated", "nothing can be decoded from 0.00 s on")
+
+
+def _resampled(reader: _Reader, sample_rate: int) -> Iterator[np.ndarray]:
+    if reader.rate == sample_rate:
+        yield from reader.blocks(0, None)
+        return
+    resampler = soxr.ResampleStream(reader.rate, sample_rate, 1, dtype="float32")
+    frames = given = 0
+    for block in reader.blocks(0, None):
+        frames += len(block)
+        result = resampler.resample_chunk(block)
+        given += len(result)
+        yield result
+    rest = resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+    common = math.gcd(reader.rate, sample_rate)
+    yield rest[: max(0, round(frames * (sample_rate // common) / (reader.rate // common)) - given)]
+
+
 def _check_crop(start: float, duration: float | None, sample_rate: int) -> None:
     if not (math.isfinite(start) and start >= 0):
         raise ValueError(f"start is {start}: give seconds from 0")

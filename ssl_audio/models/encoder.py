@@ -7,8 +7,9 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -102,20 +103,17 @@ class Encoder(nn.Module):
         Raises:
             ValueError: another shape, or a hop that is not positive.
         """
-        samples = torch.as_tensor(waveform)
+        samples = torch.as_tensor(waveform).float().cpu().numpy()
         if samples.ndim != 1 or not len(samples):
-            raise ValueError(f"waveform is (samples,), not {tuple(samples.shape)}")
-        length = round(self.segment * self.sample_rate)
-        starts = segment_starts(len(samples), length, self._hop(hop))
-        parts = (samples[start : start + length] for start in starts)
-        return self._collect(parts, length, starts)
+            raise ValueError(f"waveform is (samples,), not {samples.shape}")
+        return self._collect([samples], hop)
 
     @torch.inference_mode()
     def embed_file(self, path: str | Path, hop: float | None = None) -> Embedding:
         """Embed an audio file of any format, sample rate, channel count and length.
 
-        The same audio gives the same embedding always: segments lie where `embed` puts them. A
-        long file is read in blocks.
+        The same audio gives the same embedding always: segments lie where `embed` puts them. The
+        file is read in blocks, so that its length costs no memory.
 
         Args:
             path: the file.
@@ -124,7 +122,7 @@ class Encoder(nn.Module):
         Raises:
             AudioError: the file cannot be read.
         """
-        return self.embed(files.read(path), hop)
+        return self._collect(files.stream(path), hop)
 
     def folded(self) -> Encoder:
         """A copy for inference alone, a quarter faster: batch norms are part of the convolutions.
@@ -142,20 +140,26 @@ class Encoder(nn.Module):
             raise ValueError(f"hop={hop}: seconds, above 0")
         return samples
 
-    def _collect(self, parts: Iterator[Tensor], length: int, starts: list[int]) -> Embedding:
+    def _collect(self, blocks: Iterable[np.ndarray], hop: float | None) -> Embedding:
         was_training = self.training
         self.eval()
-        device = next(self.parameters()).device
+        length = round(self.segment * self.sample_rate)
+        parts = segments(blocks, length, self._hop(hop))
+        starts: list[int] = []
         rows: list[np.ndarray] = []
-        batch: list[Tensor] = []
-        for index, part in enumerate(parts):
-            batch.append(nn.functional.pad(part.float(), (0, length - len(part))))
-            if len(batch) == BATCH or index == len(starts) - 1:
-                rows.append(self(torch.stack(batch).to(device)).float().cpu().numpy())
-                batch = []
+        while batch := list(islice(parts, BATCH)):
+            starts += [start for start, _ in batch]
+            rows.append(self._embed_batch([part for _, part in batch], length))
         self.train(was_training)
-        segments = np.concatenate(rows)
-        return Embedding(segments.mean(0), segments, np.array(starts) / self.sample_rate)
+        embeddings = np.concatenate(rows)
+        return Embedding(embeddings.mean(0), embeddings, np.array(starts) / self.sample_rate)
+
+    def _embed_batch(self, parts: list[np.ndarray], length: int) -> np.ndarray:
+        batch = np.zeros((len(parts), length), np.float32)
+        for row, part in zip(batch, parts, strict=True):
+            row[: len(part)] = part
+        device = next(self.parameters()).device
+        return self(torch.from_numpy(batch).to(device)).float().cpu().numpy()
 
     @property
     def weights_hash(self) -> str:
@@ -209,11 +213,30 @@ class Encoder(nn.Module):
         return folder
 
 
-def segment_starts(samples: int, length: int, hop: int) -> list[int]:
-    """First samples of the segments of a waveform: every hop, and one that ends with it."""
-    last = max(0, samples - length)
-    starts = list(range(0, last + 1, hop))
-    return starts if starts[-1] == last else [*starts, last]
+def segments(
+    blocks: Iterable[np.ndarray], length: int, hop: int
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Cut a waveform, given in blocks, into segments; memory is a block and a segment.
+
+    Args:
+        blocks: (samples,) each, at least one sample in all.
+        length, hop: of the segments, samples.
+
+    Yields:
+        First sample, and (length,) samples: every `hop`, and one more that ends with the waveform.
+        A waveform shorter than a segment is one segment, as short as it is.
+    """
+    held, offset, start = np.zeros(0, np.float32), 0, 0  # held[0] is the waveform's sample offset
+    for block in blocks:
+        held = np.concatenate([held, block]) if len(held) else block
+        while start + length <= offset + len(held):
+            yield start, held[start - offset : start - offset + length]
+            start += hop
+        done = max(0, min(start - offset, len(held) - length))  # the last segment may start there
+        held, offset = held[done:], offset + done
+    last = max(0, offset + len(held) - length)
+    if start - hop != last:
+        yield last, held[last - offset :]
 
 
 def build_encoder(

@@ -11,7 +11,7 @@ from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from ssl_audio.console import say, warn
@@ -19,9 +19,15 @@ from ssl_audio.errors import SslAudioError
 from ssl_audio.models.encoder import Encoder, build_encoder
 from ssl_audio.objectives.objective import Objective
 from ssl_audio.objectives.schedules import WarmupCosine
-from ssl_audio.run_dir import versions, write_json
+from ssl_audio.run_dir import is_leader, versions, write_json
 from ssl_audio.training import online_probe
-from ssl_audio.training.callbacks import CollapseWatch, FiniteLoss, ReadFailures
+from ssl_audio.training.callbacks import (
+    CollapseWatch,
+    FiniteLoss,
+    Interrupted,
+    ProgressBar,
+    ReadFailures,
+)
 from ssl_audio.training.data import DemoSource, PairDataModule, Source
 from ssl_audio.training.module import PretrainModule
 
@@ -39,7 +45,7 @@ def pretrain(settings: Settings, folder: Path) -> dict[str, Any]:
     """
     _quieten()
     lightning.seed_everything(settings["seed"], workers=False, verbose=False)
-    resume = resume_path(settings["ckpt_path"], folder)
+    resume = resume_path(settings["ckpt_path"], folder, settings["trainer"]["max_steps"])
     data = make_data(settings)
     objective = make_objective(settings)
     if settings["data"]["batch_size"] < objective.minimum_batch:
@@ -53,6 +59,8 @@ def pretrain(settings: Settings, folder: Path) -> dict[str, Any]:
     encoder = make_encoder(settings)
     labelled = _labelled_set(settings)
     module = _make_module(settings, encoder, objective)
+    if resume is not None and is_leader():
+        _keep_earlier_log(folder)
     trainer = _make_trainer(settings, folder, labelled)
     started = time.monotonic()
     _fit(trainer, module, data, resume)
@@ -103,11 +111,11 @@ def make_data(settings: Settings) -> PairDataModule:
     )
 
 
-def resume_path(ckpt_path: str | None, folder: Path) -> Path | None:
+def resume_path(ckpt_path: str | None, folder: Path, max_steps: int) -> Path | None:
     """The Lightning checkpoint that `ckpt_path=` names; "last" is the run folder's own.
 
     Raises:
-        SslAudioError: there is none, or it is damaged.
+        SslAudioError: there is none, it is damaged, or it has all its steps behind it.
     """
     if ckpt_path is None:
         return None
@@ -116,11 +124,16 @@ def resume_path(ckpt_path: str | None, folder: Path) -> Path | None:
         raise SslAudioError(f"ckpt_path={ckpt_path}: no file {path}")
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
-        saved["state_dict"], saved["global_step"]
+        done = int(saved["global_step"]) if saved["state_dict"] else 0
     except Exception as error:  # torch names a dozen kinds of damage by as many exceptions
         raise SslAudioError(
             f"{path} is damaged or no training checkpoint: {str(error).splitlines()[0]}"
         ) from error
+    if done >= max_steps:
+        raise SslAudioError(
+            f"this run has finished: {done} steps of {max_steps}; to go on give more of them with "
+            "trainer.max_steps="
+        )
     return path
 
 
@@ -174,13 +187,15 @@ def _make_trainer(
         CollapseWatch(**settings["collapse"]),
         LearningRateMonitor("step"),
         _checkpoints(folder, every, "train/loss"),
-        RichProgressBar(),
+        Interrupted(folder),
+        ProgressBar(),
     ]
     probe_every = settings["probe"]["every_n_steps"]
     if labelled is not None and probe_every:
         callbacks.insert(-2, online_probe.OnlineProbe(labelled, probe_every))
     # the whole run is one epoch of Lightning's, so that a resume is always a step of it;
-    # the passes over the tracks are the sampler's
+    # the passes over the tracks are the sampler's. No limit on epochs: a finished run that is
+    # resumed with more steps would have reached it
     return lightning.Trainer(
         default_root_dir=folder,
         logger=[
@@ -188,12 +203,20 @@ def _make_trainer(
             TensorBoardLogger(folder / "logs", name="", version="tensorboard"),
         ],
         callbacks=callbacks,
-        max_epochs=1,
+        max_epochs=-1,
         limit_train_batches=batches,
         use_distributed_sampler=False,
         enable_model_summary=False,
         **options,
     )
+
+
+def _keep_earlier_log(folder: Path) -> None:
+    """Lightning starts its CSV file anew when a run goes on; what stands in it is moved aside."""
+    log = folder / "logs" / "csv" / "metrics.csv"
+    if log.is_file():
+        number = 1 + len(list(log.parent.glob("metrics-*.csv")))
+        log.rename(log.with_name(f"metrics-{number}.csv"))
 
 
 def _checkpoints(folder: Path, every: int, monitor: str) -> ModelCheckpoint:
@@ -345,5 +368,10 @@ def _say_goodbye(folder: Path, results: Mapping[str, Any]) -> None:
 
 def _quieten() -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    for text in (".*does not have many workers.*", ".*resume.*dataloader.*", ".*sync_dist.*"):
+    for text in (
+        ".*does not have many workers.*",
+        ".*resume.*dataloader.*",
+        ".*sync_dist.*",
+        ".*LeafSpec.*",
+    ):
         warnings.filterwarnings("ignore", text)

@@ -335,3 +335,21 @@ def test_real_recordings_read_like_their_whole(shared: Path) -> None:
         expected = soxr.resample(samples.mean(1), rate, 16000)[round(start * 16000) :]
         got = files.read(path, start, length)
         np.testing.assert_allclose(got, expected[: len(got)], atol=1e-5, err_msg=path.name)
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000, 44_100])
+def test_a_stream_joined_is_the_whole_file(tmp_path, rate, monkeypatch):
+    path = tmp_path / "a.flac"
+    noise = np.random.default_rng(0).normal(0, 0.1, (rate * 5 + 123, 2))
+    soundfile.write(path, noise, rate)
+    whole = files.read(path)
+    monkeypatch.setattr(files, "_BLOCK_SAMPLES", 1 << 15)
+    blocks = list(files.stream(path))
+    assert len(blocks) >= 4 and max(map(len, blocks)) <= 1 << 16
+    np.testing.assert_array_equal(np.concatenate(blocks), whole)
+
+
+def test_a_stream_of_nothing_is_refused(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.zeros(0), 16_000)
+    with pytest.raises(AudioError, match="no samples"):
+        list(files.stream(tmp_path / "a.wav"))

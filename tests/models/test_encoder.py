@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 import ssl_audio
 from ssl_audio.errors import CheckpointError, SslAudioError
 from ssl_audio.models.backbone import create_backbone
-from ssl_audio.models.encoder import build_encoder, segment_starts
+from ssl_audio.models.encoder import build_encoder, segments
 
 
 @pytest.fixture(scope="module")
@@ -51,11 +53,28 @@ def test_embedding_does_not_depend_on_the_batch(encoder):
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-4)
 
 
-def test_segments_cover_the_track():
-    assert segment_starts(10, 4, 4) == [0, 4, 6]
-    assert segment_starts(8, 4, 4) == [0, 4]
-    assert segment_starts(3, 4, 4) == [0]
-    assert segment_starts(9, 4, 2) == [0, 2, 4, 5]
+@pytest.mark.parametrize(
+    ("samples", "hop", "starts"),
+    [(10, 4, [0, 4, 6]), (8, 4, [0, 4]), (3, 4, [0]), (9, 2, [0, 2, 4, 5]), (20, 9, [0, 9, 16])],
+)
+def test_segments_lie_every_hop_and_at_the_end(samples, hop, starts):
+    waveform = np.arange(samples)
+    found = list(segments([waveform], 4, hop))
+    assert [start for start, _ in found] == starts
+    for start, part in found:
+        np.testing.assert_array_equal(part, waveform[start : start + 4])
+
+
+@given(
+    st.integers(1, 60), st.integers(1, 12), st.integers(1, 20), st.lists(st.integers(0, 60))
+)
+def test_segments_do_not_depend_on_the_blocks(samples, length, hop, cuts):
+    waveform = np.arange(samples)
+    whole = list(segments([waveform], length, hop))
+    parts = list(segments(np.split(waveform, sorted(cuts)), length, hop))
+    assert [start for start, _ in parts] == [start for start, _ in whole]
+    for (_, part), (_, expected) in zip(parts, whole, strict=True):
+        np.testing.assert_array_equal(part, expected)
 
 
 def test_embed_file_equals_the_segments_by_hand(encoder, tmp_path):
