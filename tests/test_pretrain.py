@@ -142,7 +142,7 @@ def test_a_finished_run_goes_on_with_more_steps(music, tmp_path):
 @pytest.mark.slow
 def test_ctrl_c_says_how_to_go_on(music, tmp_path):
     words = ["recipe=contrastive", *SMALL, f"data.root={music}", "probe=none", "run_dir=run"]
-    words += ["trainer.max_steps=4000", "trainer.checkpoint_every=2"]
+    words += ["trainer.max_steps=4000", "trainer.checkpoint_every=20"]
     process = subprocess.Popen(
         command(*words),
         cwd=tmp_path,
