@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ssl_audio.recipe import main_with, resolve
+from ssl_audio.recipe import Command, main_with, resolve
 from ssl_audio.run_dir import (
     followed_run_dir,
     is_leader,
     make_run_dir,
-    versions,
-    write_atomic,
-    write_json,
+    save_configuration,
 )
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
+
+COMMAND = Command(
+    name="pretrain",
+    does="Train an encoder on unlabelled audio.",
+    usage="recipe=NAME [GROUP=CHOICE ...] [KEY=VALUE ...]",
+    often=("data.root=", "data.batch_size=", "trainer.max_steps=", "trainer.max_time=00:00:05:00",
+           "seed=", "run_dir=", "ckpt_path=last"),
+    example="recipe=contrastive data=folder data.root=/music",
+    by_recipe=True,
+)  # fmt: skip
 
 
 def run(config: DictConfig) -> None:
@@ -27,7 +34,7 @@ def run(config: DictConfig) -> None:
     if is_leader():
         folder = make_run_dir(settings["run_dir"], settings["recipe"], resume)
         settings["run_dir"] = str(folder)
-        _save_configuration(folder, settings)
+        save_configuration(folder, settings)
     else:
         folder = followed_run_dir(settings["run_dir"])
         settings["run_dir"] = str(folder)
@@ -36,18 +43,9 @@ def run(config: DictConfig) -> None:
     pretrain(settings, folder)
 
 
-def _save_configuration(folder: Path, settings: dict[str, Any]) -> None:
-    from omegaconf import OmegaConf
-
-    resumed = (folder / "config.yaml").exists()
-    name = "config-resumed.yaml" if resumed else "config.yaml"
-    write_atomic(folder / name, OmegaConf.to_yaml(OmegaConf.create(settings)))
-    write_json(folder / "versions.json", versions())
-
-
 def main(arguments: list[str] | None = None) -> int:
     """The command's entry point; returns the exit status."""
-    return main_with("pretrain", run, arguments)
+    return main_with(COMMAND, run, arguments)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,42 +26,82 @@ def recipes_folder() -> Path:
     return installed if installed.is_dir() else package.parent / "recipes"
 
 
+@dataclass(frozen=True)
+class Command:
+    """One command of the package, and what its `--help` says.
+
+    Attributes:
+        name: module below `ssl_audio`; its configuration is `recipes/base/NAME.yaml`.
+        does: one line.
+        usage: the words after the module.
+        often: keys that are often set.
+        example: words of one useful call.
+        by_recipe: `recipe=NAME` names a configuration that builds on the command's own.
+    """
+
+    name: str
+    does: str
+    usage: str
+    often: tuple[str, ...]
+    example: str
+    by_recipe: bool = False
+
+
 def recipe_names() -> list[str]:
     """Names that `recipe=` takes."""
     return sorted(path.stem for path in recipes_folder().glob("*.yaml"))
 
 
-def groups() -> dict[str, list[str]]:
-    """The groups of a recipe and the choices in each, as `data=folder` takes them."""
-    folders = sorted(p for p in recipes_folder().iterdir() if p.is_dir() and p.name != "base")
-    return {folder.name: sorted(p.stem for p in folder.glob("*.yaml")) for folder in folders}
+def groups(command: str) -> dict[str, list[str]]:
+    """The groups of a command and the choices in each, as `data=folder` takes them."""
+    text = (recipes_folder() / "base" / f"{command}.yaml").read_text()
+    names = [line.split("/")[1].split(":")[0] for line in text.splitlines() if "- /" in line]
+    return {
+        name: sorted(path.stem for path in (recipes_folder() / name).glob("*.yaml"))
+        for name in names
+    }
 
 
-def help_text(command: str) -> str:
+def help_text(command: Command) -> str:
     """The command's `--help`."""
+    choices = groups(command.name)
+    if command.by_recipe:
+        choices = {"recipe": [*recipe_names(), "path/to/own.yaml"], **choices}
+    width = max((len(name) for name in choices), default=0) + 2
     lines = [
-        f"usage: python -m ssl_audio.{command} recipe=NAME [GROUP=CHOICE ...] [KEY=VALUE ...]",
+        command.does,
         "",
-        f"  recipe       {' | '.join(recipe_names())} | path/to/own.yaml",
-        *(f"  {name:<12} {' | '.join(choices)}" for name, choices in groups().items()),
+        f"usage: python -m ssl_audio.{command.name} {command.usage}",
         "",
-        "often set:  data.root=  data.batch_size=  trainer.max_steps=",
-        "            trainer.max_time=00:00:05:00  seed=  run_dir=  ckpt_path=last",
+        *(f"  {name:<{width}} {' | '.join(of)}" for name, of in choices.items()),
+        "",
+        f"often set:  {'  '.join(command.often)}",
         "",
         "example:",
-        f"  python -m ssl_audio.{command} recipe=contrastive data=folder data.root=/music",
+        f"  python -m ssl_audio.{command.name} {command.example}",
         "",
         "--config prints the resolved configuration and ends.",
     ]
     return "\n".join(lines)
 
 
-def load_recipe(arguments: Sequence[str]) -> DictConfig:
+def load(command: Command, arguments: Sequence[str]) -> DictConfig:
+    """Compose a command's configuration from its words.
+
+    Raises:
+        SslAudioError: no recipe where one is wanted, an unknown one, an unknown key or choice, or
+            a value of another type than the configuration's own.
+    """
+    if command.by_recipe:
+        return load_recipe(arguments, command.name)
+    return _load_checked(None, f"base/{command.name}", command.name, _key_values(arguments))
+
+
+def load_recipe(arguments: Sequence[str], command: str = "pretrain") -> DictConfig:
     """Compose the configuration that `recipe=NAME KEY=VALUE ...` names.
 
     Raises:
-        SslAudioError: no recipe, an unknown one, an unknown key, or a value of another type than
-            the recipe's own.
+        SslAudioError: as `load`.
     """
     name, overrides = _split(arguments)
     own = Path(name) if name.endswith((".yaml", ".yml")) else None
@@ -74,24 +115,31 @@ def load_recipe(arguments: Sequence[str]) -> DictConfig:
         )
     if own is not None and str(own.resolve().parent) not in sys.path:
         sys.path.append(str(own.resolve().parent))  # classes of one's own may lie beside it
-    stem = own.stem if own else name
-    config = _compose(own, stem, overrides)
-    _check_types(config, _compose(own, stem, [o for o in overrides if _is_group(o)]))
+    config = _load_checked(own, own.stem if own else name, command, overrides)
+    config.recipe = own.stem if own else name
     return config
 
 
-def _split(arguments: Sequence[str]) -> tuple[str, list[str]]:
+def _load_checked(own: Path | None, name: str, command: str, overrides: list[str]) -> DictConfig:
+    config = _compose(own, name, overrides)
+    chosen = [o for o in overrides if o.partition("=")[0] in groups(command)]
+    _check_types(config, _compose(own, name, chosen))
+    return config
+
+
+def _key_values(arguments: Sequence[str]) -> list[str]:
     for argument in arguments:
         if "=" not in argument.lstrip("-") or argument.startswith("-"):
             raise SslAudioError(f"{argument!r} is not KEY=VALUE; see --help")
-    names = [a.partition("=")[2] for a in arguments if a.startswith("recipe=")]
+    return list(arguments)
+
+
+def _split(arguments: Sequence[str]) -> tuple[str, list[str]]:
+    words = _key_values(arguments)
+    names = [word.partition("=")[2] for word in words if word.startswith("recipe=")]
     if not names:
         raise SslAudioError(f"name a recipe: recipe={' | '.join(recipe_names())}")
-    return names[-1], [a for a in arguments if not a.startswith("recipe=")]
-
-
-def _is_group(override: str) -> bool:
-    return override.partition("=")[0] in groups()
+    return names[-1], [word for word in words if not word.startswith("recipe=")]
 
 
 def _compose(own: Path | None, name: str, overrides: list[str]) -> DictConfig:
@@ -106,7 +154,6 @@ def _compose(own: Path | None, name: str, overrides: list[str]) -> DictConfig:
         with initialize_config_dir(config_dir=str(folder), version_base="1.3"):
             config = compose(config_name=name, overrides=[*search, *overrides])
         OmegaConf.set_struct(config, False)
-        config.recipe = name
         return config
     except (HydraException, OmegaConfBaseException) as error:
         raise SslAudioError(_one_line(error)) from error
@@ -170,12 +217,16 @@ def _missing(node: Any, prefix: str = "") -> list[str]:
     return [prefix] if node == "???" else []
 
 
-def main_with(command: str, run: Any, arguments: Sequence[str] | None = None) -> int:
+def main_with(
+    command: Command,
+    run: Callable[[DictConfig], int | None],
+    arguments: Sequence[str] | None = None,
+) -> int:
     """Run a command: help, one line for what the user can mend, an exit status.
 
     Args:
-        command: the module's name, for the help.
-        run: called with the configuration.
+        command: for the help and the configuration.
+        run: called with the configuration; what it returns is the exit status, None is 0.
         arguments: the words after the command; default is the process's own.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -183,17 +234,16 @@ def main_with(command: str, run: Any, arguments: Sequence[str] | None = None) ->
         print(help_text(command))
         return 0
     try:
-        config = load_recipe([word for word in words if word != "--config"])
+        config = load(command, [word for word in words if word != "--config"])
         if "--config" in words:
             from omegaconf import OmegaConf
 
             print(OmegaConf.to_yaml(config), end="")
             return 0
-        run(config)
+        return run(config) or 0
     except SslAudioError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    return 0

@@ -62,6 +62,16 @@ def make_run_dir(run_dir: str | None, recipe: str, resume: bool) -> Path:
     return folder
 
 
+def save_configuration(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Write what was asked (`config.yaml`) and with what (`versions.json`)."""
+    from omegaconf import OmegaConf
+
+    resumed = (folder / "config.yaml").exists()
+    name = "config-resumed.yaml" if resumed else "config.yaml"
+    write_atomic(folder / name, OmegaConf.to_yaml(OmegaConf.create(dict(settings))))
+    write_json(folder / "versions.json", versions())
+
+
 def write_atomic(path: Path, text: str) -> None:
     """Write a text file in one step: a reader sees the old file or the whole new one."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

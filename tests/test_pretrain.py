@@ -99,7 +99,7 @@ def test_each_recipe_trains_and_its_encoder_loads(recipe, music, tmp_path):
 
 @pytest.mark.slow
 def test_a_killed_run_goes_on_with_the_same_losses(music, tmp_path):
-    words = ["recipe=byol", *SMALL, f"data.root={music}", "probe=none"]
+    words = ["recipe=byol", *SMALL, f"data.root={music}", "online_probe=none"]
     words += ["trainer.max_steps=12", "trainer.checkpoint_every=4"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     done = pretrain(tmp_path, *words, f"run_dir={whole}")
@@ -129,7 +129,7 @@ def test_a_killed_run_goes_on_with_the_same_losses(music, tmp_path):
 
 @pytest.mark.slow
 def test_a_finished_run_goes_on_with_more_steps(music, tmp_path):
-    words = ["recipe=contrastive", *SMALL, f"data.root={music}", "probe=none", "run_dir=run"]
+    words = ["recipe=contrastive", *SMALL, f"data.root={music}", "online_probe=none", "run_dir=run"]
     assert pretrain(tmp_path, *words).returncode == 0
     done = pretrain(tmp_path, *words, "ckpt_path=last", "trainer.max_steps=5")
     assert done.returncode == 0, done.stderr[-3000:]
@@ -141,7 +141,7 @@ def test_a_finished_run_goes_on_with_more_steps(music, tmp_path):
 
 @pytest.mark.slow
 def test_ctrl_c_says_how_to_go_on(music, tmp_path):
-    words = ["recipe=contrastive", *SMALL, f"data.root={music}", "probe=none", "run_dir=run"]
+    words = ["recipe=contrastive", *SMALL, f"data.root={music}", "online_probe=none", "run_dir=run"]
     words += ["trainer.max_steps=4000", "trainer.checkpoint_every=20"]
     process = subprocess.Popen(
         command(*words),
@@ -190,7 +190,7 @@ def test_an_objective_of_ones_own_is_named_from_a_recipe(music, tmp_path):
         "defaults:\n  - base: pretrain\n  - _self_\n"
         "objective:\n  _target_: mine.PullTogether\n  strength: 2.0\n"
     )
-    words = ["recipe=mine.yaml", *SMALL, f"data.root={music}", "probe=none", "run_dir=run"]
+    words = ["recipe=mine.yaml", *SMALL, f"data.root={music}", "online_probe=none", "run_dir=run"]
     done = pretrain(tmp_path, *words)
     assert done.returncode == 0, done.stderr[-3000:]
     metrics = json.loads((tmp_path / "run" / "results.json").read_text())["metrics"]
@@ -199,7 +199,7 @@ def test_an_objective_of_ones_own_is_named_from_a_recipe(music, tmp_path):
 
 @pytest.mark.slow
 def test_two_processes_train_as_one(music, tmp_path):
-    words = ["recipe=byol", *SMALL, f"data.root={music}", "probe=none"]
+    words = ["recipe=byol", *SMALL, f"data.root={music}", "online_probe=none"]
     for devices in (1, 2):
         done = pretrain(tmp_path, *words, f"trainer.devices={devices}", f"run_dir=run{devices}")
         assert done.returncode == 0, done.stderr[-3000:]
@@ -233,7 +233,7 @@ def test_bad_input_is_one_line_and_a_non_zero_exit(words, message, music, tmp_pa
 
 @pytest.mark.slow
 def test_damaged_and_foreign_checkpoints_are_refused(music, tmp_path):
-    words = ["recipe=contrastive", *SMALL, f"data.root={music}", "probe=none"]
+    words = ["recipe=contrastive", *SMALL, f"data.root={music}", "online_probe=none"]
     done = pretrain(tmp_path, *words, "run_dir=run")
     assert done.returncode == 0, done.stderr[-3000:]
     checkpoint = tmp_path / "run" / "checkpoints" / "last.ckpt"
@@ -257,7 +257,7 @@ def test_real_music(shared, tmp_path):
         f"data.tsv={scores / 'scores-validation.tsv'}",
         "data.batch_size=8",
         "trainer.max_steps=2",
-        "probe=none",
+        "online_probe=none",
         "run_dir=run",
     )
     assert done.returncode == 0, done.stderr[-3000:]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ssl_audio.errors import SslAudioError
+from ssl_audio.pretrain import COMMAND
 from ssl_audio.recipe import help_text, load_recipe, main_with, recipe_names, resolve
 
 FIVE = ["barlow_twins", "byol", "clustering", "contrastive", "vicreg"]
@@ -67,13 +68,13 @@ def test_own_recipe_file(tmp_path):
 
 
 def test_main_prints_one_line_and_fails(capsys):
-    assert main_with("pretrain", lambda config: None, ["recipe=none"]) == 1
+    assert main_with(COMMAND, lambda config: None, ["recipe=none"]) == 1
     error = capsys.readouterr().err
     assert error.startswith("error: ") and error.count("\n") == 1
 
 
 def test_help_shows_groups_and_an_example():
-    text = help_text("pretrain")
+    text = help_text(COMMAND)
     assert "recipe=contrastive" in text and "data " in text and "schedule" in text
 
 

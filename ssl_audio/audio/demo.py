@@ -20,6 +20,7 @@ import numpy as np
 import soundfile
 from scipy.signal import butter, fftconvolve, lfilter, sosfilt
 
+from ssl_audio.audio.cache import cache_folder
 from ssl_audio.audio.files import SAMPLE_RATE
 from ssl_audio.errors import SslAudioError
 from ssl_audio.run_dir import write_atomic, write_json
@@ -314,10 +315,8 @@ def _master(mix: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def demo_folder(tracks: int = 240, seconds: float = 30.0, seed: int = 0) -> Path:
     """Where a corpus of these parameters is kept: below $SSL_AUDIO_CACHE or the user's cache."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    cache = Path(os.environ.get("SSL_AUDIO_CACHE") or Path(base) / "ssl_audio")
     text = json.dumps(_parameters(tracks, seconds, seed), sort_keys=True)
-    return cache / f"demo-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
+    return cache_folder() / f"demo-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
 
 
 def _parameters(tracks: int, seconds: float, seed: int) -> dict[str, float]:

@@ -25,6 +25,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from ssl_audio.audio.cache import cache_folder
 from ssl_audio.errors import AudioError, SslAudioError
 
 AnyPath = str | PathLike[str]
@@ -656,8 +657,7 @@ def load_manifest(path: AnyPath) -> Manifest:
 def _cache_file(cache: AnyPath | None, paths: Iterable[str]) -> Path:
     """Name the cache: one for each folder that holds all files of a scan."""
     if cache is None:
-        base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-        cache = os.path.join(base, "ssl_audio")
+        cache = cache_folder()
     if Path(cache).suffix == ".parquet":
         return Path(cache)
     folder = _common_folder(list(paths)).encode("utf-8", "surrogateescape")

@@ -190,7 +190,7 @@ def _make_trainer(
         Interrupted(folder),
         ProgressBar(),
     ]
-    probe_every = settings["probe"]["every_n_steps"]
+    probe_every = settings["online_probe"]["every_n_steps"]
     if labelled is not None and probe_every:
         callbacks.insert(-2, online_probe.OnlineProbe(labelled, probe_every))
     # the whole run is one epoch of Lightning's, so that a resume is always a step of it;
@@ -302,19 +302,19 @@ def _compare(
 
 
 def _labelled_set(settings: Settings) -> online_probe.LabelledSet | None:
-    probe = settings["probe"]
+    probe = settings["online_probe"]
     if not probe["enabled"]:
         return None
     if probe["root"] is None:
         return _demo_set(_instantiate(settings["data"]["source"], "data.source"))
     for key in ("train_tsv", "test_tsv"):
         if probe[key] is None:
-            raise SslAudioError(f"probe.root is given: give probe.{key} too")
+            raise SslAudioError(f"online_probe.root is given: give online_probe.{key} too")
     return online_probe.LabelledSet(probe["root"], probe["train_tsv"], probe["test_tsv"])
 
 
 def _demo_set(source: Source) -> online_probe.LabelledSet | None:
-    """The demo corpus brings its own labels; other audio has them only by `probe.root`."""
+    """The demo corpus brings its own labels; other audio has them only by `online_probe.root`."""
     if not isinstance(source, DemoSource):
         return None
     folder = source.make()

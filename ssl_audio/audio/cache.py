@@ -1,0 +1,12 @@
+"""Where what is slow to make is kept: scans, the demo corpus, embeddings."""
+
+import os
+from pathlib import Path
+
+
+def cache_folder() -> Path:
+    """`$SSL_AUDIO_CACHE`, or `ssl_audio` in the user's cache folder; it need not exist."""
+    chosen = os.environ.get("SSL_AUDIO_CACHE")
+    if chosen:
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ssl_audio"
