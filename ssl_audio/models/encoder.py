@@ -106,7 +106,7 @@ class Encoder(nn.Module):
         samples = torch.as_tensor(waveform).float().cpu().numpy()
         if samples.ndim != 1 or not len(samples):
             raise ValueError(f"waveform is (samples,), not {samples.shape}")
-        return self._collect([samples], hop)
+        return self.embed_blocks([samples], hop)
 
     @torch.inference_mode()
     def embed_file(self, path: str | Path, hop: float | None = None) -> Embedding:
@@ -122,7 +122,7 @@ class Encoder(nn.Module):
         Raises:
             AudioError: the file cannot be read.
         """
-        return self._collect(files.stream(path), hop)
+        return self.embed_blocks(files.stream(path), hop)
 
     def folded(self) -> Encoder:
         """A copy for inference alone, a quarter faster: batch norms are part of the convolutions.
@@ -140,7 +140,9 @@ class Encoder(nn.Module):
             raise ValueError(f"hop={hop}: seconds, above 0")
         return samples
 
-    def _collect(self, blocks: Iterable[np.ndarray], hop: float | None) -> Embedding:
+    @torch.inference_mode()
+    def embed_blocks(self, blocks: Iterable[np.ndarray], hop: float | None = None) -> Embedding:
+        """Embed one waveform that is given in blocks, as `embed` would the whole of it."""
         was_training = self.training
         self.eval()
         length = round(self.segment * self.sample_rate)

@@ -1,0 +1,90 @@
+"""Features of many files: decoded and computed in parallel, in order, in bounded memory."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ssl_audio.audio import files
+from ssl_audio.errors import AudioError
+
+# Blocks of a 16 kHz mono waveform, in order, to (rows, dimensions) float32.
+Features = Callable[[Iterable[np.ndarray]], np.ndarray]
+LOOKAHEAD = 4  # tracks a worker may be ahead of whoever takes the results
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """What became of one file.
+
+    Attributes:
+        path: the file.
+        rows: (rows, dimensions), or None.
+        error: why there are none.
+    """
+
+    path: Path
+    rows: np.ndarray | None
+    error: AudioError | None = None
+
+
+def extract(
+    paths: Sequence[Path], features: Features, workers: int | None = None
+) -> Iterator[Extracted]:
+    """Compute the features of files, one result a file, in the order of the files.
+
+    Each worker decodes a track and runs the network on it, with one thread: decoding and network
+    then share all processors to the end, whichever takes longer, where a pipeline of the two would
+    wait for the slower. Decoders and torch release Python's lock, so threads do.
+
+    Args:
+        paths: the files.
+        features: called from several threads at once.
+        workers: tracks at a time; None is the number of processors.
+
+    Yields:
+        Results; a file that cannot be read is one with an `error`.
+    """
+    count = workers or available_processors()
+    threads = torch.get_num_threads()
+    waiting: deque[Future[Extracted]] = deque()
+    rest = iter(paths)
+    try:
+        with ThreadPoolExecutor(count, initializer=_one_thread) as pool:
+            try:
+                for path in rest:
+                    waiting.append(pool.submit(_extract_one, path, features))
+                    if len(waiting) > LOOKAHEAD * count:
+                        yield waiting.popleft().result()
+                while waiting:
+                    yield waiting.popleft().result()
+            finally:  # whoever stops early, or is interrupted, does not wait for the rest
+                for future in waiting:
+                    future.cancel()
+    finally:
+        torch.set_num_threads(threads)
+
+
+def available_processors() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def _extract_one(path: Path, features: Features) -> Extracted:
+    try:
+        return Extracted(path, features(files.stream(path)))
+    except AudioError as error:
+        return Extracted(path, None, error)
