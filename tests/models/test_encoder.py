@@ -65,9 +65,7 @@ def test_segments_lie_every_hop_and_at_the_end(samples, hop, starts):
         np.testing.assert_array_equal(part, waveform[start : start + 4])
 
 
-@given(
-    st.integers(1, 60), st.integers(1, 12), st.integers(1, 20), st.lists(st.integers(0, 60))
-)
+@given(st.integers(1, 60), st.integers(1, 12), st.integers(1, 20), st.lists(st.integers(0, 60)))
 def test_segments_do_not_depend_on_the_blocks(samples, length, hop, cuts):
     waveform = np.arange(samples)
     whole = list(segments([waveform], length, hop))
