@@ -1,0 +1,49 @@
+"""Probe frozen embeddings on tags: `python -m ssl_audio.probe dataset=mtat data.root=... ...`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from ssl_audio.recipe import Command, main_with, resolve
+from ssl_audio.run_dir import make_run_dir, save_configuration
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+COMMAND = Command(
+    name="probe",
+    does="Measure frozen embeddings on tagged tracks, with error bars, beside baselines.",
+    usage="dataset=NAME data.root=FOLDER checkpoint=FOLDER [KEY=VALUE ...]",
+    often=("checkpoint=[a,b]", "baselines=[untrained,mfcc]", "data.splits=",
+           "data.allow_missing=true", "train_on=segments", "seed=", "run_dir="),
+    example="dataset=jamendo_top50 data.root=/jamendo checkpoint=runs/mine/encoder",
+)  # fmt: skip
+
+
+def run(config: DictConfig) -> None:
+    """Check what can be checked at once, then measure."""
+    settings = resolve(config)
+    folder = make_run_dir(settings["run_dir"], f"probe-{settings['data']['name']}", False)
+    settings["run_dir"] = str(folder)
+    save_configuration(folder, settings)
+    from ssl_audio.tagging.comparison import compare
+
+    results = compare(settings, folder)
+    from ssl_audio.reports.page import write_report
+    from ssl_audio.reports.tables import text_table
+
+    written = write_report(results, folder)
+    print(text_table(results))
+    for path in written:
+        if path.name == "report.html":
+            print(f"report: {path}")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command's entry point; returns the exit status."""
+    return main_with(COMMAND, run, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

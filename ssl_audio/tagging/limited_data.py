@@ -1,0 +1,84 @@
+"""Parts of the training set: a few per cent of it, or a few positives a tag."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Some rows of the training set.
+
+    Attributes:
+        rows: (n,) indices, ascending.
+        seed: which draw of several.
+        fraction: of the training set; None for few-shot.
+        shots: positives a tag; None for a fraction.
+    """
+
+    rows: np.ndarray
+    seed: int
+    fraction: float | None = None
+    shots: int | None = None
+
+
+def fraction_subsets(
+    rows: int, fractions: Sequence[float] = (0.01, 0.05, 0.1, 0.2), seeds: int = 4
+) -> list[Subset]:
+    """Random parts of the training set, as section 3.3 of the multi-view comparison draws them.
+
+    Drawn from all tracks alike: at 1 % a tag may have no positive, and its probe learns only that.
+    A seed's parts are nested, so that a curve over the fractions adds tracks and replaces none.
+
+    Args:
+        rows: of the training set.
+        fractions: of it, above 0 and below 1.
+        seeds: draws of each fraction.
+
+    Raises:
+        ValueError: a fraction that leaves no row.
+    """
+    subsets = []
+    for seed in range(seeds):
+        order = np.random.default_rng([1, seed]).permutation(rows)
+        for fraction in fractions:
+            count = round(rows * fraction)
+            if not 0 < count < rows:
+                raise ValueError(f"a fraction of {fraction} of {rows} rows are {count}")
+            subsets.append(Subset(np.sort(order[:count]), seed, fraction=fraction))
+    return subsets
+
+
+def few_shot_subsets(
+    targets: np.ndarray, shots: Sequence[int] = (1, 2, 5, 10), seeds: int = 4
+) -> list[Subset]:
+    """Parts of the training set with some positives of every tag.
+
+    Tags are filled from the rarest on; a track drawn for one counts for all of its tags, so that
+    common tags end with more positives than asked for. A tag with fewer has all of its own.
+
+    Args:
+        targets: (rows, tags), 0 or 1, of the training set.
+        shots: positives a tag, above 0.
+        seeds: draws of each.
+    """
+    subsets = []
+    for seed in range(seeds):
+        order = np.random.default_rng([2, seed]).permutation(len(targets))
+        for count in shots:
+            subsets.append(Subset(_fill(targets, order, count), seed, shots=count))
+    return subsets
+
+
+def _fill(targets: np.ndarray, order: np.ndarray, shots: int) -> np.ndarray:
+    have = np.zeros(targets.shape[1], int)
+    taken = np.zeros(len(targets), bool)
+    for tag in np.argsort(targets.sum(0), kind="stable"):
+        candidates = order[(targets[order, tag] > 0) & ~taken[order]]
+        for row in candidates[: max(0, shots - have[tag])]:
+            taken[row] = True
+            have += targets[row] > 0
+    return np.flatnonzero(taken)

@@ -1,0 +1,417 @@
+"""Probes on frozen embeddings: many of them trained together as one batched computation."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ssl_audio.errors import SslAudioError
+
+STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # inverse regularisation of the logistic regression
+VALIDATION_ROWS = 2048  # scored at a time
+LEAST_DEVIATION = 1e-6  # a constant feature is centred and left as it is
+
+
+@dataclass(frozen=True)
+class ProbeSettings:
+    """Section 3.2 of the multi-view comparison: batches of 256, 25 epochs of 128 steps.
+
+    Attributes:
+        kind: "linear" (dimensions x tags) or "mlp" (one hidden layer with ReLU).
+        batch_size: rows; a smaller training set is one batch.
+        epochs: of `steps` each; the best by validation loss is kept.
+        steps: an epoch.
+        learning_rate, weight_decay: Adam's.
+        hidden: units of the MLP's hidden layer.
+        seed: of first weights and order.
+        precision: of the matrix products while training: "float32", "bfloat16", or "auto", which is
+            bfloat16 where the processor multiplies in it. Weights, sums and scores are float32.
+    """
+
+    kind: str = "linear"
+    batch_size: int = 256
+    epochs: int = 25
+    steps: int = 128
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    hidden: int = 512
+    seed: int = 0
+    precision: str = "auto"
+
+
+@dataclass(frozen=True)
+class TrainedProbe:
+    """One probe.
+
+    Attributes:
+        layers: weights (in, out) and biases (out,); features are taken as they come, since their
+            standardisation is part of the first layer.
+        validation: loss after each epoch.
+    """
+
+    layers: list[tuple[np.ndarray, np.ndarray]]
+    validation: list[float]
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch that was kept, from 0."""
+        return int(np.argmin(self.validation))
+
+    def scores(self, x: np.ndarray) -> np.ndarray:
+        """Logits: (rows, dimensions) to (rows, tags)."""
+        for depth, (weight, bias) in enumerate(self.layers):
+            x = x @ weight + bias
+            if depth + 1 < len(self.layers):
+                x = np.maximum(x, 0)
+        return x
+
+    def probabilities(self, x: np.ndarray) -> np.ndarray:
+        """(rows, dimensions) to (rows, tags), 0 to 1."""
+        return torch.from_numpy(self.scores(x)).sigmoid().numpy()
+
+
+@dataclass(frozen=True)
+class TrainingRows:
+    """What probes learn from.
+
+    Attributes:
+        x: (tracks, dimensions), or with `offsets` (segments, dimensions), which may be mapped from
+            disk: no more than a batch of it is then in memory.
+        y: (tracks, tags), 0 or 1.
+        offsets: (tracks + 1,) where each track's segments start; a draw of a track is then a draw
+            of one of its segments. Every track has one or more.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    offsets: np.ndarray | None = None
+
+
+def train_probes(
+    train: TrainingRows,
+    validation_x: np.ndarray,
+    validation_y: np.ndarray,
+    subsets: Sequence[np.ndarray],
+    settings: ProbeSettings | None = None,
+    device: str = "cpu",
+    progress: bool = False,
+) -> list[TrainedProbe]:
+    """Train one probe on each subset of the training rows, all of them at once.
+
+    Features are standardised by each subset's own rows. First weights and order depend on the seed
+    and the subset alone: a probe comes out the same whatever is trained beside it.
+
+    Args:
+        train: the training rows.
+        validation_x, validation_y: as `x` and `y` of tracks.
+        subsets: rows of the training set for each probe; one or more rows.
+        settings: the protocol.
+        device: of torch.
+        progress: show a bar.
+
+    Raises:
+        SslAudioError: an unknown kind of probe, an empty subset, or features that are not finite.
+    """
+    settings = settings or ProbeSettings()
+    if settings.kind not in ("linear", "mlp"):
+        raise SslAudioError(f"probe.kind={settings.kind}: linear or mlp")
+    if not len(subsets) or not all(len(rows) for rows in subsets):
+        raise SslAudioError("a probe needs one training row or more")
+    return _Training(train, validation_x, validation_y, subsets, settings, device).run(progress)
+
+
+class _Training:
+    """The state of one batched training: P probes of D features and T tags."""
+
+    def __init__(
+        self,
+        train: TrainingRows,
+        validation_x: np.ndarray,
+        validation_y: np.ndarray,
+        subsets: Sequence[np.ndarray],
+        settings: ProbeSettings,
+        device: str,
+    ) -> None:
+        self.settings, self.device = settings, torch.device(device)
+        self.orders = [_Order(rows, settings) for rows in subsets]
+        dtype = _product_type(settings.precision, self.device)
+        self.rows: _CompactRows | _SegmentRows = (
+            _CompactRows(train.x, subsets, dtype, self.device)
+            if train.offsets is None
+            else _SegmentRows(train.x, train.offsets, subsets, settings.seed, dtype, self.device)
+        )
+        self.targets = torch.from_numpy(train.y.astype(np.float32)).to(self.device)
+        self.validation_x = torch.from_numpy(np.asarray(validation_x, np.float32)).to(self.device)
+        self.validation_y = torch.from_numpy(validation_y.astype(np.float32)).to(self.device)
+        dimensions, tags = train.x.shape[1], train.y.shape[1]
+        sizes = [dimensions, *([settings.hidden] if settings.kind == "mlp" else []), tags]
+        self.layers = _first_layers(sizes, [order.identity for order in self.orders], self.device)
+
+    def run(self, progress: bool) -> list[TrainedProbe]:
+        s = self.settings
+        parameters = [tensor for layer in self.layers for tensor in layer]
+        optimizer = torch.optim.Adam(
+            parameters, lr=s.learning_rate, weight_decay=s.weight_decay, fused=True
+        )
+        history: list[np.ndarray] = []
+        best = self._folded()
+        for epoch in _bar(range(s.epochs), f"{len(self.orders)} probes", progress):
+            self._train_epoch(epoch, optimizer)
+            folded = self._folded()
+            losses = self._validate(folded)
+            if not np.isfinite(losses).all():
+                raise SslAudioError(
+                    f"a probe's loss is not finite in epoch {epoch + 1}: lower probe.learning_rate"
+                )
+            better = losses < np.min([np.full_like(losses, np.inf), *history], axis=0)
+            history.append(losses)
+            chosen = torch.from_numpy(better).to(self.device)[:, None, None]
+            best = [
+                (torch.where(chosen, w, old_w), torch.where(chosen, b, old_b))
+                for (w, b), (old_w, old_b) in zip(folded, best, strict=True)
+            ]
+        return [self._trained(best, p, history) for p in range(len(self.orders))]
+
+    def _train_epoch(self, epoch: int, optimizer: torch.optim.Optimizer) -> None:
+        steps = self.settings.steps
+        # (steps, P, batch): places in each probe's own list of rows, -1 where a batch is not full
+        places = np.stack([order.batches(epoch * steps, steps) for order in self.orders], axis=1)
+        for step, place in enumerate(places):
+            x, rows = self.rows.batch(place, epoch * steps + step)
+            loss = self._loss(x, self.targets[rows], torch.from_numpy(place >= 0))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+    def _loss(self, x: Tensor, y: Tensor, valid: Tensor) -> Tensor:
+        """The sum of the probes' mean losses: each probe's gradient is that of its own."""
+        z = _forward(self.layers, x)
+        weight = valid.to(z.device, torch.float32)
+        weight = weight / (weight.sum(1, keepdim=True) * z.shape[2])
+        each = F.binary_cross_entropy_with_logits(z, y, reduction="none")
+        return (each * weight[:, :, None]).sum()
+
+    @torch.no_grad()
+    def _folded(self) -> list[tuple[Tensor, Tensor]]:
+        """The layers for features as they come: (x - mean) / deviation is an affine map too."""
+        (weight, bias), *rest = [(w.detach(), b.detach()) for w, b in self.layers]
+        scaled = weight / self.rows.deviation[:, :, None]
+        shift = torch.bmm(self.rows.mean[:, None, :], scaled)
+        return [(scaled.clone(), bias - shift), *((w.clone(), b.clone()) for w, b in rest)]
+
+    @torch.no_grad()
+    def _validate(self, layers: list[tuple[Tensor, Tensor]]) -> np.ndarray:
+        total = torch.zeros(len(self.orders), device=self.device)
+        for first in range(0, len(self.validation_x), VALIDATION_ROWS):
+            x = self.validation_x[first : first + VALIDATION_ROWS]
+            y = self.validation_y[first : first + VALIDATION_ROWS]
+            z = _forward(layers, x.expand(len(self.orders), *x.shape))
+            # the same as binary cross-entropy with logits, which would want y repeated
+            total += F.softplus(z).sum((1, 2)) - torch.einsum("prt,rt->p", z, y)
+        return (total / self.validation_y.numel()).cpu().numpy()
+
+    def _trained(
+        self, layers: list[tuple[Tensor, Tensor]], p: int, history: list[np.ndarray]
+    ) -> TrainedProbe:
+        arrays = [(w[p].cpu().numpy(), b[p, 0].cpu().numpy()) for w, b in layers]
+        return TrainedProbe(arrays, [float(losses[p]) for losses in history])
+
+
+def _forward(layers: Sequence[tuple[Tensor, Tensor]], x: Tensor) -> Tensor:
+    """(P, rows, D) to (P, rows, T) float32."""
+    for depth, (weight, bias) in enumerate(layers):
+        x = torch.baddbmm(bias.to(x.dtype), x, weight.to(x.dtype))
+        if depth + 1 < len(layers):
+            x = x.relu()
+    return x.float()
+
+
+def _first_layers(
+    sizes: Sequence[int], identities: Sequence[int], device: torch.device
+) -> list[tuple[Tensor, Tensor]]:
+    """`nn.Linear`'s first weights: uniform within 1 / sqrt(inputs)."""
+    generators = [torch.Generator().manual_seed(identity) for identity in identities]
+    layers = []
+    for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True):
+        drawn = [torch.rand(inputs + 1, outputs, generator=g) for g in generators]
+        whole = (2 * torch.stack(drawn) - 1) / math.sqrt(inputs)
+        weight = whole[:, :-1].contiguous().to(device).requires_grad_()
+        bias = whole[:, -1:].contiguous().to(device).requires_grad_()
+        layers.append((weight, bias))
+    return layers
+
+
+def _product_type(precision: str, device: torch.device) -> torch.dtype:
+    if precision not in ("auto", "float32", "bfloat16"):
+        raise SslAudioError(f"probe.precision={precision}: auto, float32 or bfloat16")
+    if device.type == "cuda":
+        capable = torch.cuda.is_bf16_supported()
+    else:
+        capable = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    half = precision == "bfloat16" or (precision == "auto" and capable)
+    return torch.bfloat16 if half else torch.float32
+
+
+@dataclass
+class _Order:
+    """A probe's batches: shuffled passes over its rows, each batch a function of its step."""
+
+    rows: np.ndarray
+    settings: ProbeSettings
+    identity: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        checksum = zlib.crc32(np.ascontiguousarray(self.rows, np.int64).tobytes())
+        self.identity = (self.settings.seed << 32) + checksum
+
+    def batches(self, first: int, steps: int) -> np.ndarray:
+        """(steps, batch_size) places among the rows, -1 where a pass's last batch is not full."""
+        size = self.settings.batch_size
+        per_pass = -(-len(self.rows) // size)
+        passes = range(first // per_pass, (first + steps - 1) // per_pass + 1)
+        padded = np.full((len(passes), per_pass * size), -1)
+        for line, number in zip(padded, passes, strict=True):
+            rng = np.random.default_rng([self.identity, number])
+            line[: len(self.rows)] = rng.permutation(len(self.rows))
+        skipped = first - passes[0] * per_pass
+        return padded.reshape(-1, size)[skipped : skipped + steps]
+
+
+class _CompactRows:
+    """Each probe's rows, standardised and side by side: a batch is one gather."""
+
+    def __init__(
+        self,
+        x: np.ndarray,
+        subsets: Sequence[np.ndarray],
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> None:
+        moments = [_moments(x[rows]) for rows in subsets]
+        self.mean = torch.stack([mean for mean, _ in moments]).to(device)
+        self.deviation = torch.stack([deviation for _, deviation in moments]).to(device)
+        parts = [
+            ((torch.from_numpy(np.asarray(x[rows], np.float32)) - mean) / deviation).to(dtype)
+            for rows, (mean, deviation) in zip(subsets, moments, strict=True)
+        ]
+        self.data = torch.cat(parts).to(device)
+        self.rows = torch.from_numpy(np.concatenate(subsets)).to(device)
+        sizes = [len(rows) for rows in subsets]
+        self.start = (np.cumsum(sizes) - sizes)[:, None]
+
+    def batch(self, place: np.ndarray, step: int) -> tuple[Tensor, Tensor]:
+        """(P, batch) places to (P, batch, D) features and (P, batch) rows of the training set."""
+        flat = torch.from_numpy((np.maximum(place, 0) + self.start).ravel()).to(self.data.device)
+        shape = place.shape
+        return self.data.index_select(0, flat).view(*shape, -1), self.rows[flat].view(shape)
+
+
+class _SegmentRows:
+    """A random segment of each drawn track, read from where the segments lie."""
+
+    def __init__(
+        self,
+        x: np.ndarray,
+        offsets: np.ndarray,
+        subsets: Sequence[np.ndarray],
+        seed: int,
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> None:
+        self.x, self.offsets, self.seed = x, offsets, seed
+        self.subsets, self.dtype, self.device = subsets, dtype, device
+        moments = [_segment_moments(x, offsets, rows) for rows in subsets]
+        self.mean = torch.stack([mean for mean, _ in moments]).to(device)
+        self.deviation = torch.stack([deviation for _, deviation in moments]).to(device)
+
+    def batch(self, place: np.ndarray, step: int) -> tuple[Tensor, Tensor]:
+        rows = np.stack(
+            [subset[np.maximum(p, 0)] for subset, p in zip(self.subsets, place, strict=True)]
+        )
+        # by step and row alone, so that it does not matter what is trained beside
+        chance = np.random.default_rng([self.seed, step]).random(len(self.offsets) - 1)[rows]
+        count = self.offsets[rows + 1] - self.offsets[rows]
+        chosen = self.offsets[rows] + (chance * count).astype(np.int64)
+        wanted, where = np.unique(chosen, return_inverse=True)  # in the order of the disk
+        read = torch.from_numpy(np.asarray(self.x[wanted], np.float32)).to(self.device)
+        x = read[torch.from_numpy(where.reshape(rows.shape)).to(self.device)]
+        x = (x - self.mean[:, None]) / self.deviation[:, None]
+        return x.to(self.dtype), torch.from_numpy(rows).to(self.device)
+
+
+def _moments(x: np.ndarray) -> tuple[Tensor, Tensor]:
+    """(D,) mean and deviation; the deviation of a constant is 1."""
+    mean = x.mean(0, dtype=np.float64)
+    return _moments_of(mean, np.sqrt(((x - mean) ** 2).mean(0, dtype=np.float64)))
+
+
+def _moments_of(mean: np.ndarray, deviation: np.ndarray) -> tuple[Tensor, Tensor]:
+    if not np.isfinite(mean).all():
+        raise SslAudioError("features must be finite: leave out the tracks that were not read")
+    deviation = np.where(deviation < LEAST_DEVIATION, 1.0, deviation)
+    return torch.from_numpy(mean).float(), torch.from_numpy(deviation).float()
+
+
+def _segment_moments(x: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Of the segments of some tracks, each track weighing the same, as it is drawn."""
+    total = np.zeros((2, x.shape[1]))
+    for row in rows:
+        part = np.asarray(x[offsets[row] : offsets[row + 1]], np.float64)
+        total += [part.mean(0), (part**2).mean(0)]
+    mean, square = total / len(rows)
+    return _moments_of(mean, np.sqrt(np.maximum(square - mean**2, 0)))
+
+
+def _bar(steps: range, name: str, progress: bool):  # type: ignore[no-untyped-def]
+    if not progress:
+        return steps
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(steps, description=name, console=Console(stderr=True))
+
+
+def logistic_scores(
+    train_x: np.ndarray,
+    train_y: np.ndarray,
+    validation_x: np.ndarray,
+    validation_y: np.ndarray,
+    test_x: np.ndarray,
+) -> np.ndarray:
+    """scikit-learn's logistic regression, the check on the probes that are trained here.
+
+    Standardised on the training rows; the L2 strength is the one of the least validation loss over
+    all tags. A tag of which the training rows have no positive, or no negative, scores 0.
+
+    Returns:
+        (test rows, tags) logits.
+    """
+    from sklearn.preprocessing import StandardScaler
+
+    scaler = StandardScaler().fit(train_x)
+    train, validation, test = (scaler.transform(x) for x in (train_x, validation_x, test_x))
+
+    def loss(strength: float) -> float:
+        z = torch.from_numpy(_logits(train, train_y, validation, strength))
+        y = torch.from_numpy(validation_y.astype(np.float64))
+        return float(F.binary_cross_entropy_with_logits(z, y))
+
+    return _logits(train, train_y, test, min(STRENGTHS, key=loss))
+
+
+def _logits(train_x: np.ndarray, train_y: np.ndarray, x: np.ndarray, strength: float) -> np.ndarray:
+    from sklearn.linear_model import LogisticRegression
+
+    scores = np.zeros((len(x), train_y.shape[1]))
+    for tag in range(train_y.shape[1]):
+        if 0 < train_y[:, tag].sum() < len(train_y):
+            model = LogisticRegression(C=strength, max_iter=1000)
+            scores[:, tag] = model.fit(train_x, train_y[:, tag]).decision_function(x)
+    return scores
