@@ -74,10 +74,16 @@ def save_configuration(folder: Path, settings: Mapping[str, Any]) -> None:
 
 def write_atomic(path: Path, text: str) -> None:
     """Write a text file in one step: a reader sees the old file or the whole new one."""
+    write_atomic_bytes(path, text.encode("utf-8"))
+
+
+def write_atomic_bytes(path: Path, content: bytes) -> None:
+    """Write a file in one step."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.chmod(temporary, 0o644)  # others may read it, as they may any other file
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

@@ -54,7 +54,7 @@ def checkpoint_system(folder: str, name: str, hop: float | None = None) -> Syste
         CheckpointError: it cannot be read.
     """
     encoder = load_encoder(folder)
-    return _encoder_system(name, "checkpoint", folder, encoder, hop)
+    return encoder_system(name, "checkpoint", folder, encoder, hop)
 
 
 def baseline(name: str, seed: int = 0, hop: float | None = None) -> System:
@@ -73,7 +73,7 @@ def baseline(name: str, seed: int = 0, hop: float | None = None) -> System:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             encoder = build_encoder().eval()
-        return _encoder_system(name, "untrained", f"seed {seed}", encoder, hop)
+        return encoder_system(name, "untrained", f"seed {seed}", encoder, hop)
     if name in FEATURE_BASELINES:
         features = mel_statistics if name == "mel_statistics" else mfcc
         return System(name, "features", name, _hash(name, 1), features)
@@ -92,9 +92,10 @@ def _hash(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def _encoder_system(
+def encoder_system(
     name: str, kind: str, source: str, encoder: Encoder, hop: float | None
 ) -> System:
+    """An encoder of this package, with its batch norms folded, on the GPU if there is one."""
     fast = encoder.folded()
     if torch.cuda.is_available():
         fast = fast.cuda()

@@ -115,7 +115,7 @@ def _by_folder(audio: Path, folder: Path) -> Listed:
     names, rows = _annotations(folder)
     kept = {clip: row for clip, row in rows.items() if clip not in DAMAGED}
     _check_clips(folder, set(rows))
-    counts = np.sum([row for row in kept.values()], axis=0, dtype=np.int64)
+    counts = np.stack(list(kept.values())).sum(0, dtype=np.int64)
     top = sorted(range(len(names)), key=lambda k: (-counts[k], names[k]))[:TAGS]
     clips: dict[str, list[str]] = {name: [] for name in SPLITS}
     for clip in sorted(kept):

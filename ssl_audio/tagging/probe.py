@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -102,6 +102,7 @@ def train_probes(
     settings: ProbeSettings | None = None,
     device: str = "cpu",
     progress: bool = False,
+    name: str = "probes",
 ) -> list[TrainedProbe]:
     """Train one probe on each subset of the training rows, all of them at once.
 
@@ -115,6 +116,7 @@ def train_probes(
         settings: the protocol.
         device: of torch.
         progress: show a bar.
+        name: for the bar.
 
     Raises:
         SslAudioError: an unknown kind of probe, an empty subset, or features that are not finite.
@@ -124,7 +126,9 @@ def train_probes(
         raise SslAudioError(f"probe.kind={settings.kind}: linear or mlp")
     if not len(subsets) or not all(len(rows) for rows in subsets):
         raise SslAudioError("a probe needs one training row or more")
-    return _Training(train, validation_x, validation_y, subsets, settings, device).run(progress)
+    return _Training(train, validation_x, validation_y, subsets, settings, device).run(
+        name if progress else None
+    )
 
 
 class _Training:
@@ -154,7 +158,7 @@ class _Training:
         sizes = [dimensions, *([settings.hidden] if settings.kind == "mlp" else []), tags]
         self.layers = _first_layers(sizes, [order.identity for order in self.orders], self.device)
 
-    def run(self, progress: bool) -> list[TrainedProbe]:
+    def run(self, bar: str | None) -> list[TrainedProbe]:
         s = self.settings
         parameters = [tensor for layer in self.layers for tensor in layer]
         optimizer = torch.optim.Adam(
@@ -162,7 +166,7 @@ class _Training:
         )
         history: list[np.ndarray] = []
         best = self._folded()
-        for epoch in _bar(range(s.epochs), f"{len(self.orders)} probes", progress):
+        for epoch in _bar(range(s.epochs), bar, len(self.orders)):
             self._train_epoch(epoch, optimizer)
             folded = self._folded()
             losses = self._validate(folded)
@@ -369,13 +373,13 @@ def _segment_moments(x: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> tu
     return _moments_of(mean, np.sqrt(np.maximum(square - mean**2, 0)))
 
 
-def _bar(steps: range, name: str, progress: bool):  # type: ignore[no-untyped-def]
-    if not progress:
-        return steps
+def _bar(epochs: range, name: str | None, probes: int) -> Iterable[int]:
+    if name is None:
+        return epochs
     from rich.console import Console
     from rich.progress import track
 
-    return track(steps, description=name, console=Console(stderr=True))
+    return track(epochs, description=f"{name}: {probes} probes", console=Console(stderr=True))
 
 
 def logistic_scores(

@@ -1,0 +1,93 @@
+"""Put comparisons side by side: `python -m ssl_audio.report runs/*`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ssl_audio.console import say, warn
+from ssl_audio.errors import SslAudioError
+
+HELP = """Put the figures of several probe runs on one page.
+
+usage: python -m ssl_audio.report RUN [RUN ...] [output=FOLDER]
+
+  RUN       a run's folder, or its results.json
+  output    folder of report.html, results.csv, table.tex and figures/; default: report
+
+example:
+  python -m ssl_audio.report runs/* output=report"""
+
+
+def read_results(path: Path) -> dict[str, Any] | None:
+    """A run's results; None, with a line, where it is no comparison of probes.
+
+    Raises:
+        SslAudioError: the file is damaged.
+    """
+    file = path / "results.json" if path.is_dir() else path
+    if not file.is_file():
+        say(f"{path}: no results.json, left out")
+        return None
+    try:
+        results = json.loads(file.read_text(encoding="utf-8"))
+        if results.get("kind") != "probe":
+            say(f"{path}: no comparison of probes, left out")
+            return None
+        if results["format"] != 1:
+            raise SslAudioError(f"{file}: format {results['format']}; this version reads format 1")
+        results["systems"][0]["name"], results["dataset"]["name"], results["protocol"]
+        return results
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        raise SslAudioError(f"{file} is damaged: {error!r}") from error
+
+
+def collect(paths: Sequence[str]) -> list[dict[str, Any]]:
+    """All runs that can be read; a damaged one is a warning.
+
+    Raises:
+        SslAudioError: none can.
+    """
+    found = []
+    for path in paths:
+        try:
+            results = read_results(Path(path))
+        except SslAudioError as error:
+            warn(str(error))
+            continue
+        if results is not None:
+            found.append(results)
+    if not found:
+        raise SslAudioError("no run with probe results among these: see --help")
+    return found
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command's entry point; returns the exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if {"-h", "--help"} & set(words):
+        print(HELP)
+        return 0
+    output = [word.partition("=")[2] for word in words if word.startswith("output=")]
+    try:
+        found = collect([word for word in words if not word.startswith("output=")])
+        folder = Path(output[-1] if output else "report")
+        folder.mkdir(parents=True, exist_ok=True)
+        from ssl_audio.reports.page import write_report
+
+        for path in write_report(found, folder):
+            say(str(path))
+    except SslAudioError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
