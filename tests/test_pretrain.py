@@ -238,11 +238,16 @@ def test_damaged_and_foreign_checkpoints_are_refused(music, tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     checkpoint = tmp_path / "run" / "checkpoints" / "last.ckpt"
     done = pretrain(
-        tmp_path, *words, "encoder.embedding_size=64", "run_dir=run", f"ckpt_path={checkpoint}"
+        tmp_path,
+        *words,
+        "encoder.embedding_size=64",
+        "trainer.max_steps=5",
+        "run_dir=run",
+        f"ckpt_path={checkpoint}",
     )
     assert done.returncode == 1 and "another architecture" in done.stderr
     checkpoint.write_bytes(checkpoint.read_bytes()[:5000])
-    done = pretrain(tmp_path, *words, "run_dir=run", "ckpt_path=last")
+    done = pretrain(tmp_path, *words, "trainer.max_steps=5", "run_dir=run", "ckpt_path=last")
     assert done.returncode == 1 and "damaged" in done.stderr.splitlines()[-1]
 
 

@@ -244,6 +244,9 @@ function trackMap(run, box) {
     if (event.key === "Enter" || event.key === " ") { event.preventDefault(); play(); }
   });
   box.querySelector("button").addEventListener("click", () => { zoom = 1; shift = [0, 0]; draw(); });
+  // a map in one colour says little: begin with the tag that parts the tracks most evenly
+  const half = run.dataset.tags.map((_, t) => Math.abs(map.tags.filter((own) => own.includes(t)).length - map.x.length / 2));
+  if (half.length) select.value = String(half.indexOf(Math.min(...half)));
   select.addEventListener("change", draw);
   addEventListener("resize", draw);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);

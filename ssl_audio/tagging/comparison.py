@@ -61,6 +61,7 @@ def compare(settings: Settings, folder: Path) -> dict[str, Any]:
         SslAudioError: the dataset, a checkpoint or a baseline cannot be used.
     """
     started = time.monotonic()
+    _check(settings)
     dataset = load_dataset(**settings["data"])
     _introduce(dataset)
     systems, tuned = _systems(settings, dataset, folder)
@@ -88,6 +89,26 @@ def compare(settings: Settings, folder: Path) -> dict[str, Any]:
     _save_scores(folder, dataset, arrays, measured)
     write_json(folder / "results.json", _plain(results))
     return _plain(results)
+
+
+def _check(settings: Settings) -> None:
+    """Refuse at once what would otherwise be refused after minutes of work."""
+    boot, limited = settings["bootstrap"], settings["limited_data"] or {"fractions": []}
+    wanted = {
+        "train_on": (settings["train_on"] in ("tracks", "segments"), "tracks or segments"),
+        "hop": (settings["hop"] is None or settings["hop"] > 0, "seconds, more than 0, or null"),
+        "knn": (settings["knn"] is None or settings["knn"] > 0, "neighbours, 1 or more, or null"),
+        "bootstrap.fraction": (0 < boot["fraction"] < 1, "between 0 and 1"),
+        "bootstrap.confidence": (0 < boot["confidence"] < 1, "between 0 and 1"),
+        "bootstrap.resamples": (boot["resamples"] >= 2, "2 or more"),
+        "limited_data.fractions": (
+            all(0 < f <= 1 for f in limited["fractions"]),
+            "a list of parts, above 0 and up to 1",
+        ),
+    }
+    for key, (holds, what) in wanted.items():
+        if not holds:
+            raise SslAudioError(f"{key} must be {what}")
 
 
 def _introduce(dataset: TaggingDataset) -> None:
@@ -189,8 +210,6 @@ def _readable(
     dataset: TaggingDataset, features: Mapping[str, TrackFeatures], settings: Settings
 ) -> tuple[dict[str, Arrays], list[str]]:
     """Every system on the same tracks: those that all of them could read."""
-    if settings["train_on"] not in ("tracks", "segments"):
-        raise SslAudioError(f"train_on={settings['train_on']}: tracks or segments")
     ids = [i for _, split in dataset.splits() for i in split.ids]
     good = np.all([np.isfinite(f.means).all(1) for f in features.values()], axis=0)
     notes = []

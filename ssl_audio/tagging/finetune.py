@@ -130,7 +130,7 @@ class _TaggingModule(lightning.LightningModule):
         loss = self._loss(batch)
         if not torch.isfinite(loss):
             raise SslAudioError(
-                f"the loss is {float(loss)} at step {self.global_step}: lower probe.encoder_rate"
+                f"the loss is {float(loss)} at step {self.global_step}: lower finetune.encoder_rate"
             )
         self.log("loss", loss, prog_bar=True)
         return loss
