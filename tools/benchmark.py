@@ -190,7 +190,7 @@ def pairs(options: argparse.Namespace) -> dict:
     rows = {}
     for form in ("wav", "flac", "ogg", "mp3"):
         with tempfile.TemporaryDirectory() as folder:
-            tracks = _tracks(Path(folder), form)
+            tracks = made_tracks(Path(folder), form)
             dataset = PairDataset(tracks)
             batch = PairBatchSampler(len(tracks), len(tracks), 1, 0).batch(0)
 
@@ -218,7 +218,7 @@ def loader(options: argparse.Namespace) -> dict:
     print(f"\nloader with one worker, 30 s tracks; a step takes {step_rate:.0f} pairs/s")
     for form in ("wav", "flac", "ogg", "mp3"):
         with tempfile.TemporaryDirectory() as folder:
-            tracks = _tracks(Path(folder), form, count=64, seconds=30)
+            tracks = made_tracks(Path(folder), form, count=64, seconds=30)
             sampler = PairBatchSampler(len(tracks), 64, 6, 0)
             batches = iter(
                 DataLoader(
@@ -241,7 +241,7 @@ def step_pairs_per_second(pairs: int) -> float:
     return pairs / seconds["step"]
 
 
-def _tracks(folder: Path, form: str, count: int = 4, seconds: int = 180) -> list[Track]:
+def made_tracks(folder: Path, form: str, count: int = 4, seconds: int = 180) -> list[Track]:
     rng = np.random.default_rng(0)
     found = []
     for index in range(count):

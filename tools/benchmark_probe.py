@@ -1,9 +1,12 @@
 """The probes' ratios, measured side by side: `python tools/benchmark_probe.py [WHAT ...]`.
 
-WHAT is bootstrap or probes; both by default. The size is MagnaTagATune's: 15,244 training, 1,529
-validation and 4,332 test rows of 1024 features, 50 tags. What is compared with is the same protocol
-as it is usually written: a loop of torch training over a DataLoader, and torchmetrics. Candidates
-take turns, so that a machine that slows down slows down all of them.
+WHAT is bootstrap, probes or extraction; all by default. The size is MagnaTagATune's: 15,244
+training, 1,529 validation and 4,332 test rows of 1024 features, 50 tags. What is compared with is
+the same protocol as it is usually written: a loop of torch training over a DataLoader, and
+torchmetrics. Candidates take turns, so that a machine that slows down slows down all of them.
+
+Extraction is compared with its own two halves, each on one core: decoding alone, and the network
+alone. Two cores that are both busy take no longer than the longer half.
 
 The plain loop takes minutes for all 17 probes. By default it trains two of them, and its time for
 17 is scaled from that, which the output says; `--full` trains all of them.
@@ -15,6 +18,7 @@ import argparse
 import json
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,12 +27,16 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from benchmark import made_tracks
 from torch.utils.data import DataLoader, RandomSampler, TensorDataset
 from torchmetrics.functional.classification import (
     multilabel_auroc,
     multilabel_average_precision,
 )
 
+from ssl_audio.audio.files import stream
+from ssl_audio.models.extraction import available_processors, extract
+from ssl_audio.tagging.baselines import baseline
 from ssl_audio.tagging.bootstrap import _draw, bootstrap
 from ssl_audio.tagging.limited_data import fraction_subsets
 from ssl_audio.tagging.metrics import evaluate
@@ -36,7 +44,7 @@ from ssl_audio.tagging.probe import ProbeSettings, TrainingRows, train_probes
 
 SIZES = {"train": 15_244, "validation": 1_529, "test": 4_332}
 DIMENSIONS, TAGS, RESAMPLES = 1024, 50, 50
-BOOTSTRAP_AIM, PROBES_AIM = 9.0, 10.0  # on two CPU cores
+BOOTSTRAP_AIM, PROBES_AIM, EXTRACTION_AIM = 9.0, 10.0, 1.15  # on two CPU cores
 METRICS_AGREE = 1e-5  # torchmetrics counts in float32
 SCORES_AGREE = 0.02  # macro ROC-AUC of two trainings on other batches
 
@@ -231,6 +239,45 @@ def report_probes(
             "ratio": ratio, "aim": PROBES_AIM, "met": met, "agree": agree}  # fmt: skip
 
 
+# --- extraction ----------------------------------------------------------------------------------
+
+
+def compare_extraction(data: Data, options: argparse.Namespace) -> dict[str, object]:
+    """Seconds of embedding tracks, of decoding them, and of the network on what was decoded."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [track.path for track in made_tracks(Path(folder), "mp3", options.tracks, 60)]
+        system = baseline("untrained")
+        waveforms: list[list[np.ndarray]] = []
+
+        def decode() -> None:
+            waveforms[:] = [list(stream(path)) for path in paths]
+
+        def network() -> None:
+            torch.set_num_threads(1)
+            for blocks in waveforms:
+                system.features(blocks)
+
+        def both() -> None:
+            busy.append(time.process_time())
+            assert all(found.rows is not None for found in extract(paths, system.features))
+            busy[-1] = time.process_time() - busy[-1]
+
+        threads, busy = torch.get_num_threads(), list[float]()
+        halves = {"decoding, one core": decode, "network, one core": network}
+        seconds = race({**halves, "extraction": both}, options.repeats)
+        torch.set_num_threads(threads)
+    longer = max(seconds[name] for name in halves)
+    ratio, cores = seconds["extraction"] / longer, available_processors()
+    used = statistics.median(busy[1:]) / (seconds["extraction"] * cores)
+    print(f"\nextraction: {len(paths)} mp3 files of 60 s, 44.1 kHz stereo, {cores} cores, "
+          f"{100 * used:.0f} % of them busy")  # fmt: skip
+    for name, value in seconds.items():
+        row(name, value, longer)
+    print(f"  {ratio:.2f} times the longer half; aim at most {EXTRACTION_AIM} on two cores: "
+          f"{'met' if ratio <= EXTRACTION_AIM else 'MISSED'}")  # fmt: skip
+    return {"seconds": seconds, "ratio": ratio, "aim": EXTRACTION_AIM, "busy": used, "agree": True}
+
+
 # --- what is common ------------------------------------------------------------------------------
 
 
@@ -269,13 +316,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    benchmarks = {"bootstrap": compare_bootstrap, "probes": compare_probes}
+    benchmarks = {
+        "bootstrap": compare_bootstrap,
+        "probes": compare_probes,
+        "extraction": compare_extraction,
+    }
     parser.add_argument("what", nargs="*", choices=[[], *benchmarks], metavar="WHAT")
     parser.add_argument("--probes", type=int, default=2, help="that the plain loop trains")
     parser.add_argument("--full", action="store_true", help="the plain loop trains all 17")
     parser.add_argument("--epochs", type=int, default=ProbeSettings().epochs)
     parser.add_argument("--steps", type=int, default=ProbeSettings().steps, help="an epoch")
-    parser.add_argument("--repeats", type=int, default=5, help="of the bootstrap")
+    parser.add_argument("--repeats", type=int, default=5, help="of all but the probes")
+    parser.add_argument("--tracks", type=int, default=12, help="of the extraction")
     parser.add_argument("--rounds", type=int, default=1, help="of the probes")
     parser.add_argument("--precisions", action="store_true", help="measure float32 products too")
     parser.add_argument("--json", type=Path, help="write the figures here")
