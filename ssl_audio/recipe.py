@@ -7,6 +7,7 @@ be refused is refused here, before anything slow is imported.
 from __future__ import annotations
 
 import difflib
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -217,6 +218,14 @@ def _missing(node: Any, prefix: str = "") -> list[str]:
     return [prefix] if node == "???" else []
 
 
+def _record(config: DictConfig, command: Command, words: Sequence[str]) -> None:
+    """Keep the command itself in the configuration that a run saves."""
+    from omegaconf import open_dict
+
+    with open_dict(config):
+        config.command = shlex.join(["python", "-m", f"ssl_audio.{command.name}", *words])
+
+
 def main_with(
     command: Command,
     run: Callable[[DictConfig], int | None],
@@ -240,6 +249,7 @@ def main_with(
 
             print(OmegaConf.to_yaml(config), end="")
             return 0
+        _record(config, command, words)
         return run(config) or 0
     except SslAudioError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -93,6 +93,8 @@ def test_each_recipe_trains_and_its_encoder_loads(recipe, music, tmp_path):
         assert (run_dir / name).is_file()
     encoder = ssl_audio.load_encoder(run_dir / "encoder")
     assert encoder(torch.randn(2, 16000)).shape == (2, 1024)
+    card = (run_dir / "encoder" / "README.md").read_text()
+    assert f"python -m ssl_audio.pretrain recipe={recipe} data=folder" in card
     assert not list(run_dir.rglob("*.tmp*"))
     assert "load_encoder" in done.stderr
 

@@ -337,6 +337,10 @@ def model_card(settings: Settings, results: Mapping[str, Any]) -> str:
     data = results["data"]
     return f"""# Encoder trained with `{settings["recipe"]}`
 
+```bash
+{settings["command"]}
+```
+
 - objective: `{settings["objective"]["_target_"]}`
 - steps: {results["steps"]} of {results["max_steps"]}, {settings["data"]["batch_size"]} pairs each
 - data: {data["tracks"]} tracks, hash `{data["hash"]}`, source
