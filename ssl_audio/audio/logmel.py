@@ -87,11 +87,36 @@ class LogMel(nn.Module):
             short = self.n_fft // 2 + 1 - waveform.shape[-1]  # reflection needs that many
             if short > 0:
                 waveform = F.pad(waveform, (0, short))
-            mel = self._mel_power(waveform)
-            decibels = 10 * mel.clamp_min(1e-10).log10()
-            floor = decibels.amax(dim=(1, 2), keepdim=True) - self.top_db
-            normalised = (torch.maximum(decibels, floor) - self.mean) / self.std
-            return normalised.transpose(1, 2)[:, None]
+            return self._normalised(self._mel_power(waveform))
+
+    def sliding(self, waveform: Tensor, segment: int, step: int) -> Tensor:
+        """Log-mels of overlapping segments of one waveform, each frame computed once.
+
+        Equal to those of the segments one by one, but for rounding: only a segment's first and last
+        frame, which see its reflected ends, are its own.
+
+        Args:
+            waveform: (segment + (n - 1) * step,) samples.
+            segment, step: samples; both whole numbers of hops, the segment a window or longer.
+
+        Returns:
+            (n, 1, n_mels, segment // hop + 1).
+        """
+        with torch.autocast(waveform.device.type, enabled=False):
+            frames = segment // self.hop + 1
+            whole = self._mel_power(waveform[None])[0]
+            mel = whole.unfold(0, frames, step // self.hop).transpose(1, 2).clone()
+            parts = waveform.unfold(0, segment, step)
+            mel[:, 0] = self._mel_power(parts[:, : self.n_fft])[:, 0]
+            mel[:, -1] = self._mel_power(parts[:, -self.n_fft :])[:, -1]
+            return self._normalised(mel)
+
+    def _normalised(self, mel: Tensor) -> Tensor:
+        """(batch, frames, n_mels) power to (batch, 1, n_mels, frames)."""
+        decibels = 10 * mel.clamp_min(1e-10).log10()
+        floor = decibels.amax(dim=(1, 2), keepdim=True) - self.top_db
+        normalised = (torch.maximum(decibels, floor) - self.mean) / self.std
+        return normalised.transpose(1, 2)[:, None]
 
     def _mel_power(self, waveform: Tensor) -> Tensor:
         """(batch, samples) to (batch, frames, n_mels)."""

@@ -94,7 +94,9 @@ class Encoder(nn.Module):
         """Embed one waveform of any length by its segments.
 
         Segments start every `hop` seconds; the last one ends with the waveform, so that all of it
-        counts. A waveform shorter than a segment is one segment, padded with silence.
+        counts. A waveform shorter than a segment is one segment, padded with silence. Where
+        segments overlap, the hop is rounded to whole frames of the log-mel (32 ms), which is then
+        computed once for all of them.
 
         Args:
             waveform: (samples,).
@@ -134,34 +136,63 @@ class Encoder(nn.Module):
             self.frontend, network, self.backbone_name, self.embedding_size, self.segment
         ).eval()
 
-    def _hop(self, hop: float | None) -> int:
+    def _hop(self, hop: float | None, length: int) -> int:
         samples = round((self.segment if hop is None else hop) * self.sample_rate)
         if samples < 1:
             raise ValueError(f"hop={hop}: seconds, above 0")
+        if samples < length:
+            samples = max(1, round(samples / self.frontend.hop)) * self.frontend.hop
         return samples
 
     @torch.inference_mode()
-    def embed_blocks(self, blocks: Iterable[np.ndarray], hop: float | None = None) -> Embedding:
-        """Embed one waveform that is given in blocks, as `embed` would the whole of it."""
+    def embed_blocks(
+        self, blocks: Iterable[np.ndarray], hop: float | None = None, batch_size: int = BATCH
+    ) -> Embedding:
+        """Embed one waveform that is given in blocks, as `embed` would the whole of it.
+
+        Args:
+            blocks: (samples,) each.
+            hop: as in `embed`.
+            batch_size: segments at a time; it bounds the memory, and changes rounding alone.
+        """
         was_training = self.training
         self.eval()
         length = round(self.segment * self.sample_rate)
-        parts = segments(blocks, length, self._hop(hop))
+        step = self._hop(hop, length)
+        parts = segments(blocks, length, step)
         starts: list[int] = []
         rows: list[np.ndarray] = []
-        while batch := list(islice(parts, BATCH)):
+        while batch := list(islice(parts, batch_size)):
             starts += [start for start, _ in batch]
-            rows.append(self._embed_batch([part for _, part in batch], length))
+            rows.append(self.backbone(self._log_mels(batch, length, step)).float().cpu().numpy())
         self.train(was_training)
         embeddings = np.concatenate(rows)
         return Embedding(embeddings.mean(0), embeddings, np.array(starts) / self.sample_rate)
 
-    def _embed_batch(self, parts: list[np.ndarray], length: int) -> np.ndarray:
-        batch = np.zeros((len(parts), length), np.float32)
-        for row, part in zip(batch, parts, strict=True):
-            row[: len(part)] = part
+    def _log_mels(self, batch: list[tuple[int, np.ndarray]], length: int, step: int) -> Tensor:
+        """Of a batch's segments, which follow each other; the last may lie off the grid."""
         device = next(self.parameters()).device
-        return self(torch.from_numpy(batch).to(device)).float().cpu().numpy()
+        count = self._overlapping(batch, length, step)
+        made = []
+        if count:
+            first, *others = [part for _, part in batch[:count]]
+            run = np.concatenate([first, *(part[-step:] for part in others)])
+            made.append(self.frontend.sliding(torch.from_numpy(run).to(device), length, step))
+        if rest := batch[count:]:
+            shortest = SMALLEST_SIDE * self.frontend.hop
+            waveforms = np.zeros((len(rest), max(length, shortest)), np.float32)
+            for row, (_, part) in zip(waveforms, rest, strict=True):
+                row[: len(part)] = part
+            made.append(self.frontend(torch.from_numpy(waveforms).to(device)))
+        return torch.cat(made)
+
+    def _overlapping(self, batch: list[tuple[int, np.ndarray]], length: int, step: int) -> int:
+        """How many of a batch's segments share frames with their neighbours: all, or few, or 0."""
+        frame = self.frontend.hop
+        if step >= length or length % frame or length < SMALLEST_SIDE * frame or len(batch) < 2:
+            return 0
+        on_grid = batch[-1][0] - batch[-2][0] == step
+        return len(batch) if on_grid else len(batch) - 1
 
     @property
     def weights_hash(self) -> str:

@@ -60,3 +60,13 @@ def test_autocast_does_not_touch_it():
 def test_unknown_name_lists_the_known():
     with pytest.raises(SslAudioError, match="default, released"):
         LogMel.named("mfcc")
+
+
+@pytest.mark.parametrize("step", [512, 31 * 512, 100 * 512])
+def test_overlapping_segments_share_frames_and_equal_each_alone(step):
+    frontend = LogMel.named("default")
+    waveform = torch.randn(64_000 + 6 * step) * torch.linspace(0.001, 1, 64_000 + 6 * step)
+    expected = frontend(waveform.unfold(0, 64_000, step))
+    found = frontend.sliding(waveform, 64_000, step)
+    assert found.shape == expected.shape == (7, 1, 128, 126)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
