@@ -38,6 +38,7 @@ class Command:
         often: keys that are often set.
         example: words of one useful call.
         by_recipe: `recipe=NAME` names a configuration that builds on the command's own.
+        statuses: exit statuses of its own, and what they mean.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Command:
     often: tuple[str, ...]
     example: str
     by_recipe: bool = False
+    statuses: tuple[tuple[int, str], ...] = ()
 
 
 def recipe_names() -> list[str]:
@@ -82,6 +84,7 @@ def help_text(command: Command) -> str:
         f"  python -m ssl_audio.{command.name} {command.example}",
         "",
         "--config prints the resolved configuration and ends.",
+        *(f"exit status {status}: {meaning}" for status, meaning in command.statuses),
     ]
     return "\n".join(lines)
 

@@ -30,12 +30,18 @@ def commands() -> list[str]:
 
 @pytest.fixture
 def home(tmp_path):
-    """A folder with /music and song.mp3 as the README has them."""
+    """A folder with /music, /tagged, checkpoints and song.mp3 as the README has them."""
     (tmp_path / "music").mkdir()
     for index in range(6):
         noise = np.random.default_rng(index).normal(0, 0.1, 8 * 16_000)
         soundfile.write(tmp_path / "music" / f"{index}.wav", noise, 16_000)
     soundfile.write(tmp_path / "song.mp3", noise, 16_000)
+    for tag, level in {"loud": 0.5, "soft": 0.01}.items():
+        (tmp_path / "tagged" / tag).mkdir(parents=True)
+        for index in range(20):
+            noise = np.random.default_rng([index]).normal(0, level, 2 * 16_000)
+            soundfile.write(tmp_path / "tagged" / tag / f"{index}.wav", noise, 16_000)
+    (tmp_path / "checkpoints").symlink_to(ROOT / "checkpoints")
     return tmp_path
 
 
@@ -46,14 +52,20 @@ def test_every_command_runs(home):
     for command in left:
         if "convert_released" in command:
             continue  # tests/test_convert_released.py
-        words = shlex.split(command.replace("/music", str(home / "music")))
+        for name in ("music", "tagged"):
+            command = command.replace(f"root=/{name}", f"root={home / name}")
+        words = shlex.split(command)
         assert words[:2] == ["python", "-m"], f"no test runs {command!r}"
         run(home, [*words[1:], *smaller(command)], command)
-    python = next(block for block in blocks("python") if "runs/mine/encoder" in block)
-    run(home, ["-c", f"{python}\nassert embedding.track.shape == (1024,)"], "the Python example")
+    assert (home / "report" / "report.html").stat().st_size > 10_000
+    quick, longer = blocks("python")
+    run(home, ["-c", f"{quick}\nassert embedding.shape == (1024,)"], "the quick start")
+    run(home, ["-c", f"{longer}\nassert embedding.track.shape == (1024,)"], "the Python example")
 
 
 def smaller(command: str) -> list[str]:
+    if "ssl_audio.probe" in command:
+        return ["linear_probe.epochs=1", "linear_probe.steps=4", "limited_data.fractions=[0.2]"]
     if "--help" in command or "--config" in command or "ssl_audio.pretrain" not in command:
         return []
     more = ["trainer.max_steps=4"] if "ckpt_path=last" in command else []

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +18,8 @@ from ssl_audio.errors import AudioError
 
 # Blocks of a 16 kHz mono waveform, in order, to (rows, dimensions) float32.
 Features = Callable[[Iterable[np.ndarray]], np.ndarray]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 LOOKAHEAD = 4  # tracks a worker may be ahead of whoever takes the results
 
 
@@ -35,32 +38,28 @@ class Extracted:
     error: AudioError | None = None
 
 
-def extract(
-    paths: Sequence[Path], features: Features, workers: int | None = None
-) -> Iterator[Extracted]:
-    """Compute the features of files, one result a file, in the order of the files.
+def in_order(
+    items: Iterable[Item], work: Callable[[Item], Result], workers: int | None = None
+) -> Iterator[Result]:
+    """The results of work on items, in their order, computed by threads in bounded memory.
 
-    Each worker decodes a track and runs the network on it, with one thread: decoding and network
-    then share all processors to the end, whichever takes longer, where a pipeline of the two would
-    wait for the slower. Decoders and torch release Python's lock, so threads do.
+    Each thread decodes a track and runs the network on it, alone: decoding and network then share
+    all processors to the end, whichever takes longer, where a pipeline of the two would wait for
+    the slower. Decoders and torch release Python's lock, so threads do.
 
     Args:
-        paths: the files.
-        features: called from several threads at once.
-        workers: tracks at a time; None is the number of processors.
-
-    Yields:
-        Results; a file that cannot be read is one with an `error`.
+        items: taken as they are needed, a few ahead.
+        work: called from several threads at once.
+        workers: items at a time; None is the number of processors.
     """
     count = workers or available_processors()
     threads = torch.get_num_threads()
-    waiting: deque[Future[Extracted]] = deque()
-    rest = iter(paths)
+    waiting: deque[Future[Result]] = deque()
     try:
         with ThreadPoolExecutor(count, initializer=_one_thread) as pool:
             try:
-                for path in rest:
-                    waiting.append(pool.submit(_extract_one, path, features))
+                for item in items:
+                    waiting.append(pool.submit(work, item))
                     if len(waiting) > LOOKAHEAD * count:
                         yield waiting.popleft().result()
                 while waiting:
@@ -70,6 +69,22 @@ def extract(
                     future.cancel()
     finally:
         torch.set_num_threads(threads)
+
+
+def extract(
+    paths: Sequence[Path], features: Features, workers: int | None = None
+) -> Iterator[Extracted]:
+    """Compute the features of files, one result a file, in the order of the files.
+
+    Args:
+        paths: the files.
+        features: called from several threads at once.
+        workers: tracks at a time; None is the number of processors.
+
+    Yields:
+        Results; a file that cannot be read is one with an `error`.
+    """
+    yield from in_order(paths, lambda path: _extract_one(path, features), workers)
 
 
 def available_processors() -> int:

@@ -1,0 +1,155 @@
+"""Embed a whole catalogue: `python -m ssl_audio.embed source=/music checkpoint=... output=...`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ssl_audio.console import say
+from ssl_audio.errors import SslAudioError
+from ssl_audio.recipe import Command, main_with, resolve
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from ssl_audio.features.export import Failure, Item, Settings, Summary
+    from ssl_audio.features.store import Row
+    from ssl_audio.models.encoder import Encoder
+
+SOME_FAILED = 3  # exit status: the output is there, some files are not in it
+COMMAND = Command(
+    name="embed",
+    does="Write the embeddings of a catalogue to one file; the same command goes on after a stop.",
+    usage="source=FOLDER checkpoint=FOLDER output=FILE [KEY=VALUE ...]",
+    often=("segments=true", "hop=", "precision=bfloat16", "dtype=float16", "workers=",
+           "engine=ray"),
+    example="source=/music checkpoint=checkpoints/contrastive output=features.parquet",
+    statuses=((SOME_FAILED, "some files failed: see failures.csv beside the output"),),
+)  # fmt: skip
+
+
+def run(config: DictConfig) -> int:
+    """Check what can be checked at once, then embed."""
+    settings = resolve(config)
+    _check(settings)
+    from ssl_audio.features.export import Settings, export, items, remaining
+    from ssl_audio.features.store import Store, write_failures
+    from ssl_audio.models.encoder import load_encoder
+    from ssl_audio.run_dir import versions, write_json
+
+    encoder = load_encoder(settings["checkpoint"])
+    chosen = Settings(
+        **{k: settings[k] for k in ("segments", "hop", "precision", "batch_size")}
+    )  # fmt: skip
+    output = Path(settings["output"])
+    store = Store(
+        output, _about(settings, encoder), encoder.embedding_size, settings["dtype"],
+        settings["segments"], settings["group"],
+    )  # fmt: skip
+    if store.finished:
+        say(f"{output}: going on after {len(store.finished)} tracks")
+    listed = items(settings["source"])
+    todo: Iterable[Item] = remaining(listed, store)
+    total = None if settings["source"] == "-" else len(todo := list(todo))
+    try:
+        summary = export(_shown(_results(todo, encoder, chosen, settings), total), store)
+    except KeyboardInterrupt:
+        say(f"{len(store.finished)} tracks are kept in {store.parts}; the same command goes on")
+        raise
+    failures = output.parent / "failures.csv"
+    write_failures(failures, [(f.id, f.path, f.reason) for f in summary.failures])
+    count = store.close()
+    if not count:
+        raise SslAudioError(f"no track of {settings['source']} could be embedded: see {failures}")
+    write_json(
+        output.with_name(output.name + ".run.json"),
+        {"tracks": count, "failed": len(summary.failures), "config": settings,
+         "versions": versions()},
+    )  # fmt: skip
+    _say_what_came(summary, count, output, failures)
+    return SOME_FAILED if summary.failures else 0
+
+
+def _check(settings: dict[str, Any]) -> None:
+    wanted = {
+        "precision": (settings["precision"] in ("float32", "bfloat16"), "float32 or bfloat16"),
+        "engine": (settings["engine"] in ("local", "ray"), "local or ray"),
+        "hop": (settings["hop"] is None or settings["hop"] > 0, "seconds, more than 0, or null"),
+        "batch_size": (settings["batch_size"] > 0, "segments, 1 or more"),
+    }
+    for key, (holds, what) in wanted.items():
+        if not holds:
+            raise SslAudioError(f"{key}={settings[key]}: {what}")
+
+
+def _about(settings: dict[str, Any], encoder: Encoder) -> dict[str, Any]:
+    """What decides a vector: it must not change within one store."""
+    return {
+        "kind": "embedding",
+        "model": encoder.weights_hash,
+        "checkpoint": settings["checkpoint"],
+        "hop": settings["hop"],
+        "precision": settings["precision"],
+        "segment": encoder.segment,
+    }
+
+
+def _results(
+    todo: Iterable[Item], encoder: Encoder, chosen: Settings, settings: dict[str, Any]
+) -> Iterator[Row | Failure]:
+    if settings["engine"] == "ray":
+        from ssl_audio.features.ray_engine import ray_results
+
+        return ray_results(todo, settings["checkpoint"], chosen, settings["workers"])
+    from ssl_audio.features.export import local_results
+
+    return local_results(todo, encoder, chosen, settings["workers"])
+
+
+def _shown(results: Iterable[Any], total: int | None) -> Iterator[Any]:
+    """A bar with tracks a second and the time that is left."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("embedding"), BarColumn(), MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"), TimeElapsedColumn(),
+        TextColumn("left"), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=total, rate="")
+        for result in results:
+            yield result
+            speed = bar.tasks[task].speed
+            bar.update(task, advance=1, rate=f"{speed:.1f} tracks/s" if speed else "")
+
+
+def _say_what_came(summary: Summary, count: int, output: Path, failures: Path) -> None:
+    hours = summary.seconds / 3600
+    rate = summary.rows / summary.elapsed if summary.elapsed else 0.0
+    say(
+        f"{summary.rows} tracks ({hours:.2f} hours) in {summary.elapsed:.0f} s, {rate:.1f} a second"
+    )
+    if summary.kept:
+        say(f"{summary.kept} were there before")
+    if summary.failures:
+        say(f"{len(summary.failures)} files failed: {failures}")
+    say(f"{count} tracks: {output}")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command's entry point; returns the exit status."""
+    return main_with(COMMAND, run, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

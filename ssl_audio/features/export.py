@@ -1,0 +1,189 @@
+"""Embeddings of a whole catalogue, in constant memory, that go on where they were stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ssl_audio.audio import files
+from ssl_audio.audio.files import SAMPLE_RATE
+from ssl_audio.audio.manifest import find_audio, read_list, read_table
+from ssl_audio.errors import AudioError, SslAudioError
+from ssl_audio.features.store import Row, Store
+from ssl_audio.models.encoder import BATCH, Encoder
+from ssl_audio.models.extraction import in_order
+
+
+@dataclass(frozen=True)
+class Item:
+    """A track to embed: its id in the store, and its file."""
+
+    id: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A track that could not be embedded, and why."""
+
+    id: str
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How tracks are embedded.
+
+    Attributes:
+        segments: keep each segment's vector too.
+        hop: seconds between the segments' starts; None is a segment's length.
+        precision: "float32" or "bfloat16", of the network.
+        batch_size: segments at a time.
+    """
+
+    segments: bool = False
+    hop: float | None = None
+    precision: str = "float32"
+    batch_size: int = BATCH
+
+
+def items(source: str) -> Iterator[Item]:
+    """What a source names: a folder, a list (.txt, .csv, .parquet), a file, or "-".
+
+    An id is the path below the folder, or below the list's folder; a path that lies elsewhere is
+    its own id. "-" is a path a line on standard input, taken as they come.
+
+    Raises:
+        SslAudioError: nothing there, or no audio in it.
+    """
+    if source == "-":
+        for line in sys.stdin:
+            if name := line.rstrip("\r\n"):
+                yield Item(_printable(name), Path(name))
+        return
+    path = Path(source)
+    if path.is_dir():
+        listed, root = find_audio(path), path
+    elif path.suffix in (".txt", ".csv", ".parquet"):
+        listed = read_list(path) if path.suffix == ".txt" else read_table(path)
+        root = path.parent
+    elif path.is_file():
+        yield Item(path.name, path)
+        return
+    else:
+        raise SslAudioError(f"source={source}: a folder, a .txt, .csv or .parquet list, or a file")
+    for found in listed:
+        yield Item(_id(Path(found.path), root), Path(found.path))
+
+
+def _id(path: Path, root: Path) -> str:
+    """The same on every machine, where it can be."""
+    for base in (root, root.resolve()):
+        if path.is_relative_to(base):
+            return _printable(path.relative_to(base).as_posix())
+    return _printable(str(path))
+
+
+def _printable(name: str) -> str:
+    """File names may be any bytes; a store's texts are UTF-8."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def embed_item(item: Item, encoder: Encoder, settings: Settings) -> Row | Failure:
+    """One track's row, or why there is none."""
+    path = _printable(str(item.path))
+    samples = 0
+
+    def counted() -> Iterator[np.ndarray]:
+        nonlocal samples
+        for block in files.stream(item.path):
+            samples += len(block)
+            yield block
+
+    try:
+        digest = _sha256(item.path)
+        device = next(encoder.parameters()).device.type
+        half = settings.precision == "bfloat16"
+        with torch.autocast(device, torch.bfloat16, enabled=half):
+            found = encoder.embed_blocks(counted(), settings.hop, settings.batch_size)
+    except AudioError as error:
+        return Failure(item.id, path, str(error))
+    if not np.isfinite(found.track).all():
+        return Failure(item.id, path, "its embedding is not finite")
+    kept: dict[str, Any] = (
+        {"segments": found.segments, "times": found.times} if settings.segments else {}
+    )
+    return Row(item.id, path, samples / SAMPLE_RATE, digest, found.track, **kept)
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise AudioError(path, error.strerror or str(error)) from error
+
+
+def local_results(
+    todo: Iterable[Item], encoder: Encoder, settings: Settings, workers: int | None
+) -> Iterator[Row | Failure]:
+    """Rows of this machine's processors, and its GPU if there is one, in the order of the items."""
+    fast = encoder.folded()
+    if torch.cuda.is_available():
+        fast = fast.cuda()
+    return in_order(todo, partial(embed_item, encoder=fast, settings=settings), workers)
+
+
+@dataclass
+class Summary:
+    """What came of an export.
+
+    Attributes:
+        rows: that this run added.
+        seconds: of sound in them.
+        kept: rows that were there before.
+        failures: in order.
+        elapsed: seconds.
+    """
+
+    rows: int
+    seconds: float
+    kept: int
+    failures: list[Failure]
+    elapsed: float
+
+
+def remaining(listed: Iterable[Item], store: Store) -> Iterator[Item]:
+    """The tracks that the store does not have; of several with one id, the first."""
+    seen: set[str] = set()
+    for item in listed:
+        if item.id not in seen and item.id not in store.finished:
+            seen.add(item.id)
+            yield item
+
+
+def export(results: Iterable[Row | Failure], store: Store) -> Summary:
+    """Keep results as they come; what has come is kept whatever stops the rest."""
+    started, summary = time.monotonic(), Summary(0, 0.0, len(store.finished), [], 0.0)
+    try:
+        for result in results:
+            if isinstance(result, Failure):
+                summary.failures.append(result)
+            else:
+                store.add(result)
+                summary.rows += 1
+                summary.seconds += result.duration
+    finally:
+        store.flush()
+        summary.elapsed = time.monotonic() - started
+    return summary
