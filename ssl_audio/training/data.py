@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from ssl_audio.audio import manifest
+from ssl_audio.audio import manifest, shards
 from ssl_audio.audio.manifest import Manifest, Track
 from ssl_audio.audio.pairs import PairBatchSampler, PairDataset, collate_pairs, long_enough
 from ssl_audio.errors import SslAudioError
@@ -99,6 +99,20 @@ class JamendoSource:
         return [source for path in paths for source in manifest.read_jamendo(path, self.root)]
 
 
+@dataclass
+class ShardSource:
+    """The tracks of a folder that `tools/prepare.py` has written."""
+
+    root: str
+
+    def sources(self) -> list[Any]:
+        return [manifest.Source(track.path) for track in self.manifest().tracks]
+
+    def manifest(self) -> Manifest:
+        """List the tracks as they were measured when the shards were written."""
+        return shards.read_manifest(self.root)
+
+
 class PairDataModule(lightning.LightningDataModule):
     """Scan a source once, and give the whole run's batches as one epoch of the trainer.
 
@@ -176,6 +190,9 @@ class PairDataModule(lightning.LightningDataModule):
         self._sampler()  # complain now, before anything is built around the data
 
     def _scan(self, progress: bool) -> None:
+        if isinstance(self.source, ShardSource):
+            self.manifest = self.source.manifest()
+            return
         self.manifest = manifest.scan(self.source.sources(), cache=self.cache, progress=progress)
         if not self.manifest.tracks:
             raise SslAudioError(
