@@ -19,9 +19,9 @@ import soundfile
 import torch
 import torch.nn.functional as F
 
-from ssl_audio.audio import files
+from ssl_audio.audio import files, shards
 from ssl_audio.audio.logmel import LogMel
-from ssl_audio.audio.manifest import Track
+from ssl_audio.audio.manifest import Source, Track
 from ssl_audio.audio.pairs import PairBatchSampler, PairDataset, collate_pairs
 from ssl_audio.models.encoder import build_encoder
 from ssl_audio.objectives.contrastive import Contrastive, nt_xent
@@ -188,20 +188,34 @@ def largest_allocation(run: Callable[[], object]) -> int:
 def pairs(options: argparse.Namespace) -> dict:
     """Pairs a second and process by format, against decoding the whole file for each pair."""
     rows = {}
-    for form in ("wav", "flac", "ogg", "mp3"):
+    for form in ("wav", "flac", "ogg", "mp3", "shards"):
         with tempfile.TemporaryDirectory() as folder:
             tracks = made_tracks(Path(folder), form)
-            dataset = PairDataset(tracks)
-            batch = PairBatchSampler(len(tracks), len(tracks), 1, 0).batch(0)
-
-            def crops(dataset: PairDataset = dataset, batch: list = batch) -> object:
-                return collate_pairs([dataset[key] for key in batch])
 
             def whole(tracks: list[Track] = tracks) -> object:
                 return [files.read(track.path)[:64_000] for track in tracks]
 
-            seconds = race({"decode the whole file": whole, "decode the crops": crops}, 3)
+            candidates = {"decode the whole file": whole, "decode the crops": crops_of(tracks)}
+            seconds = race(candidates, 3)
         rows[form] = table(f"pairs from {form}, 3 min", seconds, len(tracks), "pairs")
+    return rows | {"shards against mp3": shards_against_mp3(options)}
+
+
+def crops_of(tracks: list[Track]) -> Callable[[], object]:
+    """Read the first pass's pair of every track, and make a batch of them."""
+    dataset = PairDataset(tracks)
+    batch = PairBatchSampler(len(tracks), len(tracks), 1, 0).batch(0)
+    return lambda: collate_pairs([dataset[key] for key in batch])
+
+
+def shards_against_mp3(options: argparse.Namespace) -> dict:
+    """Crops of the same tracks from mp3 and from shards, two to a pair."""
+    with tempfile.TemporaryDirectory() as folder:
+        tracks = made_tracks(Path(folder), "mp3")
+        candidates = {"mp3": crops_of(tracks), "shards": crops_of(sharded(tracks, Path(folder)))}
+        seconds = race(candidates, max(3, options.repeats))
+    rows = table("crops from shards against mp3, 3 min", seconds, 2 * len(tracks), "crops")
+    aim(rows["shards"]["ratio"], 50, "crops from shards against mp3")
     return rows
 
 
@@ -242,6 +256,8 @@ def step_pairs_per_second(pairs: int) -> float:
 
 
 def made_tracks(folder: Path, form: str, count: int = 4, seconds: int = 180) -> list[Track]:
+    if form == "shards":
+        return sharded(made_tracks(folder, "wav", count, seconds), folder)
     rng = np.random.default_rng(0)
     found = []
     for index in range(count):
@@ -254,6 +270,13 @@ def made_tracks(folder: Path, form: str, count: int = 4, seconds: int = 180) -> 
                 file.write(samples[first : first + 44_100])
         found.append(Track(str(path), float(seconds)))
     return found
+
+
+def sharded(tracks: list[Track], folder: Path) -> list[Track]:
+    """The same tracks in shards."""
+    sources = [Source(track.path) for track in tracks]
+    made = shards.write_shards(sources, folder / "shards", cache=folder, progress=False)
+    return made.tracks
 
 
 WHAT = {
