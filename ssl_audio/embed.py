@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ssl_audio.console import say
 from ssl_audio.errors import SslAudioError
+from ssl_audio.progress import tracks_bar
 from ssl_audio.recipe import Command, main_with, resolve
 
 if TYPE_CHECKING:
@@ -54,7 +55,9 @@ def run(config: DictConfig) -> int:
     todo: Iterable[Item] = remaining(listed, store)
     total = None if settings["source"] == "-" else len(todo := list(todo))
     try:
-        summary = export(_shown(_results(todo, encoder, chosen, settings), total), store)
+        summary = export(
+            tracks_bar(_results(todo, encoder, chosen, settings), total, "embedding"), store
+        )
     except KeyboardInterrupt:
         say(f"{len(store.finished)} tracks are kept in {store.parts}; the same command goes on")
         raise
@@ -106,31 +109,6 @@ def _results(
     from ssl_audio.features.export import local_results
 
     return local_results(todo, encoder, chosen, settings["workers"])
-
-
-def _shown(results: Iterable[Any], total: int | None) -> Iterator[Any]:
-    """A bar with tracks a second and the time that is left."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("embedding"), BarColumn(), MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"), TimeElapsedColumn(),
-        TextColumn("left"), TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("", total=total, rate="")
-        for result in results:
-            yield result
-            speed = bar.tasks[task].speed
-            bar.update(task, advance=1, rate=f"{speed:.1f} tracks/s" if speed else "")
 
 
 def _say_what_came(summary: Summary, count: int, output: Path, failures: Path) -> None:

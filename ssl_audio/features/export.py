@@ -69,7 +69,7 @@ def items(source: str) -> Iterator[Item]:
     if source == "-":
         for line in sys.stdin:
             if name := line.rstrip("\r\n"):
-                yield Item(_printable(name), Path(name))
+                yield Item(printable(name), Path(name))
         return
     path = Path(source)
     if path.is_dir():
@@ -90,18 +90,18 @@ def _id(path: Path, root: Path) -> str:
     """The same on every machine, where it can be."""
     for base in (root, root.resolve()):
         if path.is_relative_to(base):
-            return _printable(path.relative_to(base).as_posix())
-    return _printable(str(path))
+            return printable(path.relative_to(base).as_posix())
+    return printable(str(path))
 
 
-def _printable(name: str) -> str:
+def printable(name: str) -> str:
     """File names may be any bytes; a store's texts are UTF-8."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def embed_item(item: Item, encoder: Encoder, settings: Settings) -> Row | Failure:
     """One track's row, or why there is none."""
-    path = _printable(str(item.path))
+    path = printable(str(item.path))
     samples = 0
 
     def counted() -> Iterator[np.ndarray]:
@@ -111,7 +111,7 @@ def embed_item(item: Item, encoder: Encoder, settings: Settings) -> Row | Failur
             yield block
 
     try:
-        digest = _sha256(item.path)
+        digest = sha256_of(item.path)
         device = next(encoder.parameters()).device.type
         half = settings.precision == "bfloat16"
         with torch.autocast(device, torch.bfloat16, enabled=half):
@@ -126,7 +126,12 @@ def embed_item(item: Item, encoder: Encoder, settings: Settings) -> Row | Failur
     return Row(item.id, path, samples / SAMPLE_RATE, digest, found.track, **kept)
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Of a file's bytes.
+
+    Raises:
+        AudioError: it cannot be read.
+    """
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -347,6 +347,20 @@ def read_store(path: str | Path) -> Stored:
     return Stored(ids, paths, np.concatenate(vectors), about)
 
 
+def rows_of(path: str | Path) -> Iterator[Row]:
+    """A store's rows without their segments, a row group at a time.
+
+    Raises:
+        SslAudioError: as `read_store`.
+    """
+    path = Path(path)
+    names = ["id", "path", "duration", "sha256"]
+    for table in _read_output(path, [*names, "embedding"], None):
+        told = zip(*(table[name].to_pylist() for name in names), strict=True)
+        for texts, vector in zip(told, vectors_of(table), strict=True):
+            yield Row(*texts, vector)
+
+
 def read_segments(path: str | Path) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Each track's id, times (n,) in seconds, and segments (n, dimensions), a row group at a time.
 
