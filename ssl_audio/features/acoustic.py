@@ -130,6 +130,7 @@ class AcousticModel:
             arrays = {name: np.ascontiguousarray(getattr(self, name), np.float32)
                       for name in ("weight", "bias", "low", "high")}  # fmt: skip
             save_file(arrays, temporary / WEIGHTS)
+            (temporary / WEIGHTS).chmod(0o644)
             config = {"format": FORMAT, "kind": self.kind, "about": dict(self.about)}
             (temporary / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
             temporary.chmod(0o755)

@@ -356,9 +356,9 @@ def rows_of(path: str | Path) -> Iterator[Row]:
     path = Path(path)
     names = ["id", "path", "duration", "sha256"]
     for table in _read_output(path, [*names, "embedding"], None):
-        told = zip(*(table[name].to_pylist() for name in names), strict=True)
-        for texts, vector in zip(told, vectors_of(table), strict=True):
-            yield Row(*texts, vector)
+        told = (table[name].to_pylist() for name in names)
+        for track, file, duration, sha256, vector in zip(*told, vectors_of(table), strict=True):
+            yield Row(track, file, duration, sha256, vector)
 
 
 def read_segments(path: str | Path) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:

@@ -231,6 +231,7 @@ class Encoder(nn.Module):
         try:
             state = {k: v.detach().cpu().contiguous() for k, v in self.state_dict().items()}
             save_file(state, temporary / WEIGHTS)
+            (temporary / WEIGHTS).chmod(0o644)  # others may read it, as they may any other file
             config = {
                 "format": FORMAT,
                 "encoder": self.settings,

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from ssl_audio.audio import files
 from ssl_audio.audio.files import SAMPLE_RATE
 from ssl_audio.audio.pairs import PairBatchSampler, PairKey
+from ssl_audio.console import quieten_lightning
 from ssl_audio.errors import AudioError, SslAudioError
 from ssl_audio.models.encoder import Encoder
 from ssl_audio.tagging.dataset import Split, TaggingDataset
@@ -88,6 +89,7 @@ def finetune(
     Raises:
         SslAudioError: fewer training tracks than a batch takes, or a loss that is not finite.
     """
+    quieten_lightning()
     torch.manual_seed(settings.seed)
     module = _TaggingModule(copy.deepcopy(encoder).train(), len(dataset.tags), settings)
     train = _loader(dataset.train, encoder.segment, settings, training=True)

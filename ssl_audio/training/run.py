@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import time
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ import torch
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
-from ssl_audio.console import say, warn
+from ssl_audio.console import quieten_lightning, say, warn
 from ssl_audio.errors import SslAudioError
 from ssl_audio.models.encoder import Encoder, build_encoder
 from ssl_audio.objectives.objective import Objective
@@ -43,7 +41,7 @@ def pretrain(settings: Settings, folder: Path) -> dict[str, Any]:
     Raises:
         SslAudioError: the audio, the recipe or the checkpoint cannot be used.
     """
-    _quieten()
+    quieten_lightning()
     lightning.seed_everything(settings["seed"], workers=False, verbose=False)
     resume = resume_path(settings["ckpt_path"], folder, settings["trainer"]["max_steps"])
     data = make_data(settings)
@@ -368,14 +366,3 @@ def _say_goodbye(folder: Path, results: Mapping[str, Any]) -> None:
     say(f"  import ssl_audio; encoder = ssl_audio.load_encoder('{folder / 'encoder'}')")
     say("  encoder.embed_file('song.mp3').track")
     say(f"watch it: tensorboard --logdir {folder / 'logs'}")
-
-
-def _quieten() -> None:
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    for text in (
-        ".*does not have many workers.*",
-        ".*resume.*dataloader.*",
-        ".*sync_dist.*",
-        ".*LeafSpec.*",
-    ):
-        warnings.filterwarnings("ignore", text)

@@ -108,6 +108,7 @@ def test_saved_folder_gives_the_same_encoder(encoder, tmp_path):
     with torch.inference_mode():
         assert torch.equal(loaded(noise(1, 64_000)), encoder(noise(1, 64_000)))
     assert (folder / "README.md").read_text() == "# card"
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o644}
     assert json.loads((folder / "config.json").read_text())["metadata"] == {"seed": 3}
     encoder.save(folder, card="# again")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["enc"]
