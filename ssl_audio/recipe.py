@@ -7,6 +7,7 @@ be refused is refused here, before anything slow is imported.
 from __future__ import annotations
 
 import difflib
+import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -242,10 +243,10 @@ def main_with(
         arguments: the words after the command; default is the process's own.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if {"-h", "--help"} & set(words):
-        print(help_text(command))
-        return 0
     try:
+        if {"-h", "--help"} & set(words):
+            print(help_text(command), flush=True)
+            return 0
         config = load(command, [word for word in words if word != "--config"])
         if "--config" in words:
             from omegaconf import OmegaConf
@@ -260,3 +261,6 @@ def main_with(
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # whoever read the output has enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1

@@ -11,6 +11,7 @@ from ssl_audio.errors import SslAudioError
 from ssl_audio.pretrain import COMMAND
 from ssl_audio.recipe import help_text, load_recipe, main_with, recipe_names, resolve
 
+COMMANDS = ["pretrain", "probe", "report", "embed", "acoustic", "search"]
 FIVE = ["barlow_twins", "byol", "clustering", "contrastive", "vicreg"]
 
 
@@ -80,12 +81,13 @@ def test_help_shows_groups_and_an_example():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("words", [["--help"], ["recipe=wrong"]])
-def test_help_and_refusal_import_nothing_heavy(words):
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_and_refusal_import_nothing_heavy(command, words):
     root = Path(__file__).resolve().parents[1]
     probe = (
         "import sys, runpy\n"
-        f"sys.argv = ['pretrain', *{words!r}]\n"
-        "try: runpy.run_module('ssl_audio.pretrain', run_name='__main__')\n"
+        f"sys.argv = ['{command}', *{words!r}]\n"
+        f"try: runpy.run_module('ssl_audio.{command}', run_name='__main__')\n"
         "except SystemExit: pass\n"
         "print([m for m in ('torch', 'timm', 'lightning') if m in sys.modules], file=sys.stderr)\n"
     )
@@ -95,3 +97,12 @@ def test_help_and_refusal_import_nothing_heavy(words):
     )
     assert time.monotonic() - started < 60
     assert done.stderr.strip().endswith("[]"), done.stderr
+
+
+def test_whoever_stops_reading_gets_no_traceback():
+    command = f"{sys.executable} -m ssl_audio.pretrain --help | true"
+    root = Path(__file__).resolve().parents[1]
+    done = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, cwd=root, timeout=60
+    )
+    assert done.stderr == ""
