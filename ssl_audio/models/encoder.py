@@ -21,6 +21,7 @@ from ssl_audio.audio import files
 from ssl_audio.audio.logmel import LogMel
 from ssl_audio.errors import CheckpointError
 from ssl_audio.models.backbone import RESNET, create_backbone, fold_batch_norms
+from ssl_audio.models.hub import HubFolder
 
 FORMAT = 1
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
@@ -43,7 +44,7 @@ class Embedding:
     times: np.ndarray
 
 
-class Encoder(nn.Module):
+class Encoder(nn.Module, HubFolder):
     """Log-mel front end and backbone: 16 kHz mono waveform to embedding.
 
     Attributes:
@@ -52,6 +53,7 @@ class Encoder(nn.Module):
         sample_rate: Hz.
         segment: length of the segments that it was trained on, seconds.
         embedding_size: dimensions of the embedding.
+        card, metadata: text and JSON values of the folder that it was read from; else empty.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Encoder(nn.Module):
         self.embedding_size = embedding_size
         self.segment = segment
         self.sample_rate: int = frontend.settings["sample_rate"]
+        self.card, self.metadata = "", dict[str, Any]()
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Embed a batch.
@@ -323,6 +326,9 @@ def load_encoder(path: str | Path) -> Encoder:
         raise CheckpointError(f"{weights} is damaged: {error}") from error
     _check_architecture(weights, state, encoder.state_dict())
     encoder.load_state_dict(state)
+    encoder.metadata = dict(config.get("metadata") or {})
+    card = folder / CARD
+    encoder.card = card.read_text(errors="replace") if card.is_file() else ""
     return encoder.eval()
 
 
