@@ -263,6 +263,7 @@ def _write_onnx(encoder: Encoder, path: Path) -> None:
         onnx = torch.onnx.export(
             program, dynamo=True, verbose=False, input_names=["waveform"],
             output_names=["embedding"],
+            dynamic_shapes={"waveform": {0: "batch", 1: "samples"}},  # their names in the file
         )  # fmt: skip
     except torch.onnx.OnnxExporterError as error:
         raise _not_exported(encoder, error) from error

@@ -326,7 +326,8 @@ def load_encoder(path: str | Path) -> Encoder:
         raise CheckpointError(f"{weights} is damaged: {error}") from error
     _check_architecture(weights, state, encoder.state_dict())
     encoder.load_state_dict(state)
-    encoder.metadata = dict(config.get("metadata") or {})
+    metadata = config.get("metadata")
+    encoder.metadata = metadata if isinstance(metadata, dict) else {}
     card = folder / CARD
     encoder.card = card.read_text(errors="replace") if card.is_file() else ""
     return encoder.eval()

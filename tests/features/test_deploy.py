@@ -106,8 +106,8 @@ def test_onnx_says_which_encoder_it_is(encoder, deployed):
     assert said["model"] == encoder.weights_hash
     assert (said["sample_rate"], said["segment"]) == ("16000", "1.0")
     assert session.get_inputs()[0].name == "waveform"
-    assert all(isinstance(size, str) for size in session.get_inputs()[0].shape)
-    assert session.get_outputs()[0].shape[1] == 32
+    assert session.get_inputs()[0].shape == ["batch", "samples"]
+    assert session.get_outputs()[0].shape == ["batch", 32]
 
 
 def test_pt2_says_which_encoder_it_is(encoder, deployed):
