@@ -52,10 +52,13 @@ def test_every_command_runs(home):
     for command in left:
         if "convert_released" in command:
             continue  # tests/test_convert_released.py
+        if "tools/prepare.py" in command:
+            command = command.replace("tools/", f"{ROOT}/tools/")
         for name in ("music", "tagged"):
-            command = command.replace(f"root=/{name}", f"root={home / name}")
+            command = command.replace(f"=/{name}", f"={home / name}")
+            command = command.replace(f" /{name}", f" {home / name}")
         words = shlex.split(command)
-        assert words[:2] == ["python", "-m"], f"no test runs {command!r}"
+        assert words[0] == "python", f"no test runs {command!r}"
         run(home, [*words[1:], *smaller(command)], command)
     assert (home / "report" / "report.html").stat().st_size > 10_000
     quick, longer = blocks("python")

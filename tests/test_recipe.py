@@ -11,7 +11,7 @@ from ssl_audio.errors import SslAudioError
 from ssl_audio.pretrain import COMMAND
 from ssl_audio.recipe import help_text, load_recipe, main_with, recipe_names, resolve
 
-COMMANDS = ["pretrain", "probe", "report", "embed", "acoustic", "search"]
+COMMANDS = ["pretrain", "probe", "report", "embed", "acoustic", "search", "deploy"]
 FIVE = ["barlow_twins", "byol", "clustering", "contrastive", "vicreg"]
 
 

@@ -19,7 +19,7 @@ FRONTENDS: dict[str, dict[str, Any]] = {
 }
 
 BLOCK = 16  # bands that are summed together
-CACHED_SAMPLES = 1 << 19  # their spectra take some 8 MB
+CACHED_SAMPLES = 1 << 17  # their spectra take some 2 MB
 
 
 class LogMel(nn.Module):

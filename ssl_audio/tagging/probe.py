@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -13,9 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ssl_audio.errors import SslAudioError
+from ssl_audio.models.extraction import available_processors, in_order
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # inverse regularisation of the logistic regression
 VALIDATION_ROWS = 2048  # scored at a time
+PADDED_TO = 32  # rows: what a batch of a small training set is a multiple of
 LEAST_DEVIATION = 1e-6  # a constant feature is centred and left as it is
 
 
@@ -104,7 +107,7 @@ def train_probes(
     progress: bool = False,
     name: str = "probes",
 ) -> list[TrainedProbe]:
-    """Train one probe on each subset of the training rows, all of them at once.
+    """Train one probe on each subset of the training rows, those of like size all at once.
 
     Features are standardised by each subset's own rows. First weights and order depend on the seed
     and the subset alone: a probe comes out the same whatever is trained beside it.
@@ -126,9 +129,40 @@ def train_probes(
         raise SslAudioError(f"probe.kind={settings.kind}: linear or mlp")
     if not len(subsets) or not all(len(rows) for rows in subsets):
         raise SslAudioError("a probe needs one training row or more")
-    return _Training(train, validation_x, validation_y, subsets, settings, device).run(
-        name if progress else None
-    )
+    groups = _groups(subsets, settings.batch_size, 1 if device != "cpu" else None)
+
+    def trained(group: list[int]) -> list[TrainedProbe]:
+        size = _batch_width(len(subsets[group[0]]), settings.batch_size)
+        chosen = replace(settings, batch_size=size)
+        return _Training(
+            train, validation_x, validation_y, [subsets[k] for k in group], chosen, device
+        ).run(advance)
+
+    found: dict[int, TrainedProbe] = {}
+    with _bar(name if progress else None, len(subsets), settings.epochs * len(groups)) as advance:
+        # a thread a group: what is not a matrix product then keeps the other processors busy too
+        for group, probes in zip(groups, in_order(groups, trained), strict=True):
+            found.update(zip(group, probes, strict=True))
+    return [found[k] for k in range(len(subsets))]
+
+
+def _groups(subsets: Sequence[np.ndarray], batch_size: int, parts: int | None) -> list[list[int]]:
+    """Subsets whose batches are as wide, in as many parts as there are processors; wide ones first.
+
+    A probe's result does not depend on its group.
+    """
+    width = [_batch_width(len(rows), batch_size) for rows in subsets]
+    groups = []
+    for size in sorted(set(width), reverse=True):
+        alike = [k for k, own in enumerate(width) if own == size]
+        count = min(len(alike), parts or available_processors())
+        groups += [alike[first::count] for first in range(count)]
+    return groups
+
+
+def _batch_width(rows: int, batch_size: int) -> int:
+    """Rows that a batch is padded to: a few sizes, so that probes of like size train together."""
+    return min(batch_size, -(-rows // PADDED_TO) * PADDED_TO)
 
 
 class _Training:
@@ -158,7 +192,7 @@ class _Training:
         sizes = [dimensions, *([settings.hidden] if settings.kind == "mlp" else []), tags]
         self.layers = _first_layers(sizes, [order.identity for order in self.orders], self.device)
 
-    def run(self, bar: str | None) -> list[TrainedProbe]:
+    def run(self, advance: Callable[[], None]) -> list[TrainedProbe]:
         s = self.settings
         parameters = [tensor for layer in self.layers for tensor in layer]
         optimizer = torch.optim.Adam(
@@ -166,7 +200,7 @@ class _Training:
         )
         history: list[np.ndarray] = []
         best = self._folded()
-        for epoch in _bar(range(s.epochs), bar, len(self.orders)):
+        for epoch in range(s.epochs):
             self._train_epoch(epoch, optimizer)
             folded = self._folded()
             losses = self._validate(folded)
@@ -182,6 +216,7 @@ class _Training:
                 (torch.where(chosen, w, old_w), torch.where(chosen, b, old_b))
                 for (w, b), (old_w, old_b) in zip(folded, best, strict=True)
             ]
+            advance()
         return [self._trained(best, p, history) for p in range(len(self.orders))]
 
     @torch.no_grad()
@@ -228,7 +263,7 @@ class _Training:
         for first in range(0, len(self.validation_x), VALIDATION_ROWS):
             x = self.validation_x[first : first + VALIDATION_ROWS]
             y = self.validation_y[first : first + VALIDATION_ROWS]
-            z = _forward(layers, x.expand(len(self.orders), *x.shape))
+            z = _forward_all(layers, x)
             # the same as binary cross-entropy with logits, which would want y repeated
             total += F.softplus(z).sum((1, 2)) - torch.einsum("prt,rt->p", z, y)
         return (total / self.validation_y.numel()).cpu().numpy()
@@ -240,13 +275,15 @@ class _Training:
         return TrainedProbe(arrays, [float(losses[p]) for losses in history])
 
 
-def _forward(layers: Sequence[tuple[Tensor, Tensor]], x: Tensor) -> Tensor:
-    """(P, rows, D) to (P, rows, T) float32."""
-    for depth, (weight, bias) in enumerate(layers):
-        x = _affine(weight, bias, x)
-        if depth + 1 < len(layers):
-            x = x.relu()
-    return x.float()
+def _forward_all(layers: Sequence[tuple[Tensor, Tensor]], x: Tensor) -> Tensor:
+    """The same rows through every probe: (rows, D) to (P, rows, T); one product, not P of them."""
+    (weight, bias), *rest = layers
+    probes, outputs, inputs = weight.shape
+    z = torch.addmm(bias.reshape(-1), x, weight.reshape(-1, inputs).t())
+    z = z.view(len(x), probes, outputs).transpose(0, 1)
+    for weight, bias in rest:
+        z = _affine(weight, bias, z.relu())
+    return z
 
 
 def _affine(weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
@@ -400,13 +437,18 @@ def _segment_moments(
     return list(map(_moments_of, mean, np.sqrt(np.maximum(square - mean**2, 0))))
 
 
-def _bar(epochs: range, name: str | None, probes: int) -> Iterable[int]:
+@contextmanager
+def _bar(name: str | None, probes: int, total: int) -> Iterator[Callable[[], None]]:
+    """Gives what moves the bar by an epoch; without a name there is none."""
     if name is None:
-        return epochs
+        yield lambda: None
+        return
     from rich.console import Console
-    from rich.progress import track
+    from rich.progress import Progress
 
-    return track(epochs, description=f"{name}: {probes} probes", console=Console(stderr=True))
+    with Progress(console=Console(stderr=True)) as bar:
+        task = bar.add_task(f"{name}: {probes} probes", total=total)
+        yield lambda: bar.advance(task)
 
 
 def logistic_scores(
