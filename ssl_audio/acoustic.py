@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from ssl_audio.features.acoustic import AcousticModel
+    from ssl_audio.tagging.dataset import TaggingDataset
 
 KINDS = ("auto", "siamese", "pca", "descriptors")
 SOME_FAILED = 3  # exit status, as of the export
@@ -23,9 +24,9 @@ COMMAND = Command(
     name="acoustic",
     does="Eight acoustic features of tracks from their embeddings, or 42 descriptors from audio.",
     usage="features=FILE output=FILE [playlists=FILE] | kind=descriptors source=FOLDER output=FILE",
-    often=("kind=pca", "model=FOLDER", "tags=scores", "tags_root="),
+    often=("kind=pca", "model=FOLDER", "+tags.name=scores", "+tags.root="),
     example="features=features.parquet playlists=playlists.csv output=acoustic.parquet",
-    statuses=((SOME_FAILED, "some files failed: see failures.csv beside the output"),),
+    statuses=((SOME_FAILED, "some files failed: see ...-failures.csv beside the output"),),
 )
 
 
@@ -37,12 +38,31 @@ def run(config: DictConfig) -> int:
     wanted = "source" if settings["kind"] == "descriptors" else "features"
     if settings[wanted] is None:
         raise SslAudioError(f"kind={settings['kind']} is made from {wanted}=")
-    if settings["tags"] and not settings["tags_root"]:
-        raise SslAudioError(f"tags={settings['tags']}: its folder is tags_root=")
+    _check(settings)
+    dataset = _tagged(settings["tags"]) if settings["tags"] else None
     status = _descriptors(settings) if wanted == "source" else _acoustic(settings)
-    if settings["tags"]:
-        _correlate(settings)
+    if dataset is not None:
+        _correlate(dataset, Path(settings["output"]))
     return status
+
+
+def _check(settings: dict[str, Any]) -> None:
+    training = settings["siamese"]
+    if min(training["batch_size"] // 2, training["every"], training["patience"]) < 1:
+        raise SslAudioError("siamese.batch_size, every and patience must be 2, 1 and 1 or more")
+    if training["steps"] < training["every"]:
+        raise SslAudioError("siamese.steps must be siamese.every or more: it is validated then")
+    if settings["workers"] is not None and settings["workers"] < 1:
+        raise SslAudioError(f"workers={settings['workers']}: 1 or more, or null")
+
+
+def _tagged(settings: Any) -> TaggingDataset:
+    """The dataset of `tags.name=` and its other settings, before anything slow is done."""
+    from ssl_audio.tagging.dataset import load_dataset
+
+    if not isinstance(settings, dict) or "name" not in settings:
+        raise SslAudioError("tags: +tags.name=DATASET +tags.root=FOLDER, as the probe's data.")
+    return load_dataset(**{"root": None, **settings})
 
 
 def _acoustic(settings: dict[str, Any]) -> int:
@@ -73,8 +93,14 @@ def _model(settings: dict[str, Any], output: Path) -> AcousticModel:
 
     folder = Path(settings["model"] or output.with_name(output.stem + "-model"))
     if folder.exists():
+        model = load_acoustic(folder)
+        if settings["playlists"] or settings["kind"] not in ("auto", model.kind):
+            raise SslAudioError(
+                f"{folder} is fitted already ({model.kind}): leave out playlists= and kind= to "
+                "apply it, or name another model="
+            )
         say(f"applying {folder}")
-        return load_acoustic(folder)
+        return model
     chosen = SiameseSettings(**settings["siamese"])
     model = fit(settings["features"], settings["kind"], settings["playlists"], chosen)
     model.save(folder)
@@ -99,7 +125,7 @@ def _descriptors(settings: dict[str, Any]) -> int:
     total = None if settings["source"] == "-" else len(todo := list(todo))
     results = in_order(todo, describe_item, settings["workers"])
     summary = export(tracks_bar(results, total, "describing"), store)
-    failures = output.parent / "failures.csv"
+    failures = output.with_name(f"{output.stem}-failures.csv")  # failures.csv is the export's
     write_failures(failures, [(f.id, f.path, f.reason) for f in summary.failures])
     count = store.close()
     if not count:
@@ -110,24 +136,21 @@ def _descriptors(settings: dict[str, Any]) -> int:
     return SOME_FAILED if summary.failures else 0
 
 
-def _correlate(settings: dict[str, Any]) -> None:
+def _correlate(dataset: TaggingDataset, output: Path) -> None:
     """Write how each feature goes with each tag, as a table and as a picture."""
     import numpy as np
 
     from ssl_audio.features.compact import rows_of_tags, tag_correlations
     from ssl_audio.features.store import read_store
     from ssl_audio.reports.correlations import save_correlations
-    from ssl_audio.tagging.dataset import load_dataset
 
-    dataset = load_dataset(settings["tags"], settings["tags_root"])
     splits = [split for _, split in dataset.splits()]
-    stored = read_store(settings["output"])
+    stored = read_store(output)
     features, targets = rows_of_tags(
         stored, [p for s in splits for p in s.paths], np.concatenate([s.targets for s in splits])
     )
     names = stored.about.get("names") or [f"acoustic_{k}" for k in range(features.shape[1])]
     found = tag_correlations(features, targets)
-    output = Path(settings["output"])
     for path in save_correlations(found, names, dataset.tags, len(features), output):
         say(str(path))
 

@@ -79,12 +79,17 @@ def _check(settings: dict[str, Any]) -> None:
     wanted = {
         "precision": (settings["precision"] in ("float32", "bfloat16"), "float32 or bfloat16"),
         "engine": (settings["engine"] in ("local", "ray"), "local or ray"),
-        "hop": (settings["hop"] is None or settings["hop"] > 0, "seconds, more than 0, or null"),
+        "hop": (_positive(settings["hop"]), "seconds, more than 0, or null"),
+        "workers": (_positive(settings["workers"]), "1 or more, or null"),
         "batch_size": (settings["batch_size"] > 0, "segments, 1 or more"),
     }
     for key, (holds, what) in wanted.items():
         if not holds:
             raise SslAudioError(f"{key}={settings[key]}: {what}")
+
+
+def _positive(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and value > 0)
 
 
 def _about(settings: dict[str, Any], encoder: Encoder) -> dict[str, Any]:

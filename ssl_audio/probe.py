@@ -24,7 +24,8 @@ COMMAND = Command(
 def run(config: DictConfig) -> None:
     """Check what can be checked at once, then measure."""
     settings = resolve(config)
-    folder = make_run_dir(settings["run_dir"], f"probe-{settings['data']['name']}", False)
+    name = f"probe-{settings['data']['name']}"
+    folder = make_run_dir(settings["run_dir"], name, False, "results.json")
     settings["run_dir"] = str(folder)
     save_configuration(folder, settings)
     from ssl_audio.tagging.comparison import compare

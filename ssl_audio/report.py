@@ -22,6 +22,11 @@ example:
   python -m ssl_audio.report runs/* output=report"""
 
 
+WANTED = (
+    "dataset", "protocol", "differences", "map", "config", "versions", "seed", "run", "seconds",
+)  # fmt: skip
+
+
 def read_results(path: Path) -> dict[str, Any] | None:
     """A run's results; None, with a line, where it is no comparison of probes.
 
@@ -39,7 +44,9 @@ def read_results(path: Path) -> dict[str, Any] | None:
             return None
         if results["format"] != 1:
             raise SslAudioError(f"{file}: format {results['format']}; this version reads format 1")
-        results["systems"][0]["name"], results["dataset"]["name"], results["protocol"]
+        for key in WANTED:
+            results[key]
+        results["systems"][0]["name"], results["dataset"]["name"]
         return results
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise SslAudioError(f"{file} is damaged: {error!r}") from error
@@ -75,7 +82,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         found = collect([word for word in words if not word.startswith("output=")])
         folder = Path(output[-1] if output else "report")
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SslAudioError(f"output={folder}: {error.strerror}") from error
         from ssl_audio.reports.page import write_report
 
         for path in write_report(found, folder):

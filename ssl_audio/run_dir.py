@@ -40,18 +40,25 @@ def followed_run_dir(run_dir: str | None) -> Path:
     return Path(known)
 
 
-def make_run_dir(run_dir: str | None, recipe: str, resume: bool) -> Path:
+def make_run_dir(
+    run_dir: str | None, recipe: str, resume: bool, finished: str = "config.yaml"
+) -> Path:
     """The run's folder, made if need be; a new run never writes into an older run's folder.
+
+    Args:
+        run_dir: what the user named; None is a new folder below `runs/`.
+        recipe: for its name.
+        resume: the run goes on with an older one.
+        finished: the file by which an older run is known: a command that cannot go on in the middle
+            begins anew in a folder without results.
 
     Raises:
         SslAudioError: the folder holds another run and this one does not resume it.
     """
     folder = Path(run_dir or f"runs/{recipe}-{time.strftime('%Y%m%d-%H%M%S')}")
-    if not resume and (folder / "config.yaml").exists():
-        raise SslAudioError(
-            f"run_dir={folder} holds a run already: go on with it (ckpt_path=last), "
-            "or name another folder"
-        )
+    if not resume and (folder / finished).exists():
+        go_on = "go on with it (ckpt_path=last), or " if finished == "config.yaml" else ""
+        raise SslAudioError(f"run_dir={folder} holds a run already: {go_on}name another folder")
     if resume and not run_dir:
         raise SslAudioError("ckpt_path= goes on with a run: name its folder with run_dir=")
     try:
@@ -66,7 +73,7 @@ def save_configuration(folder: Path, settings: Mapping[str, Any]) -> None:
     """Write what was asked (`config.yaml`) and with what (`versions.json`)."""
     from omegaconf import OmegaConf
 
-    resumed = (folder / "config.yaml").exists()
+    resumed = (folder / "checkpoints").exists()
     name = "config-resumed.yaml" if resumed else "config.yaml"
     write_atomic(folder / name, OmegaConf.to_yaml(OmegaConf.create(dict(settings))))
     write_json(folder / "versions.json", versions())

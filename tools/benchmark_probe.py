@@ -145,7 +145,6 @@ def plain_probe(data: Data, rows: np.ndarray, settings: ProbeSettings) -> np.nda
         with torch.no_grad():
             logits = layer(x["validation"])
             loss = float(F.binary_cross_entropy_with_logits(logits, y["validation"]))
-            plain_figures(data.y["validation"], logits.sigmoid().numpy())
             if loss < best:
                 best, scores = loss, layer(x["test"]).sigmoid().numpy()
     return scores

@@ -24,9 +24,10 @@ from ssl_audio.run_dir import write_atomic, write_json
 
 SUFFIXES = (".parquet", ".arrow", ".npy", ".csv")
 METADATA_KEY = b"ssl_audio"
-ABOUT, PARTS = "about.json", ".parts"
+ABOUT, PARTS, LOCK = "about.json", ".parts", "lock"
 TYPES = {"float32": pa.float32(), "float16": pa.float16()}
 MAY_DIFFER = {"checkpoint"}  # a folder's name; what lies in it is the model's hash
+MOST_BYTES = 1 << 28  # of vectors that wait for their row group to be full
 LARGEST_CSV = 200_000  # rows; a row of 1024 numbers is 12 kB of text
 _TEXTS = ("id", "path", "sha256")
 
@@ -95,6 +96,8 @@ class Store:
     group: int = 1024
     finished: set[str] = field(init=False, default_factory=set)
     _waiting: list[Row] = field(init=False, default_factory=list)
+    _bytes: int = field(init=False, default=0)
+    _lock: Any = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         _check_output(self.output, self.segments)
@@ -109,8 +112,10 @@ class Store:
             self.parts.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise SslAudioError(f"output={self.output}: {error.strerror}") from error
+        self._lock = _locked(self.parts / LOCK)
         write_json(self.parts / ABOUT, self.about)
-        self.finished = {i for table in self._tables(["id"]) for i in table["id"].to_pylist()}
+        kept = {i for table in self._of_output(["id"]) for i in table["id"].to_pylist()}
+        self.finished = kept | self._of_parts(kept)
 
     @property
     def parts(self) -> Path:
@@ -136,9 +141,13 @@ class Store:
         return pa.schema(columns, metadata={METADATA_KEY: json.dumps(dict(self.about)).encode()})
 
     def add(self, row: Row) -> None:
-        """Keep a row; it is safe when its row group is full, or after `flush`."""
+        """Keep a row; it is safe when its row group is full, or after `flush`.
+
+        A row group is full with `group` rows, or with less of long tracks' segments.
+        """
         self._waiting.append(row)
-        if len(self._waiting) >= self.group:
+        self._bytes += row.vector.nbytes + (0 if row.segments is None else row.segments.nbytes)
+        if len(self._waiting) >= self.group or self._bytes > MOST_BYTES:
             self.flush()
 
     def flush(self) -> None:
@@ -150,27 +159,40 @@ class Store:
         table = _table(self._waiting, self.schema)
         _atomically(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
         self.finished.update(row.id for row in self._waiting)
-        self._waiting = []
+        self._waiting, self._bytes = [], 0
 
     def close(self) -> int:
         """Write the output in one step, and remove the parts; returns the number of rows."""
         self.flush()
         if not self.finished:
+            self._lock.close()
             shutil.rmtree(self.parts)
             return 0
         _WRITERS[self.output.suffix](self)
+        self._lock.close()
         shutil.rmtree(self.parts)
         return len(self.finished)
 
     def tables(self) -> Iterator[pa.Table]:
         """The row groups: of an older output of the same name, then the new ones."""
-        return self._tables(self.schema.names)
-
-    def _tables(self, columns: Sequence[str]) -> Iterator[pa.Table]:
-        if self.output.exists():
-            yield from _read_output(self.output, columns, self.schema)
+        yield from self._of_output(self.schema.names)
         for path in self._part_files():
-            yield pq.read_table(path, columns=list(columns))
+            yield pq.read_table(path, columns=self.schema.names)
+
+    def _of_output(self, columns: Sequence[str]) -> Iterator[pa.Table]:
+        if self.output.exists():
+            yield from _read_output(self.output, columns)
+
+    def _of_parts(self, kept: set[str]) -> set[str]:
+        """The ids of the parts. One whose rows are in the output was left by a run that was stopped
+        between writing the output and removing the parts: it goes."""
+        found: set[str] = set()
+        for path in self._part_files():
+            ids = set(pq.read_table(path, columns=["id"])["id"].to_pylist())
+            if ids <= kept:
+                path.unlink()
+            found |= ids
+        return found
 
     def _part_files(self) -> list[Path]:
         return sorted(self.parts.glob("[0-9]*.parquet"))
@@ -185,6 +207,25 @@ class Store:
                     f"{key}={self.about.get(key)}: name another output=, or remove it and "
                     f"{self.parts.name}"
                 )
+
+
+def _locked(path: Path) -> Any:
+    """An open file that no other process has locked; the lock ends with the process.
+
+    Raises:
+        SslAudioError: another process writes this store.
+    """
+    file = path.open("w")
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except ImportError:  # no such locks on this system
+        pass
+    except OSError as error:
+        file.close()
+        raise SslAudioError(f"another process is writing {path.parent}: wait for it") from error
+    return file
 
 
 def _check_output(output: Path, segments: bool) -> None:
@@ -268,14 +309,14 @@ def _write_npy(store: Store) -> None:
                 writer.writerows(zip(*(table[c].to_pylist() for c in store.schema.names[:4]),
                                      strict=True))  # fmt: skip
 
-    # The tracks are read with the vectors of an older output, so both are made before either is put
-    # in its place; a crash between the two renames is found by the counts.
+    # Both are read from an older output, so both are made before either is put in its place. The
+    # vectors come last: older vectors with a longer list of tracks are still a whole store.
     vectors, tracks = (store.parts / name for name in ("vectors", "tracks"))
     write(vectors)
     write_tracks(tracks)
+    write_json(_about_of(store.output), store.about)
     os.replace(tracks, _tracks_of(store.output))
     os.replace(vectors, store.output)
-    write_json(_about_of(store.output), store.about)
 
 
 def _write_csv(store: Store) -> None:
@@ -296,8 +337,8 @@ def _write_csv(store: Store) -> None:
                 for texts, vector in zip(told, vectors_of(table), strict=True):
                     writer.writerow([*texts, *map(repr, vector.tolist())])
 
-    _atomically(store.output, write)
     write_json(_about_of(store.output), store.about)
+    _atomically(store.output, write)
 
 
 _WRITERS: dict[str, Callable[[Store], None]] = {
@@ -340,7 +381,7 @@ def read_store(path: str | Path) -> Stored:
     ids: list[str] = []
     paths: list[str] = []
     vectors: list[np.ndarray] = []
-    for table in _read_output(path, ["id", "path", "embedding"], None):
+    for table in _read_output(path, ["id", "path", "embedding"]):
         ids += table["id"].to_pylist()
         paths += table["path"].to_pylist()
         vectors.append(vectors_of(table))
@@ -355,7 +396,7 @@ def rows_of(path: str | Path) -> Iterator[Row]:
     """
     path = Path(path)
     names = ["id", "path", "duration", "sha256"]
-    for table in _read_output(path, [*names, "embedding"], None):
+    for table in _read_output(path, [*names, "embedding"]):
         told = (table[name].to_pylist() for name in names)
         for track, file, duration, sha256, vector in zip(*told, vectors_of(table), strict=True):
             yield Row(track, file, duration, sha256, vector)
@@ -370,7 +411,7 @@ def read_segments(path: str | Path) -> Iterator[tuple[str, np.ndarray, np.ndarra
     path = Path(path)
     if not read_about(path).get("segments"):
         raise SslAudioError(f"{path} has no segments: export it with segments=true")
-    for table in _read_output(path, ["id", "times", "segments"], None):
+    for table in _read_output(path, ["id", "times", "segments"]):
         for batch in table.to_batches():
             for track, times, segments in zip(*batch.columns, strict=True):
                 numbers = segments.values.flatten().to_numpy(zero_copy_only=False)
@@ -415,7 +456,7 @@ def vectors_of(table: pa.Table, dtype: np.dtype[Any] | type = np.float32) -> np.
     return numbers.astype(dtype, copy=False).reshape(len(column), -1)
 
 
-def _read_output(path: Path, columns: Sequence[str], schema: pa.Schema | None) -> Iterator[Any]:
+def _read_output(path: Path, columns: Sequence[str]) -> Iterator[Any]:
     """The row groups of a finished output."""
     wanted = list(columns)
     try:
@@ -441,6 +482,7 @@ def _read_plain(path: Path) -> pa.Table:
         names, *rows = list(csv.reader(file))
     if path.suffix == ".npy":
         vectors = np.load(path, mmap_mode="r", allow_pickle=False)
+        rows = rows[: len(vectors)]  # a run was stopped after it had written the new tracks
     else:
         vectors = np.array([row[4:] for row in rows], np.float32)
     if len(vectors) != len(rows):

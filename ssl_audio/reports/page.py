@@ -35,8 +35,9 @@ def write_report(results: Results | Sequence[Results], folder: Path) -> list[Pat
     tex = folder / "table.tex"
     write_atomic(tex, "\n".join(tables.latex_table(one) for one in many))
     written = [page, table, tex]
-    for one in many:
-        below = folder / "figures" / (one["run"] if len(many) > 1 else "")
+    for number, one in enumerate(many, 1):
+        # a number, since runs of one name may lie in several folders
+        below = folder / "figures" / (f"{number}-{Path(one['run']).name}" if many[1:] else "")
         written += save_figures(one, below)
     return written
 
@@ -92,8 +93,8 @@ def _run(results: Results, number: int) -> str:
         _main_table(results),
         _differences(results),
         _bootstrap(),
-        _curves(results, "limited", "Limited data", "four draws of each share of the labels; the "
-                "whole test set; bars from the least to the greatest draw"),
+        _curves(results, "limited", "Limited data", "several draws of each share of the labels, "
+                "the whole test set; bars from the least to the greatest draw"),
         _curves(results, "few_shot", "Few shots", "so many positives of every tag"),
         _tags(results),
         _reliability(results),

@@ -10,7 +10,6 @@ import importlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -143,10 +142,12 @@ def _timm_system(name: str, model: str, hop: float | None) -> System:
         rows = [_MEL(_padded(part, length)) for _, part in segments(blocks, length, step)]
         return torch.cat([network(row) for row in rows]).float().numpy()
 
-    weights = hashlib.sha256()
-    for key, tensor in sorted(network.state_dict().items()):
-        weights.update(key.encode() + tensor.contiguous().numpy().tobytes())
-    return System(name, "timm", model, _hash(weights.hexdigest(), hop), features)
+    try:
+        features([np.zeros(length, np.float32)])
+    except Exception as error:  # a network of one input size, say
+        reason = str(error).splitlines()[0]
+        raise SslAudioError(f"{name}: it does not take log-mels of 4 s: {reason}") from error
+    return System(name, "timm", model, _hash(_state_hash(network), hop), features)
 
 
 def _padded(part: np.ndarray, length: int) -> torch.Tensor:
@@ -171,7 +172,17 @@ def _hear_system(name: str, module: str, weights: str) -> System:
         scene = api.get_scene_embeddings(torch.from_numpy(waveform)[None], model)
         return scene.float().cpu().numpy()
 
-    path = Path(weights)
-    stamp = [path.stat().st_size, path.stat().st_mtime_ns] if weights and path.exists() else []
     version = getattr(api, "__version__", "")
-    return System(name, "hear", module, _hash(module, version, weights, stamp), features)
+    return System(
+        name, "hear", module, _hash(module, version, weights, _state_hash(model)), features
+    )
+
+
+def _state_hash(model: Any) -> str:
+    """SHA-256 of a network's weights; of anything that is no network, nothing."""
+    digest = hashlib.sha256()
+    if isinstance(model, torch.nn.Module):
+        for key, tensor in sorted(model.state_dict().items()):
+            digest.update(key.encode())
+            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()

@@ -75,7 +75,7 @@ def compare(settings: Settings, folder: Path) -> dict[str, Any]:
     results = {
         "format": FORMAT,
         "kind": "probe",
-        "dataset": {**_dataset_summary(dataset), "notes": [*dataset.notes, *notes]},
+        "dataset": {**_dataset_summary(dataset, arrays), "notes": [*dataset.notes, *notes]},
         "protocol": _protocol(settings),
         "systems": [one.summary for one in measured],
         "differences": _differences(measured, settings["bootstrap"]["confidence"]),
@@ -93,22 +93,29 @@ def compare(settings: Settings, folder: Path) -> dict[str, Any]:
 
 def _check(settings: Settings) -> None:
     """Refuse at once what would otherwise be refused after minutes of work."""
-    boot, limited = settings["bootstrap"], settings["limited_data"] or {"fractions": []}
-    wanted = {
-        "train_on": (settings["train_on"] in ("tracks", "segments"), "tracks or segments"),
-        "hop": (settings["hop"] is None or settings["hop"] > 0, "seconds, more than 0, or null"),
-        "knn": (settings["knn"] is None or settings["knn"] > 0, "neighbours, 1 or more, or null"),
-        "bootstrap.fraction": (0 < boot["fraction"] < 1, "between 0 and 1"),
-        "bootstrap.confidence": (0 < boot["confidence"] < 1, "between 0 and 1"),
-        "bootstrap.resamples": (boot["resamples"] >= 2, "2 or more"),
-        "limited_data.fractions": (
-            all(0 < f <= 1 for f in limited["fractions"]),
-            "a list of parts, above 0 and up to 1",
-        ),
-    }
-    for key, (holds, what) in wanted.items():
+    boot = settings["bootstrap"]
+    fractions: Any = (settings["limited_data"] or {"fractions": []})["fractions"]
+    logistic = settings["probe"]["kind"] == "logistic"
+    wanted = [
+        ("train_on", settings["train_on"] in ("tracks", "segments"), "tracks or segments"),
+        ("train_on", settings["train_on"] == "tracks" or not logistic, "tracks of probe=logistic"),
+        ("hop", _positive(settings["hop"], float), "seconds, more than 0, or null"),
+        ("knn", _positive(settings["knn"]), "neighbours, 1 or more, or null"),
+        ("workers", _positive(settings["workers"]), "1 or more, or null"),
+        ("bootstrap.fraction", 0 < boot["fraction"] < 1, "between 0 and 1"),
+        ("bootstrap.confidence", 0 < boot["confidence"] < 1, "between 0 and 1"),
+        ("bootstrap.resamples", boot["resamples"] >= 2, "2 or more"),
+        ("limited_data.fractions",
+         isinstance(fractions, list) and all(0 < f < 1 for f in fractions),
+         "a list of parts, each between 0 and 1"),
+    ]  # fmt: skip
+    for key, holds, what in wanted:
         if not holds:
             raise SslAudioError(f"{key} must be {what}")
+
+
+def _positive(value: Any, kind: type = int) -> bool:
+    return value is None or (isinstance(value, int | kind) and value > 0)
 
 
 def _introduce(dataset: TaggingDataset) -> None:
@@ -242,10 +249,10 @@ def _arrays(dataset: TaggingDataset, features: TrackFeatures, good: np.ndarray) 
 
 
 def _segment_rows(features: TrackFeatures, kept: np.ndarray, targets: np.ndarray) -> TrainingRows:
-    """The training split comes first; a track that was not read has no segments of its own."""
+    """The segments of the training tracks that are kept; the training split comes first."""
     assert features.offsets is not None and features.segments is not None
-    offsets = np.append(features.offsets[kept], features.offsets[kept[-1] + 1])
-    return TrainingRows(features.segments, targets, offsets)
+    starts, ends = features.offsets[kept], features.offsets[kept + 1]
+    return TrainingRows(features.segments, targets, starts, ends)
 
 
 # --- measuring -----------------------------------------------------------------------------------
@@ -408,11 +415,12 @@ def _differences(measured: Sequence[Measured], confidence: float) -> list[dict[s
 # --- what is written -----------------------------------------------------------------------------
 
 
-def _dataset_summary(dataset: TaggingDataset) -> dict[str, Any]:
+def _dataset_summary(dataset: TaggingDataset, arrays: Mapping[str, Arrays]) -> dict[str, Any]:
+    targets = next(iter(arrays.values())).targets  # of the tracks that could be read
     return {
         "name": dataset.name,
         "tags": list(dataset.tags),
-        "counts": {name: len(split.ids) for name, split in dataset.splits()},
+        "counts": {name: len(targets[name]) for name in SPLITS},
         "missing": {name: len(dataset.missing[name]) for name in SPLITS},
         "hash": dataset.hash,
         "citation": dataset.citation,

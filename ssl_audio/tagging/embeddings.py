@@ -7,6 +7,7 @@ import json
 import os
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from ssl_audio.models.extraction import Extracted, Features, extract
 from ssl_audio.run_dir import write_json
 
 FORMAT = 1
+SEGMENTS = "segments.npy"
 CHUNK = 256  # tracks a file: what a cut-off run loses at most
 
 
@@ -74,6 +76,7 @@ def track_features(
     folder = _folder(cache, key, ids, paths, keep_segments)
     todo = [k for k in range(0, len(ids), CHUNK) if not _is_whole(folder / _chunk_name(k))]
     if todo:
+        (folder / SEGMENTS).unlink(missing_ok=True)  # it was made of the chunks
         _compute(folder, todo, features, ids, paths, keep_segments, workers, name)
     return _assemble(folder, ids, keep_segments)
 
@@ -98,13 +101,17 @@ def _chunk_name(first: int) -> str:
 
 
 def _is_whole(path: Path) -> bool:
-    """Whether a chunk can be read; a damaged one is made again."""
+    """Whether a chunk can be read, all of it; a damaged one is made again.
+
+    So is one with tracks that could not be read: what was missing may be there by now.
+    """
     if not path.exists():
         return False
     try:
         with np.load(path, allow_pickle=False) as chunk:
-            return {"means", "segments", "counts", "reasons"} == set(chunk.files)
-    except (OSError, ValueError, zipfile.BadZipFile):
+            arrays = {name: chunk[name] for name in ("means", "segments", "counts", "reasons")}
+        return not any(arrays["reasons"])
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error):
         warn(f"{path} is damaged: its features are computed again")
         return False
 
@@ -159,6 +166,8 @@ def _replace_with(path: Path, write: Callable[[Any], None]) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             write(file)
+            file.flush()
+            os.fsync(file.fileno())  # or a power cut may leave the name without the content
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
@@ -192,9 +201,9 @@ def _widened(means: np.ndarray, dimensions: int) -> np.ndarray:
 
 def _mapped_segments(folder: Path, chunks: Sequence[Any], rows: int, dimensions: int) -> np.ndarray:
     """All segments as one array on disk, so that no more than a batch is ever in memory."""
-    path = folder / "segments.npy"
-    if not path.exists():
-        temporary = folder / ".segments.npy"
+    path = folder / SEGMENTS
+    if not path.exists() or len(np.load(path, mmap_mode="r")) != rows:
+        temporary = folder / f".{SEGMENTS}.{os.getpid()}"
         whole = np.lib.format.open_memmap(
             temporary, mode="w+", dtype=np.float32, shape=(rows, dimensions)
         )

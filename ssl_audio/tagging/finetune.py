@@ -251,9 +251,10 @@ class _EpochsOf:
         self._next = 0
 
     def __iter__(self) -> Any:
-        for step in range(self._next, self._next + self.steps):
+        # moved on at once: whoever knows the length need not exhaust the batches
+        first, self._next = self._next, self._next + self.steps
+        for step in range(first, first + self.steps):
             yield self.batches.batch(step)
-        self._next += self.steps
 
     def __len__(self) -> int:
         return self.steps

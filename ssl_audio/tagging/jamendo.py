@@ -38,8 +38,8 @@ def load_top50(
 
     Args:
         root: folder of the audio, or one that has it in a folder named as the publisher does.
-        splits: folder of `autotagging_top50tags-*.tsv`; default is the root, or its
-            `data/splits/split-N`.
+        splits: folder of `autotagging_top50tags-*.tsv`, or of `split-N/` or `data/splits/split-N/`
+            with them; default is the root. Those that lie in no split's folder are split 0.
         split: which of the five, 0 to 4.
         layout: "raw_30s", "audio-low" (files named NAME.low.mp3), "full", or "auto", which looks.
     """
@@ -69,7 +69,7 @@ def load_scores(root: str | None) -> Listed:
 
 def _load(subset: str, root: str | None, splits: str | None, split: int, layout: str) -> Listed:
     folder = check_folder(root)
-    tables_in = check_folder(splits, "data.splits") if splits else _tables_in(folder, split)
+    tables_in = _tables_in(check_folder(splits, "data.splits") if splits else folder, split)
     tables = {name: tables_in / f"autotagging_{subset}-{name}.tsv" for name in SPLITS}
     audio = _audio_folder(folder, tables["test"], layout)
     expected = dict(zip(SPLITS, EXPECTED[subset], strict=True)) if split == 0 else {}
@@ -77,8 +77,15 @@ def _load(subset: str, root: str | None, splits: str | None, split: int, layout:
 
 
 def _tables_in(folder: Path, split: int) -> Path:
-    published = folder / "data" / "splits" / f"split-{split}"
-    return published if published.is_dir() else folder
+    """The folder of a split's tables. Tables that lie in no `split-N` are those of split 0."""
+    if split not in range(5):
+        raise SslAudioError(f"data.split={split}: 0 to 4")
+    for below in (f"split-{split}", f"data/splits/split-{split}"):
+        if (folder / below).is_dir():
+            return folder / below
+    if split and folder.name != f"split-{split}":
+        raise SslAudioError(f"data.split={split}: no folder split-{split} below {folder}")
+    return folder
 
 
 def _audio_folder(root: Path, table: Path, layout: str) -> Path:

@@ -98,7 +98,9 @@ def _check_names(path: Path, tags: tuple[str, ...], binaries: np.ndarray) -> Non
     if not path.is_file():
         return
     by_tag = load_plain_pickle(path)
+    if not isinstance(by_tag, dict):
+        raise SslAudioError(f"{path}: a list of tracks for each tag is wanted")
     for column, tag in enumerate(tags):
         listed = {int(str(line).partition("//")[0]) for line in by_tag.get(tag, ())}
-        if not all(binaries[row, column] for row in listed):
+        if not all(0 <= row < len(binaries) and binaries[row, column] for row in listed):
             raise SslAudioError(f"{path}: the tracks of {tag!r} are not those of column {column}")

@@ -85,16 +85,17 @@ class TrainingRows:
     """What probes learn from.
 
     Attributes:
-        x: (tracks, dimensions), or with `offsets` (segments, dimensions), which may be mapped from
+        x: (tracks, dimensions), or with `starts` (segments, dimensions), which may be mapped from
             disk: no more than a batch of it is then in memory.
         y: (tracks, tags), 0 or 1.
-        offsets: (tracks + 1,) where each track's segments start; a draw of a track is then a draw
-            of one of its segments. Every track has one or more.
+        starts, ends: (tracks,) rows of `x` between which each track's segments lie, one or more; a
+            draw of a track is then a draw of one of them.
     """
 
     x: np.ndarray
     y: np.ndarray
-    offsets: np.ndarray | None = None
+    starts: np.ndarray | None = None
+    ends: np.ndarray | None = None
 
 
 def train_probes(
@@ -182,8 +183,10 @@ class _Training:
         dtype = _product_type(settings.precision, self.device)
         self.rows: _CompactRows | _SegmentRows = (
             _CompactRows(train.x, subsets, dtype, self.device)
-            if train.offsets is None
-            else _SegmentRows(train.x, train.offsets, subsets, settings.seed, dtype, self.device)
+            if train.starts is None or train.ends is None
+            else _SegmentRows(
+                train.x, train.starts, train.ends, subsets, settings.seed, dtype, self.device
+            )
         )
         self.targets = torch.from_numpy(train.y.astype(np.float32)).to(self.device)
         self.validation_x = torch.from_numpy(np.asarray(validation_x, np.float32)).to(self.device)
@@ -377,15 +380,16 @@ class _SegmentRows:
     def __init__(
         self,
         x: np.ndarray,
-        offsets: np.ndarray,
+        starts: np.ndarray,
+        ends: np.ndarray,
         subsets: Sequence[np.ndarray],
         seed: int,
         dtype: torch.dtype,
         device: torch.device,
     ) -> None:
-        self.x, self.offsets, self.seed = x, offsets, seed
+        self.x, self.starts, self.ends, self.seed = x, starts, ends, seed
         self.subsets, self.dtype, self.device = subsets, dtype, device
-        moments = _segment_moments(x, offsets, subsets)
+        moments = _segment_moments(x, starts, ends, subsets)
         self.mean = torch.stack([mean for mean, _ in moments]).to(device)
         self.deviation = torch.stack([deviation for _, deviation in moments]).to(device)
 
@@ -394,9 +398,9 @@ class _SegmentRows:
             [subset[np.maximum(p, 0)] for subset, p in zip(self.subsets, place, strict=True)]
         )
         # by step and row alone, so that it does not matter what is trained beside
-        chance = np.random.default_rng([self.seed, step]).random(len(self.offsets) - 1)[rows]
-        count = self.offsets[rows + 1] - self.offsets[rows]
-        chosen = self.offsets[rows] + (chance * count).astype(np.int64)
+        chance = np.random.default_rng([self.seed, step]).random(len(self.starts))[rows]
+        count = self.ends[rows] - self.starts[rows]
+        chosen = self.starts[rows] + (chance * count).astype(np.int64)
         wanted, where = np.unique(chosen, return_inverse=True)  # in the order of the disk
         read = torch.from_numpy(np.asarray(self.x[wanted], np.float32)).to(self.device)
         x = read[torch.from_numpy(where.reshape(rows.shape)).to(self.device)]
@@ -418,7 +422,7 @@ def _moments_of(mean: np.ndarray, deviation: np.ndarray) -> tuple[Tensor, Tensor
 
 
 def _segment_moments(
-    x: np.ndarray, offsets: np.ndarray, subsets: Sequence[np.ndarray]
+    x: np.ndarray, starts: np.ndarray, ends: np.ndarray, subsets: Sequence[np.ndarray]
 ) -> list[tuple[Tensor, Tensor]]:
     """Of each subset's segments, each track weighing the same, as it is drawn.
 
@@ -429,7 +433,7 @@ def _segment_moments(
     tracks, first = np.unique(np.concatenate(subsets)[order], return_index=True)
     total = np.zeros((len(subsets), 2, x.shape[1]))
     for track, members in zip(tracks, np.split(subset_of[order], first[1:]), strict=True):
-        part = np.asarray(x[offsets[track] : offsets[track + 1]], np.float64)
+        part = np.asarray(x[starts[track] : ends[track]], np.float64)
         # a subset may hold a track twice, which += by index would count once
         np.add.at(total, members, np.stack([part.mean(0), (part**2).mean(0)]))
     sizes = np.array([len(rows) for rows in subsets])[:, None]

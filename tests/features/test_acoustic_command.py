@@ -55,6 +55,8 @@ def test_fitted_once_and_applied_without_refitting(features, capsys):
     status, said = run(capsys, "features=f.parquet", "output=b.parquet", "model=a-model")
     assert status == 0 and "applying a-model" in said
     np.testing.assert_array_equal(read_store("b.parquet").vectors, stored.vectors)
+    status, said = run(capsys, *words, "kind=pca")
+    assert status == 1 and "fitted already (siamese)" in said
 
 
 def test_without_playlists_the_output_says_pca(features, capsys):
@@ -78,7 +80,7 @@ def test_descriptors_of_audio_with_tags(tmp_path, monkeypatch, capsys):
     assert stored.vectors.shape == (40, 42) and len(stored.about["names"]) == 42
     (tmp_path / "music" / "low" / "broken.wav").unlink()
     status, said = run(capsys, "kind=descriptors", "source=music", "output=d.parquet",
-                       "tags=folder", "tags_root=music")  # fmt: skip
+                       "+tags.name=folder", "+tags.root=music")  # fmt: skip
     assert status == 0, said
     rows = {r["feature"]: r for r in csv.DictReader((tmp_path / "d-tags.csv").open())}
     assert float(rows["centroid_mean"]["high"]) > 0.9 > -0.9 > float(rows["centroid_mean"]["low"])
@@ -110,7 +112,8 @@ def test_tags_are_matched_by_file(tmp_path):
         (["features=nothing.parquet", "output=a.parquet"], "nothing.parquet"),
         (["features=f.parquet", "output=a.parquet", "kind=siamese"], "playlists="),
         (["features=f.parquet", "output=a.parquet", "playlists=no.csv"], "no.csv"),
-        (["features=f.parquet", "output=a.parquet", "tags=scores"], "tags_root"),
+        (["features=f.parquet", "output=a.parquet", "tags=scores"], "tags.name"),
+        (["features=f.parquet", "output=a.parquet", "siamese.steps=3"], "siamese.every"),
     ],
 )
 def test_bad_input_is_one_line(features, capsys, words, said):

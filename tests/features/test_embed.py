@@ -124,6 +124,7 @@ def test_lists_and_standard_input(run, music, tmp_path, monkeypatch):
         (["source=MUSIC", "output=MUSIC/0.wav/f.parquet"], "0.wav"),
         (["source=MUSIC", "output=f.parquet", "precision=int8"], "bfloat16"),
         (["source=MUSIC", "output=f.parquet", "hop=-1"], "hop"),
+        (["source=MUSIC", "output=f.parquet", "hop=fast"], "hop"),
         (["source=MUSIC", "output=f.parquet", "engine=spark"], "ray"),
         (["source=MUSIC", "output=f.parquet", "wrokers=1"], "wrokers"),
         (["source=MUSIC/broken.wav", "output=f.parquet"], "failures.csv"),

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 
 import numpy as np
 import pyarrow as pa
@@ -100,8 +101,8 @@ def test_row_groups_survive_whatever_stops_the_run(tmp_path):
 
 def test_half_a_part_is_none(tmp_path):
     path = tmp_path / "features.parquet"
-    store = filled(path, "ab", group=2)
-    (store.parts / ".00000001.parquet.77").write_bytes(b"PAR1 cut off")
+    filled(path, "ab", group=2)
+    (tmp_path / "features.parquet.parts" / ".00000001.parquet.77").write_bytes(b"PAR1 cut off")
     assert Store(path, ABOUT, 4).finished == {"a", "b"}
 
 
@@ -111,6 +112,7 @@ def test_another_checkpoint_is_refused(tmp_path, finished):
     store = filled(path, "ab", group=2)
     if finished:
         store.close()
+    del store
     with pytest.raises(SslAudioError, match="model=abc.*model=other"):
         Store(path, {**ABOUT, "model": "other"}, 4)
     with pytest.raises(SslAudioError, match="dtype=float32"):
@@ -153,9 +155,11 @@ def test_any_cuts_give_every_track_once(tmp_path_factory, runs, group):
     path = tmp_path_factory.mktemp("cuts") / "f.parquet"
     names = [f"{k:03d}" for k in range(20)]
     for count in runs:  # each run is stopped after so many tracks
+        store = None  # what holds the lock
         store = Store(path, ABOUT, 4, group=group)
         for name in [n for n in names if n not in store.finished][:count]:
             store.add(row(name))
+    store = None
     store = Store(path, ABOUT, 4, group=group)
     for name in [n for n in names if n not in store.finished]:
         store.add(row(name))
@@ -171,3 +175,55 @@ def test_failures_are_listed_and_an_old_list_goes(tmp_path):
     ]
     write_failures(path, [])
     assert not path.exists()
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_stop_between_the_output_and_the_parts_doubles_nothing(tmp_path, suffix, monkeypatch):
+    path = tmp_path / f"features{suffix}"
+    store = filled(path, "abc", group=2)
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", lambda folder: None)
+        store.close()
+    assert len(list(store.parts.glob("0*.parquet"))) == 2
+    del store
+    again = Store(path, ABOUT, 4, group=2)
+    assert again.finished == set("abc")
+    again.add(row("d"))
+    assert again.close() == 4
+    assert read_store(path).ids == list("abcd")
+
+
+def test_a_stop_between_tracks_and_vectors_leaves_the_older_store(tmp_path, monkeypatch):
+    path = tmp_path / "features.npy"
+    filled(path, "ab").close()
+    store = Store(path, ABOUT, 4)
+    store.add(row("c"))
+
+    def stopped(source, target, replace=os.replace):
+        if str(target).endswith(".npy"):
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.replace", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            store.close()
+    assert read_store(path).ids == ["a", "b"]
+    del store
+    again = Store(path, ABOUT, 4)
+    assert again.finished == set("abc") and again.close() == 3
+    assert read_store(path).ids == ["a", "b", "c"]
+
+
+def test_two_processes_do_not_write_one_store(tmp_path):
+    first = filled(tmp_path / "f.parquet", "a")
+    with pytest.raises(SslAudioError, match="another process"):
+        Store(tmp_path / "f.parquet", ABOUT, 4)
+    first.close()
+    Store(tmp_path / "f.parquet", ABOUT, 4)
+
+
+def test_long_tracks_do_not_wait_for_a_full_row_group(tmp_path, monkeypatch):
+    monkeypatch.setattr("ssl_audio.features.store.MOST_BYTES", 100)
+    store = filled(tmp_path / "f.parquet", "abcdefgh", segments=True)
+    assert len(list(store.parts.glob("0*.parquet"))) == 2

@@ -127,7 +127,7 @@ def test_runs_side_by_side(tmp_path, capsys):
     assert "no results.json" in said.err + said.out and "is damaged" in said.err
     page = (tmp_path / "report" / "report.html").read_text()
     assert 'id="run-1"' in page and 'id="run-2"' not in page and "2 comparisons" in page
-    assert (tmp_path / "report" / "figures" / "two" / "bootstrap.svg").exists()
+    assert (tmp_path / "report" / "figures" / "2-two" / "bootstrap.svg").exists()
 
 
 @pytest.mark.parametrize("words", [[], ["/nowhere"]])

@@ -10,6 +10,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from ssl_audio import probe
 from ssl_audio.models.encoder import build_encoder
+from ssl_audio.tagging import comparison
+from ssl_audio.tagging.embeddings import TrackFeatures
 
 RATE = 16_000
 SPLITS = {"train": 12, "validation": 6, "test": 8}
@@ -133,6 +135,24 @@ def test_training_on_single_segments(run, table, encoder, tmp_path):
                          "baselines=[]", "train_on=segments", "run_dir=run")  # fmt: skip
     assert status == 0, err
     assert results_of(tmp_path / "run")["protocol"]["train_on"] == "segments"
+
+
+def test_segments_stay_with_their_tracks_when_another_is_left_out():
+    features = TrackFeatures(
+        np.zeros((3, 2), np.float32), np.arange(12, dtype=np.float32).reshape(6, 2),
+        np.array([0, 2, 5, 6]), {},
+    )  # fmt: skip
+    rows = comparison._segment_rows(features, np.array([0, 2]), np.eye(2, dtype=np.uint8))
+    kept = [rows.x[a:b].tolist() for a, b in zip(rows.starts, rows.ends, strict=True)]
+    assert kept == [[[0, 1], [2, 3]], [[10, 11]]]
+
+
+def test_a_refused_run_leaves_its_folder_free(run, table, tmp_path):
+    words = ["dataset=csv", f"data.table={table}", "run_dir=run"]
+    assert run(*words, "baselines=[untrainde]")[0] == 1
+    assert run(*words, "baselines=[mel_statistics]")[0] == 0
+    status, _, err = run(*words, "baselines=[mel_statistics]")
+    assert status == 1 and "holds a run already" in err and "ckpt_path" not in err
 
 
 @pytest.mark.slow

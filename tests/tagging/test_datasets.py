@@ -53,6 +53,18 @@ def jamendo_folder(tmp_path, name="{}.mp3", audio="."):
     return tmp_path
 
 
+def test_each_of_the_five_splits_is_its_own(tmp_path):
+    root = jamendo_folder(tmp_path / "flat")
+    with pytest.raises(SslAudioError, match="no folder split-3"):
+        load_dataset("jamendo_top50", str(root), split=3)
+    with pytest.raises(SslAudioError, match="0 to 4"):
+        load_dataset("jamendo_top50", str(root), split=9)
+    (tmp_path / "splits").mkdir()
+    (tmp_path / "splits" / "split-3").symlink_to(root)
+    found = load_dataset("jamendo_top50", str(root), splits=str(tmp_path / "splits"), split=3)
+    assert found.hash == load_dataset("jamendo_top50", str(root)).hash
+
+
 @pytest.mark.parametrize(
     ("name", "audio"),
     [("{}.mp3", "."), ("{}.low.mp3", "audio-low"), ("{}.mp3", "raw_30s/audio")],

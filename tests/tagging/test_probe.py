@@ -118,7 +118,9 @@ def test_segments_of_equal_rows_are_the_tracks(tmp_path):
     offsets = np.concatenate([[0], np.cumsum(counts)])
     subsets = [np.arange(60), np.arange(10, 30)]
     tracks = train_probes(TrainingRows(x, y), vx, vy, subsets, QUICK)
-    segments = train_probes(TrainingRows(mapped, y, offsets), vx, vy, subsets, QUICK)
+    segments = train_probes(
+        TrainingRows(mapped, y, offsets[:-1], offsets[1:]), vx, vy, subsets, QUICK
+    )
     for one, other in zip(tracks, segments, strict=True):
         np.testing.assert_allclose(one.scores(vx), other.scores(vx), rtol=1e-3, atol=1e-4)
 
@@ -128,7 +130,9 @@ def test_each_segment_of_a_track_is_drawn():
     x = np.arange(4, dtype=np.float32)[:, None] * 10
     from ssl_audio.tagging.probe import _SegmentRows
 
-    rows = _SegmentRows(x, offsets, [np.arange(2)], 0, torch.float32, torch.device("cpu"))
+    rows = _SegmentRows(
+        x, offsets[:-1], offsets[1:], [np.arange(2)], 0, torch.float32, torch.device("cpu")
+    )
     seen = set()
     for step in range(40):
         found, _ = rows.batch(np.array([[0, 1]]), step)
