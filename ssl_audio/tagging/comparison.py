@@ -114,7 +114,7 @@ def _check(settings: Settings) -> None:
             raise SslAudioError(f"{key} must be {what}")
 
 
-def _positive(value: Any, kind: type = int) -> bool:
+def _positive(value: Any, kind: type[int] | type[float] = int) -> bool:
     return value is None or (isinstance(value, int | kind) and value > 0)
 
 
