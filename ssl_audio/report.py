@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import sys
 from collections.abc import Sequence
@@ -72,6 +73,11 @@ def collect(paths: Sequence[str]) -> list[dict[str, Any]]:
     return found
 
 
+def _expanded(words: Sequence[str]) -> list[str]:
+    """Patterns to what they name, where the shell has not done it."""
+    return [path for word in words for path in (sorted(glob.glob(word)) or [word])]
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The command's entry point; returns the exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -80,7 +86,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     output = [word.partition("=")[2] for word in words if word.startswith("output=")]
     try:
-        found = collect([word for word in words if not word.startswith("output=")])
+        found = collect(_expanded([word for word in words if not word.startswith("output=")]))
         folder = Path(output[-1] if output else "report")
         try:
             folder.mkdir(parents=True, exist_ok=True)

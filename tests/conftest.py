@@ -1,5 +1,7 @@
 """Fixtures that every test may use."""
 
+import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,3 +15,14 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"reference data is absent: no folder {SHARED.name!r} beside the clone")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def interruptible() -> Callable[[], None]:
+    """For `Popen(preexec_fn=)`: a shell that runs the tests in the background makes its children
+    deaf to Ctrl-C, which a user's terminal does not."""
+
+    def restore() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    return restore

@@ -142,7 +142,7 @@ def test_a_finished_run_goes_on_with_more_steps(music, tmp_path):
 
 
 @pytest.mark.slow
-def test_ctrl_c_says_how_to_go_on(music, tmp_path):
+def test_ctrl_c_says_how_to_go_on(music, tmp_path, interruptible):
     words = ["recipe=contrastive", *SMALL, f"data.root={music}", "online_probe=none", "run_dir=run"]
     words += ["trainer.max_steps=4000", "trainer.checkpoint_every=20"]
     process = subprocess.Popen(
@@ -152,6 +152,7 @@ def test_ctrl_c_says_how_to_go_on(music, tmp_path):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=interruptible,
     )
     deadline = time.monotonic() + 200
     last = tmp_path / "run" / "checkpoints" / "last.ckpt"

@@ -32,7 +32,7 @@ def commands() -> list[str]:
 def home(tmp_path):
     """A folder with /music, /tagged, checkpoints and song.mp3 as the README has them."""
     (tmp_path / "music").mkdir()
-    for index in range(6):
+    for index in range(10):
         noise = np.random.default_rng(index).normal(0, 0.1, 8 * 16_000)
         soundfile.write(tmp_path / "music" / f"{index}.wav", noise, 16_000)
     soundfile.write(tmp_path / "song.mp3", noise, 16_000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,8 @@ def _bootstrap(results: Results) -> Any:
             values, colour = system[metric]["resamples"], COLOURS[row % len(COLOURS)]
             defined = [v for v in values if v is not None]
             axes.plot(defined, [row] * len(defined), "o", color=colour, alpha=0.25, ms=4, mew=0)
+            if not defined:
+                continue
             axes.plot(system[metric]["mean"], row, "D", color=colour, ms=6, mec="white")
         axes.set_xlabel(title)
         axes.set_yticks(range(len(systems)), [system["name"] for system in systems])
@@ -79,13 +82,12 @@ def _curves(results: Results, part: str) -> Any:
             if not system[part]:
                 continue
             x = [p[key] * (100 if key == "fraction" else 1) for p in system[part]]
-            y = [sum(p[metric]) / len(p[metric]) for p in system[part]]
-            low, high = (
-                [min(p[metric]) for p in system[part]],
-                [max(p[metric]) for p in system[part]],
-            )
+            draws = [[v for v in p[metric] if v is not None] or [math.nan] for p in system[part]]
+            y = [sum(values) / len(values) for values in draws]
+            low, high = list(map(min, draws)), list(map(max, draws))
             if key == "fraction":
-                x, y = [*x, 100], [*y, system[metric]["test"]]
+                whole = system[metric]["test"]
+                x, y = [*x, 100], [*y, math.nan if whole is None else whole]
                 low, high = [*low, y[-1]], [*high, y[-1]]
             colour = COLOURS[row % len(COLOURS)]
             axes.fill_between(x, low, high, color=colour, alpha=0.12, lw=0)

@@ -27,6 +27,7 @@ function tips(node, text) {
   return node;
 }
 function span(values, pad = 0.06) {
+  if (!values.length) return [0, 1];
   const low = Math.min(...values), high = Math.max(...values);
   const room = (high - low || 0.02) * pad;
   return [low - room, high + room];
@@ -63,6 +64,7 @@ function dots(run, metric) {
     system[metric].resamples.forEach((v) => {
       if (v !== null) svg.append(element("circle", { cx: x(v), cy: y, r: 3, fill: colour(k), opacity: 0.28 }));
     });
+    if (system[metric].mean === null) return;
     const m = x(system[metric].mean);
     const mark = element("path", { d: `M${m} ${y - 7}l6 7l-6 7l-6 -7z`, fill: colour(k), stroke: "var(--paper)" });
     svg.append(tips(mark, `${system.name}: ${shown(system[metric].mean)} ± ${shown(system[metric].std)} (whole test set ${shown(system[metric].test)})`));
@@ -75,10 +77,10 @@ function curves(run, part, metric) {
   const key = part === "limited" ? "fraction" : "shots";
   const lines = run.systems.map((s, k) => ({ s, k })).filter(({ s }) => s[part].length);
   const points = lines.map(({ s, k }) => {
-    const of = s[part].map((p) => ({ x: p[key] * (part === "limited" ? 100 : 1), values: p[metric], rows: p.rows }));
-    if (part === "limited") of.push({ x: 100, values: [s[metric].test], rows: run.dataset.counts.train });
-    return { k, name: s.name, of: of.map((p) => ({ ...p, y: p.values.reduce((a, b) => a + b, 0) / p.values.length })) };
-  });
+    const of = s[part].map((p) => ({ x: p[key] * (part === "limited" ? 100 : 1), values: p[metric].filter((v) => v !== null), rows: p.rows }));
+    if (part === "limited") of.push({ x: 100, values: [s[metric].test].filter((v) => v !== null), rows: run.dataset.counts.train });
+    return { k, name: s.name, of: of.filter((p) => p.values.length).map((p) => ({ ...p, y: p.values.reduce((a, b) => a + b, 0) / p.values.length })) };
+  }).filter((line) => line.of.length);
   const left = 46, right = 400, top = 8, bottom = 240, svg = frame(520, 280, `${NAMES[metric]} by labels`);
   const xs = points.flatMap((l) => l.of.map((p) => Math.log(p.x))), xr = span(xs, 0.04);
   const yr = span(points.flatMap((l) => l.of.flatMap((p) => p.values)));

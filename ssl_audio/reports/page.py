@@ -172,6 +172,8 @@ def _differences(results: Results) -> str:
 
 
 def _difference_cell(one: Mapping[str, Any]) -> str:
+    if one["mean"] is None:
+        return '<td class="unsure">–'
     sure = one["low"] > 0 or one["high"] < 0
     interval = f"{one['mean']:+.3f} [{one['low']:+.3f}, {one['high']:+.3f}]"
     return f'<td class="{"sure" if sure else "unsure"}">{interval}'

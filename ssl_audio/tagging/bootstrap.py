@@ -1,8 +1,8 @@
 """Error bars: figures on random halves of the test set, and differences that are paired on them.
 
 Section 3.2 of the multi-view comparison: 50 % of the test set, drawn without replacement, 50 times.
-A tag with no positive or no negative in a resample counts in no mean of that resample, and
-`undefined` says how often that happened.
+A tag with no positive or no negative in a resample counts in no mean of that resample, and a
+resample without any other tag in no mean at all; `undefined` says how often a tag did not count.
 """
 
 from __future__ import annotations
@@ -41,6 +41,10 @@ class Bootstrap:
         values = getattr(self, metric)
         centre = _nan_mean(values, axis=0)
         return centre, np.sqrt(_nan_mean((values - centre) ** 2, axis=0))
+
+    def summary(self, metric: str) -> tuple[float, float]:
+        """Mean and standard deviation of the macro figure over the resamples that have one."""
+        return _mean_and_deviation(self.macro(metric))
 
     @property
     def undefined(self) -> int:
@@ -110,10 +114,18 @@ def paired_difference(
     if a.roc_auc.shape != b.roc_auc.shape or a.fraction != b.fraction:
         raise ValueError("the two are not of the same resamples")
     difference = a.macro(metric) - b.macro(metric)
-    centre = float(difference.mean())
+    centre, deviation = _mean_and_deviation(difference)
     correction = math.sqrt(a.fraction / (1 - a.fraction))
-    reach = NormalDist().inv_cdf(0.5 + confidence / 2) * float(difference.std(ddof=1)) * correction
+    reach = NormalDist().inv_cdf(0.5 + confidence / 2) * deviation * correction
     return {"mean": centre, "low": centre - reach, "high": centre + reach}
+
+
+def _mean_and_deviation(values: np.ndarray) -> tuple[float, float]:
+    """Of those that are numbers; NaN where fewer than two are."""
+    defined = values[~np.isnan(values)]
+    if len(defined) < 2:
+        return math.nan, math.nan
+    return float(defined.mean()), float(defined.std(ddof=1))
 
 
 def _nan_mean(values: np.ndarray, axis: int) -> np.ndarray:

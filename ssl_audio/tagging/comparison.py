@@ -348,12 +348,12 @@ def _probe_scores(
 
 
 def _metric_summary(resamples: Bootstrap, whole: Figures, metric: str) -> dict[str, Any]:
-    macro = resamples.macro(metric)
+    mean, deviation = resamples.summary(metric)
     return {
-        "mean": float(macro.mean()),
-        "std": float(macro.std(ddof=1)),
+        "mean": mean,
+        "std": deviation,
         "test": getattr(whole, metric),
-        "resamples": macro.tolist(),
+        "resamples": resamples.macro(metric).tolist(),
     }
 
 

@@ -227,14 +227,16 @@ class _Training:
         steps = self.settings.steps
         # (steps, P, batch): places in each probe's own list of rows, -1 where a batch is not full
         places = np.stack([order.batches(epoch * steps, steps) for order in self.orders], axis=1)
-        for step, place in enumerate(places):
-            x, rows = self.rows.batch(place, epoch * steps + step)
+        valid = torch.from_numpy(places >= 0).to(self.device)
+        weights = valid.float() / (valid.sum(2, keepdim=True) * self.targets.shape[1])
+        batches = self.rows.batches(places, epoch * steps)
+        for (x, rows), weight in zip(batches, weights, strict=True):
             y = self.targets.index_select(0, rows.flatten()).view(*rows.shape, -1)
-            self._differentiate(x, y, torch.from_numpy(place >= 0).to(self.device))
+            self._differentiate(x, y, weight)
             optimizer.step()
 
-    def _differentiate(self, x: Tensor, y: Tensor, valid: Tensor) -> None:
-        """Set the gradients of the sum of the probes' mean losses.
+    def _differentiate(self, x: Tensor, y: Tensor, each: Tensor) -> None:
+        """Set the gradients of the sum of the probes' mean losses; `each` (P, rows) weighs a row.
 
         By hand, since binary cross-entropy's gradient is simpler than its value, which nobody asks
         for here: sigmoid(z) - y (Bishop 2006, equation 4.109). Autograd takes half as long again.
@@ -243,12 +245,11 @@ class _Training:
         for weight, bias in self.layers[:-1]:
             inputs.append(_affine(weight, bias, inputs[-1]).relu_())
         z = _affine(*self.layers[-1], inputs[-1]).float()
-        each = valid.float() / (valid.sum(1, keepdim=True) * z.shape[2])
         slope = (z.sigmoid_() - y).mul_(each[:, :, None])
         for (weight, bias), below in zip(self.layers[::-1], inputs[::-1], strict=True):
-            bias.grad = slope.sum(1, keepdim=True)
             half = slope.to(below.dtype)
-            weight.grad = torch.bmm(half.transpose(1, 2), below).float()
+            _into_gradient(bias, slope.sum(1, keepdim=True))
+            _into_gradient(weight, torch.bmm(half.transpose(1, 2), below))
             if below is not x:
                 slope = torch.bmm(half, weight.to(half.dtype)).float().mul_(below > 0)
 
@@ -276,6 +277,13 @@ class _Training:
     ) -> TrainedProbe:
         arrays = [(w[p].t().cpu().numpy(), b[p, 0].cpu().numpy()) for w, b in layers]
         return TrainedProbe(arrays, [float(losses[p]) for losses in history])
+
+
+def _into_gradient(parameter: Tensor, found: Tensor) -> None:
+    """Into the memory that the gradient has already."""
+    if parameter.grad is None:
+        parameter.grad = torch.empty_like(parameter)
+    parameter.grad.copy_(found)
 
 
 def _forward_all(layers: Sequence[tuple[Tensor, Tensor]], x: Tensor) -> Tensor:
@@ -367,11 +375,15 @@ class _CompactRows:
         sizes = [len(rows) for rows in subsets]
         self.start = (np.cumsum(sizes) - sizes)[:, None]
 
-    def batch(self, place: np.ndarray, step: int) -> tuple[Tensor, Tensor]:
-        """(P, batch) places to (P, batch, D) features and (P, batch) rows of the training set."""
-        flat = torch.from_numpy((np.maximum(place, 0) + self.start).ravel()).to(self.data.device)
-        shape = place.shape
-        return self.data.index_select(0, flat).view(*shape, -1), self.rows[flat].view(shape)
+    def batches(self, places: np.ndarray, first: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """(steps, P, batch) places to each step's (P, batch, D) features, and (P, batch) rows of
+        the training set. The features are good until the next step: memory that is asked for and
+        given back at each of them costs as much as the gather."""
+        flat = torch.from_numpy(np.maximum(places, 0) + self.start).to(self.data.device)
+        x = self.data.new_empty(flat[0].numel(), self.data.shape[1])
+        for place, rows in zip(flat, self.rows[flat], strict=True):
+            torch.index_select(self.data, 0, place.view(-1), out=x)
+            yield x.view(*place.shape, -1), rows
 
 
 class _SegmentRows:
@@ -393,7 +405,12 @@ class _SegmentRows:
         self.mean = torch.stack([mean for mean, _ in moments]).to(device)
         self.deviation = torch.stack([deviation for _, deviation in moments]).to(device)
 
-    def batch(self, place: np.ndarray, step: int) -> tuple[Tensor, Tensor]:
+    def batches(self, places: np.ndarray, first: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """As `_CompactRows.batches`; `first` is the number of the first step."""
+        for step, place in enumerate(places, first):
+            yield self._batch(place, step)
+
+    def _batch(self, place: np.ndarray, step: int) -> tuple[Tensor, Tensor]:
         rows = np.stack(
             [subset[np.maximum(p, 0)] for subset, p in zip(self.subsets, place, strict=True)]
         )

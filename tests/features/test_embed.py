@@ -138,7 +138,7 @@ def test_bad_input_is_one_line(run, music, words, said):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_stopped_in_mid_run_it_goes_on(run, encoder_folder, tmp_path, how):
+def test_stopped_in_mid_run_it_goes_on(run, encoder_folder, tmp_path, how, interruptible):
     folder = tmp_path / "music"
     folder.mkdir()
     for k in range(120):
@@ -147,7 +147,11 @@ def test_stopped_in_mid_run_it_goes_on(run, encoder_folder, tmp_path, how):
     words = [f"source={folder}", "output=f.parquet", "group=5", "workers=1"]
     command = [sys.executable, "-m", "ssl_audio.embed", f"checkpoint={encoder_folder}", *words]
     process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        preexec_fn=interruptible,
     )
     parts, deadline = tmp_path / "f.parquet.parts", time.monotonic() + 120
     while len(list(parts.glob("0*.parquet"))) < 2 and time.monotonic() < deadline:

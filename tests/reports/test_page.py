@@ -84,10 +84,23 @@ def test_every_part_is_there_and_absent_parts_leave_no_heading():
     results = made_results("alone")
     results["systems"][0].update(limited=[], few_shot=[], calibration=None, knn=None)
     results["map"], results["dataset"]["name"] = None, "mine"
+    results["systems"][0]["map"].update(mean=None, std=None, resamples=[None, None])
     page = page_html([results])
     for heading in ("Limited data", "Few shots", "Calibration", "Map of", "Published"):
         assert f"<h2>{heading}" not in page
     assert "–" in page and "Differences" not in page
+
+
+def test_figures_that_nobody_could_measure_are_dashes(tmp_path):
+    results = made_results()
+    for system in results["systems"]:
+        system["map"].update(mean=None, std=None, test=None, resamples=[None] * 6)
+        system["limited"][0]["map"] = [None, 0.3]
+        system["few_shot"][0]["map"] = [None, None]
+    for one in results["differences"]:
+        one.update(mean=None, low=None, high=None)
+    write_report(results, tmp_path)
+    assert "– ± –" in (tmp_path / "report.html").read_text()
 
 
 def test_the_csv_has_every_figure():

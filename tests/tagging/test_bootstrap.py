@@ -67,3 +67,14 @@ def test_the_interval_covers_the_true_difference_as_often_as_it_says(fraction):
         found = paired_difference(*parts, "roc_auc", confidence=0.9)
         covered += found["low"] <= truth <= found["high"]
     assert 0.84 <= covered / 300 <= 0.96
+
+
+def test_resamples_without_a_defined_tag_count_in_no_mean():
+    targets = np.array([[1], [0], [0], [0]], np.uint8)
+    found = bootstrap(targets, np.arange(4.0)[:, None], resamples=40, fraction=0.5)
+    macro = found.macro("roc_auc")
+    assert np.isnan(macro).any() and not np.isnan(macro).all()
+    mean, deviation = found.summary("roc_auc")
+    assert mean == pytest.approx(np.nanmean(macro)) and np.isfinite(deviation)
+    difference = paired_difference(found, found, "roc_auc")
+    assert difference["mean"] == difference["low"] == 0.0

@@ -135,7 +135,7 @@ def test_each_segment_of_a_track_is_drawn():
     )
     seen = set()
     for step in range(40):
-        found, _ = rows.batch(np.array([[0, 1]]), step)
+        found, _ = rows._batch(np.array([[0, 1]]), step)
         values = (found[0, :, 0] * rows.deviation[0] + rows.mean[0]).round().int().tolist()
         assert values[1] == 30
         seen.add(values[0])
