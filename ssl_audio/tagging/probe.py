@@ -148,16 +148,20 @@ def train_probes(
 
 
 def _groups(subsets: Sequence[np.ndarray], batch_size: int, parts: int | None) -> list[list[int]]:
-    """Subsets whose batches are as wide, in as many parts as there are processors; wide ones first.
+    """Subsets whose batches are as wide, in groups that fill as many processors alike.
 
     A probe's result does not depend on its group.
     """
     width = [_batch_width(len(rows), batch_size) for rows in subsets]
-    groups = []
-    for size in sorted(set(width), reverse=True):
-        alike = [k for k, own in enumerate(width) if own == size]
-        count = min(len(alike), parts or available_processors())
-        groups += [alike[first::count] for first in range(count)]
+    share = sum(width) / (parts or available_processors())
+    groups: list[list[int]] = []
+    filled = share
+    for k in sorted(range(len(width)), key=lambda k: -width[k]):
+        if filled >= share or width[groups[-1][0]] != width[k]:
+            groups.append([])
+            filled = 0.0 if filled >= share else filled
+        groups[-1].append(k)
+        filled += width[k]
     return groups
 
 
