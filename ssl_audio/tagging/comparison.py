@@ -6,6 +6,7 @@ import itertools
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import torch
 from ssl_audio.console import say, warn
 from ssl_audio.errors import SslAudioError
 from ssl_audio.models.encoder import build_encoder
+from ssl_audio.models.extraction import in_order
 from ssl_audio.run_dir import versions, write_json
 from ssl_audio.tagging.baselines import System, baseline, checkpoint_system, encoder_system
 from ssl_audio.tagging.bootstrap import METRICS, Bootstrap, bootstrap, paired_difference
@@ -295,7 +297,7 @@ def _measure(
     resamples = bootstrap(
         targets, scores, boot["resamples"], boot["fraction"], seed=settings["seed"]
     )
-    figures = [evaluate(targets, s) for s in few]
+    figures = list(in_order(few, partial(evaluate, targets)))
     summary = {
         "name": system.name,
         "kind": system.kind,
