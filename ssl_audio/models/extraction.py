@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
 from ssl_audio.audio import files
 from ssl_audio.errors import AudioError
@@ -56,7 +57,11 @@ def in_order(
     threads = torch.get_num_threads()
     waiting: deque[Future[Result]] = deque()
     try:
-        with ThreadPoolExecutor(count, initializer=_one_thread) as pool:
+        # each thread's own matrix products on all processors would only be in each other's way
+        with (
+            threadpool_limits(1, user_api="blas"),
+            ThreadPoolExecutor(count, initializer=_one_thread) as pool,
+        ):
             try:
                 for item in items:
                     waiting.append(pool.submit(work, item))
