@@ -7,7 +7,6 @@ be refused is refused here, before anything slow is imported.
 from __future__ import annotations
 
 import difflib
-import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ssl_audio.console import guarded
 from ssl_audio.errors import SslAudioError
 
 if TYPE_CHECKING:
@@ -243,24 +243,20 @@ def main_with(
         arguments: the words after the command; default is the process's own.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    try:
-        if {"-h", "--help"} & set(words):
-            print(help_text(command), flush=True)
-            return 0
-        config = load(command, [word for word in words if word != "--config"])
-        if "--config" in words:
-            from omegaconf import OmegaConf
+    return guarded(lambda: _answer(command, run, words))
 
-            print(OmegaConf.to_yaml(config), end="")
-            return 0
-        _record(config, command, words)
-        return run(config) or 0
-    except SslAudioError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # whoever read the output has enough, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+
+def _answer(
+    command: Command, run: Callable[[DictConfig], int | None], words: list[str]
+) -> int | None:
+    if {"-h", "--help"} & set(words):
+        print(help_text(command), flush=True)
+        return 0
+    config = load(command, [word for word in words if word != "--config"])
+    if "--config" in words:
+        from omegaconf import OmegaConf
+
+        print(OmegaConf.to_yaml(config), end="")
+        return 0
+    _record(config, command, words)
+    return run(config)

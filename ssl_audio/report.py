@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ssl_audio.console import say, warn
+from ssl_audio.console import guarded, say, warn
 from ssl_audio.errors import SslAudioError
 
 HELP = """Put the figures of several probe runs on one page.
@@ -84,25 +84,21 @@ def main(arguments: list[str] | None = None) -> int:
     if {"-h", "--help"} & set(words):
         print(HELP)
         return 0
-    output = [word.partition("=")[2] for word in words if word.startswith("output=")]
-    try:
-        found = collect(_expanded([word for word in words if not word.startswith("output=")]))
-        folder = Path(output[-1] if output else "report")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise SslAudioError(f"output={folder}: {error.strerror}") from error
-        from ssl_audio.reports.page import write_report
+    return guarded(lambda: _report(words))
 
-        for path in write_report(found, folder):
-            say(str(path))
-    except SslAudioError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    return 0
+
+def _report(words: Sequence[str]) -> None:
+    output = [word.partition("=")[2] for word in words if word.startswith("output=")]
+    found = collect(_expanded([word for word in words if not word.startswith("output=")]))
+    folder = Path(output[-1] if output else "report")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SslAudioError(f"output={folder}: {error.strerror}") from error
+    from ssl_audio.reports.page import write_report
+
+    for path in write_report(found, folder):
+        say(str(path))
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ from ssl_audio.audio.logmel import LogMel
 from ssl_audio.features.export import Failure, Item, Settings, export, local_results
 from ssl_audio.features.store import Row, Store, read_store
 from ssl_audio.models.encoder import Encoder, build_encoder
-from ssl_audio.models.extraction import available_processors
+from ssl_audio.parallel import available_processors
 
 RATE_AIM = 4.0  # times the tracks a second, on two CPU cores
 SEGMENTS = 4  # at a time, the usual way

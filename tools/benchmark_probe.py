@@ -36,7 +36,8 @@ from torchmetrics.functional.classification import (
 )
 
 from ssl_audio.audio.files import stream
-from ssl_audio.models.extraction import available_processors, extract, in_order
+from ssl_audio.models.extraction import extract, in_order
+from ssl_audio.parallel import available_processors
 from ssl_audio.tagging.baselines import baseline
 from ssl_audio.tagging.bootstrap import _draw, bootstrap
 from ssl_audio.tagging.limited_data import fraction_subsets

@@ -17,6 +17,7 @@ from pathlib import Path
 from ssl_audio.audio import manifest, shards
 from ssl_audio.audio.files import SAMPLE_RATE
 from ssl_audio.audio.manifest import Source
+from ssl_audio.console import guarded
 from ssl_audio.errors import SslAudioError
 
 
@@ -58,18 +59,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, help="threads; default: one a processor")
     parser.add_argument("--shard-gib", type=float, default=1.0, help="size of a shard at most")
     options = parser.parse_args(arguments)
+    return guarded(lambda: prepare(options), "interrupted; run the same again to go on")
+
+
+def prepare(options: argparse.Namespace) -> None:
+    """Write the shards, and say what there is."""
     seconds = options.shard_gib * 2**30 / shards.SAMPLE_BYTES / SAMPLE_RATE
-    try:
-        sources = sources_of(options.source)
-        found = shards.write_shards(sources, options.output, options.workers, seconds)
-    except SslAudioError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted; run the same again to go on", file=sys.stderr)
-        return 130
-    print(report(found))
-    return 0
+    sources = sources_of(options.source)
+    print(report(shards.write_shards(sources, options.output, options.workers, seconds)))
 
 
 if __name__ == "__main__":

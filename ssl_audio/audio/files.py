@@ -11,6 +11,7 @@ mapped into memory, which threads and forks share safely, and stay open.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import math
 import os
@@ -415,6 +416,16 @@ class _SoundFileReader:
             # The error hides how much was decoded before it; the NaNs are what was not.
             undecoded = np.isnan(block).any(axis=1)
             return block[: int(undecoded.argmax())] if undecoded.any() else block
+
+
+def sha256(path: AnyPath) -> str:
+    """Of a file's bytes (hex).
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def place(shard: AnyPath, start: int, samples: int) -> str:

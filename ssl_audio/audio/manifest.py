@@ -27,6 +27,7 @@ from typing import Any
 
 from ssl_audio.audio.cache import cache_folder
 from ssl_audio.errors import AudioError, SslAudioError
+from ssl_audio.parallel import available_processors
 
 AnyPath = str | PathLike[str]
 
@@ -400,10 +401,7 @@ def _manifest(
 def _worker_count(workers: int | None, files: int) -> int:
     if workers is not None and workers < 1:
         raise SslAudioError(f"workers is {workers}: a scan takes at least 1 process")
-    if workers is None:
-        affinity = getattr(os, "sched_getaffinity", None)
-        workers = len(affinity(0)) if affinity else os.cpu_count() or 1
-    return max(1, min(workers, math.ceil(files / _FILES_A_WORKER)))
+    return max(1, min(workers or available_processors(), math.ceil(files / _FILES_A_WORKER)))
 
 
 _Answer = tuple[float, str, str]  # duration, reason, detail

@@ -18,9 +18,7 @@ import io
 import json
 import os
 import re
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from os import PathLike
@@ -33,6 +31,7 @@ import numpy as np
 from ssl_audio.audio import files, manifest
 from ssl_audio.audio.manifest import Manifest, Skipped, Source, Track
 from ssl_audio.errors import AudioError, SslAudioError
+from ssl_audio.parallel import available_processors, threaded
 
 AnyPath = str | PathLike[str]
 Entry = dict[str, Any]  # of a sidecar: what became of one file
@@ -45,7 +44,6 @@ _VERSION = 1
 _LOOKAHEAD = 2  # tracks a thread may be ahead of the writer; one of 3 minutes takes 6 MB
 _HEADER = 128  # bytes; numpy leaves room in it for the length to grow
 _SLACK = 0.064  # s by which a decoded length may differ from the measured one, as in `files.read`
-_HASHED = 1 << 20  # bytes read at a time
 _OWN = re.compile(r"(shard-\d{5,})\.(npy|json)(\.part)?")
 _COLUMNS = ("id", "shard", "start", "samples", "duration", "source", "sha256")
 
@@ -213,8 +211,7 @@ def write_shards(
 def _thread_count(workers: int | None) -> int:
     if workers is not None and workers < 1:
         raise SslAudioError(f"workers is {workers}: decoding takes at least 1")
-    affinity = getattr(os, "sched_getaffinity", None)
-    return workers or (len(affinity(0)) if affinity else os.cpu_count()) or 1
+    return workers or available_processors()
 
 
 def _sample_count(shard_seconds: float) -> int:
@@ -271,7 +268,7 @@ def _write(
     kept, covered = len(shards), sum(len(entries) for entries in shards)
     rest = found.tracks[covered:]
     with (
-        closing(_decoded(rest, threads)) as results,
+        closing(threaded(rest, _decode, threads, _LOOKAHEAD)) as results,
         _bar(len(found.tracks), covered, progress) as step,
         _Writer(folder, kept, limit, identity) as writer,
     ):
@@ -322,29 +319,10 @@ class _Result:
     error: AudioError | None = None
 
 
-def _decoded(tracks: Sequence[Track], threads: int) -> Generator[_Result, None, None]:
-    """Decode files on several threads, in order, a few ahead of whoever takes the results.
-
-    Threads do, since decoders, the resampler and the hash all release Python's lock.
-    """
-    waiting: deque[Future[_Result]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
-        try:
-            for track in tracks:
-                waiting.append(pool.submit(_decode, track))
-                if len(waiting) > _LOOKAHEAD * threads:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:  # whoever stops early, or is interrupted, does not wait for the rest
-            for future in waiting:
-                future.cancel()
-
-
 def _decode(track: Track) -> _Result:
     nothing = np.zeros(0, np.int16)
     try:
-        digest = _sha256(track.path)
+        digest = files.sha256(track.path)
         blocks = [_quantised(block) for block in files.stream(track.path)]
         return _Result(track, np.concatenate(blocks), digest)
     except AudioError as error:
@@ -352,14 +330,6 @@ def _decode(track: Track) -> _Result:
     except (OSError, MemoryError) as error:
         detail = str(error) or "more samples than memory takes"
         return _Result(track, nothing, error=AudioError(track.path, "unreadable", detail))
-
-
-def _sha256(path: str) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while part := file.read(_HASHED):
-            digest.update(part)
-    return digest.hexdigest()
 
 
 def _quantised(waveform: np.ndarray) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -133,8 +132,7 @@ def sha256_of(path: Path) -> str:
         AudioError: it cannot be read.
     """
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return files.sha256(path)
     except OSError as error:
         raise AudioError(path, error.strerror or str(error)) from error
 

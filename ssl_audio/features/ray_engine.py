@@ -34,7 +34,8 @@ from ssl_audio.errors import CheckpointError, SslAudioError
 from ssl_audio.features.export import Failure, Item, Settings, embed_item, printable
 from ssl_audio.features.store import Row
 from ssl_audio.models.encoder import load_encoder
-from ssl_audio.models.extraction import available_processors, in_order
+from ssl_audio.models.extraction import in_order
+from ssl_audio.parallel import available_processors
 
 if TYPE_CHECKING:
     from ray.data import Dataset

@@ -238,7 +238,7 @@ class Encoder(nn.Module, HubFolder):
             config = {
                 "format": FORMAT,
                 "encoder": self.settings,
-                "sha256": _sha256(temporary / WEIGHTS),
+                "sha256": files.sha256(temporary / WEIGHTS),
                 "metadata": dict(metadata or {}),
             }
             (temporary / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
@@ -318,7 +318,7 @@ def load_encoder(path: str | Path) -> Encoder:
     weights = folder / WEIGHTS
     if not weights.is_file():
         raise CheckpointError(f"{folder}: no {WEIGHTS}")
-    if _sha256(weights) != config["sha256"]:
+    if files.sha256(weights) != config["sha256"]:
         raise CheckpointError(f"{weights} is damaged: its checksum is not that of {CONFIG}")
     try:
         state = load_file(weights)
@@ -372,11 +372,6 @@ def _check_architecture(
             f"{weights} holds another architecture than its {CONFIG} says: "
             f"{len(differing)} tensors differ, the first is {differing[0]}"
         )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _replace(temporary: Path, folder: Path) -> None:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -16,11 +12,10 @@ from threadpoolctl import threadpool_limits
 
 from ssl_audio.audio import files
 from ssl_audio.errors import AudioError
+from ssl_audio.parallel import Item, Result, available_processors, threaded
 
 # Blocks of a 16 kHz mono waveform, in order, to (rows, dimensions) float32.
 Features = Callable[[Iterable[np.ndarray]], np.ndarray]
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 LOOKAHEAD = 4  # tracks a worker may be ahead of whoever takes the results
 
 
@@ -53,25 +48,12 @@ def in_order(
         work: called from several threads at once.
         workers: items at a time; None is the number of processors.
     """
-    count = workers or available_processors()
     threads = torch.get_num_threads()
-    waiting: deque[Future[Result]] = deque()
     try:
         # each thread's own matrix products on all processors would only be in each other's way
-        with (
-            threadpool_limits(1, user_api="blas"),
-            ThreadPoolExecutor(count, initializer=_one_thread) as pool,
-        ):
-            try:
-                for item in items:
-                    waiting.append(pool.submit(work, item))
-                    if len(waiting) > LOOKAHEAD * count:
-                        yield waiting.popleft().result()
-                while waiting:
-                    yield waiting.popleft().result()
-            finally:  # whoever stops early, or is interrupted, does not wait for the rest
-                for future in waiting:
-                    future.cancel()
+        with threadpool_limits(1, user_api="blas"):
+            count = workers or available_processors()
+            yield from threaded(items, work, count, LOOKAHEAD, _one_thread)
     finally:
         torch.set_num_threads(threads)
 
@@ -90,13 +72,6 @@ def extract(
         Results; a file that cannot be read is one with an `error`.
     """
     yield from in_order(paths, lambda path: _extract_one(path, features), workers)
-
-
-def available_processors() -> int:
-    """Processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _one_thread() -> None:

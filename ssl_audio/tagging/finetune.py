@@ -21,6 +21,7 @@ from ssl_audio.audio.pairs import PairBatchSampler, PairKey
 from ssl_audio.console import quieten_lightning
 from ssl_audio.errors import AudioError, SslAudioError
 from ssl_audio.models.encoder import Encoder
+from ssl_audio.models.weight_decay import parameter_groups
 from ssl_audio.tagging.dataset import Split, TaggingDataset
 
 CENTRE = -1  # the pass whose crops lie in the middle of their tracks: validation's
@@ -173,12 +174,7 @@ class _TaggingModule(lightning.LightningModule):
 
 
 def _groups(module: nn.Module, rate: float, decay: float) -> list[dict[str, Any]]:
-    """Norms and biases do not decay."""
-    parameters = list(module.parameters())
-    return [
-        {"params": [p for p in parameters if p.ndim > 1], "lr": rate, "weight_decay": decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "lr": rate, "weight_decay": 0.0},
-    ]
+    return [{**group, "lr": rate} for group in parameter_groups(module.parameters(), decay)]
 
 
 class _Crops(Dataset[dict[str, Any]]):

@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ssl_audio.errors import SslAudioError
-from ssl_audio.models.extraction import available_processors, in_order
+from ssl_audio.models.extraction import in_order
+from ssl_audio.parallel import available_processors
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # inverse regularisation of the logistic regression
 VALIDATION_ROWS = 2048  # scored at a time

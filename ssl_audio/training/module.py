@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ssl_audio.models.encoder import Encoder
+from ssl_audio.models.weight_decay import parameter_groups
 from ssl_audio.objectives.ema import update_teacher
 from ssl_audio.objectives.gather import gather
 from ssl_audio.objectives.objective import Objective
@@ -32,17 +33,6 @@ class StepOutput:
 
     embeddings: Tensor
     projections: Tensor
-
-
-def parameter_groups(
-    parameters: Iterable[nn.Parameter], weight_decay: float
-) -> list[dict[str, Any]]:
-    """Split parameters so that only matrices and kernels decay, never a norm or a bias."""
-    trained = [p for p in parameters if p.requires_grad]
-    return [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-    ]
 
 
 class PretrainModule(lightning.LightningModule):
