@@ -19,7 +19,6 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -28,6 +27,7 @@ from typing import Any
 from ssl_audio.audio.cache import cache_folder
 from ssl_audio.errors import AudioError, SslAudioError
 from ssl_audio.parallel import available_processors
+from ssl_audio.run_dir import atomic
 
 AnyPath = str | PathLike[str]
 
@@ -118,7 +118,7 @@ class Manifest:
     def save_report(self, path: AnyPath) -> None:
         """Write the skipped files as CSV (path, reason, detail), whole or not at all."""
         with (
-            _atomic(path) as temporary,
+            atomic(path) as temporary,
             open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file,
         ):
             writer = csv.writer(file)
@@ -745,7 +745,7 @@ def _write_parquet(path: AnyPath, columns: dict[str, list[Any]], note: dict[str,
             cells = [_printable(cell) for cell in columns[name]]
             arrays[name] = pyarrow.array(cells, kinds[name])
     table = pyarrow.table(arrays).replace_schema_metadata(note)
-    with _atomic(path) as temporary:
+    with atomic(path) as temporary:
         pyarrow.parquet.write_table(table, temporary)
 
 
@@ -767,17 +767,3 @@ def _is_utf8(name: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-@contextmanager
-def _atomic(path: AnyPath) -> Iterator[str]:
-    """Give a temporary name that takes the place of `path` once it is written."""
-    path = os.path.abspath(path)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    temporary = f"{path}.{os.getpid()}.{threading.get_ident()}.tmp"
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        if os.path.exists(temporary):
-            os.unlink(temporary)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 from ssl_audio.console import say
 from ssl_audio.errors import SslAudioError
 from ssl_audio.features.store import Stored, read_store
+from ssl_audio.run_dir import atomic
 
 EXACT = 200_000  # tracks: a query is then one matrix product of 30 ms
 BLOCK = 65_536  # rows scored at a time
@@ -111,9 +111,8 @@ def _graph(index: Path, unit: np.ndarray) -> Any:
         return graph
     say(f"building the graph of {len(unit)} tracks, once")
     graph.add(np.arange(len(unit)), unit, log=True)
-    temporary = kept.with_name(f".{kept.name}.{os.getpid()}")
-    graph.save(str(temporary))
-    os.replace(temporary, kept)
+    with atomic(kept) as temporary:
+        graph.save(temporary)
     for old in index.parent.glob(f"{index.name}.*.usearch"):
         if old != kept:
             old.unlink()

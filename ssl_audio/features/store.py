@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ssl_audio.errors import SslAudioError
-from ssl_audio.run_dir import write_atomic, write_json
+from ssl_audio.run_dir import atomic, write_atomic, write_json
 
 SUFFIXES = (".parquet", ".arrow", ".npy", ".csv")
 METADATA_KEY = b"ssl_audio"
@@ -157,7 +157,8 @@ class Store:
         taken = [int(path.stem) for path in self._part_files()]
         path = self.parts / f"{max(taken, default=-1) + 1:08d}.parquet"
         table = _table(self._waiting, self.schema)
-        _atomically(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
+        with atomic(path) as temporary:
+            pq.write_table(table, temporary, compression="zstd")
         self.finished.update(row.id for row in self._waiting)
         self._waiting, self._bytes = [], 0
 
@@ -270,22 +271,22 @@ def _lists(
 
 
 def _write_parquet(store: Store) -> None:
-    def write(temporary: Path) -> None:
-        with pq.ParquetWriter(temporary, store.schema, compression="zstd") as writer:
-            for table in store.tables():
-                writer.write_table(table)
-
-    _atomically(store.output, write)
+    with (
+        atomic(store.output) as temporary,
+        pq.ParquetWriter(temporary, store.schema, compression="zstd") as writer,
+    ):
+        for table in store.tables():
+            writer.write_table(table)
 
 
 def _write_arrow(store: Store) -> None:
-    def write(temporary: Path) -> None:
-        options = pa.ipc.IpcWriteOptions(compression="zstd")
-        with pa.ipc.new_file(temporary, store.schema, options=options) as writer:
-            for table in store.tables():
-                writer.write_table(table.replace_schema_metadata(store.schema.metadata))
-
-    _atomically(store.output, write)
+    options = pa.ipc.IpcWriteOptions(compression="zstd")
+    with (
+        atomic(store.output) as temporary,
+        pa.ipc.new_file(temporary, store.schema, options=options) as writer,
+    ):
+        for table in store.tables():
+            writer.write_table(table.replace_schema_metadata(store.schema.metadata))
 
 
 def _write_npy(store: Store) -> None:
@@ -327,18 +328,18 @@ def _write_csv(store: Store) -> None:
             f"{store.parts.name} to go on with it"
         )
 
-    def write(temporary: Path) -> None:
-        with temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            names = store.schema.names[:4]
-            writer.writerow([*names, *(f"e{k}" for k in range(store.dimensions))])
-            for table in store.tables():
-                told = zip(*(table[c].to_pylist() for c in names), strict=True)
-                for texts, vector in zip(told, vectors_of(table), strict=True):
-                    writer.writerow([*texts, *map(repr, vector.tolist())])
-
+    names = store.schema.names[:4]
     write_json(_about_of(store.output), store.about)
-    _atomically(store.output, write)
+    with (
+        atomic(store.output) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.writer(file)
+        writer.writerow([*names, *(f"e{k}" for k in range(store.dimensions))])
+        for table in store.tables():
+            told = zip(*(table[c].to_pylist() for c in names), strict=True)
+            for texts, vector in zip(told, vectors_of(table), strict=True):
+                writer.writerow([*texts, *map(repr, vector.tolist())])
 
 
 _WRITERS: dict[str, Callable[[Store], None]] = {
@@ -347,16 +348,6 @@ _WRITERS: dict[str, Callable[[Store], None]] = {
     ".npy": _write_npy,
     ".csv": _write_csv,
 }
-
-
-def _atomically(path: Path, write: Callable[[Path], None]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        write(temporary)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _tracks_of(output: Path) -> Path:

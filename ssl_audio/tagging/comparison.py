@@ -17,7 +17,7 @@ from ssl_audio.console import say, warn
 from ssl_audio.errors import SslAudioError
 from ssl_audio.models.encoder import build_encoder
 from ssl_audio.models.extraction import in_order
-from ssl_audio.run_dir import versions, write_json
+from ssl_audio.run_dir import atomic, versions, write_json
 from ssl_audio.tagging.baselines import System, baseline, checkpoint_system, encoder_system
 from ssl_audio.tagging.bootstrap import METRICS, Bootstrap, bootstrap, paired_difference
 from ssl_audio.tagging.calibration import calibration
@@ -461,14 +461,15 @@ def _save_scores(
 ) -> None:
     """Every system's scores of the test tracks, for whoever wants to measure something else."""
     any_system = next(iter(arrays.values()))
-    np.savez(
-        folder / "scores.npz",
-        ids=np.array(any_system.ids),
-        tags=np.array(dataset.tags),
-        targets=any_system.targets["test"],
-        systems=np.array([one.summary["name"] for one in measured]),
-        scores=np.stack([np.asarray(one.scores, np.float32) for one in measured]),
-    )
+    with atomic(folder / "scores.npz") as temporary, open(temporary, "wb") as file:
+        np.savez(
+            file,
+            ids=np.array(any_system.ids),
+            tags=np.array(dataset.tags),
+            targets=any_system.targets["test"],
+            systems=np.array([one.summary["name"] for one in measured]),
+            scores=np.stack([np.asarray(one.scores, np.float32) for one in measured]),
+        )
 
 
 def _plain(value: Any) -> Any:

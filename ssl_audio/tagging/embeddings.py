@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from ssl_audio.audio.cache import cache_folder
 from ssl_audio.console import say, warn
 from ssl_audio.errors import SslAudioError
 from ssl_audio.models.extraction import Extracted, Features, extract
-from ssl_audio.run_dir import write_json
+from ssl_audio.run_dir import atomic, write_json
 
 FORMAT = 1
 SEGMENTS = "segments.npy"
@@ -158,20 +157,10 @@ def _save_chunk(path: Path, results: Sequence[Extracted], keep_segments: bool) -
         "counts": np.array([0 if r.rows is None else len(r.rows) for r in results]),
         "reasons": np.array(["" if r.error is None else str(r.error) for r in results]),
     }
-    _replace_with(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
-
-
-def _replace_with(path: Path, write: Callable[[Any], None]) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())  # or a power cut may leave the name without the content
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with atomic(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+        file.flush()
+        os.fsync(file.fileno())  # or a power cut may leave the name without the content
 
 
 def _assemble(folder: Path, ids: Sequence[str], keep_segments: bool) -> TrackFeatures:
@@ -203,16 +192,15 @@ def _mapped_segments(folder: Path, chunks: Sequence[Any], rows: int, dimensions:
     """All segments as one array on disk, so that no more than a batch is ever in memory."""
     path = folder / SEGMENTS
     if not path.exists() or len(np.load(path, mmap_mode="r")) != rows:
-        temporary = folder / f".{SEGMENTS}.{os.getpid()}"
-        whole = np.lib.format.open_memmap(
-            temporary, mode="w+", dtype=np.float32, shape=(rows, dimensions)
-        )
-        first = 0
-        for chunk in chunks:
-            part = chunk["segments"]
-            if len(part):
-                whole[first : first + len(part)] = part
-            first += len(part)
-        whole.flush()
-        os.replace(temporary, path)
+        with atomic(path) as temporary:
+            whole = np.lib.format.open_memmap(
+                temporary, mode="w+", dtype=np.float32, shape=(rows, dimensions)
+            )
+            first = 0
+            for chunk in chunks:
+                part = chunk["segments"]
+                if len(part):
+                    whole[first : first + len(part)] = part
+                first += len(part)
+            whole.flush()
     return np.load(path, mmap_mode="r")
