@@ -418,6 +418,11 @@ class _SoundFileReader:
             return block[: int(undecoded.argmax())] if undecoded.any() else block
 
 
+def printable(name: str) -> str:
+    """A name as text: it need not be UTF-8, and other bytes are written as \\xNN."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def sha256(path: AnyPath) -> str:
     """Of a file's bytes (hex).
 

@@ -502,8 +502,10 @@ def _write_index(
     text, whole, real = pyarrow.string(), pyarrow.int64(), pyarrow.float64()
     kinds = dict(zip(_COLUMNS, (text, text, whole, whole, real, text, text), strict=True))
     for row in rows:
-        row["source"] = _printable(row["path"])
-        row["id"] = _printable(row["path"].removeprefix(root).lstrip(os.sep).replace(os.sep, "/"))
+        row["source"] = files.printable(row["path"])
+        row["id"] = files.printable(
+            row["path"].removeprefix(root).lstrip(os.sep).replace(os.sep, "/")
+        )
     table = pyarrow.table(
         {name: pyarrow.array([row[name] for row in rows], kinds[name]) for name in _COLUMNS},
         metadata={
@@ -522,8 +524,3 @@ def _common_folder(paths: Sequence[str]) -> str:
         return os.path.commonpath([os.path.dirname(path) for path in paths])
     except ValueError:  # on several drives
         return ""
-
-
-def _printable(path: str) -> str:
-    """A path need not be UTF-8, and Parquet's text is: other bytes are written as \\xNN."""
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

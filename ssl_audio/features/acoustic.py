@@ -10,9 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +22,7 @@ from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from ssl_audio.errors import SslAudioError
+from ssl_audio.run_dir import atomic_folder
 
 DIMENSIONS = 8
 WINDOW = 30.0  # seconds
@@ -124,21 +122,15 @@ class AcousticModel:
         from safetensors.numpy import save_file
 
         folder = Path(folder)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+        arrays = {name: np.ascontiguousarray(getattr(self, name), np.float32)
+                  for name in ("weight", "bias", "low", "high")}  # fmt: skip
+        config = {"format": FORMAT, "kind": self.kind, "about": dict(self.about)}
         try:
-            arrays = {name: np.ascontiguousarray(getattr(self, name), np.float32)
-                      for name in ("weight", "bias", "low", "high")}  # fmt: skip
-            save_file(arrays, temporary / WEIGHTS)
-            (temporary / WEIGHTS).chmod(0o644)
-            config = {"format": FORMAT, "kind": self.kind, "about": dict(self.about)}
-            (temporary / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
-            temporary.chmod(0o755)
-            os.rename(temporary, folder)
+            with atomic_folder(folder) as temporary:
+                save_file(arrays, temporary / WEIGHTS)
+                (temporary / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
         except OSError as error:
             raise SslAudioError(f"model={folder}: {error.strerror}") from error
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
         return folder
 
 

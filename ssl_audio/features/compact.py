@@ -22,7 +22,7 @@ from ssl_audio.features.acoustic import (
     windows_of,
 )
 from ssl_audio.features.descriptors import descriptors, normalised
-from ssl_audio.features.export import Failure, Item, printable, sha256_of
+from ssl_audio.features.export import Failure, Item, sha256_of
 from ssl_audio.features.playlists import read_playlists
 from ssl_audio.features.store import Row, Stored, read_segments, read_store, rows_of
 
@@ -70,7 +70,7 @@ def acoustic_rows(features: str, model: AcousticModel) -> Iterator[Row]:
 
 def describe_item(item: Item) -> Row | Failure:
     """One track's 42 descriptors, 0 to 1, or why there are none."""
-    path = printable(str(item.path))
+    path = files.printable(str(item.path))
     try:
         waveform = files.read(item.path)
         digest = sha256_of(item.path)

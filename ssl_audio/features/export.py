@@ -68,7 +68,7 @@ def items(source: str) -> Iterator[Item]:
     if source == "-":
         for line in sys.stdin:
             if name := line.rstrip("\r\n"):
-                yield Item(printable(name), Path(name))
+                yield Item(files.printable(name), Path(name))
         return
     path = Path(source)
     if path.is_dir():
@@ -89,18 +89,13 @@ def _id(path: Path, root: Path) -> str:
     """The same on every machine, where it can be."""
     for base in (root, root.resolve()):
         if path.is_relative_to(base):
-            return printable(path.relative_to(base).as_posix())
-    return printable(str(path))
-
-
-def printable(name: str) -> str:
-    """File names may be any bytes; a store's texts are UTF-8."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+            return files.printable(path.relative_to(base).as_posix())
+    return files.printable(str(path))
 
 
 def embed_item(item: Item, encoder: Encoder, settings: Settings) -> Row | Failure:
     """One track's row, or why there is none."""
-    path = printable(str(item.path))
+    path = files.printable(str(item.path))
     samples = 0
 
     def counted() -> Iterator[np.ndarray]:

@@ -30,8 +30,9 @@ import pyarrow as pa
 import torch
 
 import ssl_audio
+from ssl_audio.audio import files
 from ssl_audio.errors import CheckpointError, SslAudioError
-from ssl_audio.features.export import Failure, Item, Settings, embed_item, printable
+from ssl_audio.features.export import Failure, Item, Settings, embed_item
 from ssl_audio.features.store import Row
 from ssl_audio.models.encoder import load_encoder
 from ssl_audio.models.extraction import in_order
@@ -218,7 +219,7 @@ def _window(
                 if left.pop(result.id, None):  # a block that was done again may come again
                     yield result
     for item in left.values():
-        yield Failure(item.id, printable(str(item.path)), "each worker that tried it died")
+        yield Failure(item.id, files.printable(str(item.path)), "each worker that tried it died")
 
 
 def _computed(

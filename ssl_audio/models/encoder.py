@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -22,6 +19,7 @@ from ssl_audio.audio.logmel import LogMel
 from ssl_audio.errors import CheckpointError
 from ssl_audio.models.backbone import RESNET, create_backbone, fold_batch_norms
 from ssl_audio.models.hub import HubFolder
+from ssl_audio.run_dir import atomic_folder
 
 FORMAT = 1
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
@@ -229,12 +227,9 @@ class Encoder(nn.Module, HubFolder):
         from safetensors.torch import save_file
 
         folder = Path(folder)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-        try:
+        with atomic_folder(folder) as temporary:
             state = {k: v.detach().cpu().contiguous() for k, v in self.state_dict().items()}
             save_file(state, temporary / WEIGHTS)
-            (temporary / WEIGHTS).chmod(0o644)  # others may read it, as they may any other file
             config = {
                 "format": FORMAT,
                 "encoder": self.settings,
@@ -243,10 +238,6 @@ class Encoder(nn.Module, HubFolder):
             }
             (temporary / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
             (temporary / CARD).write_text(card)
-            temporary.chmod(0o755)
-            _replace(temporary, folder)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
         return folder
 
 
@@ -372,14 +363,3 @@ def _check_architecture(
             f"{weights} holds another architecture than its {CONFIG} says: "
             f"{len(differing)} tensors differ, the first is {differing[0]}"
         )
-
-
-def _replace(temporary: Path, folder: Path) -> None:
-    """Put one folder in another's place; the old one is gone only when the new one is there."""
-    if folder.exists():
-        old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-old."))
-        os.rename(folder, old / folder.name)
-        os.rename(temporary, folder)
-        shutil.rmtree(old)
-    else:
-        os.rename(temporary, folder)
