@@ -12,7 +12,7 @@ from typing import Any
 from ssl_audio.console import guarded, say, warn
 from ssl_audio.errors import SslAudioError
 
-HELP = """Put the figures of several probe runs on one page.
+HELP = """Put the figures of several runs of probe and recommend on one page.
 
 usage: python -m ssl_audio.report RUN [RUN ...] [output=FOLDER]
 
@@ -23,13 +23,15 @@ example:
   python -m ssl_audio.report runs/* output=report"""
 
 
-WANTED = (
-    "dataset", "protocol", "differences", "map", "config", "versions", "seed", "run", "seconds",
-)  # fmt: skip
+WANTED = {
+    "probe": ("dataset", "protocol", "differences", "map", "systems"),
+    "playlists": ("data", "protocol", "tables", "losses", "correlation"),
+}
+ALWAYS = ("config", "versions", "seed", "run", "seconds")
 
 
 def read_results(path: Path) -> dict[str, Any] | None:
-    """A run's results; None, with a line, where it is no comparison of probes.
+    """A run's results; None, with a line, where it is no comparison.
 
     Raises:
         SslAudioError: the file is damaged.
@@ -40,14 +42,18 @@ def read_results(path: Path) -> dict[str, Any] | None:
         return None
     try:
         results = json.loads(file.read_text(encoding="utf-8"))
-        if results.get("kind") != "probe":
-            say(f"{path}: no comparison of probes, left out")
+        kind = results.get("kind")
+        if kind not in WANTED:
+            say(f"{path}: no comparison of probes or playlist models, left out")
             return None
         if results["format"] != 1:
             raise SslAudioError(f"{file}: format {results['format']}; this version reads format 1")
-        for key in WANTED:
+        for key in (*WANTED[kind], *ALWAYS):
             results[key]
-        results["systems"][0]["name"], results["dataset"]["name"]
+        if kind == "probe":
+            results["systems"][0]["name"], results["dataset"]["name"]
+        else:
+            results["tables"][0]["rows"][0]["system"], results["data"]["name"]
         return results
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise SslAudioError(f"{file} is damaged: {error!r}") from error
@@ -69,7 +75,7 @@ def collect(paths: Sequence[str]) -> list[dict[str, Any]]:
         if results is not None:
             found.append(results)
     if not found:
-        raise SslAudioError("no run with probe results among these: see --help")
+        raise SslAudioError("no run with results of probe or recommend among these: see --help")
     return found
 
 

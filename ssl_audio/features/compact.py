@@ -76,8 +76,14 @@ def describe_item(item: Item) -> Row | Failure:
         digest = sha256_of(item.path)
     except AudioError as error:
         return Failure(item.id, path, str(error))
-    vector = normalised(descriptors(waveform))
-    return Row(item.id, path, len(waveform) / SAMPLE_RATE, digest, vector)
+    return Row(
+        item.id, path, len(waveform) / SAMPLE_RATE, digest, describe_waveform(waveform)
+    )  # fmt: skip
+
+
+def describe_waveform(waveform: np.ndarray) -> np.ndarray:
+    """The 42 descriptors of (samples,) at 16 kHz, each 0 to 1: (42,)."""
+    return normalised(descriptors(waveform))
 
 
 def tag_correlations(features: np.ndarray, targets: np.ndarray) -> np.ndarray:

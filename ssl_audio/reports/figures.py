@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,25 +22,33 @@ Results = Mapping[str, Any]
 
 def save_figures(results: Results, folder: Path) -> list[Path]:
     """Write every figure that the results have data for; returns the files."""
-    import matplotlib
-
-    matplotlib.use("Agg")
     folder.mkdir(parents=True, exist_ok=True)
-    settings: Any = {"svg.hashsalt": "ssl_audio", "font.size": 9, "axes.spines.top": False,
-                "axes.spines.right": False}  # fmt: skip
     written = []
-    with matplotlib.rc_context(settings):
+    with style():
         figures = {"bootstrap": _bootstrap(results), "tags": _tags(results)}
         if any(system["limited"] for system in results["systems"]):
             figures["limited_data"] = _curves(results, "limited")
         if any(system["few_shot"] for system in results["systems"]):
             figures["few_shot"] = _curves(results, "few_shot")
         for name, figure in figures.items():
-            written += [_save(figure, folder / f"{name}.{kind}") for kind in ("png", "svg")]
+            written += [save(figure, folder / f"{name}.{kind}") for kind in ("png", "svg")]
     return written
 
 
-def _save(figure: Any, path: Path) -> Path:
+@contextmanager
+def style() -> Iterator[None]:
+    """How every figure looks, without a window."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    settings: Any = {"svg.hashsalt": "ssl_audio", "font.size": 9, "axes.spines.top": False,
+                "axes.spines.right": False}  # fmt: skip
+    with matplotlib.rc_context(settings):
+        yield
+
+
+def save(figure: Any, path: Path) -> Path:
+    """Write a figure in one step, the same bytes for the same figure."""
     buffer = io.BytesIO()
     metadata = {"Date": None} if path.suffix == ".svg" else {"Software": None}
     figure.savefig(buffer, format=path.suffix[1:], dpi=200, bbox_inches="tight", metadata=metadata)

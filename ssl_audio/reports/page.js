@@ -255,6 +255,51 @@ function trackMap(run, box) {
   draw();
 }
 
+// A line by training step
+function line(title, steps, values, k) {
+  const left = 52, right = 400, top = 20, bottom = 190, svg = frame(420, 230, title);
+  const xr = span(steps, 0.01), yr = span(values);
+  const x = (v) => left + ((v - xr[0]) / (xr[1] - xr[0])) * (right - left);
+  const y = (v) => bottom - ((v - yr[0]) / (yr[1] - yr[0])) * (bottom - top);
+  xAxis(svg, xr, [left, right], bottom, top, "step", x);
+  for (const tick of ticks(yr, 4)) {
+    svg.append(element("line", { class: "axis", x1: left, x2: right, y1: y(tick), y2: y(tick) }));
+    svg.append(element("text", { class: "tick", x: left - 6, y: y(tick) + 4, "text-anchor": "end" }, +tick.toFixed(4)));
+  }
+  svg.append(element("text", { x: left, y: 12, style: `fill:${colour(k)}` }, title));
+  svg.append(element("path", { d: values.map((v, i) => `${i ? "L" : "M"}${x(steps[i])} ${y(v)}`).join(""), fill: "none", stroke: colour(k), "stroke-width": 1.5 }));
+  const last = element("circle", { cx: x(steps.at(-1)), cy: y(values.at(-1)), r: 4, fill: colour(k) });
+  svg.append(tips(last, `${title} at step ${steps.at(-1)}: ${shown(values.at(-1), 4)}`));
+  return svg;
+}
+
+function losses(run, box) {
+  const select = box.querySelector("select"), charts = box.querySelector(".charts");
+  const draw = () => {
+    const { step, terms } = run.losses[select.value];
+    charts.replaceChildren(...Object.entries(terms).map(([name, values], k) => line(name, step, values, k)));
+  };
+  select.addEventListener("change", draw);
+  draw();
+}
+
+// Figure 1 of MUSIG: how co-occurrence goes with sound
+function correlation(run) {
+  const { similarity, co_occurrence: common, of } = run.correlation;
+  const left = 52, right = 500, top = 8, bottom = 300, svg = frame(520, 340, "co-occurrence by sound");
+  const xr = span(similarity, 0.02), yr = span(common, 0.02);
+  const x = (v) => left + ((v - xr[0]) / (xr[1] - xr[0])) * (right - left);
+  const y = (v) => bottom - ((v - yr[0]) / (yr[1] - yr[0])) * (bottom - top);
+  xAxis(svg, xr, [left, right], bottom, top, of, x);
+  for (const tick of ticks(yr)) {
+    svg.append(element("line", { class: "axis", x1: left, x2: right, y1: y(tick), y2: y(tick) }));
+    svg.append(element("text", { class: "tick", x: left - 6, y: y(tick) + 4, "text-anchor": "end" }, +tick.toFixed(4)));
+  }
+  svg.append(element("text", { class: "axis-label", x: left, y: top + 2 }, "playlists in common, %"));
+  similarity.forEach((v, i) => svg.append(element("circle", { cx: x(v), cy: y(common[i]), r: 2, fill: colour(0), opacity: 0.35 })));
+  return svg;
+}
+
 DATA.runs.forEach((run, r) => {
   const section = document.getElementById(`run-${r}`);
   for (const box of section.querySelectorAll("[data-chart]")) {
@@ -264,5 +309,7 @@ DATA.runs.forEach((run, r) => {
     if (kind === "reliability") box.append(reliability(run));
     if (kind === "tags") tagBars(run, box);
     if (kind === "map") trackMap(run, box);
+    if (kind === "losses") losses(run, box);
+    if (kind === "correlation") box.append(correlation(run));
   }
 });

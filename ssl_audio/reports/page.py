@@ -9,8 +9,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from ssl_audio.reports import tables
+from ssl_audio.reports import playlist_page, tables
 from ssl_audio.reports.figures import COLOURS, save_figures
+from ssl_audio.reports.playlist_figures import save_playlist_figures
 from ssl_audio.reports.published import PUBLISHED, SOURCE
 from ssl_audio.reports.tables import NAMES, shown
 from ssl_audio.run_dir import write_atomic
@@ -29,28 +30,50 @@ def write_report(results: Results | Sequence[Results], folder: Path) -> list[Pat
         The files.
     """
     many = [results] if isinstance(results, Mapping) else list(results)
-    page, table = folder / "report.html", folder / "results.csv"
+    page, tex = folder / "report.html", folder / "table.tex"
     write_atomic(page, page_html(many))
-    write_atomic(table, tables.csv_text(many))
-    tex = folder / "table.tex"
-    write_atomic(tex, "\n".join(tables.latex_table(one) for one in many))
-    written = [page, table, tex]
+    write_atomic(tex, "\n".join(_latex(one) for one in many))
+    written = [page, tex, *_write_csv(many, folder)]
     for number, one in enumerate(many, 1):
         # a number, since runs of one name may lie in several folders
         below = folder / "figures" / (f"{number}-{Path(one['run']).name}" if many[1:] else "")
-        written += save_figures(one, below)
+        written += save_playlist_figures(one, below) if _of_playlists(one) else save_figures(
+            one, below
+        )  # fmt: skip
     return written
+
+
+def _of_playlists(results: Results) -> bool:
+    return bool(results["kind"] == playlist_page.KIND)
+
+
+def _latex(results: Results) -> str:
+    one = playlist_page.latex_tables if _of_playlists(results) else tables.latex_table
+    return one(results)
+
+
+def _write_csv(many: Sequence[Results], folder: Path) -> list[Path]:
+    """`results.csv`; where probes and playlists meet, `playlists.csv` has the latter."""
+    probes = [r for r in many if not _of_playlists(r)]
+    others = [r for r in many if _of_playlists(r)]
+    texts = {}
+    if probes:
+        texts["results.csv"] = tables.csv_text(probes)
+    if others:
+        texts["playlists.csv" if probes else "results.csv"] = playlist_page.csv_text(others)
+    for name, text in texts.items():
+        write_atomic(folder / name, text)
+    return [folder / name for name in texts]
 
 
 def page_html(many: Sequence[Results]) -> str:
     """The page; several comparisons stand below each other, with one table over all of them."""
-    title = (
-        f"Probes on {many[0]['dataset']['name']}" if len(many) == 1 else f"{len(many)} comparisons"
-    )
+    title = _title(many[0]) if len(many) == 1 else f"{len(many)} comparisons"
     over_all = [_side_by_side(many)] if len(many) > 1 else []
-    body = "\n".join(
-        [f"<h1>{escape(title)}</h1>", *over_all, *(_run(r, k) for k, r in enumerate(many))]
-    )
+    sections = [
+        playlist_page.section(r, k) if _of_playlists(r) else _run(r, k) for k, r in enumerate(many)
+    ]
+    body = "\n".join([f"<h1>{escape(title)}</h1>", *over_all, *sections])
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -65,6 +88,12 @@ def page_html(many: Sequence[Results]) -> str:
 """
 
 
+def _title(results: Results) -> str:
+    if _of_playlists(results):
+        return playlist_page.title(results)
+    return f"Probes on {results['dataset']['name']}"
+
+
 def _asset(name: str) -> str:
     return resources.files("ssl_audio.reports").joinpath(name).read_text(encoding="utf-8")
 
@@ -72,7 +101,12 @@ def _asset(name: str) -> str:
 def _embedded(many: Sequence[Results]) -> str:
     """The data as JSON in which nothing can end the script element that it lies in."""
     wanted = ("systems", "dataset", "map")
-    runs = [{key: _with_urls(one[key], key) for key in wanted} for one in many]
+    runs = [
+        playlist_page.embedded(one)
+        if _of_playlists(one)
+        else {key: _with_urls(one[key], key) for key in wanted}
+        for one in many
+    ]
     text = json.dumps({"runs": runs, "colours": COLOURS}, allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
@@ -273,14 +307,17 @@ def _folded(title: str, text: str) -> str:
 
 
 def _side_by_side(many: Sequence[Results]) -> str:
-    """Every system of every run in one table."""
+    """Links to every run, and every probed system of every run in one table."""
     links = "".join(f'<a href="#run-{k}">{escape(r["run"])}</a>' for k, r in enumerate(many))
     rows = []
     for results in many:
+        if _of_playlists(results):
+            continue
         for system in results["systems"]:
             cells = [results["run"], results["dataset"]["name"], system["name"]]
             cells += [f"{shown(system[m]['mean'])} ± {shown(system[m]['std'])}" for m in NAMES]
             cells.append(tables.protocol_text(results))
             rows.append("<tr>" + "".join(f"<td>{escape(cell)}" for cell in cells))
     head = "".join(f"<th>{c}" for c in ("run", "dataset", "system", *NAMES.values(), "protocol"))
-    return f'<nav>{links}</nav><div class="scroll"><table><tr>{head}{"".join(rows)}</table></div>'
+    table = f'<div class="scroll"><table><tr>{head}{"".join(rows)}</table></div>' if rows else ""
+    return f"<nav>{links}</nav>{table}"

@@ -8,10 +8,9 @@ from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import RichProgressBar
 from torch import Tensor
 
-from ssl_audio.console import say, warn
+from ssl_audio.console import warn
 from ssl_audio.errors import SslAudioError
 from ssl_audio.objectives import collapse
 from ssl_audio.training.module import PretrainModule
@@ -144,36 +143,3 @@ class ReadFailures(lightning.Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.failures = set(state_dict["failures"])
-
-
-class Interrupted(lightning.Callback):
-    """Say on Ctrl-C how the run goes on."""
-
-    def __init__(self, run_dir: Path) -> None:
-        self.run_dir = run_dir
-
-    def on_exception(
-        self,
-        trainer: lightning.Trainer,
-        pl_module: lightning.LightningModule,
-        exception: BaseException,
-    ) -> None:
-        if not isinstance(exception, KeyboardInterrupt) or not trainer.is_global_zero:
-            return
-        last = self.run_dir / "checkpoints" / "last.ckpt"
-        onward = f"run_dir={self.run_dir} ckpt_path=last" if last.exists() else "nothing saved yet"
-        say(f"interrupted at step {trainer.global_step}; from the last checkpoint on: {onward}")
-
-
-class ProgressBar(RichProgressBar):
-    """Lightning's, without the logger's version number and the count of epochs: there is one."""
-
-    def _get_train_description(self, current_epoch: int) -> str:
-        return "training"
-
-    def get_metrics(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
-    ) -> dict[str, int | str | float | dict[str, float]]:
-        metrics = super().get_metrics(trainer, pl_module)
-        metrics.pop("v_num", None)
-        return metrics

@@ -9,11 +9,19 @@ from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.callbacks import LearningRateMonitor
 
 from ssl_audio.console import quieten_lightning, say, warn
 from ssl_audio.errors import SslAudioError
+from ssl_audio.lightning_run import (
+    Interrupted,
+    ProgressBar,
+    checkpoints,
+    keep_earlier_log,
+    loggers,
+    pick_precision,
+    resume_path,
+)
 from ssl_audio.models.encoder import Encoder, build_encoder
 from ssl_audio.objectives.objective import Objective
 from ssl_audio.objectives.schedules import WarmupCosine
@@ -22,8 +30,6 @@ from ssl_audio.training import online_probe
 from ssl_audio.training.callbacks import (
     CollapseWatch,
     FiniteLoss,
-    Interrupted,
-    ProgressBar,
     ReadFailures,
 )
 from ssl_audio.training.data import DemoSource, PairDataModule, Source
@@ -58,7 +64,7 @@ def pretrain(settings: Settings, folder: Path) -> dict[str, Any]:
     labelled = _labelled_set(settings)
     module = _make_module(settings, encoder, objective)
     if resume is not None and is_leader():
-        _keep_earlier_log(folder)
+        keep_earlier_log(folder)
     trainer = _make_trainer(settings, folder, labelled)
     started = time.monotonic()
     _fit(trainer, module, data, resume)
@@ -109,41 +115,6 @@ def make_data(settings: Settings) -> PairDataModule:
     )
 
 
-def resume_path(ckpt_path: str | None, folder: Path, max_steps: int) -> Path | None:
-    """The Lightning checkpoint that `ckpt_path=` names; "last" is the run folder's own.
-
-    Raises:
-        SslAudioError: there is none, it is damaged, or it has all its steps behind it.
-    """
-    if ckpt_path is None:
-        return None
-    path = folder / "checkpoints" / "last.ckpt" if ckpt_path == "last" else Path(ckpt_path)
-    if not path.is_file():
-        raise SslAudioError(f"ckpt_path={ckpt_path}: no file {path}")
-    try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-        done = int(saved["global_step"]) if saved["state_dict"] else 0
-    except Exception as error:  # torch names a dozen kinds of damage by as many exceptions
-        raise SslAudioError(
-            f"{path} is damaged or no training checkpoint: {str(error).splitlines()[0]}"
-        ) from error
-    if done >= max_steps:
-        raise SslAudioError(
-            f"this run has finished: {done} steps of {max_steps}; to go on give more of them with "
-            "trainer.max_steps="
-        )
-    return path
-
-
-def pick_precision(precision: str, accelerator: str) -> str:
-    """Lightning's precision; "auto" is bf16 where the device computes in it, else float32."""
-    if precision != "auto":
-        return precision
-    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
-        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
-    return "bf16-mixed" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "32-true"
-
-
 def _instantiate(node: Mapping[str, Any], key: str) -> Any:
     from hydra.errors import InstantiationException
     from hydra.utils import instantiate
@@ -184,7 +155,7 @@ def _make_trainer(
         ReadFailures(),
         CollapseWatch(**settings["collapse"]),
         LearningRateMonitor("step"),
-        _checkpoints(folder, every, "train/loss"),
+        checkpoints(folder, every, "train/loss"),
         Interrupted(folder),
         ProgressBar(),
     ]
@@ -196,37 +167,13 @@ def _make_trainer(
     # resumed with more steps would have reached it
     return lightning.Trainer(
         default_root_dir=folder,
-        logger=[
-            CSVLogger(folder / "logs", name="", version="csv"),
-            TensorBoardLogger(folder / "logs", name="", version="tensorboard"),
-        ],
+        logger=loggers(folder),
         callbacks=callbacks,
         max_epochs=-1,
         limit_train_batches=batches,
         use_distributed_sampler=False,
         enable_model_summary=False,
         **options,
-    )
-
-
-def _keep_earlier_log(folder: Path) -> None:
-    """Lightning starts its CSV file anew when a run goes on; what stands in it is moved aside."""
-    log = folder / "logs" / "csv" / "metrics.csv"
-    if log.is_file():
-        number = 1 + len(list(log.parent.glob("metrics-*.csv")))
-        log.rename(log.with_name(f"metrics-{number}.csv"))
-
-
-def _checkpoints(folder: Path, every: int, monitor: str) -> ModelCheckpoint:
-    return ModelCheckpoint(
-        dirpath=folder / "checkpoints",
-        filename="best",
-        monitor=monitor,
-        save_top_k=1,
-        save_last=True,
-        every_n_train_steps=every,
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
     )
 
 

@@ -1,0 +1,1 @@
+"""What the playlist models are compared with."""

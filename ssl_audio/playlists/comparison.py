@@ -1,0 +1,181 @@
+"""A comparison of playlist models: train them, complete held-out playlists, say what is better."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ssl_audio.console import say
+from ssl_audio.errors import SslAudioError
+from ssl_audio.playlists.completion import CompletionTask, completion_task, evaluate
+from ssl_audio.playlists.correlation import co_occurrence_by_sound
+from ssl_audio.playlists.node_features import ACOUSTIC, AUDIO
+from ssl_audio.playlists.significance import holm, interval, paired
+from ssl_audio.playlists.systems import BY_TASK, BY_WEIGHTS, MAIN, System, systems_of
+from ssl_audio.playlists.training_data import TrainingData, load_training_data
+from ssl_audio.run_dir import versions, write_json
+
+Settings = Mapping[str, Any]
+COMPARED = ("hr", "ndcg@10")  # the metrics of paired differences
+COLUMNS = {
+    "hr": "HR", "mrr": "MRR", "precision@1": "P@1", "precision@5": "P@5", "precision@10": "P@10",
+    "ndcg@1": "NDCG@1", "ndcg@5": "NDCG@5", "ndcg@10": "NDCG@10",
+}  # fmt: skip
+COLD = "cold"
+HEARD_FIRST = (ACOUSTIC, AUDIO)  # the groups that tell how tracks sound, the better one first
+TEXTS = {
+    MAIN: ("Playlist completion", "Mean over playlists, as in Table 2 of MUSIG."),
+    COLD: ("Completion with cold tracks", "Only tracks that were held out of every training "
+           "playlist are to be found, among other cold tracks; nothing but their sound is known."),
+    BY_TASK: ("Sound task and node features", "MUSIG's Table 3."),
+    BY_WEIGHTS: ("Task weights", "Of the tasks playlist, genre and sound."),
+}  # fmt: skip
+
+
+def compare(settings: Settings, folder: Path) -> dict[str, Any]:
+    """Train and measure every system; returns what is written to `results.json`.
+
+    What a system has finished is kept in `folder/systems/`, and `ckpt_path=last` goes on after it.
+
+    Raises:
+        SslAudioError: playlists, features or settings that cannot be used.
+    """
+    started = time.monotonic()
+    data = load_training_data(settings, folder)
+    seconds = {"data": time.monotonic() - started}
+    systems = systems_of(settings, data, folder)
+    tasks = _tasks(settings, data)
+    figures: dict[str, dict[str, dict[str, np.ndarray]]] = {name: {} for name in tasks}
+    for number, system in enumerate(systems, 1):
+        say(f"[{number}/{len(systems)}] {system.name} {system.features}".rstrip())
+        started = time.monotonic()
+        scorer = system.scorer()
+        seconds[system.key] = time.monotonic() - started
+        for name, task in tasks.items():
+            figures[name][system.key] = evaluate(task, scorer(task)).columns()
+    results = {
+        "kind": "playlists",
+        "format": 1,
+        "run": str(folder),
+        "seed": settings["seed"],
+        "protocol": _protocol(settings, tasks),
+        "data": data.summary(),
+        "tables": _tables(settings, systems, tasks, figures, seconds),
+        "losses": {s.label: s.losses() for s in systems if s.losses()},
+        "correlation": _correlation(data, settings),
+        "seconds": {name: round(value, 1) for name, value in seconds.items()},
+        "config": dict(settings),
+        "versions": versions(),
+    }
+    write_json(folder / "results.json", results)
+    return results
+
+
+def _tasks(settings: Settings, data: TrainingData) -> dict[str, CompletionTask]:
+    """Completion of test playlists, of all their tracks and of cold ones alone."""
+    chosen = settings["completion"]
+    wanted = {"seed_share": chosen["seed_share"], "least": chosen["least"],
+              "most": chosen["most"], "seed": settings["seed"]}  # fmt: skip
+    tracks = len(data.catalogue)
+    warm = data.test.without_tracks(data.cold)
+    tasks = {MAIN: completion_task(warm, tracks, pool=~data.cold, **wanted)}
+    if data.cold.any():
+        try:
+            tasks[COLD] = completion_task(data.test, tracks, cold=data.cold, **wanted)
+        except SslAudioError as error:
+            data.note(f"no table of cold tracks: {error}")
+    return tasks
+
+
+def _protocol(settings: Settings, tasks: Mapping[str, CompletionTask]) -> str:
+    share = 100 * settings["completion"]["seed_share"]
+    least = settings["completion"]["least"]
+    return (
+        f"The first {share:g} % of each of {len(tasks[MAIN])} test playlists of {least} or more "
+        "tracks are the seeds; the rest, mixed with as many random tracks, is ranked."
+    )
+
+
+def _tables(
+    settings: Settings,
+    systems: Sequence[System],
+    tasks: Mapping[str, CompletionTask],
+    figures: Mapping[str, Mapping[str, Mapping[str, np.ndarray]]],
+    seconds: Mapping[str, float],
+) -> list[dict[str, Any]]:
+    made = [_table(settings, _of(systems, MAIN), MAIN, figures[MAIN], seconds)]
+    if COLD in tasks:
+        made.append(_table(settings, _of(systems, MAIN), COLD, figures[COLD], seconds))
+        made[-1]["caption"] += f" {len(tasks[COLD])} playlists."
+    for table in (BY_TASK, BY_WEIGHTS):
+        if rows := _of(systems, table):
+            made.append(_table(settings, rows, table, figures[MAIN], seconds))
+    return made
+
+
+def _of(systems: Sequence[System], table: str) -> list[System]:
+    return [system for system in systems if system.table == table]
+
+
+def _table(
+    settings: Settings,
+    systems: Sequence[System],
+    table: str,
+    figures: Mapping[str, Mapping[str, np.ndarray]],
+    seconds: Mapping[str, float],
+) -> dict[str, Any]:
+    chosen = {"seed": settings["seed"], "resamples": settings["completion"]["resamples"]}
+    rows = [
+        {
+            "system": system.name,
+            "features": system.features,
+            "seconds": round(seconds[system.key], 1),
+            "figures": {
+                key: asdict(interval(values, **chosen))
+                for key, values in figures[system.key].items()
+            },
+        }
+        for system in systems
+    ]
+    name, caption = TEXTS[table]
+    return {
+        "name": name,
+        "caption": caption,
+        "columns": [{"key": key, "title": title} for key, title in COLUMNS.items()],
+        "rows": rows,
+        "differences": _differences(systems, figures, chosen),
+    }
+
+
+def _differences(
+    systems: Sequence[System],
+    figures: Mapping[str, Mapping[str, np.ndarray]],
+    chosen: Mapping[str, int],
+) -> list[dict[str, Any]]:
+    """Each main system against all others, with p values corrected over all (Holm)."""
+    found = []
+    for metric in COMPARED:
+        pairs = [(a, b) for a in systems if a.main for b in systems if b is not a]
+        tested = [
+            paired(figures[a.key][metric], figures[b.key][metric], **chosen) for a, b in pairs
+        ]
+        corrected = holm([one.p for one in tested])
+        found += [
+            {"a": a.label, "b": b.label, "metric": metric, **asdict(one), "p": float(p)}
+            for (a, b), one, p in zip(pairs, tested, corrected, strict=True)
+        ]
+    return found
+
+
+def _correlation(data: TrainingData, settings: Settings) -> dict[str, Any] | None:
+    name = next((g for g in HEARD_FIRST if g in data.groups), None)
+    if name is None:
+        return None
+    group = data.groups[name]
+    found = co_occurrence_by_sound(data.train, group.values, group.present, settings["seed"])
+    return found and {**found, "of": f"{name} similarity (inner product)"}

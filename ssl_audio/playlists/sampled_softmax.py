@@ -1,0 +1,80 @@
+"""Softmax cross-entropy over a vocabulary of which only a few vectors are looked at.
+
+The loss of a target with logit t among others with logits x_j is log Z - t, Z = e^t + X, where
+X = sum over the N others of e^(x_j). Of a sample of m others, drawn uniformly without replacement,
+
+    X' = N / m * sum_sampled e^(x_j),    Z' = e^t + X'
+
+has the expectation Z over the draw (state, target and vectors being fixed). log Z' is too small on
+average, since the logarithm is concave. To second order about Z (trecs, appendix, "Bias of Sampled
+Softmax Cross-Entropy"; the target's own term is known, so X' alone varies, but relative to Z)
+
+    E[log Z'] = log Z - Var(X') / (2 Z^2),    Var(X') = N^2 s^2 / m * (1 - m / N),
+
+with s^2 the variance (m - 1 in the denominator, whose sample estimate has the expectation s^2) of
+e^(x_j) over the others. The corrected loss adds that term with s^2 and Z from the sample. What is
+left is of the third order: the skewness of e^x, and that s^2 / Z^2 is itself a ratio of estimates.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def sampled_softmax_loss(
+    hidden: Tensor,
+    targets: Tensor,
+    target_vectors: Tensor,
+    negatives: Tensor,
+    negative_vectors: Tensor,
+    candidates: int,
+    corrected: bool,
+) -> Tensor:
+    """Cross-entropy of each target, from the vectors of the sampled tokens only.
+
+    A sampled token that is a position's target is left out there: what remains is a uniform sample
+    of the others. A sample of the whole vocabulary gives the exact softmax.
+
+    Args:
+        hidden: (n, d) states that predict.
+        targets: (n,) tokens.
+        target_vectors: (n, d).
+        negatives: (S,) distinct tokens, uniform over the candidates, shared by all positions.
+        negative_vectors: (S, d).
+        candidates: tokens that the softmax is over, the target included.
+        corrected: add the second-order term for the bias of the logarithm.
+
+    Returns:
+        (n,) losses, in nats, of single precision at least.
+    """
+    own, logits = (hidden * target_vectors).sum(-1), hidden @ negative_vectors.T
+    wide = torch.promote_types(logits.dtype, torch.float32)  # sums of exponentials need it
+    own, logits = own.to(wide), logits.to(wide)
+    hits = targets[:, None] == negatives
+    sampled = (~hits).sum(-1).to(logits.dtype)  # m
+    others = candidates - 1  # N
+    weight = math.log(max(others, 1)) - sampled.clamp(min=1).log()
+    scaled = (logits + weight[:, None]).masked_fill(hits, -torch.inf)
+    partition = torch.logsumexp(torch.cat([own[:, None], scaled], dim=-1), dim=-1)
+    loss = partition - own
+    if not corrected:
+        return loss
+    return loss + _relative_variance(scaled, partition, sampled, others) / 2
+
+
+def _relative_variance(scaled: Tensor, partition: Tensor, sampled: Tensor, others: int) -> Tensor:
+    """(n,) Var(X') / Z'^2, estimated; 0 where fewer than two were sampled.
+
+    The terms r_j = N / m e^(x_j) / Z' are at most 1, however large the logits are, and
+    Var(X') / Z'^2 = m / (m - 1) * sum (r_j - mean r)^2 * (1 - m / N).
+    """
+    counted = scaled.isfinite()
+    terms = (scaled - partition[:, None]).exp()
+    mean = terms.sum(-1, keepdim=True) / sampled.clamp(min=1)[:, None]
+    squares = ((terms - mean) ** 2 * counted).sum(-1)
+    finite = (1 - sampled / max(others, 1)).clamp(min=0)
+    factor = torch.where(sampled > 1, sampled / (sampled - 1).clamp(min=1) * finite, 0.0)
+    return squares * factor

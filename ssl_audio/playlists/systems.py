@@ -1,0 +1,387 @@
+"""The systems of a comparison: what each is called, how it is trained, and how it ranks tracks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ssl_audio.errors import SslAudioError
+from ssl_audio.playlists.baselines.matrix_factorisation import warp_factors
+from ssl_audio.playlists.baselines.node2vec import node2vec_vectors
+from ssl_audio.playlists.baselines.simple import popularity_scores, random_scores
+from ssl_audio.playlists.baselines.track2vec import concatenated, track2vec
+from ssl_audio.playlists.completion import CompletionTask, scores_by_cosine
+from ssl_audio.playlists.musig import (
+    TASKS,
+    Musig,
+    MusigSettings,
+    PairBatches,
+    Supervision,
+    genre_codes,
+)
+from ssl_audio.playlists.sampling import PairSampler
+from ssl_audio.playlists.task_weights import FixedWeights, LearntWeights
+from ssl_audio.playlists.training import FitSettings, fit, read_history
+from ssl_audio.playlists.training_data import TrainingData, sound_of
+from ssl_audio.run_dir import atomic
+
+Settings = Mapping[str, Any]
+Scorer = Callable[[CompletionTask], np.ndarray]
+MODELS = ("musig", "m2grl", "transformer")
+BASELINES = ("random", "popularity", "warp", "track2vec", "node2vec", "graphsage", "embeddings")
+PUBLISHED_WEIGHTS = ((1, 1, 1), (1, 0, 0), (0.7, 0.1, 0.2), (0.4, 0.2, 0.4))  # section 4.2
+MAIN, BY_TASK, BY_WEIGHTS = "main", "by_task", "by_weights"
+VECTORS = "vectors.npy"
+
+
+@dataclass
+class System:
+    """One row of a table.
+
+    Attributes:
+        name: of the model.
+        features: what it is told of the tracks.
+        folder: of what it keeps.
+        train: makes its vectors, (tracks, d); None where it ranks otherwise.
+        score: ranks otherwise.
+        table: the table that it is in.
+        main: the others are compared with it.
+    """
+
+    name: str
+    features: str
+    folder: Path
+    train: Callable[[], np.ndarray] | None = None
+    score: Callable[[], Scorer] | None = None
+    table: str = MAIN
+    main: bool = False
+
+    @property
+    def label(self) -> str:
+        """Name and features."""
+        return f"{self.name} {self.features}".strip()
+
+    @property
+    def key(self) -> str:
+        """Table, name and features."""
+        return f"{self.label}, {self.table}" if self.table != MAIN else self.label
+
+    def vectors(self) -> np.ndarray | None:
+        """(tracks, d) those that are kept, else made now; None of a system without."""
+        if self.train is None:
+            return None
+        kept = self.folder / VECTORS
+        if kept.exists():
+            return np.load(kept)
+        made = self.train()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with atomic(kept) as temporary, open(temporary, "wb") as file:
+            np.save(file, made.astype(np.float32))
+        return made
+
+    def scorer(self) -> Scorer:
+        """Ranks the candidates of a task, after training where that is to be done."""
+        vectors = self.vectors()
+        if vectors is not None:
+            return partial(scores_by_cosine, vectors)
+        assert self.score is not None
+        return self.score()
+
+    def losses(self) -> dict[str, Any] | None:
+        """The terms that were logged in training, by step."""
+        history = read_history(self.folder)
+        if not history:
+            return None
+        terms = [t for t in history[0] if t not in ("step", "total")] or ["total"]
+        return {
+            "step": [row["step"] for row in history],
+            "terms": {t: [row.get(t) for row in history] for t in terms},
+        }
+
+
+def systems_of(settings: Settings, data: TrainingData, folder: Path) -> list[System]:
+    """All systems of a comparison: baselines, what is compared with them, then variants.
+
+    Raises:
+        SslAudioError: an unknown model or baseline, or features that are not at hand.
+    """
+    made = _Systems(settings, data, folder / "systems")
+    models = _listed(settings["model"], MODELS, "model")
+    baselines = _listed(settings["baselines"], BASELINES, "baselines")
+    found = [made.baseline(name) for name in baselines if made.can(name)]
+    if settings["by_features"]:
+        found += made.by_features()
+    found += [getattr(made, name)() for name in models]
+    if settings["by_task"]:
+        found += made.by_task()
+    if settings["by_weights"]:
+        found += made.by_weights()
+    for system in found:
+        system.main = system.main or (system.table == MAIN and system.name in made.main_names)
+    return _distinct(found)
+
+
+def _listed(value: Any, known: Sequence[str], key: str) -> list[str]:
+    names = [value] if isinstance(value, str) else list(value or [])
+    for name in names:
+        if name not in known:
+            raise SslAudioError(f"{key}={name}: {', '.join(known)}")
+    return names
+
+
+def _distinct(systems: list[System]) -> list[System]:
+    """Each once, as a variant may be the model itself."""
+    return list({(s.table, s.label): s for s in systems}.values())
+
+
+class _Systems:
+    """Makes systems of one comparison."""
+
+    main_names = ("MUSIG", "M2GRL", "Transformer")
+
+    def __init__(self, settings: Settings, data: TrainingData, folder: Path) -> None:
+        self.settings, self.data, self.folder = settings, data, folder
+        self.fit = FitSettings(**settings["trainer"], steps=1, seed=settings["seed"])
+        self.ckpt_path = settings["ckpt_path"]
+        self.seed = settings["seed"]
+
+    def _place(self, label: str, table: str = MAIN) -> Path:
+        name = "".join(c if c.isalnum() else "-" for c in f"{table} {label}".lower())
+        return self.folder / "-".join(filter(None, name.split("-")))
+
+    def _system(self, name: str, features: str = "", table: str = MAIN, **kept: Any) -> System:
+        return System(name, features, self._place(f"{name} {features}", table), table=table, **kept)
+
+    def can(self, name: str) -> bool:
+        """Whether a baseline's data is at hand; a note says so where it is not."""
+        if name == "embeddings" and self.data.embeddings is None:
+            self.data.note("the baseline embeddings is left out: give stores.embeddings=")
+            return False
+        return True
+
+    # --- baselines -------------------------------------------------------------------------------
+
+    def baseline(self, name: str) -> System:
+        """One of `BASELINES`."""
+        return {
+            "random": lambda: self._system(
+                "Random", score=lambda: partial(random_scores, seed=self.seed)
+            ),
+            "popularity": lambda: self._system(
+                "Popularity", score=lambda: partial(popularity_scores, counts=self.data.counts)
+            ),
+            "warp": lambda: self._system("CF (WARP)", train=self._warp),
+            "track2vec": lambda: self._system("Track2Vec", train=self._track2vec),
+            "node2vec": lambda: self._system("Node2Vec", train=self._node2vec),
+            "graphsage": self._plain_graphsage,
+            "embeddings": lambda: self._system("Audio embeddings", train=self._embeddings),
+        }[name]()
+
+    def _warp(self) -> np.ndarray:
+        data = self.data
+        return warp_factors(data.train, len(data.catalogue), seed=self.seed).tracks
+
+    def _track2vec(self) -> np.ndarray:
+        from ssl_audio.playlists.baselines.track2vec import SkipGramSettings
+
+        chosen = SkipGramSettings(seed=self.seed)
+        return track2vec(self.data.train, len(self.data.catalogue), chosen)
+
+    def _node2vec(self) -> np.ndarray:
+        graph = self.data.graph
+        return node2vec_vectors(graph.offsets, graph.neighbours, graph.weights)
+
+    def _embeddings(self) -> np.ndarray:
+        """About their mean, which they all share and which makes every cosine high."""
+        data = self.data
+        assert data.embeddings is not None
+        mean = data.embeddings[data.heard & (data.counts > 0)].mean(0)
+        return np.where(data.heard[:, None], data.embeddings - mean, 0)
+
+    def _plain_graphsage(self) -> System:
+        """GraphSAGE that knows of a track how many neighbours it has, and nothing else."""
+        return self._graph_model("GraphSAGE", "", (1, 0, 0))
+
+    # --- MUSIG -----------------------------------------------------------------------------------
+
+    def musig(self) -> System:
+        """As the recipe says."""
+        weights = self.settings["musig"]["weights"]
+        chosen = weights if weights == "learnt" else tuple(weights)
+        return self._graph_model("MUSIG", ", ".join(self.settings["features"]), chosen)
+
+    def by_features(self) -> list[System]:
+        """MUSIG's Table 2: each group of features, in three models."""
+        found = []
+        for group in self.data.groups:
+            joined = partial(self._track2vec_with, group)
+            found.append(self._system("Track2Vec", group, train=joined))
+        for group in self.data.groups:
+            found.append(self._graph_model("GraphSAGE", group, (1, 0, 0)))
+        every = ", ".join(self.data.groups)
+        if len(self.data.groups) > 1:
+            found.append(self._graph_model("GraphSAGE", every, (1, 0, 0)))
+        weights = self.musig_weights()
+        return found + [self._graph_model("MUSIG", group, weights) for group in self.data.groups]
+
+    def musig_weights(self) -> Any:
+        """Of the recipe: learnt, or one for each task."""
+        weights = self.settings["musig"]["weights"]
+        return weights if weights == "learnt" else tuple(weights)
+
+    def by_task(self) -> list[System]:
+        """MUSIG's Table 3: what the sound task compares, against what the tracks are told by."""
+        return [
+            self._graph_model("MUSIG", features, self.musig_weights(), sound, BY_TASK)
+            for sound in ("audio", "acoustic")
+            for features in ("acoustic", "audio")
+        ]
+
+    def by_weights(self) -> list[System]:
+        """MUSIG with each of its published task weights, and with learnt ones."""
+        features = ", ".join(self.settings["features"])
+        choices: list[Any] = [*PUBLISHED_WEIGHTS, "learnt"]
+        return [
+            self._graph_model("MUSIG", features, weights, table=BY_WEIGHTS) for weights in choices
+        ]
+
+    def _track2vec_with(self, group: str) -> np.ndarray:
+        kept = self._place("Track2Vec") / VECTORS
+        vectors = np.load(kept) if kept.exists() else self._track2vec()
+        return concatenated(vectors, self.data.features([group], self.settings["missing"]))
+
+    def _graph_model(
+        self, name: str, features: str, weights: Any, sound: str | None = None, table: str = MAIN
+    ) -> System:
+        sound = sound or self.settings["musig"]["sound"]
+        system = self._system(_name(name, weights, sound, table), features, table)
+        groups = [group.strip() for group in features.split(",") if group.strip()]
+        system.train = partial(self._train_graph_model, groups, weights, sound, system.folder)
+        return system
+
+    def _train_graph_model(
+        self, groups: list[str], weights: Any, sound: str, folder: Path
+    ) -> np.ndarray:
+        data, chosen = self.data, self.settings["musig"]
+        features = self._node_features(groups)
+        torch.manual_seed(self.seed)
+        model = Musig(
+            features.shape[1],
+            LearntWeights(TASKS)
+            if weights == "learnt"
+            else FixedWeights(dict(zip(TASKS, map(float, weights), strict=True))),
+            MusigSettings(
+                fan_out=tuple(chosen["fan_out"]),
+                **{k: chosen[k] for k in
+                   ("dimensions", "isolated", "learning_rate", "weight_decay")},
+            ),
+        )  # fmt: skip
+        genres = genre_codes(data.catalogue.genres)
+        told = Supervision(genres, torch.from_numpy(self._sound(model, sound)))
+        model.learn_from(features, data.graph, told)
+        pairs = PairSampler(
+            data.graph, chosen["batch_size"], chosen["negatives"], self.seed,
+            negative_power=chosen["negative_power"],
+        )  # fmt: skip
+        self._fit(model, PairBatches(pairs, self.seed), chosen["steps"], folder)
+        model.save(folder / "model", {"features": groups, "sound": sound})
+        return model.vectors(features, data.graph)
+
+    def _node_features(self, groups: list[str]) -> np.ndarray:
+        if groups:
+            return self.data.features(groups, self.settings["missing"])
+        degrees = np.log1p(self.data.graph.degree.astype(np.float32))
+        return np.stack([degrees / degrees.max(), np.ones_like(degrees)], axis=1)
+
+    def _sound(self, model: Musig, sound: str) -> np.ndarray:
+        """What the sound task compares; nothing, where it does not count and nothing is at hand."""
+        if "sound" in model.tasks or sound in self.data.groups:
+            return sound_of(self.data, sound)
+        return np.zeros((len(self.data.catalogue), 1), np.float32)
+
+    def _fit(self, model: torch.nn.Module, make_batch: Any, steps: int, folder: Path) -> None:
+        from dataclasses import replace
+
+        resume = self.ckpt_path if (folder / "checkpoints" / "last.ckpt").exists() else None
+        fit(model, make_batch, replace(self.fit, steps=steps), folder, resume)
+
+    # --- M2GRL -----------------------------------------------------------------------------------
+
+    def m2grl(self) -> System:
+        """Items, their genres and their artists, as far as they are known."""
+        system = self._system("M2GRL")
+        system.train = partial(self._train_m2grl, system.folder)
+        return system
+
+    def _train_m2grl(self, folder: Path) -> np.ndarray:
+        from ssl_audio.playlists.m2grl import M2GRL, M2GRLBatches, M2GRLSettings
+        from ssl_audio.playlists.views import catalogue_views
+
+        keys = ("dimensions", "window", "negatives", "batch", "learning_rate", "weights")
+        chosen = self.settings["m2grl"]
+        settings = M2GRLSettings(seed=self.seed, **{k: chosen[k] for k in keys})
+        views, links, sizes = catalogue_views(self.data.train, self.data.catalogue)
+        model = M2GRL(sizes, list(links), settings)
+        batches = M2GRLBatches(views, links, sizes, settings, self.seed)
+        self._fit(model, batches, chosen["steps"], folder)
+        model.save(folder / "model")
+        vectors = model.vectors()
+        return np.where((self.data.counts > 0)[:, None], vectors, 0)  # others were never learnt
+
+    # --- the transformer -------------------------------------------------------------------------
+
+    def transformer(self) -> System:
+        """Ids, artists and albums, and sound where there are embeddings."""
+        features = "embeddings" if self.data.embeddings is not None else ""
+        system = self._system("Transformer", features)
+        system.score = partial(self._train_transformer, system.folder)
+        return system
+
+    def _train_transformer(self, folder: Path) -> Scorer:
+        from ssl_audio.playlists.transformer import (
+            PlaylistTransformer,
+            SideInformation,
+            TransformerSettings,
+            load_transformer,
+        )
+        from ssl_audio.playlists.vocabulary import (
+            BatchSettings,
+            TransformerBatches,
+            unknown_rate,
+            vocabulary_of,
+        )
+
+        data, chosen = self.data, dict(self.settings["transformer"])
+        audio, heard = (None, None) if data.embeddings is None else (data.embeddings, data.heard)
+        kept = folder / "model"
+        if not kept.exists():
+            vocabulary = vocabulary_of(data.train, len(data.catalogue))
+            rate = unknown_rate(vocabulary, data.train, data.validation)
+            size, negatives, steps = (chosen.pop(k) for k in ("batch_size", "negatives", "steps"))
+            settings = TransformerSettings(seed=self.seed, **chosen)
+            batches = TransformerBatches(
+                data.train, vocabulary,
+                BatchSettings(size, settings.context, negatives, rate, self.seed),
+            )  # fmt: skip
+            side = SideInformation.of(data.catalogue, audio, heard)
+            torch.manual_seed(self.seed)  # of the dropout
+            made = PlaylistTransformer(vocabulary, settings, side)
+            self._fit(made, batches, steps, folder)
+            made.save(kept)
+        model = load_transformer(kept, audio, heard)
+        return lambda task: model.scores(task.seeds, task.candidates)
+
+
+def _name(name: str, weights: Any, sound: str, table: str) -> str:
+    if table == BY_TASK:
+        return f"{name}, {sound} task"
+    if table == BY_WEIGHTS:
+        shown = weights if isinstance(weights, str) else ", ".join(f"{w:g}" for w in weights)
+        return f"{name} ({shown})"
+    return name

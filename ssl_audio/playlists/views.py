@@ -1,0 +1,41 @@
+"""The views of a catalogue that M2GRL learns from: tracks, their genres, and their artists."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ssl_audio.playlists.collection import Catalogue, Playlists
+from ssl_audio.playlists.sessions import view_sequences
+
+ITEM, CATEGORY, SHOP = "item", "category", "shop"
+Views = tuple[dict[str, Playlists], dict[str, tuple[np.ndarray, np.ndarray]], dict[str, int]]
+
+
+def catalogue_views(playlists: Playlists, catalogue: Catalogue) -> Views:
+    """Sequences of tracks, of genres ("category") and of artists ("shop"), as far as they are told.
+
+    Args:
+        playlists: to learn from.
+        catalogue: of their tracks.
+
+    Returns:
+        Node sequences, links of tracks with nodes, and sizes, by view, as M2GRL takes them.
+    """
+    views, links, sizes = {ITEM: playlists}, {}, {ITEM: len(catalogue)}
+    for view, column in ((CATEGORY, catalogue.genres), (SHOP, catalogue.artists)):
+        codes = _codes(column)
+        if codes.max(initial=-1) < 1:  # one node has nobody to be told from
+            continue
+        known = np.flatnonzero(codes >= 0)
+        views[view] = view_sequences(playlists, codes)
+        links[view] = (known, codes[known])
+        sizes[view] = int(codes.max()) + 1
+    return views, links, sizes
+
+
+def _codes(names: Sequence[str]) -> np.ndarray:
+    """(tracks,) numbers of the names, -1 for ""."""
+    values, codes = np.unique(np.asarray(names, dtype=str), return_inverse=True)
+    return codes - 1 if len(values) and values[0] == "" else codes
