@@ -102,13 +102,32 @@ def _model(settings: dict[str, Any], output: Path) -> AcousticModel:
         say(f"applying {folder}")
         return model
     chosen = SiameseSettings(**settings["siamese"])
-    model = fit(settings["features"], settings["kind"], settings["playlists"], chosen)
+    pairs = _memberships(settings["playlists"]) if settings["playlists"] else None
+    model = fit(settings["features"], settings["kind"], pairs, chosen)
     model.save(folder)
     for key in ("held_out_roc_auc", "explained_variance"):
         if key in model.about:
             say(f"{key.replace('_', ' ')}: {model.about[key]:.3f}")
     say(f"model ({model.kind}): {folder}")
     return model
+
+
+def _memberships(path: str) -> list[tuple[str, str]]:
+    """(playlist, track) pairs; of a store, those of its training playlists."""
+    if path.endswith(".duckdb"):
+        from ssl_audio.playlists.store import open_store
+
+        store = open_store(path)
+        train, ids = store.playlists("train"), store.catalogue().ids
+        owners = train.owners
+        return [(train.ids[p], ids[t]) for p, t in zip(owners, train.tracks, strict=True)]
+    from ssl_audio.playlists.sources import SourcePlaylist, read_source
+
+    found = [one for one in read_source(path) if isinstance(one, SourcePlaylist)]
+    pairs = [(playlist.id, track) for playlist in found for track in playlist.tracks]
+    if not pairs:
+        raise SslAudioError(f"playlists={path}: no track in it")
+    return pairs
 
 
 def _descriptors(settings: dict[str, Any]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +23,21 @@ from ssl_audio.features.acoustic import (
 )
 from ssl_audio.features.descriptors import descriptors, normalised
 from ssl_audio.features.export import Failure, Item, sha256_of
-from ssl_audio.features.playlists import read_playlists
 from ssl_audio.features.store import Row, Stored, read_segments, read_store, rows_of
 
 
 def fit(
-    features: str, kind: str, playlists: str | None, settings: SiameseSettings
+    features: str,
+    kind: str,
+    playlists: Sequence[tuple[str, str]] | None,
+    settings: SiameseSettings,
 ) -> AcousticModel:
     """Fit an acoustic model to a store of embeddings.
 
     Args:
         features: the store.
         kind: "siamese", "pca", or "auto": siamese where there are playlists.
-        playlists: a table.
+        playlists: (playlist, track) pairs.
         settings: of the siamese training.
 
     Raises:
@@ -51,7 +53,7 @@ def fit(
         return fit_pca(windows, about)
     if not playlists:
         raise SslAudioError("kind=siamese learns from playlists=; without them: kind=pca")
-    matrix = membership(read_playlists(playlists), stored.ids)
+    matrix = membership(playlists, stored.ids)
     return fit_siamese(windows, matrix, about, settings)
 
 

@@ -10,7 +10,6 @@ import soundfile
 from ssl_audio import acoustic
 from ssl_audio.features.acoustic import load_acoustic
 from ssl_audio.features.compact import rows_of_tags, tag_correlations
-from ssl_audio.features.playlists import read_playlists
 from ssl_audio.features.store import Row, Store, Stored, read_store
 
 TRACKS = 60
@@ -125,9 +124,21 @@ def test_bad_input_is_one_line(features, capsys, words, said):
 @pytest.mark.parametrize(
     ("text", "said"),
     [("playlist,song\np,a\n", "no column track"), ("playlist,track\np,a\np\n", "line 3"),
-     ("playlist,track\n", "no line")],
+     ("playlist,track\n", "no track")],
 )  # fmt: skip
-def test_malformed_playlists_name_the_line(tmp_path, text, said):
+def test_malformed_playlists_name_the_line(features, tmp_path, capsys, text, said):
     (tmp_path / "p.csv").write_text(text)
-    with pytest.raises(Exception, match=said):
-        read_playlists(tmp_path / "p.csv")
+    words = ["features=f.parquet", "output=a.parquet", f"playlists={tmp_path / 'p.csv'}"]
+    status, err = run(capsys, *words)
+    assert status == 1 and said in err.splitlines()[-1]
+
+
+def test_a_store_of_playlists_teaches_its_training_part(features, tmp_path, capsys):
+    pytest.importorskip("duckdb")
+    from ssl_audio.playlists.store import build_store, open_store
+
+    build_store(tmp_path / "p.duckdb", "playlists.csv")
+    store = f"playlists={tmp_path / 'p.duckdb'}"
+    assert run(capsys, "features=f.parquet", "output=a.parquet", store, "siamese.steps=100")[0] == 0
+    training = len(open_store(tmp_path / "p.duckdb").playlists("train"))
+    assert load_acoustic("a-model").about["playlists"] == training < 30
