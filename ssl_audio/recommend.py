@@ -24,11 +24,22 @@ COMMAND = Command(
            "by_features=true", "by_task=true", "by_weights=true", "movielens=", "run_dir="),
     example="playlists=playlists/playlists.duckdb stores.acoustic=playlists/acoustic.parquet",
 )  # fmt: skip
+LEAST = {  # of whole numbers
+    "": {"seed": 0, "length": 1, "k": 1},
+    "graph": {"least_weight": 1},
+    "musig": dict.fromkeys(("dimensions", "batch_size", "negatives", "steps"), 1),
+    "m2grl": dict.fromkeys(("dimensions", "window", "negatives", "batch", "steps"), 1),
+    "transformer": dict.fromkeys(("layers", "heads", "dimensions", "feed_forward", "context",
+                                  "batch_size", "negatives", "steps"), 1),
+    "completion": {"least": 2, "most": 2, "resamples": 1},
+    "trainer": {"workers": 0, "log_every": 1, "checkpoint_every": 1},
+}  # fmt: skip
 
 
 def run(config: DictConfig) -> None:
     """Compare, or generate."""
     settings = resolve(config)
+    _check_numbers(settings)
     given = [k for k in ("playlists", "movielens", "playlist") if settings[k] is not None]
     if len(given) != 1:
         raise SslAudioError(
@@ -39,6 +50,21 @@ def run(config: DictConfig) -> None:
         _generate(settings)
         return
     _compare(settings, given[0])
+
+
+def _check_numbers(settings: dict[str, Any]) -> None:
+    for group, least_of in LEAST.items():
+        values = settings[group] if group else settings
+        for name, least in least_of.items():
+            if not isinstance(values[name], int) or values[name] < least:
+                key = f"{group}.{name}" if group else name
+                raise SslAudioError(f"{key}={values[name]}: a whole number, {least} or more")
+    cold, fan_out = settings["completion"]["cold"], settings["musig"]["fan_out"]
+    if not isinstance(cold, int | float) or not 0 <= cold < 1:
+        raise SslAudioError(f"completion.cold={cold}: from 0 to below 1")
+    whole = isinstance(fan_out, list) and all(isinstance(n, int) and n > 0 for n in fan_out)
+    if not whole or not fan_out:
+        raise SslAudioError(f"musig.fan_out={fan_out}: whole numbers above 0, such as [25,10]")
 
 
 def _compare(settings: dict[str, Any], source: str) -> None:

@@ -14,6 +14,8 @@ from ssl_audio.console import say
 from ssl_audio.errors import SslAudioError
 from ssl_audio.playlists.completion import CompletionTask, completion_task, evaluate
 from ssl_audio.playlists.correlation import co_occurrence_by_sound
+from ssl_audio.playlists.next_track import COLUMNS as NEXT_COLUMNS
+from ssl_audio.playlists.next_track import NextTrackTask, next_track_figures, next_track_task
 from ssl_audio.playlists.node_features import ACOUSTIC, AUDIO
 from ssl_audio.playlists.significance import holm, interval, paired
 from ssl_audio.playlists.systems import BY_TASK, BY_WEIGHTS, MAIN, System, systems_of
@@ -26,12 +28,17 @@ COLUMNS = {
     "hr": "HR", "mrr": "MRR", "precision@1": "P@1", "precision@5": "P@5", "precision@10": "P@10",
     "ndcg@1": "NDCG@1", "ndcg@5": "NDCG@5", "ndcg@10": "NDCG@10",
 }  # fmt: skip
-COLD = "cold"
+COLD, WHOLE = "cold", "whole catalogue"
+NEXT_COMPARED = ("next_track@10", "r_precision")
 HEARD_FIRST = (ACOUSTIC, AUDIO)  # the groups that tell how tracks sound, the better one first
 TEXTS = {
     MAIN: ("Playlist completion", "Mean over playlists, as in Table 2 of MUSIG."),
     COLD: ("Completion with cold tracks", "Only tracks that were held out of every training "
            "playlist are to be found, among other cold tracks; nothing but their sound is known."),
+    WHOLE: ("Whole-catalogue ranking", "After the same seeds, lists of 500 out of all tracks but "
+            "the cold ones and the seeds: whether the very next track is among the first 1, 10 and "
+            "50, and the figures of the Million Playlist Dataset's challenge (clicks: fewer are "
+            "better)."),
     BY_TASK: ("Sound task and node features", "MUSIG's Table 3."),
     BY_WEIGHTS: ("Task weights", "Of the tasks playlist, genre and sound."),
 }  # fmt: skip
@@ -50,7 +57,8 @@ def compare(settings: Settings, folder: Path) -> dict[str, Any]:
     seconds = {"data": time.monotonic() - started}
     systems = systems_of(settings, data, folder)
     tasks = _tasks(settings, data)
-    figures: dict[str, dict[str, dict[str, np.ndarray]]] = {name: {} for name in tasks}
+    whole = _whole_task(settings, data, tasks[MAIN])
+    figures: dict[str, dict[str, dict[str, np.ndarray]]] = {name: {} for name in (*tasks, WHOLE)}
     for number, system in enumerate(systems, 1):
         say(f"[{number}/{len(systems)}] {system.name} {system.features}".rstrip())
         started = time.monotonic()
@@ -58,6 +66,9 @@ def compare(settings: Settings, folder: Path) -> dict[str, Any]:
         seconds[system.key] = time.monotonic() - started
         for name, task in tasks.items():
             figures[name][system.key] = evaluate(task, scorer(task)).columns()
+        if system.table == MAIN:
+            score = system.catalogue_scorer(whole.rows)
+            figures[WHOLE][system.key] = next_track_figures(whole, score)
     results = {
         "kind": "playlists",
         "format": 1,
@@ -65,7 +76,7 @@ def compare(settings: Settings, folder: Path) -> dict[str, Any]:
         "seed": settings["seed"],
         "protocol": _protocol(settings, tasks),
         "data": data.summary(),
-        "tables": _tables(settings, systems, tasks, figures, seconds),
+        "tables": _tables(settings, systems, tasks, len(whole), figures, seconds),
         "losses": {s.label: s.losses() for s in systems if s.losses()},
         "correlation": _correlation(data, settings),
         "seconds": {name: round(value, 1) for name, value in seconds.items()},
@@ -83,13 +94,27 @@ def _tasks(settings: Settings, data: TrainingData) -> dict[str, CompletionTask]:
               "most": chosen["most"], "seed": settings["seed"]}  # fmt: skip
     tracks = len(data.catalogue)
     warm = data.test.without_tracks(data.cold)
-    tasks = {MAIN: completion_task(warm, tracks, pool=~data.cold, **wanted)}
+    tasks = {MAIN: _several(completion_task(warm, tracks, pool=~data.cold, **wanted))}
     if data.cold.any():
         try:
-            tasks[COLD] = completion_task(data.test, tracks, cold=data.cold, **wanted)
+            tasks[COLD] = _several(completion_task(data.test, tracks, cold=data.cold, **wanted))
         except SslAudioError as error:
             data.note(f"no table of cold tracks: {error}")
     return tasks
+
+
+def _several(task: CompletionTask) -> CompletionTask:
+    if len(task) < 2:
+        raise SslAudioError(
+            "one test playlist alone can be completed, and an interval needs two: give more "
+            "playlists, or lower completion.least="
+        )
+    return task
+
+
+def _whole_task(settings: Settings, data: TrainingData, task: CompletionTask) -> NextTrackTask:
+    warm = data.test.without_tracks(data.cold)
+    return next_track_task(task, warm, ~data.cold, settings["seed"])
 
 
 def _protocol(settings: Settings, tasks: Mapping[str, CompletionTask]) -> str:
@@ -105,6 +130,7 @@ def _tables(
     settings: Settings,
     systems: Sequence[System],
     tasks: Mapping[str, CompletionTask],
+    whole: int,
     figures: Mapping[str, Mapping[str, Mapping[str, np.ndarray]]],
     seconds: Mapping[str, float],
 ) -> list[dict[str, Any]]:
@@ -112,6 +138,8 @@ def _tables(
     if COLD in tasks:
         made.append(_table(settings, _of(systems, MAIN), COLD, figures[COLD], seconds))
         made[-1]["caption"] += f" {len(tasks[COLD])} playlists."
+    made.append(_table(settings, _of(systems, MAIN), WHOLE, figures[WHOLE], seconds))
+    made[-1]["caption"] += f" {whole} playlists."
     for table in (BY_TASK, BY_WEIGHTS):
         if rows := _of(systems, table):
             made.append(_table(settings, rows, table, figures[MAIN], seconds))
@@ -146,20 +174,25 @@ def _table(
     return {
         "name": name,
         "caption": caption,
-        "columns": [{"key": key, "title": title} for key, title in COLUMNS.items()],
+        "columns": NEXT_COLUMNS
+        if table == WHOLE
+        else [{"key": key, "title": title} for key, title in COLUMNS.items()],
         "rows": rows,
-        "differences": _differences(systems, figures, chosen),
+        "differences": differences(
+            systems, figures, chosen, NEXT_COMPARED if table == WHOLE else COMPARED
+        ),
     }
 
 
-def _differences(
+def differences(
     systems: Sequence[System],
     figures: Mapping[str, Mapping[str, np.ndarray]],
     chosen: Mapping[str, int],
+    metrics: Sequence[str] = COMPARED,
 ) -> list[dict[str, Any]]:
     """Each main system against all others, with p values corrected over all (Holm)."""
     found = []
-    for metric in COMPARED:
+    for metric in metrics:
         pairs = [(a, b) for a in systems if a.main for b in systems if b is not a]
         tested = [
             paired(figures[a.key][metric], figures[b.key][metric], **chosen) for a, b in pairs

@@ -261,18 +261,30 @@ def measure_diversity(
         sequences: of items, best those that were held out.
         window: within which items occur together, in positions.
     """
+    columns = diversity_columns(neighbours, categories, sequences, window)
+    return Diversity(**{name: float(values.mean()) for name, values in columns.items()})
+
+
+def diversity_columns(
+    neighbours: np.ndarray, categories: sp.csr_matrix, sequences: Playlists, window: int = 9
+) -> dict[str, np.ndarray]:
+    """The means of `Diversity` before they are taken: (items with a category,) each."""
     known = np.flatnonzero(np.diff(categories.indptr) > 0)
     lists = neighbours[known]
     query, flat = np.repeat(known, lists.shape[1]), lists.ravel()
     new = ~share_category(categories, query, flat)
     together = co_occurrence(sequences, categories.shape[0], window)
     hit = np.asarray(together[query, flat]).ravel() > 0
-    return Diversity(
-        float(new.mean()),
-        float(_entropies(lists, categories).mean()),
-        float(hit.mean()),
-        float((new & hit).mean()),
-    )
+
+    def shares(found: np.ndarray) -> np.ndarray:
+        return found.reshape(lists.shape).mean(1)
+
+    return {
+        "new": shares(new),
+        "entropy": _entropies(lists, categories),
+        "hits": shares(hit),
+        "new_hits": shares(new & hit),
+    }
 
 
 def _entropies(lists: np.ndarray, categories: sp.csr_matrix) -> np.ndarray:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -125,14 +126,15 @@ class TrackGraph:
             below: from places (rows,) in `neighbours` to (rows,) bool; in a row it holds up to
                 some place and not after it.
         """
-        low, high = self.offsets[rows], self.offsets[rows + 1]
-        while (open_ := low < high).any():
-            # a row that is done may end where the array ends: there it looks at the last place
-            middle = np.minimum((low + high) // 2, len(self.neighbours) - 1)
-            up = open_ & below(middle)
-            high = np.where(open_ & ~up, middle, high)
-            low = np.where(up, middle + 1, low)
-        return low - self.offsets[rows]
+        starts = self.offsets[rows]
+        counts = self.offsets[rows + 1] - starts
+        found = np.zeros_like(starts)
+        for bit in reversed(range(int(counts.max(initial=0)).bit_length())):
+            more = found + (1 << bit)
+            # beyond a row's end may be beyond the array's: there it looks at the last place
+            places = np.minimum(starts + more, len(self.neighbours)) - 1
+            found = np.where((more <= counts) & below(places), more, found)
+        return found
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the three arrays as one safetensors file, atomically."""
@@ -214,12 +216,12 @@ def build_graph(playlists: Playlists, tracks: int, least_weight: int = LEAST_WEI
             would leave.
         ValueError: a playlist with a track outside the catalogue, or a weight below 1.
     """
-    blocks, histogram = _cooccurrence(playlists, tracks, least_weight)
-    if not histogram[least_weight]:
-        raise SslAudioError(_empty(histogram, least_weight))
+    sets = _sets_of(playlists, tracks, least_weight)
+    blocks = _by_rows(_edge_rows, sets, tracks, least_weight)
     degrees, neighbours, weights = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
-    offsets = np.concatenate([[0], np.cumsum(degrees)])
-    return TrackGraph._symmetric(_matrix(weights, neighbours, offsets))
+    if not len(neighbours):
+        raise SslAudioError(_empty(_histogram(sets, tracks, least_weight), least_weight))
+    return TrackGraph(*_compiled(_both_ways)(degrees, neighbours, weights))
 
 
 def edges_by_threshold(
@@ -231,8 +233,8 @@ def edges_by_threshold(
         playlists, tracks: as for `build_graph`, at whose cost this is.
         thresholds: weights, 1 or more.
     """
-    _, histogram = _cooccurrence(playlists, tracks, max(thresholds), keep=False)
-    return _left(histogram, thresholds)
+    most = max(thresholds)
+    return _left(_histogram(_sets_of(playlists, tracks, most), tracks, most), thresholds)
 
 
 def _left(histogram: np.ndarray, thresholds: Sequence[int]) -> dict[int, int]:
@@ -249,30 +251,28 @@ def _empty(histogram: np.ndarray, least_weight: int) -> str:
     return f"no two tracks are together in {least_weight} playlists: of least_weight, {told} edges"
 
 
-Block = tuple[np.ndarray, np.ndarray, np.ndarray]  # degrees, neighbours, weights of some rows
+class _Sets(NamedTuple):
+    """Playlists as sets of tracks, and where each track is in them.
 
-
-def _cooccurrence(
-    playlists: Playlists, tracks: int, least: int, keep: bool = True
-) -> tuple[list[Block], np.ndarray]:
-    """Rows of the upper triangle that reach `least`, unsorted, and a histogram of all weights.
-
-    Returns:
-        The rows in blocks, and (least + 1,) how many edges have each weight below `least`, and at
-        the end how many have it or more.
+    Attributes:
+        flat: (positions,) uint32 tracks of one playlist after the other, ascending and once in
+            each. Unsigned, as numba need not look for negative places.
+        starts: (tracks + 1,) int64, where those of each track start in the next two.
+        places: (positions,) int64 places in `flat` of each track in turn.
+        ends: (positions,) int64 where the playlist of that place ends.
     """
+
+    flat: np.ndarray
+    starts: np.ndarray
+    places: np.ndarray
+    ends: np.ndarray
+
+
+def _sets_of(playlists: Playlists, tracks: int, least: int) -> _Sets:
     if least < 1:
         raise ValueError(f"a least weight of {least}: 1 or more")
     _within(playlists.tracks, tracks)
-    flat, ends, places, starts = _distinct(playlists, tracks)
-    count = partial(_compiled(), flat, ends, places, starts, tracks, least, keep)
-    bounds = _equal_work(ends[places] - places, starts)
-    results = threaded(bounds, lambda rows: count(*rows), available_processors(), 2)
-    histogram, blocks = np.zeros(least + 1, np.int64), []
-    for degrees, neighbours, weights, found in results:
-        histogram += found
-        blocks.append((degrees, neighbours, weights))
-    return blocks, histogram
+    return _Sets(*_compiled(_as_sets)(playlists.tracks, playlists.offsets, tracks))
 
 
 def _within(rows: np.ndarray, tracks: int) -> None:
@@ -281,85 +281,176 @@ def _within(rows: np.ndarray, tracks: int) -> None:
         raise ValueError(f"a track outside 0 to {tracks - 1}")
 
 
-def _distinct(
-    playlists: Playlists, tracks: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Playlists as sets, by counting alone: a transposition sorts, and a second one sorts back.
-
-    Returns:
-        (positions,) tracks, ascending and once in each playlist; (positions,) where the playlist of
-        each position ends; (positions,) the positions of each track in turn; and (tracks + 1,)
-        where those of each track start.
-    """
-    ones = np.ones(len(playlists.tracks), bool)
-    shape = (len(playlists), tracks)
-    by_track = sparse.csr_array((ones, playlists.tracks, playlists.offsets), shape).tocsc()
-    by_track.sum_duplicates()
-    sets = by_track.tocsr()
-    numbered = sparse.csr_array((np.arange(sets.nnz), sets.indices, sets.indptr), shape).tocsc()
-    ends = np.repeat(sets.indptr[1:], np.diff(sets.indptr))
-    return sets.indices.astype(np.uint32), ends, numbered.data, numbered.indptr
+def _histogram(sets: _Sets, tracks: int, least: int) -> np.ndarray:
+    """(least + 1,) how many edges have each weight below `least`; the last, that or more."""
+    return np.sum(_by_rows(_weigh_rows, sets, tracks, least), axis=0)
 
 
-def _equal_work(pairs: np.ndarray, starts: np.ndarray) -> list[tuple[int, int]]:
+def _by_rows(count: Callable[..., Any], sets: _Sets, tracks: int, least: int) -> list[Any]:
+    """What a function finds in blocks of rows, in order, on as many threads as processors."""
+    work = partial(_compiled(count), *sets, tracks, least)
+    blocks = threaded(_equal_work(sets), lambda rows: work(*rows), available_processors(), 2)
+    return list(blocks)
+
+
+def _equal_work(sets: _Sets) -> list[tuple[int, int]]:
     """Blocks of rows (first, end) with about as many pairs in each."""
-    done = np.concatenate([[0], np.cumsum(pairs)])[starts]
+    done = np.concatenate([[0], np.cumsum(sets.ends - sets.places)])[sets.starts]
     shares = np.linspace(0, done[-1], BLOCKS + 1)[1:-1]
-    bounds = np.unique(np.concatenate([[0], np.searchsorted(done, shares), [len(starts) - 1]]))
+    rows = len(sets.starts) - 1
+    bounds = np.unique(np.concatenate([[0], np.searchsorted(done, shares), [rows]]))
     return list(zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True))
 
 
-def _count_rows(
+# --- machine code ---------------------------------------------------------------------------------
+
+
+@cache
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """As machine code that leaves Python's lock to other threads."""
+    import numba
+
+    return numba.njit(nogil=True)(function)
+
+
+def _as_sets(
+    tracks: np.ndarray, offsets: np.ndarray, count: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The fields of `_Sets`, by counting alone: to be gone through by track is to be sorted."""
+    playlists = len(offsets) - 1
+    starts, bounds = np.zeros(count + 1, np.int64), np.zeros(playlists + 1, np.int64)
+    owners, once = np.empty(len(tracks), np.int64), np.empty(len(tracks), np.uint32)
+    last = np.full(count, -1)
+    kept = 0
+    for playlist in range(playlists):
+        for track in tracks[offsets[playlist] : offsets[playlist + 1]]:
+            if last[track] != playlist:
+                last[track] = playlist
+                owners[kept], once[kept] = playlist, track
+                kept += 1
+                starts[track + 1] += 1
+        bounds[playlist + 1] = kept
+    starts[:] = np.cumsum(starts)
+    by_track = np.empty(kept, np.int64)
+    free = starts[:-1].copy()
+    for k in range(kept):
+        by_track[free[once[k]]] = owners[k]
+        free[once[k]] += 1
+    flat, places, ends = once[:kept], np.empty(kept, np.int64), np.empty(kept, np.int64)
+    free = bounds[:-1].copy()
+    for track in range(count):
+        for k in range(starts[track], starts[track + 1]):
+            playlist = by_track[k]
+            flat[free[playlist]] = track
+            places[k], ends[k] = free[playlist], bounds[playlist + 1]
+            free[playlist] += 1
+    return flat, starts, places, ends
+
+
+def _edge_rows(
     flat: np.ndarray,
-    ends: np.ndarray,
-    places: np.ndarray,
     starts: np.ndarray,
+    places: np.ndarray,
+    ends: np.ndarray,
     tracks: int,
     least: int,
-    keep: bool,
     first: int,
     end: int,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Rows `first` to `end` of the upper triangle: degrees, neighbours, weights, histogram.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows `first` to `end` of the upper triangle: degrees, neighbours ascending, weights.
 
-    A row is counted in one array, and only the places that were counted in are read and set back
-    to 0, so that a large catalogue costs no more than its playlists.
+    A row is counted in one array. Where many of its places are counted in, all are looked at
+    afterwards; where few are, they are noted, so that a large catalogue costs no more than its
+    playlists.
     """
-    counts = np.zeros(tracks, np.uint32)  # unsigned: numba need not look for negative places
+    counts = np.zeros(tracks, np.uint32)
     touched = np.empty(tracks + 1, np.uint32)  # one to spare for the write that does not count
-    histogram = np.zeros(least + 1, np.int64)
     degrees = np.zeros(end - first, np.int64)
     neighbours, weights = np.empty(1024, np.int32), np.empty(1024, np.int32)
     kept = 0
     for track in range(first, end):
-        seen = 0
+        pairs = 0
         for k in range(starts[track], starts[track + 1]):
-            place = places[k]
-            for other in flat[place + 1 : ends[place]]:  # those above `track`
-                if counts[other] == 0:
-                    touched[seen] = other
-                    seen += 1
-                counts[other] += 1
-        if kept + seen > len(neighbours):
-            size = 2 * (kept + seen)
-            more, heavier = np.empty(size, np.int32), np.empty(size, np.int32)
+            pairs += ends[k] - places[k] - 1
+        before, most = kept, kept + min(pairs // least, tracks - track)
+        if most > len(neighbours):
+            more, heavier = np.empty(2 * most, np.int32), np.empty(2 * most, np.int32)
             more[:kept], heavier[:kept] = neighbours[:kept], weights[:kept]
             neighbours, weights = more, heavier
-        before = kept
-        for other in touched[:seen]:
-            weight = counts[other]
-            counts[other] = 0
-            histogram[min(weight, least)] += 1
-            if keep and weight >= least:
-                neighbours[kept], weights[kept] = other, weight
-                kept += 1
+        if 4 * pairs > tracks - track:
+            for k in range(starts[track], starts[track + 1]):
+                for other in flat[places[k] + 1 : ends[k]]:  # those above `track`
+                    counts[other] += 1
+            for other in range(track + 1, tracks):
+                if counts[other] >= least:
+                    neighbours[kept], weights[kept] = other, counts[other]
+                    kept += 1
+            counts[track + 1 :] = 0
+        else:
+            seen = 0
+            for k in range(starts[track], starts[track + 1]):
+                for other in flat[places[k] + 1 : ends[k]]:
+                    touched[seen] = other
+                    seen += counts[other] == 0
+                    counts[other] += 1
+            for other in touched[:seen]:
+                if counts[other] >= least:
+                    neighbours[kept] = other
+                    kept += 1
+            neighbours[before:kept].sort()
+            for k in range(before, kept):
+                weights[k] = counts[neighbours[k]]
+            for other in touched[:seen]:
+                counts[other] = 0
         degrees[track - first] = kept - before
-    return degrees, neighbours[:kept].copy(), weights[:kept].copy(), histogram
+    return degrees, neighbours[:kept].copy(), weights[:kept].copy()
 
 
-@cache
-def _compiled() -> Callable[..., tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
-    """`_count_rows` as machine code that leaves Python's lock to other threads."""
-    import numba
+def _weigh_rows(
+    flat: np.ndarray,
+    starts: np.ndarray,
+    places: np.ndarray,
+    ends: np.ndarray,
+    tracks: int,
+    least: int,
+    first: int,
+    end: int,
+) -> np.ndarray:
+    """The histogram of rows `first` to `end` of the upper triangle."""
+    counts, touched = np.zeros(tracks, np.uint32), np.empty(tracks + 1, np.uint32)
+    histogram = np.zeros(least + 1, np.int64)
+    for track in range(first, end):
+        seen = 0
+        for k in range(starts[track], starts[track + 1]):
+            for other in flat[places[k] + 1 : ends[k]]:
+                touched[seen] = other
+                seen += counts[other] == 0
+                counts[other] += 1
+        for other in touched[:seen]:
+            histogram[min(counts[other], least)] += 1
+            counts[other] = 0
+    return histogram
 
-    return numba.njit(nogil=True)(_count_rows)
+
+def _both_ways(
+    degrees: np.ndarray, neighbours: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The arrays of `TrackGraph` from the rows of the upper triangle, ascending in each."""
+    tracks = len(degrees)
+    offsets = np.zeros(tracks + 1, np.int64)
+    offsets[1:] = degrees
+    for other in neighbours:
+        offsets[other + 1] += 1
+    offsets[:] = np.cumsum(offsets)
+    free = offsets[:-1].copy()
+    both, doubled = np.empty(2 * len(neighbours), np.int32), np.empty(2 * len(weights), np.int32)
+    start = 0
+    for track in range(tracks):  # what is below a track is in its row before what is above it
+        for k in range(start, start + degrees[track]):
+            other = neighbours[k]
+            both[free[other]], doubled[free[other]] = track, weights[k]
+            free[other] += 1
+            both[free[track]], doubled[free[track]] = other, weights[k]
+            free[track] += 1
+        start += degrees[track]
+    return offsets, both, doubled

@@ -97,7 +97,8 @@ class Aggregator(nn.Module):
 
     def forward(self, own: Tensor, neighbours: Tensor) -> Tensor:
         """(n, inputs) twice, the second the means, to (n, outputs)."""
-        out = self.linear(torch.cat([own, neighbours], dim=1))
+        of_own, of_neighbours = self.linear.weight.chunk(2, dim=1)  # nothing is copied
+        out = torch.addmm(F.linear(own, of_own, self.linear.bias), neighbours, of_neighbours.T)
         return out if self.last else F.relu(out)
 
 
@@ -176,21 +177,23 @@ class Musig(nn.Module):
         """
         assert self._sampler is not None
         alone = self._alone(generator)
-        wanted, place = self._distinct(nodes)
-        levels = []
+        wanted = self._distinct(nodes)
+        place = self._positions(wanted)[nodes]
+        levels: list[tuple[Tensor, Tensor]] = []
         for size in self.settings.fan_out:
+            if levels:
+                wanted = self._distinct(torch.cat([wanted, levels[-1][1].flatten()]))
             sampled = self._sampler.sample(wanted, size, generator)
             if alone is not None:
-                sampled = sampled.masked_fill(alone[wanted][:, None], -1)
+                sampled.masked_fill_(alone[wanted][:, None], -1)
             levels.append((wanted, sampled))
-            wanted = self._distinct(torch.cat([wanted, sampled.flatten()]))[0]
         state, position = self._features, None
         for aggregator, (own, sampled) in zip(self.aggregators, reversed(levels), strict=True):
             if position is None:  # the features of all tracks are at hand: nothing to look up
                 means = _means(state, sampled)
                 state = aggregator(state[own], means)
             else:
-                means = _means(state, torch.where(sampled < 0, sampled, position[sampled]))
+                means = _means(state, position[sampled])
                 state = aggregator(state[position[own]], means)
             position = self._positions(own)
         return F.normalize(state, dim=1), place
@@ -202,17 +205,18 @@ class Musig(nn.Module):
         count, device = len(self._features), self._features.device
         return torch.rand(count, generator=generator, device=device) < self.settings.isolated
 
-    def _distinct(self, nodes: Tensor) -> tuple[Tensor, Tensor]:
-        """The nodes that occur, in order, and the place of each given node among them."""
-        seen = torch.zeros(len(self._features), dtype=torch.bool, device=nodes.device)
-        seen[nodes[nodes >= 0]] = True
-        found = seen.nonzero().squeeze(1)
-        return found, self._positions(found)[nodes]
+    def _distinct(self, nodes: Tensor) -> Tensor:
+        """The nodes that occur, in order; -1 is none."""
+        seen = torch.zeros(len(self._features) + 1, dtype=torch.bool, device=nodes.device)
+        seen[nodes] = True  # the last place is that of -1
+        return seen[:-1].nonzero().squeeze(1)
 
     def _positions(self, nodes: Tensor) -> Tensor:
-        """(tracks,) the place of each track among the distinct nodes; others are undefined."""
-        places = torch.empty(len(self._features), dtype=torch.int64, device=nodes.device)
+        """(tracks + 1,) the place of each track among the distinct nodes, and last that of -1,
+        which is -1; those of others are undefined."""
+        places = torch.empty(len(self._features) + 1, dtype=torch.int64, device=nodes.device)
         places[nodes] = torch.arange(len(nodes), device=nodes.device)
+        places[-1] = -1
         return places
 
     @torch.no_grad()
@@ -298,7 +302,9 @@ class Musig(nn.Module):
         """AdamW over all."""
         s = self.settings
         return [
-            torch.optim.AdamW(self.parameters(), lr=s.learning_rate, weight_decay=s.weight_decay)
+            torch.optim.AdamW(
+                self.parameters(), lr=s.learning_rate, weight_decay=s.weight_decay, fused=True
+            )
         ]
 
     # --- files ---------------------------------------------------------------------------------
@@ -378,10 +384,31 @@ def _moved(values: Tensor, fn: Callable[..., Any]) -> Tensor:
 
 
 def _means(states: Tensor, sampled: Tensor) -> Tensor:
-    """(n, d) means over the rows that `sampled` (n, s) names; a row of -1 names none and gives 0."""
-    full = sampled[:, 0] >= 0
-    ends = full.cumsum(0) * sampled.shape[1]
-    offsets = F.pad(ends, (1, 0))
-    return F.embedding_bag(
-        sampled[full].flatten(), states, offsets, mode="mean", include_last_offset=True
-    )
+    """(n, d) means over the rows that `sampled` (n, s) names; a row of -1 names none: 0."""
+    found: Tensor = _Means.apply(states, sampled)
+    return found
+
+
+class _Means(torch.autograd.Function):
+    """The gradient of `embedding_bag` as another one: of all that a state was sampled for."""
+
+    @staticmethod
+    def forward(ctx: Any, states: Tensor, sampled: Tensor) -> Tensor:
+        full = sampled[:, 0] >= 0
+        ctx.save_for_backward(sampled, full)
+        ctx.states = len(states)
+        offsets = F.pad(full.cumsum(0) * sampled.shape[1], (1, 0))
+        return F.embedding_bag(
+            sampled[full].flatten(), states, offsets, mode="mean", include_last_offset=True
+        )
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        sampled, full = ctx.saved_tensors
+        size = sampled.shape[1]
+        rows = sampled[full].flatten()
+        owners = full.nonzero().squeeze(1)[rows.argsort(stable=True) // size]
+        offsets = F.pad(rows.bincount(minlength=ctx.states).cumsum(0), (1, 0))
+        return F.embedding_bag(
+            owners, gradients[0] / size, offsets, mode="sum", include_last_offset=True
+        ), None

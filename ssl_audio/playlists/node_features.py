@@ -164,6 +164,15 @@ def read_embeddings(path: str | Path, catalogue: Catalogue) -> tuple[np.ndarray,
     return _rows_of(Path(path), catalogue)
 
 
+def stored_ids(path: str | Path) -> list[str]:
+    """The ids of a feature store's tracks, in its order.
+
+    Raises:
+        SslAudioError: it cannot be read.
+    """
+    return [track for ids, _ in _blocks(Path(path)) for track in ids]
+
+
 def _rows_of(path: Path, catalogue: Catalogue) -> tuple[np.ndarray, np.ndarray]:
     values = np.zeros((len(catalogue), 0), np.float32)
     present = np.zeros(len(catalogue), bool)

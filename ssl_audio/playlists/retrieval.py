@@ -188,6 +188,11 @@ def _best(scores: np.ndarray, k: int) -> np.ndarray:
     return np.take_along_axis(columns, order, 1)
 
 
+def f1_of(precision: np.ndarray, recall: np.ndarray) -> np.ndarray:
+    """2 P R / (P + R), 0 where both are 0; of arrays, one by one."""
+    return 2 * precision * recall / np.maximum(precision + recall, 1e-12)
+
+
 @dataclass(frozen=True)
 class Hits:
     """Figures at K, a value for each user, so that intervals can be made; all 0 to 1.
@@ -210,8 +215,11 @@ class Hits:
 
     def f1(self) -> float:
         """F1@K = 2 P R / (P + R) of the mean precision P and the mean recall R (section A.3)."""
-        precision, recall = float(self.precision.mean()), float(self.recall.mean())
-        return 2 * precision * recall / max(precision + recall, 1e-12)
+        return float(f1_of(self.precision.mean(), self.recall.mean()))
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """The figures that each user has, (users,) each."""
+        return {"hit_rate": self.hit, "recall": self.recall, "precision": self.precision}
 
     def summary(self) -> dict[str, float]:
         """The four figures, each over all users."""

@@ -167,17 +167,25 @@ class PairSampler:
             return left, left
         stand_in = self.partnered[rng.integers(len(self.partnered), size=len(left))]
         left = np.where(self.partners[left] > 0, left, stand_in)
-        right = self._strangers(left, rng)
-        if self.chances is None:
-            return left, right
-        wanted = np.arange(len(left))
-        for _ in range(ROUNDS):
-            drawn = np.searchsorted(self.chances, rng.random(len(wanted)), side="right")
-            drawn = np.minimum(drawn, len(self.graph) - 1)  # the last sum may round to below 1
-            bad = (drawn == left[wanted]) | self.graph.has_edges(left[wanted], drawn)
-            right[wanted[~bad]] = drawn[~bad]
-            wanted = wanted[bad]
+        right = np.full(len(left), -1)
+        if self.chances is not None:
+            for draws in (1, ROUNDS - 1):  # all that most need, and at once what the others need
+                wanted = np.flatnonzero(right < 0)
+                right[wanted] = self._by_degree(left[wanted], draws, rng)
+        wanted = np.flatnonzero(right < 0)
+        right[wanted] = self._strangers(left[wanted], rng)
         return left, right
+
+    def _by_degree(self, left: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
+        """(n,) the first of some tracks drawn by degree without an edge to `left` (n,), or -1."""
+        assert self.chances is not None
+        drawn = np.searchsorted(self.chances, rng.random((len(left), draws)), side="right")
+        drawn = np.minimum(drawn, len(self.graph) - 1)  # the last sum may round to below 1
+        rows = np.broadcast_to(left[:, None], drawn.shape)
+        good = drawn != rows
+        good &= ~self.graph.has_edges(rows.ravel(), drawn.ravel()).reshape(drawn.shape)
+        first = np.take_along_axis(drawn, good.argmax(1)[:, None], axis=1)[:, 0]
+        return np.where(good.any(1), first, -1)
 
     def _strangers(self, left: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """(n,) tracks drawn uniformly from those that are neither `left` (n,) nor its neighbours.

@@ -10,7 +10,7 @@ differences instead, and leaves out the playlists on which two systems tie, whic
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -59,6 +59,30 @@ def interval(
     means = _resampled_means(values, seed, resamples)
     low, high = np.quantile(means, [0.5 - confidence / 2, 0.5 + confidence / 2])
     return Interval(float(values.mean()), float(low), float(high))
+
+
+def interval_of(
+    statistic: Callable[..., np.ndarray],
+    *columns: np.ndarray,
+    seed: int = 0,
+    resamples: int = 1000,
+    confidence: float = 0.95,
+) -> Interval:
+    """A figure that is made of several means, as F1 is, with its interval.
+
+    Args:
+        statistic: from the means of the columns, (n,) each, to (n,).
+        columns: (playlists,) figures each, of the same playlists.
+        seed, resamples, confidence: as of `interval`, which draws the same playlists.
+
+    Raises:
+        ValueError: as `interval`.
+    """
+    checked = [_checked(values) for values in columns]
+    drawn = statistic(*(_resampled_means(values, seed, resamples) for values in checked))
+    low, high = np.quantile(drawn, [0.5 - confidence / 2, 0.5 + confidence / 2])
+    whole = statistic(*(values.mean(keepdims=True) for values in checked))
+    return Interval(float(whole[0]), float(low), float(high))
 
 
 def paired(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from ssl_audio.playlists.baselines.node2vec import node2vec_vectors
 from ssl_audio.playlists.baselines.simple import popularity_scores, random_scores
 from ssl_audio.playlists.baselines.track2vec import concatenated, track2vec
 from ssl_audio.playlists.completion import CompletionTask, scores_by_cosine
+from ssl_audio.playlists.graph import TrackGraph
 from ssl_audio.playlists.musig import (
     TASKS,
     Musig,
@@ -25,11 +26,21 @@ from ssl_audio.playlists.musig import (
     Supervision,
     genre_codes,
 )
+from ssl_audio.playlists.next_track import (
+    CatalogueScorer,
+    by_chance,
+    by_cosine,
+    by_logits,
+    by_popularity,
+)
 from ssl_audio.playlists.sampling import PairSampler
 from ssl_audio.playlists.task_weights import FixedWeights, LearntWeights
 from ssl_audio.playlists.training import FitSettings, fit, read_history
 from ssl_audio.playlists.training_data import TrainingData, sound_of
 from ssl_audio.run_dir import atomic
+
+if TYPE_CHECKING:
+    from ssl_audio.playlists.transformer import PlaylistTransformer
 
 Settings = Mapping[str, Any]
 Scorer = Callable[[CompletionTask], np.ndarray]
@@ -50,6 +61,7 @@ class System:
         folder: of what it keeps.
         train: makes its vectors, (tracks, d); None where it ranks otherwise.
         score: ranks otherwise.
+        everywhere: from rows of the catalogue, what scores them all.
         table: the table that it is in.
         main: the others are compared with it.
     """
@@ -59,6 +71,7 @@ class System:
     folder: Path
     train: Callable[[], np.ndarray] | None = None
     score: Callable[[], Scorer] | None = None
+    everywhere: Callable[[np.ndarray], CatalogueScorer] | None = None
     table: str = MAIN
     main: bool = False
 
@@ -92,6 +105,14 @@ class System:
             return partial(scores_by_cosine, vectors)
         assert self.score is not None
         return self.score()
+
+    def catalogue_scorer(self, rows: np.ndarray) -> CatalogueScorer:
+        """Scores rows of the catalogue as what comes next, after training as `scorer`."""
+        vectors = self.vectors()
+        if vectors is not None:
+            return by_cosine(vectors, rows)
+        assert self.everywhere is not None
+        return self.everywhere(rows)
 
     def losses(self) -> dict[str, Any] | None:
         """The terms that were logged in training, by step."""
@@ -140,6 +161,37 @@ def _distinct(systems: list[System]) -> list[System]:
     return list({(s.table, s.label): s for s in systems}.values())
 
 
+def folder_of(parent: Path, label: str) -> Path:
+    """Where a system keeps what it has made: its label in small letters, digits and dashes."""
+    name = "".join(c if c.isalnum() else "-" for c in label.lower())
+    return parent / "-".join(filter(None, name.split("-")))
+
+
+def degree_features(graph: TrackGraph) -> np.ndarray:
+    """(tracks, 2) float32 in [0, 1]: how many neighbours a track has, and a constant."""
+    degrees = np.log1p(graph.degree.astype(np.float32))
+    return np.stack([degrees / degrees.max(), np.ones_like(degrees)], axis=1)
+
+
+def fit_or_go_on(
+    model: torch.nn.Module, make_batch: Any, settings: FitSettings, folder: Path, ckpt: str | None
+) -> None:
+    """Train a system's model; with `ckpt` "last" from its last checkpoint, if it has one.
+
+    A run that was stopped between its last step and what is made of the model is taken as it is.
+    """
+    last = folder / "checkpoints" / "last.ckpt"
+    resume = ckpt if last.exists() else None
+    if resume == "last":
+        kept = torch.load(last, map_location="cpu", weights_only=True)
+        if kept["batches_done"] == settings.steps:
+            state = {k.removeprefix("model."): v for k, v in kept["state_dict"].items()}
+            model.load_state_dict(state)
+            model.eval()
+            return
+    fit(model, make_batch, settings, folder, resume)
+
+
 class _Systems:
     """Makes systems of one comparison."""
 
@@ -152,8 +204,7 @@ class _Systems:
         self.seed = settings["seed"]
 
     def _place(self, label: str, table: str = MAIN) -> Path:
-        name = "".join(c if c.isalnum() else "-" for c in f"{table} {label}".lower())
-        return self.folder / "-".join(filter(None, name.split("-")))
+        return folder_of(self.folder, f"{table} {label}")
 
     def _system(self, name: str, features: str = "", table: str = MAIN, **kept: Any) -> System:
         return System(name, features, self._place(f"{name} {features}", table), table=table, **kept)
@@ -171,10 +222,14 @@ class _Systems:
         """One of `BASELINES`."""
         return {
             "random": lambda: self._system(
-                "Random", score=lambda: partial(random_scores, seed=self.seed)
+                "Random",
+                score=lambda: partial(random_scores, seed=self.seed),
+                everywhere=partial(by_chance, self.seed),
             ),
             "popularity": lambda: self._system(
-                "Popularity", score=lambda: partial(popularity_scores, counts=self.data.counts)
+                "Popularity",
+                score=lambda: partial(popularity_scores, counts=self.data.counts),
+                everywhere=partial(by_popularity, self.data.counts),
             ),
             "warp": lambda: self._system("CF (WARP)", train=self._warp),
             "track2vec": lambda: self._system("Track2Vec", train=self._track2vec),
@@ -212,9 +267,9 @@ class _Systems:
 
     def musig(self) -> System:
         """As the recipe says."""
-        weights = self.settings["musig"]["weights"]
-        chosen = weights if weights == "learnt" else tuple(weights)
-        return self._graph_model("MUSIG", ", ".join(self.settings["features"]), chosen)
+        return self._graph_model(
+            "MUSIG", ", ".join(self.settings["features"]), self.musig_weights()
+        )
 
     def by_features(self) -> list[System]:
         """MUSIG's Table 2: each group of features, in three models."""
@@ -233,7 +288,14 @@ class _Systems:
     def musig_weights(self) -> Any:
         """Of the recipe: learnt, or one for each task."""
         weights = self.settings["musig"]["weights"]
-        return weights if weights == "learnt" else tuple(weights)
+        if weights == "learnt":
+            return weights
+        known = isinstance(weights, list) and len(weights) == len(TASKS) and any(weights)
+        if not known or not all(isinstance(w, int | float) and w >= 0 for w in weights):
+            raise SslAudioError(
+                f"musig.weights={weights}: learnt, or a number for each of {', '.join(TASKS)}"
+            )
+        return tuple(weights)
 
     def by_task(self) -> list[System]:
         """MUSIG's Table 3: what the sound task compares, against what the tracks are told by."""
@@ -262,6 +324,10 @@ class _Systems:
         sound = sound or self.settings["musig"]["sound"]
         system = self._system(_name(name, weights, sound, table), features, table)
         groups = [group.strip() for group in features.split(",") if group.strip()]
+        if groups:
+            self._node_features(groups)  # refuses them before anything is trained
+        if weights == "learnt" or weights[TASKS.index("sound")]:
+            sound_of(self.data, sound)
         system.train = partial(self._train_graph_model, groups, weights, sound, system.folder)
         return system
 
@@ -296,8 +362,7 @@ class _Systems:
     def _node_features(self, groups: list[str]) -> np.ndarray:
         if groups:
             return self.data.features(groups, self.settings["missing"])
-        degrees = np.log1p(self.data.graph.degree.astype(np.float32))
-        return np.stack([degrees / degrees.max(), np.ones_like(degrees)], axis=1)
+        return degree_features(self.data.graph)
 
     def _sound(self, model: Musig, sound: str) -> np.ndarray:
         """What the sound task compares; nothing, where it does not count and nothing is at hand."""
@@ -306,10 +371,7 @@ class _Systems:
         return np.zeros((len(self.data.catalogue), 1), np.float32)
 
     def _fit(self, model: torch.nn.Module, make_batch: Any, steps: int, folder: Path) -> None:
-        from dataclasses import replace
-
-        resume = self.ckpt_path if (folder / "checkpoints" / "last.ckpt").exists() else None
-        fit(model, make_batch, replace(self.fit, steps=steps), folder, resume)
+        fit_or_go_on(model, make_batch, replace(self.fit, steps=steps), folder, self.ckpt_path)
 
     # --- M2GRL -----------------------------------------------------------------------------------
 
@@ -340,10 +402,17 @@ class _Systems:
         """Ids, artists and albums, and sound where there are embeddings."""
         features = "embeddings" if self.data.embeddings is not None else ""
         system = self._system("Transformer", features)
-        system.score = partial(self._train_transformer, system.folder)
+        unheard = int((~self.data.heard).sum()) if features else 0
+        if unheard:
+            self.data.note(
+                f"{unheard} tracks have no audio embedding; the transformer does without"
+            )
+        trained = partial(self._trained_transformer, system.folder)
+        system.score = lambda: partial(_completion_logits, trained())
+        system.everywhere = lambda rows: by_logits(trained(), rows)
         return system
 
-    def _train_transformer(self, folder: Path) -> Scorer:
+    def _trained_transformer(self, folder: Path) -> PlaylistTransformer:
         from ssl_audio.playlists.transformer import (
             PlaylistTransformer,
             SideInformation,
@@ -374,8 +443,11 @@ class _Systems:
             made = PlaylistTransformer(vocabulary, settings, side)
             self._fit(made, batches, steps, folder)
             made.save(kept)
-        model = load_transformer(kept, audio, heard)
-        return lambda task: model.scores(task.seeds, task.candidates)
+        return load_transformer(kept, audio, heard)
+
+
+def _completion_logits(model: PlaylistTransformer, task: CompletionTask) -> np.ndarray:
+    return model.scores(task.seeds, task.candidates)
 
 
 def _name(name: str, weights: Any, sound: str, table: str) -> str:

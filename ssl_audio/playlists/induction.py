@@ -1,0 +1,115 @@
+"""Vectors of tracks that a trained MUSIG has never seen: from their features, and edges if any."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from ssl_audio.errors import CheckpointError, SslAudioError
+from ssl_audio.playlists.collection import Catalogue
+from ssl_audio.playlists.graph import TrackGraph, build_graph
+from ssl_audio.playlists.musig import load_musig
+from ssl_audio.playlists.node_features import (
+    GENRE,
+    POPULARITY,
+    FeatureGroup,
+    Scaler,
+    genre_group,
+    join,
+    popularity_group,
+    read_group,
+    stored_ids,
+)
+from ssl_audio.playlists.store import PlaylistStore
+from ssl_audio.run_dir import atomic
+
+SCALER = "features.safetensors"
+
+
+def save_scaler(scaler: Scaler, folder: Path) -> None:
+    """Keep beside a model how its features were scaled."""
+    with atomic(folder / SCALER) as temporary:
+        save_file(scaler.to_arrays(), temporary)
+
+
+def load_scaler(folder: Path) -> Scaler:
+    """How a model's features were scaled.
+
+    Raises:
+        CheckpointError: it is not there, or damaged.
+    """
+    try:
+        return Scaler.from_arrays(load_file(folder / SCALER))
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{folder / SCALER} cannot be read: {error}") from error
+
+
+def new_vectors(
+    folder: str | Path,
+    stores: Mapping[str, str | None],
+    store: PlaylistStore | None,
+    least_weight: int,
+    missing: str = "impute",
+) -> tuple[list[str], np.ndarray]:
+    """Vectors of the tracks of feature stores, or of a store of playlists, without any training.
+
+    Args:
+        folder: of a saved MUSIG.
+        stores: files of the features that it was trained with, by group.
+        store: playlists that give the tracks edges; None: they have none.
+        least_weight: playlists that two tracks share, for an edge.
+        missing: "impute" or "refuse" tracks without features.
+
+    Returns:
+        Ids and (tracks, d) float32 vectors of length 1.
+
+    Raises:
+        SslAudioError: a model or features that cannot be used.
+    """
+    folder = Path(folder)
+    model, about = load_musig(folder)
+    names = about["features"]
+    catalogue = store.catalogue() if store else Catalogue(_ids(names, stores))
+    groups = [_group(name, stores, store, catalogue, about) for name in names]
+    features, _ = join(groups, names, missing, scaler=load_scaler(folder))
+    if store is None:
+        graph = TrackGraph.from_edges(np.empty((0, 2), np.int64), len(catalogue))
+    else:
+        graph = build_graph(store.playlists(), len(catalogue), least_weight)
+    return list(catalogue.ids), model.vectors(features, graph)
+
+
+def _ids(names: list[str], stores: Mapping[str, str | None]) -> list[str]:
+    """Of the first store that is given of the model's features."""
+    path = next((path for name in names if (path := stores.get(name))), None)
+    if path is None:
+        raise SslAudioError(
+            f"the model was trained with {', '.join(names)}: give stores.{names[0]}= of the new "
+            "tracks, or playlists="
+        )
+    return stored_ids(path)
+
+
+def _group(
+    name: str,
+    stores: Mapping[str, str | None],
+    store: PlaylistStore | None,
+    catalogue: Catalogue,
+    about: Mapping[str, Any],
+) -> FeatureGroup:
+    path = stores.get(name)
+    if path:
+        return read_group(path, name, catalogue)
+    if name == GENRE:
+        return genre_group(catalogue, vocabulary=about["genres"])
+    if name == POPULARITY and about["counted"]:
+        counts = np.zeros(len(catalogue), np.int64)
+        if store is not None:
+            counts = np.bincount(store.playlists().tracks, minlength=len(catalogue))
+        return popularity_group(counts)
+    raise SslAudioError(f"the model was trained with {name}: give stores.{name}= of these tracks")

@@ -1,0 +1,351 @@
+"""The command `recommend`: from playlists and feature stores to tables, a page, a new playlist."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ssl_audio.features.store import Row, Store
+from ssl_audio.playlists.collection import Catalogue, Playlists
+from ssl_audio.playlists.generator import GeneratorSettings, generate
+from ssl_audio.playlists.sources import read_m3u, write_m3u, write_table
+from ssl_audio.playlists.store import open_store, store_of
+from ssl_audio.recommend import main
+
+TRACKS, PLAYLISTS = 150, 150
+GENRES = ("rock", "jazz", "folk", "dub")
+TABLES = ["Playlist completion", "Completion with cold tracks", "Whole-catalogue ranking"]
+SMALL = [
+    "trainer.accelerator=cpu", "trainer.log_every=2", "completion.resamples=50",
+    "completion.cold=0.25", "graph.least_weight=8",
+    "musig.steps=4", "musig.batch_size=32", "musig.dimensions=8", "musig.fan_out=[4,3]",
+    "m2grl.steps=4", "m2grl.batch=64", "m2grl.dimensions=8",
+    "transformer.steps=4", "transformer.layers=1", "transformer.heads=2",
+    "transformer.dimensions=8", "transformer.feed_forward=8", "transformer.batch_size=4",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Made:
+    """A collection as a user has it: playlists in a store and a table, and features of its tracks.
+
+    Attributes:
+        folder: of `playlists.duckdb`, `playlists.parquet` and the stores.
+        catalogue: of all tracks.
+        playlists: all of them.
+    """
+
+    folder: Path
+    catalogue: Catalogue
+    playlists: Playlists
+
+    def words(self, *more: str, source: str = "playlists.duckdb") -> list[str]:
+        """Of a call on the collection."""
+        return [f"playlists={self.folder / source}",
+                f"stores.acoustic={self.folder / 'acoustic.parquet'}", *SMALL, *more]  # fmt: skip
+
+
+def write_store(path: Path, ids: Sequence[str], vectors: np.ndarray) -> None:
+    store = Store(path, {"kind": path.stem}, vectors.shape[1])
+    for name, vector in zip(ids, vectors, strict=True):
+        store.add(Row(name, f"music/{name}", 30.0, "", vector))
+    store.close()
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    folder = tmp_path_factory.mktemp("collection")
+    rng = np.random.default_rng(0)
+    sound = rng.normal(size=(TRACKS, 12)).astype(np.float32)
+    generated = generate(
+        sound, rng.choice(GENRES, TRACKS).tolist(),
+        GeneratorSettings(playlists=PLAYLISTS, shortest=40, longest=60, scenes=5),
+    )  # fmt: skip
+    ids = [f"album {k // 10}/{k:03d}.flac" for k in range(TRACKS)]
+    catalogue = generated.catalogue(ids)
+    store_of(generated.playlists, catalogue, folder / "playlists.duckdb")
+    write_table(folder / "playlists.parquet", generated.playlists, catalogue)
+    acoustic = (1 / (1 + np.exp(-sound[:, :8]))).astype(np.float32)
+    write_store(folder / "acoustic.parquet", ids, acoustic)
+    write_store(folder / "acoustic-few.parquet", ids[5:], acoustic[5:])
+    write_store(folder / "embeddings.parquet", ids[3:], sound[3:])
+    return Made(folder, catalogue, generated.playlists)
+
+
+def call(*words: str) -> tuple[int, str, str]:
+    """Exit status, standard output and standard error."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = main(list(words))
+    return status, out.getvalue(), err.getvalue()
+
+
+def refused(*words: str) -> str:
+    """The one line of an error."""
+    status, out, err = call(*words)
+    lines = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert (status, out, len(lines)) == (1, "", 1), err
+    assert err.rstrip("\n").endswith(lines[0]) and "Traceback" not in err
+    return lines[0]
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A finished run of all three models."""
+
+    folder: Path
+    words: list[str]
+    out: str
+    results: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def ran(made: Made) -> Ran:
+    folder = made.folder / "run"
+    words = made.words(
+        "model=[musig,m2grl,transformer]", "baselines=[random,popularity]",
+        "features=[popularity,acoustic]", f"stores.embeddings={made.folder / 'embeddings.parquet'}",
+        f"run_dir={folder}",
+    )  # fmt: skip
+    status, out, err = call(*words)
+    assert status == 0, err
+    return Ran(folder, words, out, json.loads((folder / "results.json").read_text()))
+
+
+@pytest.mark.slow
+def test_every_system_is_in_every_table(ran: Ran) -> None:
+    systems = ["Random", "Popularity", "MUSIG", "M2GRL", "Transformer"]
+    assert [table["name"] for table in ran.results["tables"]] == TABLES
+    for table in ran.results["tables"]:
+        assert [row["system"] for row in table["rows"]] == systems
+        keys = [column["key"] for column in table["columns"]]
+        for row in table["rows"]:
+            assert list(row["figures"]) == keys
+            for figure in row["figures"].values():
+                assert figure["low"] <= figure["mean"] <= figure["high"]
+        assert {one["metric"] for one in table["differences"]} <= set(keys)
+        assert len(table["differences"]) == 2 * 3 * 4
+    assert [row["features"] for row in ran.results["tables"][0]["rows"]] == [
+        "", "", "popularity, acoustic", "", "embeddings"
+    ]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_whole_catalogue_figures_are_in_their_ranges(ran: Ran) -> None:
+    table = ran.results["tables"][2]
+    assert [c["key"] for c in table["columns"] if c.get("lower_is_better")] == ["clicks"]
+    for row in table["rows"]:
+        figures = {key: figure["mean"] for key, figure in row["figures"].items()}
+        assert 0 <= figures["next_track@1"] <= figures["next_track@10"] <= figures["next_track@50"]
+        assert max(figures[key] for key in ("next_track@50", "r_precision", "ndcg")) <= 1
+        assert 0 <= figures["clicks"] < 15  # the whole catalogue is in the lists
+    assert table["rows"][0]["figures"]["r_precision"]["mean"] > 0.05  # 20 to 30 of some 110 tracks
+
+
+@pytest.mark.slow
+def test_the_report_shows_all_tables(ran: Ran) -> None:
+    page = (ran.folder / "report.html").read_text()
+    for name in TABLES:
+        assert name in page and name in ran.out
+    assert f"report: {ran.folder / 'report.html'}" in ran.out
+    assert set(ran.results["losses"]) == {
+        "MUSIG popularity, acoustic", "M2GRL", "Transformer embeddings"
+    }  # fmt: skip
+    assert ran.results["correlation"]["of"].startswith("acoustic")
+    with next(ran.folder.glob("*.csv")).open(newline="") as file:
+        told = {(row["table"], row["system"], row["metric"]) for row in csv.DictReader(file)}
+    assert (TABLES[2], "Transformer", "clicks") in told
+
+
+@pytest.mark.slow
+def test_tracks_without_an_embedding_are_counted(ran: Ran) -> None:
+    notes = ran.results["data"]["notes"]
+    assert any(note.startswith("3 tracks have no audio embedding") for note in notes), notes
+
+
+@pytest.mark.slow
+def test_a_finished_run_is_not_trained_again(ran: Ran) -> None:
+    assert "holds a run already" in refused(*ran.words)
+    kept = {path: path.stat().st_mtime_ns for path in (ran.folder / "systems").rglob("*")}
+    status, _, err = call(*ran.words, "ckpt_path=last")
+    assert status == 0, err
+    assert {p: p.stat().st_mtime_ns for p in (ran.folder / "systems").rglob("*")} == kept
+    again = json.loads((ran.folder / "results.json").read_text())
+    assert [[row["figures"] for row in t["rows"]] for t in again["tables"]] == [
+        [row["figures"] for row in t["rows"]] for t in ran.results["tables"]
+    ]
+    assert again["losses"] == ran.results["losses"]
+
+
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_figures(ran: Ran, tmp_path: Path) -> None:
+    words = [*ran.words, f"run_dir={tmp_path}", "model=transformer"]
+    assert call(*words)[0] == 0
+    again = json.loads((tmp_path / "results.json").read_text())
+    for table, other in zip(ran.results["tables"], again["tables"], strict=True):
+        assert table["rows"][-1]["figures"] == other["rows"][-1]["figures"]
+
+
+@pytest.mark.slow
+def test_a_playlist_goes_on_by_the_run(ran: Ran, made: Made, tmp_path: Path) -> None:
+    playlist = tmp_path / "my.m3u"
+    seeds = made.playlists[0][:6].tolist()
+    write_m3u(playlist, [(made.catalogue.ids[row], "") for row in seeds])
+    status, _, err = call(f"playlist={playlist}", f"run_dir={ran.folder}", "length=30")
+    assert status == 0 and f"30 tracks: {tmp_path / 'my-more.m3u'}" in err
+    added = [made.catalogue.row[track.id] for track in read_m3u(tmp_path / "my-more.m3u")]
+    assert len(set(added)) == 30 and not set(added) & set(seeds)
+    assert "is the playlist itself" in refused(
+        f"playlist={playlist}", f"run_dir={ran.folder}", f"output={playlist}"
+    )
+    assert "no such file" in refused(f"playlist={tmp_path / 'none.m3u'}", f"run_dir={ran.folder}")
+    assert "no run of" in refused(f"playlist={playlist}", f"run_dir={tmp_path}")
+    assert "give the run's run_dir=" in refused(f"playlist={playlist}")
+
+
+@pytest.mark.slow
+def test_a_table_without_genres_and_sound_serves(made: Made, tmp_path: Path) -> None:
+    """Playlists alone: nothing but co-occurrence is learnt, and no cold track can be reached."""
+    status, _, err = call(
+        f"playlists={made.folder / 'playlists.parquet'}", *SMALL, "model=musig",
+        "musig.weights=[1,0,0]", "baselines=[random,embeddings]", "completion.cold=0",
+        f"run_dir={tmp_path}",
+    )  # fmt: skip
+    assert status == 0, err
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert [table["name"] for table in results["tables"]] == [TABLES[0], TABLES[2]]
+    assert [row["system"] for row in results["tables"][0]["rows"]] == ["Random", "MUSIG"]
+    assert any("embeddings is left out" in note for note in results["data"]["notes"])
+    assert f"{PLAYLISTS} playlists" in err
+    assert open_store(tmp_path / "playlists.duckdb").about["counts"]["tracks"] == TRACKS
+
+
+# --- what cannot be used -------------------------------------------------------------------------
+
+
+def few(made: Made) -> str:
+    return f"stores.acoustic={made.folder / 'acoustic-few.parquet'}"
+
+
+@pytest.mark.slow
+def test_tracks_without_features_are_imputed_and_counted(made: Made, tmp_path: Path) -> None:
+    words = made.words(
+        few(made), "features=[acoustic]", "baselines=[random]", "by_weights=true", "musig.steps=1"
+    )
+    status, _, err = call(*words, f"run_dir={tmp_path}")
+    assert status == 0, err
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert "5 tracks have no acoustic features and got the mean" in results["data"]["notes"]
+    assert "5 tracks have no acoustic features" in (tmp_path / "report.html").read_text()
+    assert [table["name"] for table in results["tables"]] == [*TABLES, "Task weights"]
+    assert [len(table["rows"]) for table in results["tables"]] == [2, 2, 2, 5]
+
+
+def test_tracks_without_features_are_refused_where_that_is_asked(
+    made: Made, tmp_path: Path
+) -> None:
+    words = made.words(few(made), "features=[acoustic]", "baselines=[random]", "missing=refuse")
+    line = refused(*words, f"run_dir={tmp_path}")
+    assert "5 tracks have no acoustic features (album 0/000.flac, album 0/001.flac" in line
+    assert not (tmp_path / "results.json").exists()
+
+
+@pytest.mark.slow
+def test_an_empty_graph_says_what_each_threshold_would_leave(made: Made, tmp_path: Path) -> None:
+    words = made.words("graph.least_weight=200", "baselines=[random]", f"run_dir={tmp_path}")
+    line = refused(*words)
+    assert "no two tracks are together in 200 playlists" in line
+    assert "1 would leave" in line and "10 would leave" in line
+
+
+def test_broken_json_is_named_with_its_place(tmp_path: Path) -> None:
+    folder = tmp_path / "mpd"
+    folder.mkdir()
+    track = {"pos": 0, "track_uri": "spotify:track:1", "track_name": "a"}
+    whole = json.dumps({"playlists": [{"pid": 1, "tracks": [track]}]}, indent=1)
+    (folder / "mpd.slice.0-999.json").write_text(whole)
+    (folder / "mpd.slice.1000-1999.json").write_text(whole.replace('"pos": 0,', '"pos": 0;'))
+    line = refused(f"playlists={folder}", f"run_dir={tmp_path / 'run'}")
+    assert "mpd.slice.1000-1999.json, line 7, column" in line and "broken JSON" in line
+    assert not (tmp_path / "run" / "playlists.duckdb").exists()
+
+
+def test_duplicates_and_playlists_that_are_too_short_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "playlists.csv"
+    rows = [f"list {p},{p % 7 + t % 5}" for p in range(60) for t in range(8)]
+    path.write_text("playlist,track\n" + "\n".join(rows) + "\n")
+    status, _, err = call(
+        f"playlists={path}", f"run_dir={tmp_path / 'run'}", "model=m2grl", *SMALL,
+        "completion.cold=0",
+    )  # fmt: skip
+    assert status == 1
+    assert "60 playlists" in err and "180 duplicates" in err
+    assert "has 40 distinct tracks (the longest has 5 positions): lower least=" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], "give one of playlists=, movielens= and playlist="),
+        (["playlists=PLAYLISTS", "movielens=ml"], "give one of playlists=, movielens= and"),
+        (["playlists=PLAYLISTS", "playlist=my.m3u"], "give one of playlists=, movielens= and"),
+        (["playlists=PLAYLISTS", "model=bert"], "model=bert: musig, m2grl, transformer"),
+        (["playlists=PLAYLISTS", "baselines=[bpr]"], "baselines=bpr: random, popularity"),
+        (["playlists=PLAYLISTS", "features=[mood]"], "features=mood"),
+        (["playlists=PLAYLISTS", "features=[audio]"], "features=audio was not given"),
+        (["playlists=PLAYLISTS", "stores.acoustic=none.parquet"], "none.parquet: no such file"),
+        (["playlists=PLAYLISTS", "stores.acoustic=EMBEDDINGS"], "vectors of 12"),
+        (["playlists=none.csv"], "playlists=none.csv: no such file or folder"),
+        (["playlists=none.duckdb"], "none.duckdb: no such file"),
+        (["playlists=EMBEDDINGS"], "no column playlist; playlist and track are wanted"),
+        (["playlists=PLAYLISTS"], "musig.sound=acoustic wants stores.acoustic="),
+        (["playlists=PLAYLISTS", "model=m2grl", "completion.least=200"], "200 distinct tracks"),
+        (["playlists=PLAYLISTS", "model=m2grl", "completion.seed_share=2"], "seed_share=2"),
+        (["playlists=PLAYLISTS", "musig.steps=many"], "musig.steps='many': a number is wanted"),
+        (["playlists=PLAYLISTS", "musig.steps=2.5"], "musig.steps=2.5: a whole number, 1 or more"),
+        (["playlists=PLAYLISTS", "musig.weights=[1,1]"], "a number for each of playlist, genre"),
+        (["playlists=PLAYLISTS", "musig.weights=[0,0,0]"], "a number for each of playlist, genre"),
+        (["playlists=PLAYLISTS", "musig.fan_out=5"], "musig.fan_out=5: whole numbers above 0"),
+        (["playlists=PLAYLISTS", "completion.cold=1"], "completion.cold=1: from 0 to below 1"),
+        (["playlists=PLAYLISTS", "completion.most=1"], "completion.most=1: a whole number, 2"),
+        (["playlists=PLAYLISTS", "seed=-1"], "seed=-1: a whole number, 0 or more"),
+        (["playlist=my.m3u", "length=0"], "length=0: a whole number, 1 or more"),
+        (["playlists=PLAYLISTS", "modle=musig"], "modle"),
+    ],
+)  # fmt: skip
+def test_one_line_says_what_cannot_be_used(
+    words: list[str], told: str, made: Made, tmp_path: Path
+) -> None:
+    store, embeddings = made.folder / "playlists.duckdb", made.folder / "embeddings.parquet"
+    given = [w.replace("PLAYLISTS", str(store)).replace("EMBEDDINGS", str(embeddings))
+             for w in words]  # fmt: skip
+    assert told in refused(*SMALL, "baselines=[popularity,warp]", *given, f"run_dir={tmp_path}")
+    assert not (tmp_path / "systems").exists()  # it was refused before anything was trained
+
+
+def test_help_imports_nothing_heavy() -> None:
+    probe = (
+        "import sys\n"
+        "from ssl_audio.recommend import main\n"
+        "status = main(['--help'])\n"
+        "heavy = ('torch', 'lightning', 'scipy', 'duckdb', 'pyarrow', 'numpy')\n"
+        "print(status, [name for name in heavy if name in sys.modules])\n"
+    )
+    root = Path(__file__).resolve().parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", probe], capture_output=True, text=True, cwd=root, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.rstrip().endswith("0 []")
+    assert "playlist=FILE run_dir=RUN" in done.stdout and "playlists=FILE" in done.stdout
