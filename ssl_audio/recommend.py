@@ -12,13 +12,15 @@ from ssl_audio.recipe import Command, main_with, resolve
 from ssl_audio.run_dir import make_run_dir, save_configuration
 
 if TYPE_CHECKING:
+    import numpy as np
     from omegaconf import DictConfig
 
 COMMAND = Command(
     name="recommend",
     does="Train playlist models, complete held-out playlists beside baselines, export track "
          "vectors; or go on from a playlist.",
-    usage="playlists=FILE [model=musig] [KEY=VALUE ...] | playlist=FILE run_dir=RUN [length=30]",
+    usage="playlists=FILE [model=musig] [KEY=VALUE ...] | playlist=FILE run_dir=RUN [length=30] | "
+          "apply=RUN stores.GROUP=FILE output=FILE",
     often=("model=[musig,m2grl,transformer]", "features=[popularity,acoustic]", "stores.acoustic=",
            "stores.audio=", "stores.embeddings=", "baselines=[random,track2vec]",
            "by_features=true", "by_task=true", "by_weights=true", "movielens=", "run_dir="),
@@ -40,6 +42,9 @@ def run(config: DictConfig) -> None:
     """Compare, or generate."""
     settings = resolve(config)
     _check_numbers(settings)
+    if settings["apply"] is not None:
+        _apply(settings)
+        return
     given = [k for k in ("playlists", "movielens", "playlist") if settings[k] is not None]
     if len(given) != 1:
         raise SslAudioError(
@@ -80,11 +85,50 @@ def _compare(settings: dict[str, Any], source: str) -> None:
     from ssl_audio.reports.page import write_report
     from ssl_audio.reports.playlist_page import text_tables
 
+    if source == "playlists":
+        _export(settings, folder)
     written = write_report(results, folder)
     print(text_tables(results))
     for path in written:
         if path.name == "report.html":
             print(f"report: {path}")
+
+
+def _export(settings: dict[str, Any], folder: Path) -> None:
+    """Write the vectors of all tracks by each model that has them, as a feature store."""
+    from ssl_audio.playlists.comparison import track_vectors
+
+    for name, ids, vectors in track_vectors(settings, folder):
+        _write_vectors(folder / f"{name}-tracks.parquet", name, ids, vectors)
+
+
+def _write_vectors(path: Path, name: str, ids: list[str], vectors: np.ndarray) -> None:
+    import hashlib
+
+    from ssl_audio.features.store import Row, Store
+
+    digest = hashlib.sha256(vectors.tobytes()).hexdigest()
+    about = {"kind": f"{name} track vectors", "model": digest}
+    path.unlink(missing_ok=True)
+    store = Store(path, about, vectors.shape[1])
+    for track, vector in zip(ids, vectors, strict=True):
+        store.add(Row(track, track, 0.0, "", vector))
+    say(f"{store.close()} tracks x {vectors.shape[1]}: {path}")
+
+
+def _apply(settings: dict[str, Any]) -> None:
+    """Vectors by a trained MUSIG of tracks that it may never have seen."""
+    from ssl_audio.playlists.induction import musig_of, new_vectors
+    from ssl_audio.playlists.training_data import open_playlists
+
+    output = Path(settings["output"] or "vectors.parquet")
+    model = musig_of(Path(settings["apply"]))
+    output.parent.mkdir(parents=True, exist_ok=True)
+    store = open_playlists(settings, output.parent) if settings["playlists"] else None
+    ids, vectors = new_vectors(
+        model, settings["stores"], store, settings["graph"]["least_weight"], settings["missing"]
+    )
+    _write_vectors(output, "musig", ids, vectors)
 
 
 def _generate(settings: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,16 @@ from ssl_audio.playlists.next_track import COLUMNS as NEXT_COLUMNS
 from ssl_audio.playlists.next_track import NextTrackTask, next_track_figures, next_track_task
 from ssl_audio.playlists.node_features import ACOUSTIC, AUDIO
 from ssl_audio.playlists.significance import holm, interval, paired
-from ssl_audio.playlists.systems import BY_TASK, BY_WEIGHTS, MAIN, System, systems_of
-from ssl_audio.playlists.training_data import TrainingData, load_training_data
+from ssl_audio.playlists.systems import (
+    BY_TASK,
+    BY_WEIGHTS,
+    MAIN,
+    MODELS,
+    VECTORS,
+    System,
+    systems_of,
+)
+from ssl_audio.playlists.training_data import TrainingData, load_training_data, open_playlists
 from ssl_audio.run_dir import versions, write_json
 
 Settings = Mapping[str, Any]
@@ -28,6 +36,7 @@ COLUMNS = {
     "hr": "HR", "mrr": "MRR", "precision@1": "P@1", "precision@5": "P@5", "precision@10": "P@10",
     "ndcg@1": "NDCG@1", "ndcg@5": "NDCG@5", "ndcg@10": "NDCG@10",
 }  # fmt: skip
+SINGLE_TASK = "MUSIG (1, 0, 0)"  # GraphSAGE, where weights are compared
 COLD, WHOLE = "cold", "whole catalogue"
 NEXT_COMPARED = ("next_track@10", "r_precision")
 HEARD_FIRST = (ACOUSTIC, AUDIO)  # the groups that tell how tracks sound, the better one first
@@ -184,6 +193,19 @@ def _table(
     }
 
 
+def compared(systems: Sequence[System]) -> list[tuple[System, System]]:
+    """What is tested against what: each main system against all others, and a variant of MUSIG
+    against what it adds to, single-task or without a graph, with the same features."""
+    pairs = [(a, b) for a in systems if a.main for b in systems if b is not a]
+    for a in systems:
+        if a.main or not a.name.startswith("MUSIG"):
+            continue
+        plain = (SINGLE_TASK, "GraphSAGE", "Track2Vec")
+        pairs += [(a, b) for b in systems
+                  if b is not a and b.name in plain and b.features == a.features]  # fmt: skip
+    return pairs
+
+
 def differences(
     systems: Sequence[System],
     figures: Mapping[str, Mapping[str, np.ndarray]],
@@ -193,7 +215,7 @@ def differences(
     """Each main system against all others, with p values corrected over all (Holm)."""
     found = []
     for metric in metrics:
-        pairs = [(a, b) for a in systems if a.main for b in systems if b is not a]
+        pairs = compared(systems)
         tested = [
             paired(figures[a.key][metric], figures[b.key][metric], **chosen) for a, b in pairs
         ]
@@ -212,3 +234,16 @@ def _correlation(data: TrainingData, settings: Settings) -> dict[str, Any] | Non
     group = data.groups[name]
     found = co_occurrence_by_sound(data.train, group.values, group.present, settings["seed"])
     return found and {**found, "of": f"{name} similarity (inner product)"}
+
+
+def track_vectors(settings: Settings, folder: Path) -> Iterator[tuple[str, list[str], np.ndarray]]:
+    """The vectors that a finished comparison has kept of the models that have any.
+
+    Yields:
+        The model's name in small letters, ids, and (tracks, d) float32.
+    """
+    ids = list(open_playlists(settings, folder).catalogue().ids)
+    for name in MODELS:
+        kept = sorted((folder / "systems").glob(f"main-{name}*/{VECTORS}"))
+        if kept:
+            yield name, ids, np.load(kept[0])

@@ -28,7 +28,7 @@ from ssl_audio.playlists.node_features import (
 from ssl_audio.playlists.store import PlaylistStore
 from ssl_audio.run_dir import atomic
 
-SCALER = "features.safetensors"
+SCALER, MODEL = "features.safetensors", "model"
 
 
 def save_scaler(scaler: Scaler, folder: Path) -> None:
@@ -47,6 +47,20 @@ def load_scaler(folder: Path) -> Scaler:
         return Scaler.from_arrays(load_file(folder / SCALER))
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{folder / SCALER} cannot be read: {error}") from error
+
+
+def musig_of(run: Path) -> Path:
+    """The folder of a run's MUSIG.
+
+    Raises:
+        SslAudioError: no such run, or it has none.
+    """
+    if not run.is_dir():
+        raise SslAudioError(f"apply={run}: no such folder")
+    found = sorted((run / "systems").glob(f"main-musig*/{MODEL}"))
+    if not found:
+        raise SslAudioError(f"apply={run} has no trained MUSIG: name the run_dir of model=musig")
+    return found[0]
 
 
 def new_vectors(

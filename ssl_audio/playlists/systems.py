@@ -18,6 +18,7 @@ from ssl_audio.playlists.baselines.simple import popularity_scores, random_score
 from ssl_audio.playlists.baselines.track2vec import concatenated, track2vec
 from ssl_audio.playlists.completion import CompletionTask, scores_by_cosine
 from ssl_audio.playlists.graph import TrackGraph
+from ssl_audio.playlists.induction import save_scaler
 from ssl_audio.playlists.musig import (
     TASKS,
     Musig,
@@ -48,7 +49,7 @@ MODELS = ("musig", "m2grl", "transformer")
 BASELINES = ("random", "popularity", "warp", "track2vec", "node2vec", "graphsage", "embeddings")
 PUBLISHED_WEIGHTS = ((1, 1, 1), (1, 0, 0), (0.7, 0.1, 0.2), (0.4, 0.2, 0.4))  # section 4.2
 MAIN, BY_TASK, BY_WEIGHTS = "main", "by_task", "by_weights"
-VECTORS = "vectors.npy"
+VECTORS, MODEL = "vectors.npy", "model"
 
 
 @dataclass
@@ -138,13 +139,13 @@ def systems_of(settings: Settings, data: TrainingData, folder: Path) -> list[Sys
     found = [made.baseline(name) for name in baselines if made.can(name)]
     if settings["by_features"]:
         found += made.by_features()
-    found += [getattr(made, name)() for name in models]
+    for name in models:
+        found.append(getattr(made, name)())
+        found[-1].main = True
     if settings["by_task"]:
         found += made.by_task()
     if settings["by_weights"]:
         found += made.by_weights()
-    for system in found:
-        system.main = system.main or (system.table == MAIN and system.name in made.main_names)
     return _distinct(found)
 
 
@@ -158,7 +159,11 @@ def _listed(value: Any, known: Sequence[str], key: str) -> list[str]:
 
 def _distinct(systems: list[System]) -> list[System]:
     """Each once, as a variant may be the model itself."""
-    return list({(s.table, s.label): s for s in systems}.values())
+    kept: dict[str, System] = {}
+    for system in systems:
+        system.main |= system.key in kept and kept[system.key].main
+        kept[system.key] = system
+    return list(kept.values())
 
 
 def folder_of(parent: Path, label: str) -> Path:
@@ -194,8 +199,6 @@ def fit_or_go_on(
 
 class _Systems:
     """Makes systems of one comparison."""
-
-    main_names = ("MUSIG", "M2GRL", "Transformer")
 
     def __init__(self, settings: Settings, data: TrainingData, folder: Path) -> None:
         self.settings, self.data, self.folder = settings, data, folder
@@ -316,7 +319,7 @@ class _Systems:
     def _track2vec_with(self, group: str) -> np.ndarray:
         kept = self._place("Track2Vec") / VECTORS
         vectors = np.load(kept) if kept.exists() else self._track2vec()
-        return concatenated(vectors, self.data.features([group], self.settings["missing"]))
+        return concatenated(vectors, self.data.features([group], self.settings["missing"])[0])
 
     def _graph_model(
         self, name: str, features: str, weights: Any, sound: str | None = None, table: str = MAIN
@@ -356,12 +359,16 @@ class _Systems:
             negative_power=chosen["negative_power"],
         )  # fmt: skip
         self._fit(model, PairBatches(pairs, self.seed), chosen["steps"], folder)
-        model.save(folder / "model", {"features": groups, "sound": sound})
+        about = {"features": groups, "sound": sound, "genres": data.genres,
+                 "counted": data.counted}  # fmt: skip
+        model.save(folder / MODEL, about)
+        if groups:
+            save_scaler(data.features(groups, self.settings["missing"])[1], folder / MODEL)
         return model.vectors(features, data.graph)
 
     def _node_features(self, groups: list[str]) -> np.ndarray:
         if groups:
-            return self.data.features(groups, self.settings["missing"])
+            return self.data.features(groups, self.settings["missing"])[0]
         return degree_features(self.data.graph)
 
     def _sound(self, model: Musig, sound: str) -> np.ndarray:

@@ -20,11 +20,13 @@ from ssl_audio.playlists.node_features import (
     AUDIO,
     POPULARITY,
     FeatureGroup,
+    Scaler,
     genre_group,
     join,
     popularity_group,
     read_embeddings,
     read_group,
+    top_genres,
 )
 from ssl_audio.playlists.store import PlaylistStore, build_store, open_store
 
@@ -47,6 +49,8 @@ class TrainingData:
         embeddings: (tracks, d) float32 audio embeddings, 0 where there is none; or None.
         heard: (tracks,) bool, those with one.
         least_weight: of the graph's edges.
+        genres: of the genre group's columns.
+        counted: popularity is counted in the training playlists, and in no store.
         notes: what every result must say.
         hashes: of what was read.
     """
@@ -61,6 +65,8 @@ class TrainingData:
     embeddings: np.ndarray | None
     heard: np.ndarray
     least_weight: int
+    genres: list[str] = field(default_factory=list)
+    counted: bool = False
     notes: list[str] = field(default_factory=list)
     hashes: dict[str, str] = field(default_factory=dict)
 
@@ -74,8 +80,8 @@ class TrainingData:
         """Of the training playlists."""
         return build_graph(self.train, len(self.catalogue), self.least_weight)
 
-    def features(self, names: list[str], missing: str) -> np.ndarray:
-        """(tracks, d) float32 in [0, 1]: these groups side by side, as training tracks scale them.
+    def features(self, names: list[str], missing: str) -> tuple[np.ndarray, Scaler]:
+        """(tracks, d) float32 in [0, 1]: these groups side by side, and how they were scaled.
 
         Raises:
             SslAudioError: a group that is not at hand, or missing features that are refused.
@@ -86,7 +92,7 @@ class TrainingData:
             unheard = count - (0 if name in HEARD else int(self.cold.sum()))
             if unheard > 0:
                 self.note(f"{unheard} tracks have no {name} features and got the mean")
-        return matrix
+        return matrix, report.scaler
 
     def note(self, text: str) -> None:
         """Say something that every result must say, once."""
@@ -115,7 +121,7 @@ def load_training_data(settings: Settings, folder: Path) -> TrainingData:
         SslAudioError: something that cannot be read, or playlists and features without a track in
             common.
     """
-    store = _store(settings, folder)
+    store = open_playlists(settings, folder)
     known = store.catalogue()
     cold = cold_tracks(known.ids, settings["completion"]["cold"], settings["seed"])
     catalogue = _without_words(known, cold)
@@ -140,7 +146,8 @@ def load_training_data(settings: Settings, folder: Path) -> TrainingData:
     return data
 
 
-def _store(settings: Settings, folder: Path) -> PlaylistStore:
+def open_playlists(settings: Settings, folder: Path) -> PlaylistStore:
+    """The store of a run's playlists, made in its folder from other formats."""
     path = Path(settings["playlists"])
     if path.suffix == ".duckdb":
         return open_store(path)
@@ -164,10 +171,12 @@ def _without_words(known: Catalogue, cold: np.ndarray) -> Catalogue:
 def _groups(data: TrainingData, stores: Mapping[str, str | None]) -> dict[str, FeatureGroup]:
     found = {}
     if any(data.catalogue.genres):
-        found["genre"] = genre_group(data.catalogue)
+        data.genres = top_genres(data.catalogue)
+        found["genre"] = genre_group(data.catalogue, vocabulary=data.genres)
     for name in (POPULARITY, AUDIO, ACOUSTIC):
-        if stores[name]:
-            found[name] = read_group(stores[name], name, data.catalogue)
+        if path := stores[name]:
+            found[name] = read_group(path, name, data.catalogue)
+    data.counted = POPULARITY not in found
     found.setdefault(POPULARITY, popularity_group(data.counts))
     for name in set(found) - set(HEARD):
         group = found[name]
@@ -188,4 +197,4 @@ def sound_of(data: TrainingData, name: str) -> np.ndarray:
         raise SslAudioError(
             f"musig.sound={name} wants stores.{name}=: see python -m ssl_audio.acoustic --help"
         )
-    return data.features([name], "impute")
+    return data.features([name], "impute")[0]

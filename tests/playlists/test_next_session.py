@@ -12,7 +12,7 @@ from ssl_audio.playlists.movielens import read_movielens
 from ssl_audio.playlists.next_session import compare, load_next_session_data
 from ssl_audio.playlists.retrieval import f1_of
 from ssl_audio.playlists.sessions import MOVIELENS, make_sessions
-from ssl_audio.recipe import load_recipe, resolve
+from ssl_audio.recipe import load, resolve
 
 SMALL = next(
     (p / "shared/movielens" for p in Path(__file__).parents if (p / "shared/movielens").is_dir()),
@@ -62,7 +62,7 @@ def movies(tmp_path):
 
 
 def settings(folder, *more):
-    return resolve(load_recipe([f"movielens={folder}", *QUICK, *more], "recommend"))
+    return resolve(load(recommend.COMMAND, [f"movielens={folder}", *QUICK, *more]))
 
 
 @pytest.fixture(scope="module")
@@ -209,7 +209,7 @@ def test_no_categories_are_refused(movies, tmp_path):
 def test_ml_latest_small(tmp_path):
     """Counts of the real set; co-occurrence and M2GRL know more than what is popular."""
     chosen = resolve(
-        load_recipe([f"movielens={SMALL}", "model=m2grl", "m2grl.by_weights=false"], "recommend")
+        load(recommend.COMMAND, [f"movielens={SMALL}", "model=m2grl", "m2grl.by_weights=false"])
     )
     sessions = make_sessions(read_movielens(SMALL).events, MOVIELENS)
     results = compare(chosen, tmp_path)
