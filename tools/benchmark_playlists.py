@@ -36,6 +36,7 @@ import sys
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,9 @@ FAN_OUT, PAIRS, FEATURES = (25, 10), 512, 102  # genre, popularity, audio and ac
 GRAPH_AIM, GRAPH_SECONDS, SAMPLING_AIM = 100.0, 60.0, 5.0  # on two CPU cores
 MEANS_AGREE = 0.005  # mean features of a batch, by two random samples of the same neighbours
 GENRES, EPOCH_AIM = 50, 5.0
-LOSSES_AGREE = 0.01  # of the mean loss, by other samples of the same neighbours
+LOSSES_AGREE = 0.02  # of the mean loss; NeighborLoader reads one sample of a track at both depths
+VECTORS_AGREE = 1e-4  # by all neighbours, of an induced graph of this many tracks
+INDUCED = 2_000
 COMPLETED, SYSTEMS, MAIN_SYSTEMS, DIMENSIONS = 10_000, 10, 3, 128
 TESTED, EVALUATION_SECONDS = ("hr", "ndcg@10"), 60.0
 VOCABULARIES, AUDIO, MEMORY_AGREES = (200_000, 2_000_000), 64, 0.02
@@ -326,15 +329,19 @@ class FromLoader(Musig):
         self.scales.load_state_dict(model.scales.state_dict())
         self.offsets.load_state_dict(model.offsets.state_dict())
 
+    def states(self, data: Any) -> Tensor:
+        """(nodes, dimensions) of a graph."""
+        state = data.x
+        for depth, layer in enumerate(self.layers):
+            state = layer(state, data.edge_index)
+            state = state if depth == len(self.layers) - 1 else F.relu(state)
+        return state
+
     def embed(self, nodes: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """As `Musig.embed`; the subgraph's first nodes are the distinct ones, ascending."""
-        state = self.subgraph.x
-        for depth, layer in enumerate(self.layers):
-            state = layer(state, self.subgraph.edge_index)
-            state = state if depth == len(self.layers) - 1 else F.relu(state)
         first = self.subgraph.batch_size
         place = torch.searchsorted(self.subgraph.n_id[:first], nodes)
-        return F.normalize(state[:first], dim=1), place
+        return F.normalize(self.states(self.subgraph)[:first], dim=1), place
 
 
 class Fed:
@@ -434,6 +441,20 @@ def competitors(graph: TrackGraph, batches: PairBatches, ours: Fed) -> dict[str,
     return found
 
 
+@torch.no_grad()
+def same_vectors(model: Musig, graph: TrackGraph) -> bool:
+    """Whether PyTorch Geometric's layers make the vectors that ours do, by all neighbours."""
+    left, right, _ = graph.upper()
+    kept = (left < INDUCED) & (right < INDUCED)
+    small = TrackGraph.from_edges(np.stack([left[kept], right[kept]], axis=1), INDUCED)
+    features = model._features[:INDUCED]
+    other = FromLoader(model)
+    other.copy(model)
+    found = F.normalize(other.states(geometric(small, features)), dim=1).numpy()
+    differ = float(np.abs(found - model.vectors(features.numpy(), small)).max())
+    return check(differ <= VECTORS_AGREE, f"vectors by the same weights differ by {differ:.1e}")
+
+
 def same_losses(candidates: dict[str, Fed], ours: Fed, steps: range) -> bool:
     """Whether all have our losses, on average over steps and within the noise of sampling."""
     wanted, agree = ours.totals(steps), True
@@ -464,9 +485,10 @@ def compare_epochs(options: argparse.Namespace) -> dict[str, object]:
     if not neighbour_loader_works():
         print("  neither pyg-lib nor torch-sparse is installed: no NeighborLoader to compare with")
     steps = range(options.steps, 2 * options.steps)
-    agree = same_losses(candidates, ours, steps)
-    runs = {name: lambda fed=fed: fed.train(steps)
-            for name, fed in (candidates | {"ssl_audio": ours}).items()}  # fmt: skip
+    agree = same_vectors(ours.model, graph) and same_losses(candidates, ours, steps)
+    runs: dict[str, Callable[[], None]] = {
+        name: partial(fed.train, steps) for name, fed in (candidates | {"ssl_audio": ours}).items()
+    }
     seconds = {name: scale * value for name, value in race(runs, options.repeats).items()}
     loaders = {name: value for name, value in seconds.items() if name.startswith("Neighbor")}
     against = min((loaders or {name: seconds[name] for name in candidates}).values())

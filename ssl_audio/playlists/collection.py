@@ -57,7 +57,7 @@ class Playlists:
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
         positions = np.repeat(self.offsets[rows], lengths) + within
-        return Playlists(self.tracks[positions], offsets, [self.ids[k] for k in rows])
+        return Playlists(self.tracks[positions], offsets, [self.ids[k] for k in rows.tolist()])
 
     def keep(self, wanted: np.ndarray) -> Playlists:
         """The same playlists with only the positions that a mask (positions,) keeps."""

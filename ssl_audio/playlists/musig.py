@@ -191,10 +191,10 @@ class Musig(nn.Module):
         for aggregator, (own, sampled) in zip(self.aggregators, reversed(levels), strict=True):
             if position is None:  # the features of all tracks are at hand: nothing to look up
                 means = _means(state, sampled)
-                state = aggregator(state[own], means)
+                state = aggregator(state.index_select(0, own), means)
             else:
                 means = _means(state, position[sampled])
-                state = aggregator(state[position[own]], means)
+                state = aggregator(state.index_select(0, position[own]), means)
             position = self._positions(own)
         return F.normalize(state, dim=1), place
 
@@ -395,20 +395,22 @@ class _Means(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, states: Tensor, sampled: Tensor) -> Tensor:
         full = sampled[:, 0] >= 0
-        ctx.save_for_backward(sampled, full)
+        owners = full.nonzero().squeeze(1)
+        rows = sampled.index_select(0, owners)
+        ctx.save_for_backward(rows, owners)
         ctx.states = len(states)
         offsets = F.pad(full.cumsum(0) * sampled.shape[1], (1, 0))
         return F.embedding_bag(
-            sampled[full].flatten(), states, offsets, mode="mean", include_last_offset=True
+            rows.flatten(), states, offsets, mode="mean", include_last_offset=True
         )
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        sampled, full = ctx.saved_tensors
-        size = sampled.shape[1]
-        rows = sampled[full].flatten()
-        owners = full.nonzero().squeeze(1)[rows.argsort(stable=True) // size]
-        offsets = F.pad(rows.bincount(minlength=ctx.states).cumsum(0), (1, 0))
+        rows, owners = ctx.saved_tensors
+        size, flat = rows.shape[1], rows.flatten()
+        order = flat.int().argsort(stable=True)  # half the width is sorted in half the time
+        offsets = F.pad(flat.bincount(minlength=ctx.states).cumsum(0), (1, 0))
         return F.embedding_bag(
-            owners, gradients[0] / size, offsets, mode="sum", include_last_offset=True
-        ), None
+            owners.index_select(0, order // size), gradients[0] / size, offsets, mode="sum",
+            include_last_offset=True,
+        ), None  # fmt: skip

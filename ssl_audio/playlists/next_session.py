@@ -4,6 +4,24 @@ Every system learns from the same training sessions and is asked for the same us
 (`retrieval.next_session_task`). It ranks by the inner product of its item vectors with the sum of
 the trigger items' (section 5.1.2); item-CF and popularity rank by scores of their own. An item that
 no training session has is recommended by none: its vector is zero.
+
+Inner products reward long vectors, which frequent items have early in training and rare ones later,
+so that every skip-gram model here is best when it stops early. Lengths and rates were chosen by
+HitRate@50 on the sessions before the last of ml-latest-small (`m2grl.validate`; seed 0), the best
+of what was tried:
+
+- M2GRL, rate 0.01, after 200, 300, 400, 500 steps: learnt weights 0.626, 0.723, 0.721, 0.701 (rate
+  0.003: at most 0.685 in 600); uniform 0.555, 0.701, 0.709, 0.667; items alone 0.675, 0.704, 0.660
+  in 400; the paper's fixed weights 0.297, 0.506, 0.573, 0.588, and 0.608, 0.612,
+  0.594 after 600, 800, 1000.
+- EGES, rate 0.01: 0.379, 0.649, 0.404 in 200, 400, 700; rate 0.003: 0.581, 0.663, 0.608 in 700,
+  1000, 1500.
+- skip-gram alone, rate 0.025: 0.647, 0.660, 0.640, 0.429 in 2, 5, 10, 30 epochs.
+- DeepWalk, walks of 5, window 5: 0.659, 0.681, 0.488 in 5 x 2, 10 x 4, 10 x 10 rounds x epochs;
+  walks of 18, window 9: 0.590 in 10 x 1. Node2Vec has DeepWalk's.
+- LINE: 0.693, 0.632 of 100, 500 samples a node at rate 0.1; 0.632 of 100 at 0.025.
+- GraphSAGE: 0.406, 0.457 in 200, 600 steps at rate 0.003; 0.402, 0.414 at 0.01.
+- item-CF: 0.732, 0.793, 0.801 of 50, 200, 1000 neighbours. Popularity: 0.668.
 """
 
 from __future__ import annotations
@@ -26,7 +44,7 @@ from ssl_audio.playlists.baselines.eges import EGES, EGESBatches
 from ssl_audio.playlists.baselines.item_cf import ItemCF
 from ssl_audio.playlists.baselines.line import LineSettings, line_vectors
 from ssl_audio.playlists.baselines.node2vec import Node2VecSettings, node2vec_vectors
-from ssl_audio.playlists.baselines.track2vec import SkipGramSettings as WalkSkipGram
+from ssl_audio.playlists.baselines.track2vec import Word2VecSettings
 from ssl_audio.playlists.collection import Catalogue, Playlists
 from ssl_audio.playlists.comparison import differences
 from ssl_audio.playlists.diversity import (
@@ -95,11 +113,15 @@ DIVERSITY = {
     "new_hits": "New hits", "discovery": "Discovery",
 }  # fmt: skip
 
-# Each setting below is the best of two to five by HitRate@50 on ml-latest-small with `validate`.
+# chosen as told above
 NEIGHBOURS = 1000  # of item-CF
 EPOCHS, RATE = 5, 0.025  # of skip-gram over items alone
 WALKS = Node2VecSettings(
-    5, 10, 1.0, 1.0, WalkSkipGram(64, window=5, negative=7, epochs=4, sample=0)
+    length=5,
+    rounds=10,
+    p=1.0,
+    q=1.0,
+    skip_gram=Word2VecSettings(window=5, negative=7, epochs=4, sample=0),
 )
 FAR = 0.5  # q of Node2Vec: A.3
 LINE = LineSettings(order=2, negative=10, samples=100)
@@ -251,6 +273,10 @@ def load_next_session_data(settings: Settings) -> NextSessionData:
             "needs two movies rated 3 or more, one of them in the last session alone"
         )
     known = np.bincount(train.tracks, minlength=len(read.catalogue)) > 0
+    if known.sum() <= K:
+        raise SslAudioError(
+            f"{source}: {known.sum()} movies in training sessions: more than {K} are needed"
+        )
     return NextSessionData(
         source.resolve().name, read.catalogue, read.categories, kind, train, task,
         len(np.unique(sessions.owners)), int((~known[task.truth.tracks]).sum()), _hashes(source),
@@ -306,6 +332,8 @@ class _Systems:
         self.fit = FitSettings(**settings["trainer"], steps=1, seed=self.seed)
         keys = ("dimensions", "window", "negatives", "batch", "learning_rate", "weights")
         self.m2grl_settings = M2GRLSettings(seed=self.seed, **{k: self.chosen[k] for k in keys})
+        # refuses other weights before anything is trained
+        M2GRL({ITEM: 1, CATEGORY: 1}, [CATEGORY], self.m2grl_settings)
 
     def all(self) -> list[Recommender]:
         """Baselines, then M2GRL."""
@@ -422,7 +450,7 @@ class _Systems:
         views = {ITEM: data.train, CATEGORY: view_sequences(data.train, data.categories)}
         batches = M2GRLBatches(views, {CATEGORY: data.links}, data.sizes, settings, self.seed)
         model = M2GRL(data.sizes, [CATEGORY], settings)
-        self._fit(model, batches, folder, "m2grl", clip=self.chosen["clip"])
+        self._fit(model, batches, folder, _kind(weights), clip=self.chosen["clip"])
         model.save(folder / "model")
         return self._known(model.vectors())
 
@@ -447,14 +475,19 @@ class _Systems:
         return model.vectors()
 
 
+def _kind(weights: Any) -> str:
+    """What `session_steps` calls a weighting: fixed ones learn items slower, as they count less."""
+    if isinstance(weights, str):
+        return weights
+    return "items" if dict(weights) == ITEM_ALONE else "fixed"
+
+
 def _said(weights: Any) -> str:
     """What weights are called in a system's name."""
-    named = {"learnt": "learnt weights", "uniform": "uniform weights"}
-    if isinstance(weights, str):
-        return named.get(weights, weights)
-    if dict(weights) == ITEM_ALONE:
-        return "items alone"
-    return "weights " + ", ".join(f"{value:g}" for value in weights.values())
+    kind = _kind(weights)
+    if kind == "fixed":
+        return "weights " + ", ".join(f"{value:g}" for value in weights.values())
+    return "items alone" if kind == "items" else f"{kind} weights"
 
 
 # --- tables --------------------------------------------------------------------------------------
@@ -518,8 +551,6 @@ def _diversity(settings: Settings, made: _Systems, seconds: dict[str, float]) ->
     """Neighbours by section 6.1's metric and plain ones, of the items of training sessions."""
     data, base = made.data, made.m2grl()[0]
     kept = np.flatnonzero(data.counts)
-    if len(kept) <= K:
-        raise SslAudioError(f"{len(kept)} movies in training sessions: more than {K} are needed")
     number = np.full(data.items, -1)
     number[kept] = np.arange(len(kept))
     owner, category = data.links

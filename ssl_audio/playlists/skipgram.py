@@ -27,6 +27,7 @@ from torch.nn.functional import logsigmoid
 
 from ssl_audio.errors import SslAudioError
 from ssl_audio.parallel import available_processors
+from ssl_audio.playlists.alias import alias_table
 from ssl_audio.playlists.collection import Playlists
 
 SPAN = 64  # consecutive positions that a batch takes together
@@ -321,38 +322,17 @@ def _noise(
     """
     probability = noise_distribution(counts, settings.power)
     groups = [np.flatnonzero((parts == part) & (counts > 0)) for part in range(PARTS)]
-    tables = [_alias_table(probability[group]) for group in groups]
+    tables = [alias_table(probability[group]) for group in groups]
     draws = -(-settings.draws // PARTS)
     share = np.array([probability[group].sum() for group in groups])
     return (
         np.concatenate(groups).astype(np.int32),
-        np.concatenate([threshold for threshold, _ in tables]),
+        (np.concatenate([keep for keep, _ in tables]) * 2.0**32).astype(np.uint64),  # of 32 bits
         np.concatenate([g[a] for g, (_, a) in zip(groups, tables, strict=True)]).astype(np.int32),
         np.concatenate([[0], np.cumsum([len(group) for group in groups])]),
         draws,
         (settings.negatives * share / draws).astype(np.float32),
     )
-
-
-def _alias_table(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Walker's alias method: keep column k where 32 random bits are below its threshold.
-
-    Returns:
-        (n,) uint64 thresholds of 0 to 2^32, and (n,) the column to take instead.
-    """
-    count = len(weights)
-    heights = weights / max(weights.sum(), 1e-300) * count
-    alias = np.arange(count)
-    small = list(np.flatnonzero(heights < 1.0))
-    large = list(np.flatnonzero(heights >= 1.0))
-    while small and large:
-        low, high = small.pop(), large[-1]
-        alias[low] = high
-        heights[high] -= 1.0 - heights[low]
-        if heights[high] < 1.0:
-            small.append(large.pop())
-    heights[small + large] = 1.0  # what rounding left
-    return (heights * 2.0**32).astype(np.uint64), alias
 
 
 def _first_vectors(tracks: int, settings: SkipGramSettings) -> np.ndarray:

@@ -246,9 +246,9 @@ class _Systems:
         return warp_factors(data.train, len(data.catalogue), seed=self.seed).tracks
 
     def _track2vec(self) -> np.ndarray:
-        from ssl_audio.playlists.baselines.track2vec import SkipGramSettings
+        from ssl_audio.playlists.baselines.track2vec import Word2VecSettings
 
-        chosen = SkipGramSettings(seed=self.seed)
+        chosen = Word2VecSettings(seed=self.seed)
         return track2vec(self.data.train, len(self.data.catalogue), chosen)
 
     def _node2vec(self) -> np.ndarray:

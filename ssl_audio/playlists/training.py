@@ -30,6 +30,7 @@ from ssl_audio.lightning_run import (
     resume_path,
 )
 from ssl_audio.objectives.schedules import WarmupCosine
+from ssl_audio.playlists.sharded_table import clip_gradients
 
 
 class PlaylistModel(Protocol):
@@ -106,7 +107,7 @@ class JointOptimizer(torch.optim.Optimizer):
 class _Module(lightning.LightningModule):
     def __init__(self, model: nn.Module, settings: FitSettings) -> None:
         super().__init__()
-        self.model = model
+        self.model: Any = model  # a PlaylistModel, which a Module cannot be told to be
         self.settings = settings
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
@@ -146,19 +147,6 @@ class _Module(lightning.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         batches: Any = self.trainer.fit_loop.epoch_loop.batch_progress.current
         checkpoint["batches_done"] = batches.processed
-
-
-@torch.no_grad()
-def clip_gradients(model: nn.Module, most: float) -> None:
-    """Scale all gradients, in place, to a norm of `most` together; sparse ones as well."""
-    parameters = [p for p in model.parameters() if p.grad is not None]
-    for parameter in parameters:
-        if parameter.grad.is_sparse:  # entries of one row are one entry of the norm
-            parameter.grad = parameter.grad.coalesce()
-    gradients = [p.grad.values() if p.grad.is_sparse else p.grad for p in parameters]
-    norm = nn.utils.get_total_norm(gradients)
-    for gradient in gradients:
-        gradient.mul_(torch.clamp(most / (norm + 1e-6), max=1.0))
 
 
 class _Steps(IterableDataset[Any]):

@@ -8,13 +8,11 @@ import sys
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy import sparse
 
 from ssl_audio.errors import SslAudioError
 from ssl_audio.playlists.baselines.item_cf import ItemCF
-from ssl_audio.playlists.baselines.line import LineSettings, alias_table, line_vectors, pull
+from ssl_audio.playlists.baselines.line import LineSettings, line_vectors, pull
 from ssl_audio.playlists.baselines.matrix_factorisation import (
     rank_weight,
     warp_epoch,
@@ -24,7 +22,7 @@ from ssl_audio.playlists.baselines.matrix_factorisation import (
 from ssl_audio.playlists.baselines.node2vec import Node2VecSettings, node2vec_vectors
 from ssl_audio.playlists.baselines.track2vec import (
     LONGEST,
-    SkipGramSettings,
+    Word2VecSettings,
     concatenated,
     track2vec,
 )
@@ -32,7 +30,7 @@ from ssl_audio.playlists.collection import Playlists, playlists_of
 
 GROUPS, SIZE = 4, 15
 TRACKS = GROUPS * SIZE + 2  # the last two are in no playlist
-QUICK = SkipGramSettings(dimensions=16, epochs=8, sample=0, seed=1)
+QUICK = Word2VecSettings(dimensions=16, epochs=8, sample=0, seed=1)
 
 
 def planted(count: int = 200, stray: float = 0.1, seed: int = 0) -> Playlists:
@@ -70,16 +68,16 @@ def warp(seed: int) -> np.ndarray:
 
 
 def skip(seed: int) -> np.ndarray:
-    return track2vec(planted(), TRACKS, SkipGramSettings(16, epochs=15, sample=0, seed=seed))
+    return track2vec(planted(), TRACKS, Word2VecSettings(16, epochs=15, sample=0, seed=seed))
 
 
 def walked(seed: int) -> np.ndarray:
-    given = SkipGramSettings(16, epochs=2, sample=0, seed=seed)
+    given = Word2VecSettings(16, epochs=2, sample=0, seed=seed)
     return node2vec_vectors(*planted_graph(), Node2VecSettings(20, 10, skip_gram=given))
 
 
 def deep_walk(seed: int) -> np.ndarray:
-    given = SkipGramSettings(16, epochs=2, sample=0, seed=seed)
+    given = Word2VecSettings(16, epochs=2, sample=0, seed=seed)
     return node2vec_vectors(*planted_graph(), Node2VecSettings(20, 10, 1, 1, given))
 
 
@@ -195,10 +193,10 @@ def test_nothing_to_learn_from_is_refused():
 def test_vectors_do_not_depend_on_how_strings_are_hashed():
     program = (
         "import numpy as np, sys\n"
-        "from ssl_audio.playlists.baselines.track2vec import SkipGramSettings, track2vec\n"
+        "from ssl_audio.playlists.baselines.track2vec import Word2VecSettings, track2vec\n"
         "from ssl_audio.playlists.collection import playlists_of\n"
         "lists = playlists_of([[k, (k * 7) % 20, (k + 3) % 20] for k in range(20)])\n"
-        "sys.stdout.write(track2vec(lists, 20, SkipGramSettings(4, seed=3)).tobytes().hex())\n"
+        "sys.stdout.write(track2vec(lists, 20, Word2VecSettings(4, seed=3)).tobytes().hex())\n"
     )
     found = {
         subprocess.run(
@@ -215,8 +213,8 @@ def test_positions_beyond_what_gensim_reads_are_learnt_from():
     rng = np.random.default_rng(0)
     one = np.concatenate([rng.integers(0, 10, 12_000), rng.integers(10, 20, 12_000)])
     assert len(one) > 2 * LONGEST
-    at_first = track2vec(playlists_of([one]), 20, SkipGramSettings(8, epochs=1, sample=0))
-    learnt = track2vec(playlists_of([one]), 20, SkipGramSettings(8, epochs=2, sample=0))
+    at_first = track2vec(playlists_of([one]), 20, Word2VecSettings(8, epochs=1, sample=0))
+    learnt = track2vec(playlists_of([one]), 20, Word2VecSettings(8, epochs=2, sample=0))
     assert (np.abs(learnt - at_first).max(axis=1) > 1e-3).all()
 
 
@@ -267,16 +265,6 @@ def test_a_line_step_is_gradient_descent_on_its_loss():
 def test_line_settings_out_of_range_are_refused(wrong):
     with pytest.raises(SslAudioError, match=f"{next(iter(wrong))}="):
         line_vectors(*planted_graph(), LineSettings(**wrong))
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.integers(0, 10**6), min_size=1, max_size=300).filter(any))
-def test_an_alias_table_gives_every_outcome_its_share(weights):
-    keep, other = alias_table(np.array(weights))
-    chances = keep.astype(np.float64) / len(weights)
-    np.add.at(chances, other, (1 - keep.astype(np.float64)) / len(weights))
-    assert keep.min() >= 0 and keep.max() <= 1
-    np.testing.assert_allclose(chances, np.array(weights) / sum(weights), atol=1e-6)
 
 
 # item-CF

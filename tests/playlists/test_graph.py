@@ -83,6 +83,17 @@ def test_a_larger_graph_is_whole_sorted_and_symmetric():
     assert found == wanted
 
 
+def test_few_tracks_of_a_large_catalogue_make_sorted_rows_too():
+    rng = np.random.default_rng(4)
+    used = rng.choice(50_000, 40, replace=False)
+    lists = [rng.permutation(used)[:9].tolist() for _ in range(60)]
+    graph = build_graph(playlists_of(lists), 50_000, 3)
+    wanted = {pair: n for pair, n in counted(lists).items() if n >= 3}
+    assert len(wanted) > 100
+    assert edges_of(graph) == both_ways(wanted)
+    assert all((np.diff(graph[track]) > 0).all() for track in used)
+
+
 def test_rows_may_need_more_room_than_was_made_for_them():
     everything = list(range(400))
     graph = build_graph(playlists_of([everything, everything[::-1]]), 400, 2)

@@ -15,6 +15,7 @@ from ssl_audio.playlists.musig import (
     PairBatches,
     Pairs,
     Supervision,
+    _means,
     genre_codes,
     load_musig,
 )
@@ -104,6 +105,19 @@ def test_a_batch_s_neighbours_depend_on_its_seed_alone():
     torch.manual_seed(99)
     assert torch.equal(model.loss(PairBatches(PairSampler(graph, 16, 1, 4), 4)(5))["total"], one)
     assert not torch.equal(model.loss(batches(6))["total"], one)
+
+
+def test_means_and_their_gradient_are_those_of_a_dense_matrix():
+    sampled = torch.tensor([[0, 2, 2], [-1, -1, -1], [4, 0, 1], [2, 1, 0]])
+    states = torch.randn(6, 4, dtype=torch.float64, requires_grad=True)
+    dense = torch.nn.functional.one_hot(sampled.clamp(min=0), 6).double().mean(1)
+    dense[1] = 0
+    slope = torch.randn(4, 4, dtype=torch.float64)
+    found = _means(states, sampled)
+    assert torch.allclose(found, dense @ states)
+    (gradient,) = torch.autograd.grad((found * slope).sum(), states)
+    assert torch.allclose(gradient, dense.T @ slope)
+    assert not _means(states, torch.full((2, 3), -1)).any()
 
 
 def test_the_losses_are_the_formulas():

@@ -12,6 +12,7 @@ from ssl_audio.playlists.movielens import read_movielens
 from ssl_audio.playlists.next_session import compare, load_next_session_data
 from ssl_audio.playlists.retrieval import f1_of
 from ssl_audio.playlists.sessions import MOVIELENS, make_sessions
+from ssl_audio.playlists.significance import interval, interval_of
 from ssl_audio.recipe import load, resolve
 
 SMALL = next(
@@ -20,7 +21,8 @@ SMALL = next(
 )
 USERS, MOVIES, YEARS, WORLDS = 48, 96, 3, 4
 GENRES = ("Comedy", "Drama", "Horror", "Western")
-STEPS = "m2grl.session_steps={m2grl: 6, eges: 4, graphsage: 4, metric: 4}"
+NAMES = ("learnt", "uniform", "fixed", "items", "eges", "graphsage", "metric")
+STEPS = "m2grl.session_steps={" + ", ".join(f"{name}: 5" for name in NAMES) + "}"
 QUICK = [
     "model=m2grl", "trainer.accelerator=cpu", STEPS, "m2grl.dimensions=8", "m2grl.batch=64",
     "completion.resamples=50",
@@ -115,6 +117,19 @@ def test_f1_is_of_the_means_and_those_who_share_a_world_are_found(finished):
     assert rows["Popularity"]["recall"]["mean"] < 0.8
 
 
+def test_the_interval_of_a_figure_of_means_draws_the_users_that_a_mean_does():
+    precision, recall = np.random.default_rng(1).random((2, 60))
+    assert interval_of(lambda mean: mean, recall, seed=3) == interval(recall, seed=3)
+    # where both are one, so is their F1
+    same = interval_of(f1_of, recall, recall, seed=3)
+    assert (same.low, same.high) == pytest.approx(
+        (interval(recall, 3).low, interval(recall, 3).high)
+    )
+    other = interval_of(f1_of, precision, recall, seed=3)
+    wanted = 2 * precision.mean() * recall.mean() / (precision.mean() + recall.mean())
+    assert other.mean == pytest.approx(wanted) and other.low < wanted < other.high
+
+
 def test_going_on_keeps_what_is_finished(finished):
     source, run, before = finished
     stamps = {p: p.stat().st_mtime_ns for p in (run / "systems").glob("*/vectors.npy")}
@@ -168,6 +183,7 @@ def test_consecutive_movies_make_the_graph(movies):
     ("more", "wanted"),
     [
         (["m2grl.categories=shops"], "genres or tags"),
+        (["m2grl.weights=odd"], "weights=odd: learnt, uniform, or a number for each of"),
         (["movielens=/nowhere"], "/nowhere/movies.csv: no such file"),
     ],
 )
@@ -191,6 +207,15 @@ def test_too_few_users_are_refused(movies, tmp_path):
     own = [line for line in path.read_text().splitlines() if line.startswith(("userId", "1,"))]
     path.write_text("\n".join(own) + "\n")
     with pytest.raises(SslAudioError, match="1 users with something to find, 2 or more"):
+        compare(settings(movies), tmp_path / "run")
+
+
+def test_too_few_movies_are_refused(movies, tmp_path):
+    path = movies / "ratings.csv"
+    lines = path.read_text().splitlines()
+    few = [line for line in lines[1:] if int(line.split(",")[1]) <= 40]
+    path.write_text("\n".join([lines[0], *few]) + "\n")
+    with pytest.raises(SslAudioError, match="movies in training sessions: more than 50"):
         compare(settings(movies), tmp_path / "run")
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ssl_audio.errors import SslAudioError
@@ -228,17 +228,6 @@ def test_tracks_in_no_playlist_have_no_vector():
     vectors = train_skipgram(playlists, 7, SkipGramSettings(dimension=4, epochs=1))
     assert vectors.any(1).tolist() == [False, False, False, True, True, False, False]
     assert np.isfinite(vectors).all()
-
-
-@settings(max_examples=40, deadline=None)
-@given(st.lists(st.integers(0, 1000), min_size=1, max_size=60))
-def test_an_alias_table_draws_what_it_was_made_of(counts):
-    weights = np.array([*counts, 1], np.float64)
-    threshold, alias = skipgram._alias_table(weights)
-    keep = threshold.astype(np.float64) / 2**32
-    found = keep.copy()
-    np.add.at(found, alias, 1 - keep)
-    assert np.allclose(found / len(weights), weights / weights.sum(), atol=1e-8)
 
 
 def test_parts_have_about_as_many_positions_each():

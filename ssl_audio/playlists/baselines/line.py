@@ -12,6 +12,7 @@ import numpy as np
 from numba import njit
 
 from ssl_audio.errors import SslAudioError
+from ssl_audio.playlists.alias import alias_table, drawn_slot
 
 LEAST_RATE = 1e-4  # of the first learning rate, at the end
 PART = 1_000_000  # samples that are drawn from one generator
@@ -83,52 +84,6 @@ def line_vectors(
     return vectors
 
 
-def alias_table(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A table from which an outcome is drawn in two look-ups (Walker 1977; Vose 1991).
-
-    Slot k, drawn uniformly, is outcome k with chance `keep[k]` and outcome `other[k]` otherwise.
-
-    Args:
-        weights: (outcomes,) 0 or more, one above 0.
-
-    Returns:
-        keep (outcomes,) float32, 0 to 1, and other (outcomes,) int32.
-    """
-    shares = weights * (len(weights) / weights.sum(dtype=np.float64))
-    other = np.arange(len(weights), dtype=np.int32)
-    _pair(shares, other, np.argsort(shares >= 1, kind="stable"), int((shares < 1).sum()))
-    return shares.astype(np.float32), other
-
-
-@njit(nogil=True)
-def _pair(shares: np.ndarray, other: np.ndarray, queue: np.ndarray, low: int) -> None:
-    """Fill every slot that is short of 1 from one that has more, in place.
-
-    `queue` holds the short slots, `low` of them, and then the rest. The rest is used up from
-    where they start; one that has become short is the next to be filled.
-    """
-    giver = low
-    for first in range(low):
-        short = queue[first]
-        while giver < len(queue):
-            rich = queue[giver]
-            other[short] = rich
-            shares[rich] -= 1 - shares[short]
-            if shares[rich] >= 1:
-                break
-            giver += 1
-            short = rich
-    for number in range(giver, len(queue)):
-        shares[queue[number]] = 1
-
-
-@njit(nogil=True)
-def _draw(keep: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> int:
-    place = rng.random() * len(keep)
-    slot = int(place)
-    return slot if place - slot < keep[slot] else other[slot]
-
-
 @njit(nogil=True, fastmath=True)
 def pull(
     vector: np.ndarray, context: np.ndarray, label: float, rate: float, change: np.ndarray
@@ -173,12 +128,12 @@ def _train(
     change = np.zeros(vectors.shape[1], vectors.dtype)
     for number in range(count):
         rate = first + (last - first) * number / count
-        edge = _draw(edge_keep, edge_other, rng)
+        edge = drawn_slot(edge_keep, edge_other, rng)
         vector, target = vectors[sources[edge]], targets[edge]
         change[:] = 0
         pull(vector, contexts[target], 1.0, rate, change)
         for _ in range(negative):
-            node = _draw(noise_keep, noise_other, rng)
+            node = drawn_slot(noise_keep, noise_other, rng)
             if node != target and node != sources[edge]:
                 pull(vector, contexts[node], 0.0, rate, change)
         for k in range(len(change)):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ssl_audio.errors import SslAudioError
-from ssl_audio.playlists.baselines.track2vec import LONGEST, SkipGramSettings, skip_gram
+from ssl_audio.playlists.baselines.track2vec import LONGEST, Word2VecSettings, skip_gram
 from ssl_audio.playlists.baselines.walks import Walks
 
 
@@ -30,7 +30,7 @@ class Node2VecSettings:
     rounds: int = 10
     p: float = 1.0
     q: float = 0.5
-    skip_gram: SkipGramSettings = SkipGramSettings(epochs=5, window=10)
+    skip_gram: Word2VecSettings = Word2VecSettings(epochs=5, window=10)
 
 
 def node2vec_vectors(

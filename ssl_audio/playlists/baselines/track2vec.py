@@ -17,7 +17,7 @@ LONGEST = 10_000  # positions: gensim silently drops what a list has beyond
 
 
 @dataclass(frozen=True)
-class SkipGramSettings:
+class Word2VecSettings:
     """How the vectors are trained.
 
     Attributes:
@@ -42,7 +42,7 @@ class SkipGramSettings:
 
 
 def track2vec(
-    playlists: Playlists, tracks: int, settings: SkipGramSettings | None = None
+    playlists: Playlists, tracks: int, settings: Word2VecSettings | None = None
 ) -> np.ndarray:
     """(tracks, dimensions) float32 vectors; zero for a track that is in no playlist.
 
@@ -55,7 +55,7 @@ def track2vec(
         SslAudioError: gensim is missing, or there is no playlist to train on.
     """
     counts = np.bincount(playlists.tracks, minlength=tracks)
-    return skip_gram(_Lists(playlists), counts, settings or SkipGramSettings())
+    return skip_gram(_Lists(playlists), counts, settings or Word2VecSettings())
 
 
 class _Lists:
@@ -86,7 +86,7 @@ class _Sentences:
 
 
 def skip_gram(
-    lists: Iterable[np.ndarray], counts: np.ndarray, settings: SkipGramSettings
+    lists: Iterable[np.ndarray], counts: np.ndarray, settings: Word2VecSettings
 ) -> np.ndarray:
     """Skip-gram vectors of the tracks of many lists.
 
