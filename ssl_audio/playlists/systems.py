@@ -377,8 +377,16 @@ class _Systems:
             return sound_of(self.data, sound)
         return np.zeros((len(self.data.catalogue), 1), np.float32)
 
-    def _fit(self, model: torch.nn.Module, make_batch: Any, steps: int, folder: Path) -> None:
-        fit_or_go_on(model, make_batch, replace(self.fit, steps=steps), folder, self.ckpt_path)
+    def _fit(
+        self,
+        model: torch.nn.Module,
+        make_batch: Any,
+        steps: int,
+        folder: Path,
+        clip: float | None = None,
+    ) -> None:
+        chosen = replace(self.fit, steps=steps, clip=clip)
+        fit_or_go_on(model, make_batch, chosen, folder, self.ckpt_path)
 
     # --- M2GRL -----------------------------------------------------------------------------------
 
@@ -398,8 +406,8 @@ class _Systems:
         views, links, sizes = catalogue_views(self.data.train, self.data.catalogue)
         model = M2GRL(sizes, list(links), settings)
         batches = M2GRLBatches(views, links, sizes, settings, self.seed)
-        self._fit(model, batches, chosen["steps"], folder)
-        model.save(folder / "model")
+        self._fit(model, batches, chosen["steps"], folder, chosen["clip"])
+        model.save(folder / MODEL)
         vectors = model.vectors()
         return np.where((self.data.counts > 0)[:, None], vectors, 0)  # others were never learnt
 
