@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +80,8 @@ def _acoustic(settings: dict[str, Any]) -> int:
             f"features={settings['features']} are of another encoder than the model was fitted to"
         )
     about = {"kind": f"acoustic, {model.kind}", "model": model.hash, "encoder": encoder}
+    if "memberships" in model.about:
+        about["memberships"] = model.about["memberships"]
     store = Store(output, about, DIMENSIONS, group=settings["group"])
     todo = (r for r in acoustic_rows(settings["features"], model) if r.id not in store.finished)
     export(tracks_bar(todo, None, "acoustic"), store)
@@ -102,8 +105,14 @@ def _model(settings: dict[str, Any], output: Path) -> AcousticModel:
         say(f"applying {folder}")
         return model
     chosen = SiameseSettings(**settings["siamese"])
-    pairs = _memberships(settings["playlists"]) if settings["playlists"] else None
-    model = fit(settings["features"], settings["kind"], pairs, chosen)
+    playlists = _memberships(settings["playlists"]) if settings["playlists"] else {}
+    pairs = [(name, track) for name, tracks in playlists.items() for track in tracks]
+    model = fit(settings["features"], settings["kind"], pairs or None, chosen)
+    if playlists:
+        from ssl_audio.playlists.membership import membership_digest
+
+        taught = {"memberships": membership_digest(playlists.items())}
+        model = replace(model, about={**model.about, **taught})
     model.save(folder)
     for key in ("held_out_roc_auc", "explained_variance"):
         if key in model.about:
@@ -112,22 +121,20 @@ def _model(settings: dict[str, Any], output: Path) -> AcousticModel:
     return model
 
 
-def _memberships(path: str) -> list[tuple[str, str]]:
-    """(playlist, track) pairs; of a store, those of its training playlists."""
+def _memberships(path: str) -> dict[str, list[str]]:
+    """The tracks of each playlist; of a store, of its training playlists."""
     if path.endswith(".duckdb"):
+        from ssl_audio.playlists.membership import named
         from ssl_audio.playlists.store import open_store
 
         store = open_store(path)
-        train, ids = store.playlists("train"), store.catalogue().ids
-        owners = train.owners
-        return [(train.ids[p], ids[t]) for p, t in zip(owners, train.tracks, strict=True)]
+        return dict(named(store.playlists("train"), store.catalogue()))
     from ssl_audio.playlists.sources import SourcePlaylist, read_source
 
-    found = [one for one in read_source(path) if isinstance(one, SourcePlaylist)]
-    pairs = [(playlist.id, track) for playlist in found for track in playlist.tracks]
-    if not pairs:
+    found = {p.id: p.tracks for p in read_source(path) if isinstance(p, SourcePlaylist)}
+    if not any(found.values()):
         raise SslAudioError(f"playlists={path}: no track in it")
-    return pairs
+    return found
 
 
 def _descriptors(settings: dict[str, Any]) -> int:

@@ -86,10 +86,15 @@ def checkpoints(folder: Path, every: int, monitor: str) -> ModelCheckpoint:
 
 
 class Interrupted(lightning.Callback):
-    """Say on Ctrl-C how the run goes on."""
+    """Say on Ctrl-C how the run goes on.
 
-    def __init__(self, run_dir: Path) -> None:
-        self.run_dir = run_dir
+    Args:
+        folder: of its checkpoints.
+        run_dir: what the user names to go on; None: the folder.
+    """
+
+    def __init__(self, folder: Path, run_dir: Path | None = None) -> None:
+        self.folder, self.run_dir = folder, run_dir or folder
 
     def on_exception(
         self,
@@ -99,7 +104,7 @@ class Interrupted(lightning.Callback):
     ) -> None:
         if not isinstance(exception, KeyboardInterrupt) or not trainer.is_global_zero:
             return
-        last = self.run_dir / "checkpoints" / "last.ckpt"
+        last = self.folder / "checkpoints" / "last.ckpt"
         onward = f"run_dir={self.run_dir} ckpt_path=last" if last.exists() else "nothing saved yet"
         say(f"interrupted at step {trainer.global_step}; from the last checkpoint on: {onward}")
 

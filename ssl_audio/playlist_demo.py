@@ -72,11 +72,14 @@ def _recordings(root: str | None) -> list[tuple[Item, str]]:
     tables = sorted(folder.glob("*.tsv"))
     if not tables:
         raise SslAudioError(f"recordings={folder}: no table (*.tsv) with genres in it")
-    found = []
+    found, seen = [], set[str]()
     for table in tables:
         first = Path(read_jamendo(table, folder)[0].path)
         base = folder if first.exists() else folder / "audio"
         for source in read_jamendo(table, base):
+            if source.path in seen:
+                continue  # in several tables
+            seen.add(source.path)
             genre = next((t.removeprefix(GENRE) for t in source.tags if t.startswith(GENRE)), "")
             path = Path(source.path)
             found.append((Item(path.relative_to(base).as_posix(), path), genre))
@@ -130,7 +133,7 @@ def _hop(recordings: list[tuple[Item, str]], segment: float, tracks: int) -> flo
     from ssl_audio.audio.files import info
 
     durations = [info(item.path).duration for item, _ in recordings]
-    hop = segment
+    hop = max(segment, *durations)
     while sum(1 + max(0, math.floor((d - segment) / hop)) for d in durations) < tracks:
         hop *= 0.95
         if hop < LEAST_SECONDS:

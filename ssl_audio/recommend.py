@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,13 +72,22 @@ def _check_numbers(settings: dict[str, Any]) -> None:
     whole = isinstance(fan_out, list) and all(isinstance(n, int) and n > 0 for n in fan_out)
     if not whole or not fan_out:
         raise SslAudioError(f"musig.fan_out={fan_out}: whole numbers above 0, such as [25,10]")
+    isolated = settings["musig"]["isolated"]
+    if not isinstance(isolated, int | float) or not 0 <= isolated < 1:
+        raise SslAudioError(f"musig.isolated={isolated}: from 0 to below 1")
+    for group in ("musig", "m2grl", "transformer"):
+        rate = settings[group]["learning_rate"]
+        if not isinstance(rate, int | float) or rate <= 0:
+            raise SslAudioError(f"{group}.learning_rate={rate}: above 0")
+    if settings["ckpt_path"] not in (None, "last"):
+        raise SslAudioError(f"ckpt_path={settings['ckpt_path']}: last, or leave it out")
 
 
 def _compare(settings: dict[str, Any], source: str) -> None:
     resume = settings["ckpt_path"] is not None
     folder = make_run_dir(settings["run_dir"], f"recommend-{source}", resume, "results.json")
     settings["run_dir"] = str(folder)
-    save_configuration(folder, settings)
+    save_configuration(folder, settings, resume and (folder / "config.yaml").exists())
     if source == "movielens":
         from ssl_audio.playlists.next_session import compare
     else:
@@ -110,6 +121,7 @@ def _write_vectors(path: Path, name: str, ids: list[str], vectors: np.ndarray) -
     digest = hashlib.sha256(vectors.tobytes()).hexdigest()
     about = {"kind": f"{name} track vectors", "model": digest}
     path.unlink(missing_ok=True)
+    shutil.rmtree(f"{path}.parts", ignore_errors=True)  # of a run that was killed while it wrote
     store = Store(path, about, vectors.shape[1])
     for track, vector in zip(ids, vectors, strict=True):
         store.add(Row(track, track, 0.0, "", vector))
@@ -122,12 +134,16 @@ def _apply(settings: dict[str, Any]) -> None:
     from ssl_audio.playlists.training_data import open_playlists
 
     output = Path(settings["output"] or "vectors.parquet")
+    if output.exists() or output.suffix != ".parquet":
+        raise SslAudioError(f"output={output}: a new file that ends with .parquet")
     model = musig_of(Path(settings["apply"]))
+    with tempfile.TemporaryDirectory() as folder:
+        store = open_playlists(settings, Path(folder)) if settings["playlists"] else None
+        ids, vectors = new_vectors(
+            model, settings["stores"], store, settings["graph"]["least_weight"],
+            settings["missing"],
+        )  # fmt: skip
     output.parent.mkdir(parents=True, exist_ok=True)
-    store = open_playlists(settings, output.parent) if settings["playlists"] else None
-    ids, vectors = new_vectors(
-        model, settings["stores"], store, settings["graph"]["least_weight"], settings["missing"]
-    )
     _write_vectors(output, "musig", ids, vectors)
 
 

@@ -72,11 +72,21 @@ def make_run_dir(
     return folder
 
 
-def save_configuration(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Write what was asked (`config.yaml`) and with what (`versions.json`)."""
+def save_configuration(
+    folder: Path, settings: Mapping[str, Any], resumed: bool | None = None
+) -> None:
+    """Write what was asked (`config.yaml`) and with what (`versions.json`).
+
+    Args:
+        folder: of the run.
+        settings: what was asked.
+        resumed: the run goes on, so that what was asked first is kept; None where it has
+            checkpoints.
+    """
     from omegaconf import OmegaConf
 
-    resumed = (folder / "checkpoints").exists()
+    if resumed is None:
+        resumed = (folder / "checkpoints").exists()
     name = "config-resumed.yaml" if resumed else "config.yaml"
     write_atomic(folder / name, OmegaConf.to_yaml(OmegaConf.create(dict(settings))))
     write_json(folder / "versions.json", versions())

@@ -16,10 +16,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ssl_audio.features.store import Row, Store
+from ssl_audio.features.store import Row, Store, read_store, rows_of
+from ssl_audio.playlists.cold import cold_tracks
 from ssl_audio.playlists.collection import Catalogue, Playlists
 from ssl_audio.playlists.generator import GeneratorSettings, generate
-from ssl_audio.playlists.sources import read_m3u, write_m3u, write_table
+from ssl_audio.playlists.sources import (
+    SourcePlaylist,
+    read_m3u,
+    read_source,
+    write_m3u,
+    write_table,
+)
 from ssl_audio.playlists.store import open_store, store_of
 from ssl_audio.recommend import main
 
@@ -186,6 +193,72 @@ def test_a_finished_run_is_not_trained_again(ran: Ran) -> None:
         [row["figures"] for row in t["rows"]] for t in ran.results["tables"]
     ]
     assert again["losses"] == ran.results["losses"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("other", ["seed=3", "musig.steps=9", "completion.cold=0.3"])
+def test_what_other_settings_made_is_not_taken(ran: Ran, other: str) -> None:
+    name = other.partition("=")[0].partition(".")[0]
+    said = refused(*ran.words, other, "ckpt_path=last")
+    assert "keeps systems that were made with another" in said and name in said
+
+
+@pytest.mark.slow
+def test_every_track_has_a_vector_that_can_be_searched(ran: Ran, made: Made) -> None:
+    for model in ("musig", "m2grl"):
+        stored = read_store(ran.folder / f"{model}-tracks.parquet")
+        assert stored.ids == list(made.catalogue.ids)
+        kept = np.load(ran.folder / "systems" / ran.results["models"][model] / "vectors.npy")
+        assert np.array_equal(stored.vectors, kept)
+    assert not (ran.folder / "transformer-tracks.parquet").exists()
+
+
+@pytest.mark.slow
+def test_tracks_that_musig_has_never_seen_get_vectors(ran: Ran, made: Made, tmp_path: Path) -> None:
+    new = [f"new/{k}.flac" for k in range(4)]
+    write_store(tmp_path / "new.parquet", new, np.full((4, 8), 0.25, np.float32))
+    words = [f"apply={ran.folder}", f"stores.acoustic={tmp_path / 'new.parquet'}"]
+    output = tmp_path / "deep" / "vectors.parquet"
+    status, _, err = call(*words, f"output={output}")
+    assert status == 0 and "4 tracks have no popularity features and got the mean" in err
+    stored = read_store(output)
+    assert stored.ids == new and np.allclose(np.linalg.norm(stored.vectors, axis=1), 1, atol=1e-5)
+    assert np.allclose(stored.vectors, stored.vectors[0])  # they are alike in all that is known
+    assert "a new file" in refused(*words, f"output={output}")
+    assert "a new file" in refused(*words, f"output={tmp_path / 'my.m3u'}")
+    assert "no trained MUSIG" in refused(f"apply={tmp_path}", f"output={tmp_path / 'v.parquet'}")
+
+
+@pytest.mark.slow
+def test_a_cold_track_is_applied_to_as_it_was_tested(ran: Ran, made: Made, tmp_path: Path) -> None:
+    cold = cold_tracks(made.catalogue.ids, ran.results["config"]["completion"]["cold"])
+    assert cold.any()
+    acoustic = read_store(made.folder / "acoustic.parquet")
+    rows = np.flatnonzero(cold)
+    ids = [acoustic.ids[k] for k in rows]
+    write_store(tmp_path / "cold.parquet", ids, acoustic.vectors[rows])
+    words = [f"apply={ran.folder}", f"stores.acoustic={tmp_path / 'cold.parquet'}"]
+    assert call(*words, f"output={tmp_path / 'v.parquet'}")[0] == 0
+    kept = read_store(ran.folder / "musig-tracks.parquet").vectors[rows]
+    assert np.allclose(read_store(tmp_path / "v.parquet").vectors, kept, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_acoustic_features_of_other_playlists_are_told(made: Made, tmp_path: Path) -> None:
+    about = {"kind": "acoustic, siamese", "model": "x", "memberships": "0"}
+    store = Store(tmp_path / "acoustic.parquet", about, 8)
+    for row in rows_of(made.folder / "acoustic.parquet"):
+        store.add(row)
+    store.close()
+    run = tmp_path / "run"
+    words = made.words("baselines=[popularity]", f"stores.acoustic={tmp_path / 'acoustic.parquet'}",
+                       "features=[acoustic]", f"run_dir={run}")  # fmt: skip
+    assert call(*words)[0] == 0
+    told = json.loads((run / "results.json").read_text())["data"]["notes"]
+    assert any("learnt from other playlists" in note for note in told)
+    training = read_source(run / "train.parquet")
+    found = [p.id for p in training if isinstance(p, SourcePlaylist)]
+    assert 0 < len(found) < PLAYLISTS
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -22,9 +23,10 @@ from ssl_audio.playlists.systems import (
     BY_TASK,
     BY_WEIGHTS,
     MAIN,
-    MODELS,
     VECTORS,
     System,
+    check_kept,
+    identity_of,
     systems_of,
 )
 from ssl_audio.playlists.training_data import TrainingData, load_training_data, open_playlists
@@ -67,12 +69,13 @@ def compare(settings: Settings, folder: Path) -> dict[str, Any]:
     systems = systems_of(settings, data, folder)
     tasks = _tasks(settings, data)
     whole = _whole_task(settings, data, tasks[MAIN])
+    check_kept(folder / "systems", identity_of(settings, data))
     figures: dict[str, dict[str, dict[str, np.ndarray]]] = {name: {} for name in (*tasks, WHOLE)}
     for number, system in enumerate(systems, 1):
         say(f"[{number}/{len(systems)}] {system.name} {system.features}".rstrip())
         started = time.monotonic()
         scorer = system.scorer()
-        seconds[system.key] = time.monotonic() - started
+        seconds[system.key] = system.seconds() or time.monotonic() - started
         for name, task in tasks.items():
             figures[name][system.key] = evaluate(task, scorer(task)).columns()
         if system.table == MAIN:
@@ -86,6 +89,7 @@ def compare(settings: Settings, folder: Path) -> dict[str, Any]:
         "protocol": _protocol(settings, tasks),
         "data": data.summary(),
         "tables": _tables(settings, systems, tasks, len(whole), figures, seconds),
+        "models": {s.name.lower(): s.folder.name for s in systems if s.main},
         "losses": {s.label: s.losses() for s in systems if s.losses()},
         "correlation": _correlation(data, settings),
         "seconds": {name: round(value, 1) for name, value in seconds.items()},
@@ -212,7 +216,7 @@ def differences(
     chosen: Mapping[str, int],
     metrics: Sequence[str] = COMPARED,
 ) -> list[dict[str, Any]]:
-    """Each main system against all others, with p values corrected over all (Holm)."""
+    """Pairs of `compared`; p values are corrected over all pairs of a metric (Holm)."""
     found = []
     for metric in metrics:
         pairs = compared(systems)
@@ -243,7 +247,8 @@ def track_vectors(settings: Settings, folder: Path) -> Iterator[tuple[str, list[
         The model's name in small letters, ids, and (tracks, d) float32.
     """
     ids = list(open_playlists(settings, folder).catalogue().ids)
-    for name in MODELS:
-        kept = sorted((folder / "systems").glob(f"main-{name}*/{VECTORS}"))
-        if kept:
-            yield name, ids, np.load(kept[0])
+    models = json.loads((folder / "results.json").read_text(encoding="utf-8"))["models"]
+    for name, system in models.items():
+        kept = folder / "systems" / system / VECTORS
+        if kept.exists():
+            yield name, ids, np.load(kept, allow_pickle=False)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from ssl_audio.console import say
 from ssl_audio.errors import CheckpointError, SslAudioError
 from ssl_audio.playlists.collection import Catalogue
 from ssl_audio.playlists.graph import TrackGraph, build_graph
@@ -57,10 +60,13 @@ def musig_of(run: Path) -> Path:
     """
     if not run.is_dir():
         raise SslAudioError(f"apply={run}: no such folder")
-    found = sorted((run / "systems").glob(f"main-musig*/{MODEL}"))
-    if not found:
-        raise SslAudioError(f"apply={run} has no trained MUSIG: name the run_dir of model=musig")
-    return found[0]
+    try:
+        models = json.loads((run / "results.json").read_text(encoding="utf-8"))["models"]
+        return run / "systems" / models["musig"] / MODEL
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SslAudioError(
+            f"apply={run} has no trained MUSIG: name the run_dir of model=musig"
+        ) from error
 
 
 def new_vectors(
@@ -88,9 +94,14 @@ def new_vectors(
     folder = Path(folder)
     model, about = load_musig(folder)
     names = about["features"]
+    if not names:
+        raise SslAudioError(f"{folder} was trained without features: it knows no new track")
     catalogue = store.catalogue() if store else Catalogue(_ids(names, stores))
     groups = [_group(name, stores, store, catalogue, about) for name in names]
-    features, _ = join(groups, names, missing, scaler=load_scaler(folder))
+    features, report = join(groups, names, missing, scaler=load_scaler(folder))
+    for name, count in report.imputed.items():
+        if count:
+            say(f"{count} tracks have no {name} features and got the mean")
     if store is None:
         graph = TrackGraph.from_edges(np.empty((0, 2), np.int64), len(catalogue))
     else:
@@ -122,8 +133,10 @@ def _group(
     if name == GENRE:
         return genre_group(catalogue, vocabulary=about["genres"])
     if name == POPULARITY and about["counted"]:
-        counts = np.zeros(len(catalogue), np.int64)
         if store is not None:
             counts = np.bincount(store.playlists().tracks, minlength=len(catalogue))
-        return popularity_group(counts)
+            return popularity_group(counts)
+        # as a cold track in training: nobody knows yet, which is not the same as unpopular
+        unknown = popularity_group(np.zeros(len(catalogue), np.int64))
+        return replace(unknown, present=np.zeros(len(catalogue), bool))
     raise SslAudioError(f"the model was trained with {name}: give stores.{name}= of these tracks")

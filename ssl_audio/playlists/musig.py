@@ -75,10 +75,13 @@ class Supervision:
         genres: (tracks,) int64, `UNKNOWN` where it is; pairs with such a track are left out of the
             genre task.
         sound: (tracks, d) float32 in [0, 1], the acoustic or the audio features.
+        heard: (tracks,) bool, those whose sound is known; pairs with another track are left out of
+            the sound task. None: all.
     """
 
     genres: Tensor
     sound: Tensor
+    heard: Tensor | None = None
 
 
 class Aggregator(nn.Module):
@@ -157,7 +160,8 @@ class Musig(nn.Module):
         if self._supervision is not None and self._sampler is not None:
             told = self._supervision
             self._features = fn(self._features)
-            self._supervision = Supervision(_moved(told.genres, fn), fn(told.sound))
+            heard = None if told.heard is None else _moved(told.heard, fn)
+            self._supervision = Supervision(_moved(told.genres, fn), fn(told.sound), heard)
             self._sampler = NeighbourSampler(
                 _moved(self._sampler.offsets, fn), _moved(self._sampler.neighbours, fn)
             )
@@ -256,7 +260,7 @@ class Musig(nn.Module):
         losses = {
             "playlist": self.playlist_loss(similarity, batch.co_occur),
             "genre": self.genre_loss(similarity, *self._labels(batch)),
-            "sound": self.sound_loss(similarity, self._likeness(batch)),
+            "sound": self.sound_loss(similarity, *self._likeness(batch)),
         }
         counted = {t: losses[t] for t in self.tasks}
         return {"total": self.task_weights(counted), **losses, **self._weights_now()}
@@ -273,11 +277,15 @@ class Musig(nn.Module):
         left, right = genres[batch.left], genres[batch.right]
         return (left == right).float(), (left != UNKNOWN) & (right != UNKNOWN)
 
-    def _likeness(self, batch: Pairs) -> Tensor:
-        """(pairs,) inner product of the sounds, over their dimensions: in [0, 1]."""
+    def _likeness(self, batch: Pairs) -> tuple[Tensor, Tensor]:
+        """(pairs,) inner product of the sounds, over their dimensions: in [0, 1]; and whether both
+        are known."""
         assert self._supervision is not None
-        sound = self._supervision.sound
-        return (sound[batch.left] * sound[batch.right]).mean(1)
+        sound, heard = self._supervision.sound, self._supervision.heard
+        likeness = (sound[batch.left] * sound[batch.right]).mean(1)
+        if heard is None:
+            return likeness, torch.ones_like(likeness)
+        return likeness, (heard[batch.left] & heard[batch.right]).float()
 
     def _answer(self, task: str, similarity: Tensor) -> Tensor:
         return self.scales[task] * similarity + self.offsets[task]
@@ -293,10 +301,10 @@ class Musig(nn.Module):
         )
         return (each * known).sum() / known.sum().clamp(min=1)
 
-    def sound_loss(self, similarity: Tensor, likeness: Tensor) -> Tensor:
-        """Root mean square error of how alike a pair sounds."""
-        error = self._answer("sound", similarity) - likeness
-        return (error.square().mean() + 1e-12).sqrt()  # a slope at 0 error, too
+    def sound_loss(self, similarity: Tensor, likeness: Tensor, known: Tensor) -> Tensor:
+        """Root mean square error of how alike a pair sounds, over pairs with both known."""
+        error = (self._answer("sound", similarity) - likeness) * known
+        return (error.square().sum() / known.sum().clamp(min=1) + 1e-12).sqrt()  # a slope at 0, too
 
     def optimizers(self) -> list[torch.optim.Optimizer]:
         """AdamW over all."""

@@ -9,6 +9,7 @@ gets its features without any refitting.
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +18,13 @@ from typing import Any
 import numpy as np
 
 from ssl_audio.errors import SslAudioError
-from ssl_audio.playlists.collection import Catalogue
+from ssl_audio.playlists.collection import Catalogue, codes_of
 
 GENRE, POPULARITY, AUDIO, ACOUSTIC = "genre", "popularity", "audio", "acoustic"
 NAMES = (GENRE, POPULARITY, AUDIO, ACOUSTIC)
 STORED = {POPULARITY: 2, AUDIO: 42, ACOUSTIC: 8}  # dimensions of what feature stores hold
 MOST_GENRES = 50
+METADATA_KEY = b"ssl_audio"
 MISSING = ("impute", "refuse")
 _PARTS = ("low", "high", "mean")
 
@@ -71,11 +73,12 @@ def top_genres(
     Raises:
         SslAudioError: no track has a genre.
     """
-    names, number = np.unique(np.asarray(catalogue.genres, dtype=str), return_inverse=True)
-    totals = np.bincount(number, weights, minlength=len(names))
-    totals[names == ""] = 0
-    order = np.lexsort((names, -totals))[:most]
-    found = [str(names[k]) for k in order if totals[k] > 0]
+    codes, names = codes_of(catalogue.genres)
+    known = codes >= 0
+    counted = None if weights is None else weights[known]
+    totals = np.bincount(codes[known], counted, minlength=len(names))
+    order = np.argsort(-totals, kind="stable")[:most]
+    found = [names[k] for k in order if totals[k] > 0]
     if not found:
         raise SslAudioError("features=genre: no track has a genre; leave the group out")
     return found
@@ -162,6 +165,29 @@ def read_embeddings(path: str | Path, catalogue: Catalogue) -> tuple[np.ndarray,
         SslAudioError: as `read_group`.
     """
     return _rows_of(Path(path), catalogue)
+
+
+def stored_about(path: str | Path) -> dict[str, Any]:
+    """What made a feature store; empty where it does not say, as `.npy` files.
+
+    Raises:
+        SslAudioError: it cannot be read.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = Path(path)
+    try:
+        if path.suffix == ".parquet":
+            metadata = pq.read_schema(path).metadata or {}
+        elif path.suffix == ".arrow":
+            with pa.memory_map(str(path)) as source:
+                metadata = pa.ipc.open_file(source).schema.metadata or {}
+        else:
+            return {}
+        return dict(json.loads(metadata.get(METADATA_KEY, b"{}")))
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise SslAudioError(f"{path} is damaged or no feature store: {error}") from error
 
 
 def stored_ids(path: str | Path) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,7 +15,7 @@ import torch
 
 from ssl_audio.errors import SslAudioError
 from ssl_audio.playlists.baselines.matrix_factorisation import warp_factors
-from ssl_audio.playlists.baselines.node2vec import node2vec_vectors
+from ssl_audio.playlists.baselines.node2vec import Node2VecSettings, node2vec_vectors
 from ssl_audio.playlists.baselines.simple import popularity_scores, random_scores
 from ssl_audio.playlists.baselines.track2vec import concatenated, track2vec
 from ssl_audio.playlists.completion import CompletionTask, scores_by_cosine
@@ -34,11 +36,12 @@ from ssl_audio.playlists.next_track import (
     by_logits,
     by_popularity,
 )
+from ssl_audio.playlists.node_features import NAMES
 from ssl_audio.playlists.sampling import PairSampler
 from ssl_audio.playlists.task_weights import FixedWeights, LearntWeights
 from ssl_audio.playlists.training import FitSettings, fit, read_history
 from ssl_audio.playlists.training_data import TrainingData, sound_of
-from ssl_audio.run_dir import atomic
+from ssl_audio.run_dir import atomic, write_json
 
 if TYPE_CHECKING:
     from ssl_audio.playlists.transformer import PlaylistTransformer
@@ -47,9 +50,10 @@ Settings = Mapping[str, Any]
 Scorer = Callable[[CompletionTask], np.ndarray]
 MODELS = ("musig", "m2grl", "transformer")
 BASELINES = ("random", "popularity", "warp", "track2vec", "node2vec", "graphsage", "embeddings")
+ALONE = (1, 0, 0)  # the playlist task: GraphSAGE
 PUBLISHED_WEIGHTS = ((1, 1, 1), (1, 0, 0), (0.7, 0.1, 0.2), (0.4, 0.2, 0.4))  # section 4.2
 MAIN, BY_TASK, BY_WEIGHTS = "main", "by_task", "by_weights"
-VECTORS, MODEL = "vectors.npy", "model"
+VECTORS, MODEL, SECONDS, IDENTITY = "vectors.npy", "model", "seconds.json", "identity.json"
 
 
 @dataclass
@@ -92,12 +96,19 @@ class System:
             return None
         kept = self.folder / VECTORS
         if kept.exists():
-            return np.load(kept)
+            return np.load(kept, allow_pickle=False)
+        started = time.monotonic()
         made = self.train()
         self.folder.mkdir(parents=True, exist_ok=True)
+        write_json(self.folder / SECONDS, {"training": round(time.monotonic() - started, 1)})
         with atomic(kept) as temporary, open(temporary, "wb") as file:
             np.save(file, made.astype(np.float32))
         return made
+
+    def seconds(self) -> float | None:
+        """How long its training took, in whichever run that was."""
+        kept = self.folder / SECONDS
+        return float(json.loads(kept.read_text())["training"]) if kept.exists() else None
 
     def scorer(self) -> Scorer:
         """Ranks the candidates of a task, after training where that is to be done."""
@@ -136,7 +147,7 @@ def systems_of(settings: Settings, data: TrainingData, folder: Path) -> list[Sys
     made = _Systems(settings, data, folder / "systems")
     models = _listed(settings["model"], MODELS, "model")
     baselines = _listed(settings["baselines"], BASELINES, "baselines")
-    found = [made.baseline(name) for name in baselines if made.can(name)]
+    found = [system for name in baselines if made.can(name) for system in made.baseline(name)]
     if settings["by_features"]:
         found += made.by_features()
     for name in models:
@@ -147,6 +158,38 @@ def systems_of(settings: Settings, data: TrainingData, folder: Path) -> list[Sys
     if settings["by_weights"]:
         found += made.by_weights()
     return _distinct(found)
+
+
+def check_kept(folder: Path, identity: Mapping[str, Any]) -> None:
+    """Refuse to mix what a run's folder keeps with systems that other settings would make.
+
+    Args:
+        folder: of the systems.
+        identity: whatever decides what is trained, as plain values by name.
+
+    Raises:
+        SslAudioError: the folder's systems were made with other ones.
+    """
+    path = folder / IDENTITY
+    now = json.loads(json.dumps(identity, default=str))
+    if path.exists():
+        then = json.loads(path.read_text(encoding="utf-8"))
+        changed = sorted(key for key in now.keys() | then.keys() if now.get(key) != then.get(key))
+        if changed:
+            raise SslAudioError(
+                f"{folder} keeps systems that were made with another {', '.join(changed)}: name "
+                "another run_dir"
+            )
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(path, now)
+
+
+def identity_of(settings: Settings, data: TrainingData) -> dict[str, Any]:
+    decide = ("seed", "stores", "missing", "graph", "musig", "m2grl", "transformer")
+    """What decides how a comparison's systems come out."""
+    cold = settings["completion"]["cold"]
+    return {**{key: settings[key] for key in decide}, "completion.cold": cold, **data.hashes}
 
 
 def _listed(value: Any, known: Sequence[str], key: str) -> list[str]:
@@ -202,9 +245,12 @@ class _Systems:
 
     def __init__(self, settings: Settings, data: TrainingData, folder: Path) -> None:
         self.settings, self.data, self.folder = settings, data, folder
-        self.fit = FitSettings(**settings["trainer"], steps=1, seed=settings["seed"])
+        self.fit = FitSettings(
+            **settings["trainer"], steps=1, seed=settings["seed"], run_dir=folder.parent
+        )
         self.ckpt_path = settings["ckpt_path"]
         self.seed = settings["seed"]
+        self.told = ", ".join(_listed(settings["features"], NAMES, "features"))
 
     def _place(self, label: str, table: str = MAIN) -> Path:
         return folder_of(self.folder, f"{table} {label}")
@@ -221,9 +267,11 @@ class _Systems:
 
     # --- baselines -------------------------------------------------------------------------------
 
-    def baseline(self, name: str) -> System:
-        """One of `BASELINES`."""
-        return {
+    def baseline(self, name: str) -> list[System]:
+        """One of `BASELINES`; GraphSAGE without features, and with those of MUSIG."""
+        if name == "graphsage":
+            return [self._plain_graphsage(), self._graph_model("GraphSAGE", self.told, ALONE)]
+        made = {
             "random": lambda: self._system(
                 "Random",
                 score=lambda: partial(random_scores, seed=self.seed),
@@ -237,9 +285,9 @@ class _Systems:
             "warp": lambda: self._system("CF (WARP)", train=self._warp),
             "track2vec": lambda: self._system("Track2Vec", train=self._track2vec),
             "node2vec": lambda: self._system("Node2Vec", train=self._node2vec),
-            "graphsage": self._plain_graphsage,
             "embeddings": lambda: self._system("Audio embeddings", train=self._embeddings),
-        }[name]()
+        }[name]
+        return [made()]
 
     def _warp(self) -> np.ndarray:
         data = self.data
@@ -253,7 +301,9 @@ class _Systems:
 
     def _node2vec(self) -> np.ndarray:
         graph = self.data.graph
-        return node2vec_vectors(graph.offsets, graph.neighbours, graph.weights)
+        chosen = Node2VecSettings()
+        chosen = replace(chosen, skip_gram=replace(chosen.skip_gram, seed=self.seed))
+        return node2vec_vectors(graph.offsets, graph.neighbours, graph.weights, chosen)
 
     def _embeddings(self) -> np.ndarray:
         """About their mean, which they all share and which makes every cosine high."""
@@ -264,15 +314,13 @@ class _Systems:
 
     def _plain_graphsage(self) -> System:
         """GraphSAGE that knows of a track how many neighbours it has, and nothing else."""
-        return self._graph_model("GraphSAGE", "", (1, 0, 0))
+        return self._graph_model("GraphSAGE", "", ALONE)
 
     # --- MUSIG -----------------------------------------------------------------------------------
 
     def musig(self) -> System:
         """As the recipe says."""
-        return self._graph_model(
-            "MUSIG", ", ".join(self.settings["features"]), self.musig_weights()
-        )
+        return self._graph_model("MUSIG", self.told, self.musig_weights())
 
     def by_features(self) -> list[System]:
         """MUSIG's Table 2: each group of features, in three models."""
@@ -281,10 +329,10 @@ class _Systems:
             joined = partial(self._track2vec_with, group)
             found.append(self._system("Track2Vec", group, train=joined))
         for group in self.data.groups:
-            found.append(self._graph_model("GraphSAGE", group, (1, 0, 0)))
+            found.append(self._graph_model("GraphSAGE", group, ALONE))
         every = ", ".join(self.data.groups)
         if len(self.data.groups) > 1:
-            found.append(self._graph_model("GraphSAGE", every, (1, 0, 0)))
+            found.append(self._graph_model("GraphSAGE", every, ALONE))
         weights = self.musig_weights()
         return found + [self._graph_model("MUSIG", group, weights) for group in self.data.groups]
 
@@ -310,10 +358,9 @@ class _Systems:
 
     def by_weights(self) -> list[System]:
         """MUSIG with each of its published task weights, and with learnt ones."""
-        features = ", ".join(self.settings["features"])
         choices: list[Any] = [*PUBLISHED_WEIGHTS, "learnt"]
         return [
-            self._graph_model("MUSIG", features, weights, table=BY_WEIGHTS) for weights in choices
+            self._graph_model("MUSIG", self.told, weights, table=BY_WEIGHTS) for weights in choices
         ]
 
     def _track2vec_with(self, group: str) -> np.ndarray:
@@ -352,13 +399,15 @@ class _Systems:
             ),
         )  # fmt: skip
         genres = genre_codes(data.catalogue.genres)
-        told = Supervision(genres, torch.from_numpy(self._sound(model, sound)))
+        if "genre" in model.tasks and not any(data.catalogue.genres):
+            data.note("no track has a genre: the genre task has nothing to learn from")
+        told = Supervision(genres, *self._sound(model, sound))
         model.learn_from(features, data.graph, told)
         pairs = PairSampler(
             data.graph, chosen["batch_size"], chosen["negatives"], self.seed,
             negative_power=chosen["negative_power"],
         )  # fmt: skip
-        self._fit(model, PairBatches(pairs, self.seed), chosen["steps"], folder)
+        self._fit(model, PairBatches(pairs, self.seed), "musig.steps", folder)
         about = {"features": groups, "sound": sound, "genres": data.genres,
                  "counted": data.counted}  # fmt: skip
         model.save(folder / MODEL, about)
@@ -371,21 +420,27 @@ class _Systems:
             return self.data.features(groups, self.settings["missing"])[0]
         return degree_features(self.data.graph)
 
-    def _sound(self, model: Musig, sound: str) -> np.ndarray:
-        """What the sound task compares; nothing, where it does not count and nothing is at hand."""
+    def _sound(self, model: Musig, sound: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the sound task compares, and of which tracks it is known; nothing, where it does not
+        count and nothing is at hand."""
         if "sound" in model.tasks or sound in self.data.groups:
-            return sound_of(self.data, sound)
-        return np.zeros((len(self.data.catalogue), 1), np.float32)
+            values, heard = sound_of(self.data, sound)
+        else:
+            values = np.zeros((len(self.data.catalogue), 1), np.float32)
+            heard = np.zeros(len(values), bool)
+        return torch.from_numpy(values), torch.from_numpy(heard)
 
     def _fit(
         self,
         model: torch.nn.Module,
         make_batch: Any,
-        steps: int,
+        key: str,
         folder: Path,
         clip: float | None = None,
     ) -> None:
-        chosen = replace(self.fit, steps=steps, clip=clip)
+        group, name = key.split(".")
+        steps = self.settings[group][name]
+        chosen = replace(self.fit, steps=steps, clip=clip, key=key)
         fit_or_go_on(model, make_batch, chosen, folder, self.ckpt_path)
 
     # --- M2GRL -----------------------------------------------------------------------------------
@@ -406,7 +461,7 @@ class _Systems:
         views, links, sizes = catalogue_views(self.data.train, self.data.catalogue)
         model = M2GRL(sizes, list(links), settings)
         batches = M2GRLBatches(views, links, sizes, settings, self.seed)
-        self._fit(model, batches, chosen["steps"], folder, chosen["clip"])
+        self._fit(model, batches, "m2grl.steps", folder, chosen["clip"])
         model.save(folder / MODEL)
         vectors = model.vectors()
         return np.where((self.data.counts > 0)[:, None], vectors, 0)  # others were never learnt
@@ -446,8 +501,9 @@ class _Systems:
         kept = folder / "model"
         if not kept.exists():
             vocabulary = vocabulary_of(data.train, len(data.catalogue))
-            rate = unknown_rate(vocabulary, data.train, data.validation)
-            size, negatives, steps = (chosen.pop(k) for k in ("batch_size", "negatives", "steps"))
+            warm = data.validation.without_tracks(data.cold)  # as those that are read later
+            rate = unknown_rate(vocabulary, data.train, warm)
+            size, negatives, _ = (chosen.pop(k) for k in ("batch_size", "negatives", "steps"))
             settings = TransformerSettings(seed=self.seed, **chosen)
             batches = TransformerBatches(
                 data.train, vocabulary,
@@ -456,7 +512,7 @@ class _Systems:
             side = SideInformation.of(data.catalogue, audio, heard)
             torch.manual_seed(self.seed)  # of the dropout
             made = PlaylistTransformer(vocabulary, settings, side)
-            self._fit(made, batches, steps, folder)
+            self._fit(made, batches, "transformer.steps", folder)
             made.save(kept)
         return load_transformer(kept, audio, heard)
 

@@ -56,6 +56,8 @@ class FitSettings:
         log_every, checkpoint_every: steps.
         accelerator, precision: as Lightning's; "auto" is bf16 where the device computes in it.
         seed: of what a model draws in a step.
+        key: what the user sets to have more steps.
+        run_dir: what the user names to go on; None: the folder itself.
     """
 
     steps: int
@@ -67,6 +69,8 @@ class FitSettings:
     accelerator: str = "auto"
     precision: str = "32-true"
     seed: int = 0
+    key: str = "steps"
+    run_dir: Path | None = None
 
 
 class JointOptimizer(torch.optim.Optimizer):
@@ -198,7 +202,7 @@ def fit(
         SslAudioError: a loss that is not finite, or a checkpoint that cannot be used.
     """
     quieten_lightning()
-    resume = resume_path(ckpt_path, folder, settings.steps, "steps")
+    resume = resume_path(ckpt_path, folder, settings.steps, settings.key)
     start = 0
     if resume is not None:
         keep_earlier_log(folder)
@@ -223,7 +227,7 @@ def _trainer(settings: FitSettings, folder: Path) -> lightning.Trainer:
         logger=loggers(folder),
         callbacks=[
             checkpoints(folder, settings.checkpoint_every, "train/total"),
-            Interrupted(folder),
+            Interrupted(folder, settings.run_dir),
             ProgressBar(),
         ],
         max_steps=settings.steps,

@@ -15,6 +15,7 @@ from ssl_audio.errors import SslAudioError
 from ssl_audio.playlists.cold import cold_tracks
 from ssl_audio.playlists.collection import Catalogue, Playlists
 from ssl_audio.playlists.graph import TrackGraph, build_graph
+from ssl_audio.playlists.membership import membership_digest, named
 from ssl_audio.playlists.node_features import (
     ACOUSTIC,
     AUDIO,
@@ -26,11 +27,14 @@ from ssl_audio.playlists.node_features import (
     popularity_group,
     read_embeddings,
     read_group,
+    stored_about,
     top_genres,
 )
+from ssl_audio.playlists.sources import write_table
 from ssl_audio.playlists.store import PlaylistStore, build_store, open_store
 
 Settings = Mapping[str, Any]
+TRAINING_PART = "train.parquet"
 HEARD = (AUDIO, ACOUSTIC)  # the groups that a cold track has
 
 
@@ -86,7 +90,7 @@ class TrainingData:
         Raises:
             SslAudioError: a group that is not at hand, or missing features that are refused.
         """
-        groups = [g for g in self.groups.values() if g.name in names]
+        groups = list(self.groups.values())
         matrix, report = join(groups, names, missing, fit=self.counts > 0)
         for name, count in report.imputed.items():
             unheard = count - (0 if name in HEARD else int(self.cold.sum()))
@@ -141,9 +145,28 @@ def load_training_data(settings: Settings, folder: Path) -> TrainingData:
     )
     stores = settings["stores"]
     data.groups = _groups(data, stores)
+    _check_acoustic(data, stores[ACOUSTIC], folder)
     if stores["embeddings"]:
         data.embeddings, data.heard = read_embeddings(stores["embeddings"], catalogue)
     return data
+
+
+def _check_acoustic(data: TrainingData, path: str | None, folder: Path) -> None:
+    """Write the training part of the playlists, and say if acoustic features come from another.
+
+    Features that were learnt from test playlists, or from cold tracks in playlists, would tell the
+    models what they are asked for.
+    """
+    write_table(folder / TRAINING_PART, data.train, data.catalogue)
+    about = stored_about(path) if path else {}
+    if "siamese" not in str(about.get("kind")):
+        return
+    taught = membership_digest(named(data.train, data.catalogue))
+    if about.get("memberships") != taught:
+        data.note(
+            f"{path} was learnt from other playlists than this run's training part, so that test "
+            f"playlists or cold tracks may be among them: learn it from {folder / TRAINING_PART}"
+        )
 
 
 def open_playlists(settings: Settings, folder: Path) -> PlaylistStore:
@@ -185,8 +208,9 @@ def _groups(data: TrainingData, stores: Mapping[str, str | None]) -> dict[str, F
     return found
 
 
-def sound_of(data: TrainingData, name: str) -> np.ndarray:
-    """(tracks, d) float32 in [0, 1]: the features that the sound task compares.
+def sound_of(data: TrainingData, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """(tracks, d) float32 in [0, 1], the features that the sound task compares, and (tracks,) bool,
+    those that have them.
 
     Raises:
         SslAudioError: they are not at hand.
@@ -197,4 +221,4 @@ def sound_of(data: TrainingData, name: str) -> np.ndarray:
         raise SslAudioError(
             f"musig.sound={name} wants stores.{name}=: see python -m ssl_audio.acoustic --help"
         )
-    return data.features([name], "impute")[0]
+    return data.features([name], "impute")[0], data.groups[name].present
