@@ -76,6 +76,22 @@ def playlists_of(lists: Sequence[Sequence[int]], ids: Sequence[str] | None = Non
     return Playlists(flat, offsets, ids or [str(k) for k in range(len(lists))])
 
 
+def codes_of(names: Sequence[str]) -> tuple[np.ndarray, list[str]]:
+    """Names as numbers.
+
+    By a dictionary: an array of strings has room for the longest name at every place.
+
+    Args:
+        names: (n,); "" is none.
+
+    Returns:
+        (n,) int32 rows of the values, -1 for ""; and the values, sorted, each once.
+    """
+    values = sorted(set(names) - {""})
+    number = {"": -1} | {name: k for k, name in enumerate(values)}
+    return np.fromiter((number[name] for name in names), np.int32, len(names)), values
+
+
 @dataclass(frozen=True)
 class Catalogue:
     """What is known of the tracks, a row each; "" where something is not known.
