@@ -6,6 +6,7 @@ import contextlib
 import csv
 import io
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -259,6 +260,45 @@ def test_acoustic_features_of_other_playlists_are_told(made: Made, tmp_path: Pat
     training = read_source(run / "train.parquet")
     found = [p.id for p in training if isinstance(p, SourcePlaylist)]
     assert 0 < len(found) < PLAYLISTS
+
+
+@pytest.mark.slow
+def test_tracks_that_only_features_know_and_tracks_that_only_playlists_know(
+    made: Made, tmp_path: Path
+) -> None:
+    ids = [*made.catalogue.ids[5:], "never/played.flac"]
+    sound = np.random.default_rng(1).random((len(ids), 8), dtype=np.float32)
+    write_store(tmp_path / "acoustic.parquet", ids, sound)
+    words = made.words("baselines=[popularity]", "features=[acoustic]",
+                       f"stores.acoustic={tmp_path / 'acoustic.parquet'}",
+                       f"playlists={made.folder / 'playlists.parquet'}")  # fmt: skip
+    assert "unknown=" in refused(*words, "unknown=refuse", f"run_dir={tmp_path / 'refused'}")
+    for choice, tracks in (("drop", len(ids)), ("keep", len(ids) + 5)):
+        run = tmp_path / choice
+        status, _, err = call(*words, f"unknown={choice}", f"run_dir={run}")
+        assert status == 0, err
+        stored = read_store(run / "musig-tracks.parquet")
+        assert len(stored.ids) == tracks and "never/played.flac" in stored.ids
+        notes = json.loads((run / "results.json").read_text())["data"]["notes"]
+        assert any(note.endswith("of tracks without features") for note in notes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wrong", ["trainer.precision=half", "trainer.accelerator=abacus"])
+def test_a_trainer_that_cannot_be_is_one_line(made: Made, tmp_path: Path, wrong: str) -> None:
+    words = made.words("baselines=[]", wrong, f"run_dir={tmp_path}", "model=m2grl")
+    assert "trainer: " in refused(*words)
+
+
+@pytest.mark.slow
+def test_a_damaged_checkpoint_is_one_line(ran: Ran, tmp_path: Path) -> None:
+    shutil.copytree(ran.folder, tmp_path / "run")
+    system = tmp_path / "run" / "systems" / ran.results["models"]["musig"]
+    (system / "vectors.npy").unlink()
+    last = system / "checkpoints" / "last.ckpt"
+    last.write_bytes(last.read_bytes()[:1000])
+    said = refused(*ran.words, f"run_dir={tmp_path / 'run'}", "ckpt_path=last")
+    assert "last.ckpt is damaged" in said
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from ssl_audio.errors import SslAudioError
+from ssl_audio.lightning_run import resume_path
 from ssl_audio.playlists.baselines.matrix_factorisation import warp_factors
 from ssl_audio.playlists.baselines.node2vec import Node2VecSettings, node2vec_vectors
 from ssl_audio.playlists.baselines.simple import popularity_scores, random_scores
@@ -44,7 +45,10 @@ from ssl_audio.playlists.training_data import TrainingData, sound_of
 from ssl_audio.run_dir import atomic, write_json
 
 if TYPE_CHECKING:
-    from ssl_audio.playlists.transformer import PlaylistTransformer
+    from ssl_audio.playlists.m2grl import M2GRL
+    from ssl_audio.playlists.transformer import PlaylistTransformer, TransformerSettings
+    from ssl_audio.playlists.views import Views
+    from ssl_audio.playlists.vocabulary import BatchSettings
 
 Settings = Mapping[str, Any]
 Scorer = Callable[[CompletionTask], np.ndarray]
@@ -231,6 +235,7 @@ def fit_or_go_on(
     last = folder / "checkpoints" / "last.ckpt"
     resume = ckpt if last.exists() else None
     if resume == "last":
+        resume_path("last", folder, settings.steps + 1)  # refuses a damaged one
         kept = torch.load(last, map_location="cpu", weights_only=True)
         if kept["batches_done"] == settings.steps:
             state = {k.removeprefix("model."): v for k, v in kept["state_dict"].items()}
@@ -374,8 +379,8 @@ class _Systems:
         sound = sound or self.settings["musig"]["sound"]
         system = self._system(_name(name, weights, sound, table), features, table)
         groups = [group.strip() for group in features.split(",") if group.strip()]
-        if groups:
-            self._node_features(groups)  # refuses them before anything is trained
+        self._node_features(groups)  # refused before anything is trained, as an empty graph is
+        assert self.data.graph.edges
         if weights == "learnt" or weights[TASKS.index("sound")]:
             sound_of(self.data, sound)
         system.train = partial(self._train_graph_model, groups, weights, sound, system.folder)
@@ -447,21 +452,24 @@ class _Systems:
 
     def m2grl(self) -> System:
         """Items, their genres and their artists, as far as they are known."""
-        system = self._system("M2GRL")
-        system.train = partial(self._train_m2grl, system.folder)
-        return system
-
-    def _train_m2grl(self, folder: Path) -> np.ndarray:
-        from ssl_audio.playlists.m2grl import M2GRL, M2GRLBatches, M2GRLSettings
+        from ssl_audio.playlists.m2grl import M2GRL, M2GRLSettings
         from ssl_audio.playlists.views import catalogue_views
 
-        keys = ("dimensions", "window", "negatives", "batch", "learning_rate", "weights")
+        keys = ("dimensions", "window", "negatives", "batch", "learning_rate", "weights", "sparse")
         chosen = self.settings["m2grl"]
         settings = M2GRLSettings(seed=self.seed, **{k: chosen[k] for k in keys})
-        views, links, sizes = catalogue_views(self.data.train, self.data.catalogue)
-        model = M2GRL(sizes, list(links), settings)
-        batches = M2GRLBatches(views, links, sizes, settings, self.seed)
-        self._fit(model, batches, "m2grl.steps", folder, chosen["clip"])
+        views = catalogue_views(self.data.train, self.data.catalogue)
+        # made here already, so that weights of other tasks are refused before anything is trained
+        model = M2GRL(views[2], list(views[1]), settings)
+        system = self._system("M2GRL")
+        system.train = partial(self._train_m2grl, model, views, system.folder)
+        return system
+
+    def _train_m2grl(self, model: M2GRL, views: Views, folder: Path) -> np.ndarray:
+        from ssl_audio.playlists.m2grl import M2GRLBatches
+
+        batches = M2GRLBatches(*views, model.settings, self.seed)
+        self._fit(model, batches, "m2grl.steps", folder, self.settings["m2grl"]["clip"])
         model.save(folder / MODEL)
         vectors = model.vectors()
         return np.where((self.data.counts > 0)[:, None], vectors, 0)  # others were never learnt
@@ -470,6 +478,9 @@ class _Systems:
 
     def transformer(self) -> System:
         """Ids, artists and albums, and sound where there are embeddings."""
+        from ssl_audio.playlists.transformer import TransformerSettings
+        from ssl_audio.playlists.vocabulary import BatchSettings
+
         features = "embeddings" if self.data.embeddings is not None else ""
         system = self._system("Transformer", features)
         unheard = int((~self.data.heard).sum()) if features else 0
@@ -477,37 +488,38 @@ class _Systems:
             self.data.note(
                 f"{unheard} tracks have no audio embedding; the transformer does without"
             )
-        trained = partial(self._trained_transformer, system.folder)
+        chosen = dict(self.settings["transformer"])
+        size, negatives, _ = (chosen.pop(k) for k in ("batch_size", "negatives", "steps"))
+        settings = TransformerSettings(seed=self.seed, **chosen)
+        batch = BatchSettings(size, settings.context, negatives, seed=self.seed)
+        trained = partial(self._trained_transformer, settings, batch, system.folder)
         system.score = lambda: partial(_completion_logits, trained())
         system.everywhere = lambda rows: by_logits(trained(), rows)
         return system
 
-    def _trained_transformer(self, folder: Path) -> PlaylistTransformer:
+    def _trained_transformer(
+        self, settings: TransformerSettings, batch: BatchSettings, folder: Path
+    ) -> PlaylistTransformer:
         from ssl_audio.playlists.transformer import (
             PlaylistTransformer,
             SideInformation,
-            TransformerSettings,
             load_transformer,
         )
         from ssl_audio.playlists.vocabulary import (
-            BatchSettings,
             TransformerBatches,
             unknown_rate,
             vocabulary_of,
         )
 
-        data, chosen = self.data, dict(self.settings["transformer"])
+        data = self.data
         audio, heard = (None, None) if data.embeddings is None else (data.embeddings, data.heard)
         kept = folder / "model"
         if not kept.exists():
             vocabulary = vocabulary_of(data.train, len(data.catalogue))
             warm = data.validation.without_tracks(data.cold)  # as those that are read later
             rate = unknown_rate(vocabulary, data.train, warm)
-            size, negatives, _ = (chosen.pop(k) for k in ("batch_size", "negatives", "steps"))
-            settings = TransformerSettings(seed=self.seed, **chosen)
             batches = TransformerBatches(
-                data.train, vocabulary,
-                BatchSettings(size, settings.context, negatives, rate, self.seed),
+                data.train, vocabulary, replace(batch, unknown_rate=rate)
             )  # fmt: skip
             side = SideInformation.of(data.catalogue, audio, heard)
             torch.manual_seed(self.seed)  # of the dropout

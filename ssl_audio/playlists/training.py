@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import lightning
 import numpy as np
 import torch
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
@@ -207,7 +208,10 @@ def fit(
     if resume is not None:
         keep_earlier_log(folder)
         start = int(torch.load(resume, map_location="cpu", weights_only=True)["batches_done"])
-    trainer = _trainer(settings, folder)
+    try:
+        trainer = _trainer(settings, folder)
+    except (ValueError, RuntimeError, MisconfigurationException) as error:
+        raise SslAudioError(f"trainer: {str(error).splitlines()[0]}") from error
     loader = _Loader(
         _Steps(make_batch, start, settings.steps), batch_size=None, num_workers=settings.workers
     )

@@ -28,6 +28,7 @@ from ssl_audio.playlists.node_features import (
     read_embeddings,
     read_group,
     stored_about,
+    stored_ids,
     top_genres,
 )
 from ssl_audio.playlists.sources import write_table
@@ -143,12 +144,24 @@ def load_training_data(settings: Settings, folder: Path) -> TrainingData:
         least_weight=settings["graph"]["least_weight"],
         hashes={"playlists": str(store.about.get("content", ""))},
     )
+    _note_what_was_left_out(data, store.about.get("counts") or {})
     stores = settings["stores"]
     data.groups = _groups(data, stores)
     _check_acoustic(data, stores[ACOUSTIC], folder)
     if stores["embeddings"]:
         data.embeddings, data.heard = read_embeddings(stores["embeddings"], catalogue)
     return data
+
+
+def _note_what_was_left_out(data: TrainingData, counts: Mapping[str, Any]) -> None:
+    texts = {
+        "duplicates": "positions repeat a track of their playlist and are left out",
+        "unknown": "positions are of tracks without features",
+        "empty": "playlists have no track and are left out",
+    }
+    for name, text in texts.items():
+        if counts.get(name):
+            data.note(f"{counts[name]} {text}")
 
 
 def _check_acoustic(data: TrainingData, path: str | None, folder: Path) -> None:
@@ -176,8 +189,19 @@ def open_playlists(settings: Settings, folder: Path) -> PlaylistStore:
         return open_store(path)
     kept = folder / "playlists.duckdb"
     if not kept.exists():
-        say(str(build_store(kept, path, seed=settings["seed"], root=settings["music"])))
+        report = build_store(
+            kept, path, seed=settings["seed"], root=settings["music"],
+            catalogue=_sounding(settings["stores"]), unknown=settings["unknown"],
+        )  # fmt: skip
+        say(str(report))
     return open_store(kept)
+
+
+def _sounding(stores: Mapping[str, str | None]) -> Catalogue | None:
+    """The tracks of the feature stores, so that those in no playlist can be recommended too."""
+    given = [path for path in stores.values() if path]
+    names = dict.fromkeys(track for path in given for track in stored_ids(path))
+    return Catalogue(list(names)) if names else None
 
 
 def _without_words(known: Catalogue, cold: np.ndarray) -> Catalogue:
