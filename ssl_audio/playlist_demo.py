@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,7 +69,7 @@ def _recordings(root: str | None) -> list[tuple[Item, str]]:
     from ssl_audio.audio.manifest import read_jamendo
     from ssl_audio.features.export import Item
 
-    folder = Path(root) if root else make_demo(demo_folder())
+    folder = Path(os.path.abspath(root)) if root else make_demo(demo_folder())
     tables = sorted(folder.glob("*.tsv"))
     if not tables:
         raise SslAudioError(f"recordings={folder}: no table (*.tsv) with genres in it")

@@ -11,11 +11,20 @@ import pytest
 import soundfile
 from test_pretrain import SMALL, environment
 
+from ssl_audio.audio.demo import make_demo
+from ssl_audio.features.store import read_store
+
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
 # run by .ci/run itself
-BY_CI = ('pip install -e ".[dev]"', "pip install -e .", "pytest")
+BY_CI = ('pip install -e ".[dev]"', "pip install -e .", 'pip install -e ".[playlists]"', "pytest")
 DEMO = ["data.source.tracks=24", "data.source.seconds=13"]
+SMALLER = {
+    "playlist_demo": ["recordings=recordings", "tracks=600", "playlists=80", "longest=50"],
+    "playlists=playlists/train.parquet": ["siamese.steps=20", "siamese.every=20"],
+    "ssl_audio.recommend model=": ["musig.steps=5", "m2grl.steps=5", "transformer.steps=5",
+                                   "transformer.layers=1", "graph.least_weight=2"],
+}  # fmt: skip
 FEW = [word for word in SMALL if not word.startswith("data=")]
 
 
@@ -30,7 +39,7 @@ def commands() -> list[str]:
 
 @pytest.fixture
 def home(tmp_path):
-    """A folder with /music, /tagged, checkpoints and song.mp3 as the README has them."""
+    """A folder with what the README has: /music, /tagged, checkpoints, song.mp3; and recordings."""
     (tmp_path / "music").mkdir()
     for index in range(10):
         noise = np.random.default_rng(index).normal(0, 0.1, 8 * 16_000)
@@ -41,6 +50,7 @@ def home(tmp_path):
         for index in range(20):
             noise = np.random.default_rng([index]).normal(0, level, 2 * 16_000)
             soundfile.write(tmp_path / "tagged" / tag / f"{index}.wav", noise, 16_000)
+    make_demo(tmp_path / "recordings", tracks=24, seconds=13, workers=1, progress=False)
     (tmp_path / "checkpoints").symlink_to(ROOT / "checkpoints")
     return tmp_path
 
@@ -57,6 +67,9 @@ def test_every_command_runs(home):
         for name in ("music", "tagged"):
             command = command.replace(f"=/{name}", f"={home / name}")
             command = command.replace(f" /{name}", f" {home / name}")
+        if "playlist=my.m3u" in command:
+            known = read_store(home / "playlists" / "embeddings.parquet").ids[:3]
+            (home / "my.m3u").write_text("\n".join(known))
         words = shlex.split(command)
         assert words[0] == "python", f"no test runs {command!r}"
         run(home, [*words[1:], *smaller(command)], command)
@@ -67,6 +80,9 @@ def test_every_command_runs(home):
 
 
 def smaller(command: str) -> list[str]:
+    for name, words in SMALLER.items():
+        if name in command:
+            return words
     if "ssl_audio.probe" in command:
         return ["linear_probe.epochs=1", "linear_probe.steps=4", "limited_data.fractions=[0.2]"]
     if "--help" in command or "--config" in command or "ssl_audio.pretrain" not in command:

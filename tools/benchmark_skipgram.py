@@ -89,7 +89,7 @@ def compare(
         f" {tracks} tracks; {settings.epochs} passes, {available_processors()} cores,"
         f" load {load:.1f}, {options.repeats} repeats"
     )
-    theirs, ours, _ = ways
+    theirs, ours, *_ = ways
     work = settings.epochs * len(playlists.tracks)
     median = {name: statistics.median(values) for name, values in seconds.items()}
     for name, value in median.items():
@@ -122,9 +122,10 @@ def purity(vectors: np.ndarray, groups: np.ndarray) -> dict[str, np.ndarray]:
 
 def hit_rates(vectors: np.ndarray, task: RetrievalTask) -> dict[str, np.ndarray]:
     """(users,) whether one of 50 is right, by inner product and by cosine."""
+    unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     return {
-        f"HitRate@50, {measure}": measure_hits(retrieve(vectors, task, 50, measure), task).hit
-        for measure in ("inner", "cosine")
+        f"HitRate@50, {measure}": measure_hits(retrieve(table, task), task).hit
+        for measure, table in (("inner", vectors), ("cosine", unit))
     }
 
 

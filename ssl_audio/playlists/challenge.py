@@ -25,18 +25,20 @@ class ChallengeFigures:
     """Figures of one system, (playlists,) each.
 
     Attributes:
-        r_precision: 0 to 1; with artists up to 1.25.
+        r_precision: of tracks, 0 to 1.
         ndcg: 0 to 1.
         clicks: 0 to 51; fewer are better.
+        r_precision_artist: with the credit for artists, 0 to 1.25; None where none are known.
     """
 
     r_precision: np.ndarray
     ndcg: np.ndarray
     clicks: np.ndarray
+    r_precision_artist: np.ndarray | None = None
 
     def columns(self) -> dict[str, np.ndarray]:
-        """All of them by name."""
-        return {"r_precision": self.r_precision, "ndcg": self.ndcg, "clicks": self.clicks}
+        """All that are known, by name."""
+        return {name: values for name, values in vars(self).items() if values is not None}
 
 
 def challenge_figures(
@@ -46,9 +48,10 @@ def challenge_figures(
 
     With r(i) = 1 where the track of rank i = 1, 2, ... is in G:
 
-    - R-precision = sum over i <= |G| of r(i) / |G|. With artists, 0.25 times the number of artists
-      that are both among the first |G| tracks and in G is added to the sum: also those whose track
-      was found, so that a perfect list has more than 1.
+    - R-precision = sum over i <= |G| of r(i) / |G|, of tracks only, as in the rules. With the
+      credit for artists, as in the organisers' program, 0.25 times the number of artists that are
+      both among the first |G| tracks and in G is added to the sum: also those whose track was
+      found, so that a perfect list has more than 1.
     - NDCG = sum over i of r(i) / log2(i + 1), over the same sum of the best list, that is over
       i <= min(|G|, list) of 1 / log2(i + 1): as the organisers' program has it. Their rules divide
       by the sum over i <= |G and list| instead, which rewards a list that finds little.
@@ -58,8 +61,8 @@ def challenge_figures(
         ranked: (playlists, list) rows of the catalogue, the best first, no track twice; -1 where a
             list ends early. 500 columns for figures that compare with the challenge's.
         truth: what was taken away from each; a track that comes twice counts once.
-        artists: (tracks,) int, the artist of each track; -1 where it is not known. None: tracks
-            only, as in the rules.
+        artists: (tracks,) int, the artist of each track; -1 where it is not known. None: no
+            artist is.
 
     Raises:
         ValueError: not a list of 1 to 500 tracks for each playlist, a list with a track twice, or a
@@ -71,12 +74,14 @@ def challenge_figures(
     right = _right(ranked, wanted, tracks)
     rank = np.arange(1, ranked.shape[1] + 1)
     found = (right & (rank <= count[:, None])).sum(1).astype(np.float64)
+    with_artists = None
     if artists is not None:
-        found += ARTIST_CREDIT * _artists_found(ranked, truth, count, artists)
+        credit = ARTIST_CREDIT * _artists_found(ranked, truth, count, artists)
+        with_artists = (found + credit) / count
     gain = right @ (1 / np.log2(rank + 1))
     clicks = np.where(right.any(1), right.argmax(1) // PAGE, NEVER)
     return ChallengeFigures(
-        found / count, gain / ideal_gain(count, len(rank)), clicks.astype(np.float64)
+        found / count, gain / ideal_gain(count, len(rank)), clicks.astype(np.float64), with_artists
     )
 
 

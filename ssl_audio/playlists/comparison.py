@@ -15,7 +15,6 @@ from ssl_audio.console import say
 from ssl_audio.errors import SslAudioError
 from ssl_audio.playlists.completion import CompletionTask, completion_task, evaluate
 from ssl_audio.playlists.correlation import co_occurrence_by_sound
-from ssl_audio.playlists.next_track import COLUMNS as NEXT_COLUMNS
 from ssl_audio.playlists.next_track import NextTrackTask, next_track_figures, next_track_task
 from ssl_audio.playlists.node_features import ACOUSTIC, AUDIO
 from ssl_audio.playlists.significance import holm, interval, paired
@@ -88,7 +87,7 @@ def compare(settings: Settings, folder: Path) -> dict[str, Any]:
         "seed": settings["seed"],
         "protocol": _protocol(settings, tasks),
         "data": data.summary(),
-        "tables": _tables(settings, systems, tasks, len(whole), figures, seconds),
+        "tables": _tables(settings, systems, tasks, whole, figures, seconds),
         "models": {s.name.lower(): s.folder.name for s in systems if s.main},
         "losses": {s.label: s.losses() for s in systems if s.losses()},
         "correlation": _correlation(data, settings),
@@ -127,7 +126,8 @@ def _several(task: CompletionTask) -> CompletionTask:
 
 def _whole_task(settings: Settings, data: TrainingData, task: CompletionTask) -> NextTrackTask:
     warm = data.test.without_tracks(data.cold)
-    return next_track_task(task, warm, ~data.cold, settings["seed"])
+    artists = data.catalogue.artists
+    return next_track_task(task, warm, ~data.cold, settings["seed"], artists=artists)
 
 
 def _protocol(settings: Settings, tasks: Mapping[str, CompletionTask]) -> str:
@@ -143,7 +143,7 @@ def _tables(
     settings: Settings,
     systems: Sequence[System],
     tasks: Mapping[str, CompletionTask],
-    whole: int,
+    whole: NextTrackTask,
     figures: Mapping[str, Mapping[str, Mapping[str, np.ndarray]]],
     seconds: Mapping[str, float],
 ) -> list[dict[str, Any]]:
@@ -152,7 +152,8 @@ def _tables(
         made.append(_table(settings, _of(systems, MAIN), COLD, figures[COLD], seconds))
         made[-1]["caption"] += f" {len(tasks[COLD])} playlists."
     made.append(_table(settings, _of(systems, MAIN), WHOLE, figures[WHOLE], seconds))
-    made[-1]["caption"] += f" {whole} playlists."
+    made[-1]["columns"] = whole.columns()
+    made[-1]["caption"] += f" {len(whole)} playlists."
     for table in (BY_TASK, BY_WEIGHTS):
         if rows := _of(systems, table):
             made.append(_table(settings, rows, table, figures[MAIN], seconds))
@@ -187,9 +188,7 @@ def _table(
     return {
         "name": name,
         "caption": caption,
-        "columns": NEXT_COLUMNS
-        if table == WHOLE
-        else [{"key": key, "title": title} for key, title in COLUMNS.items()],
+        "columns": [{"key": key, "title": title} for key, title in COLUMNS.items()],
         "rows": rows,
         "differences": differences(
             systems, figures, chosen, NEXT_COMPARED if table == WHOLE else COMPARED

@@ -17,7 +17,6 @@ different categories go together).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
@@ -27,6 +26,7 @@ from torch import Tensor, nn
 from ssl_audio.errors import SslAudioError
 from ssl_audio.playlists.collection import Playlists
 from ssl_audio.playlists.m2grl import WindowPairs
+from ssl_audio.playlists.retrieval import highest
 
 POOL = 1_000_000  # co-occurring pairs from which positives are taken
 BLOCK = 1024  # queries scored at a time
@@ -202,7 +202,7 @@ def diverse_neighbours(vectors: np.ndarray, k: int) -> np.ndarray:
         SslAudioError: k is not 1 to items - 1.
     """
     squared = (vectors**2).sum(1)
-    return _best(vectors, k, lambda block: 2 * block @ vectors.T - squared)
+    return _nearest(vectors, k, lambda block: 2 * block @ vectors.T - squared)
 
 
 def plain_neighbours(vectors: np.ndarray, k: int) -> np.ndarray:
@@ -210,10 +210,10 @@ def plain_neighbours(vectors: np.ndarray, k: int) -> np.ndarray:
 
     Arguments, result and errors are those of `diverse_neighbours`.
     """
-    return _best(vectors, k, lambda block: block @ vectors.T)
+    return _nearest(vectors, k, lambda block: block @ vectors.T)
 
 
-def _best(vectors: np.ndarray, k: int, score: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+def _nearest(vectors: np.ndarray, k: int, score: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     if not 1 <= k < len(vectors):
         raise SslAudioError(f"k={k} neighbours of {len(vectors)} items: 1 to {len(vectors) - 1}")
     found = []
@@ -221,54 +221,31 @@ def _best(vectors: np.ndarray, k: int, score: Callable[[np.ndarray], np.ndarray]
         scores = score(vectors[start : start + BLOCK])
         rows = np.arange(len(scores))
         scores[rows, start + rows] = -np.inf
-        best = np.argpartition(-scores, k - 1, axis=1)[:, :k]
-        order = np.lexsort((best, -np.take_along_axis(scores, best, 1)), axis=1)
-        found.append(np.take_along_axis(best, order, 1))
+        found.append(highest(scores, k))
     return np.concatenate(found)
 
 
-@dataclass(frozen=True)
-class Diversity:
-    """How diverse and how relevant lists of neighbours are; means over the items with a category.
-
-    Attributes:
-        new: share of neighbours that have no category of the query, 0 to 1.
-        entropy: of the categories in a list, in bits; a neighbour of several is divided among them.
-        hits: share of neighbours that occur within the window of the query in the sequences.
-        new_hits: share that do both; divided by `hits` it is section 6.1's discovery rate, with
-            co-occurrence in place of clicks.
-    """
-
-    new: float
-    entropy: float
-    hits: float
-    new_hits: float
-
-    @property
-    def discovery(self) -> float:
-        """Share of the hits that have no category of the query; NaN without hits."""
-        return self.new_hits / self.hits if self.hits else float("nan")
-
-
-def measure_diversity(
+def diversity_columns(
     neighbours: np.ndarray, categories: sp.csr_matrix, sequences: Playlists, window: int = 9
-) -> Diversity:
-    """Measure lists of neighbours.
+) -> dict[str, np.ndarray]:
+    """How diverse and how relevant lists of neighbours are.
 
     Args:
         neighbours: (items, k) rows.
         categories: of `category_matrix`.
         sequences: of items, best those that were held out.
         window: within which items occur together, in positions.
+
+    Returns:
+        (items with a category,) each:
+
+        - new: share of neighbours that have no category of the query, 0 to 1.
+        - entropy: of the categories in a list, in bits; a neighbour of several is divided among
+          them.
+        - hits: share of neighbours that occur within the window of the query in the sequences.
+        - new_hits: share that do both; divided by hits, of the means, it is section 6.1's discovery
+          rate, with co-occurrence in place of clicks.
     """
-    columns = diversity_columns(neighbours, categories, sequences, window)
-    return Diversity(**{name: float(values.mean()) for name, values in columns.items()})
-
-
-def diversity_columns(
-    neighbours: np.ndarray, categories: sp.csr_matrix, sequences: Playlists, window: int = 9
-) -> dict[str, np.ndarray]:
-    """The means of `Diversity` before they are taken: (items with a category,) each."""
     known = np.flatnonzero(np.diff(categories.indptr) > 0)
     lists = neighbours[known]
     query, flat = np.repeat(known, lists.shape[1]), lists.ravel()

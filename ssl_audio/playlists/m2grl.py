@@ -24,9 +24,9 @@ from ssl_audio.playlists.collection import Playlists
 from ssl_audio.playlists.sharded_table import ShardedEmbedding, initial_rows
 from ssl_audio.playlists.skipgram import noise_distribution
 from ssl_audio.playlists.task_weights import FixedWeights, LearntWeights
+from ssl_audio.playlists.views import ITEM
 from ssl_audio.run_dir import atomic_folder, is_leader
 
-ITEM = "item"  # the view whose nodes have links to those of the others
 WEIGHTS, CONFIG, FORMAT = "model.safetensors", "config.json", 1
 NOISE_POWER = 0.75  # of the counts, for negatives: word2vec's
 
@@ -162,11 +162,6 @@ class M2GRLBatches:
         self.links = {
             relation_task(a): LinkDraw(*pair, counts, sizes[a]) for a, pair in links.items()
         }
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Steps that draw as many pairs of items as there are."""
-        return -(-len(self.pairs[ITEM]) // self.settings.batch)
 
     def __call__(self, step: int) -> dict[str, Tensor]:
         """The batch of a step: a function of the seed and the step alone.

@@ -27,6 +27,7 @@ RATINGS = {
 }  # fmt: skip
 TAGS = {"userId": pa.int64(), "movieId": pa.int64(), "tag": pa.string(), "timestamp": pa.int64()}
 NO_GENRES = "(no genres listed)"
+LEAST_TAGGED = 5  # times that a tag was given, to be a category
 
 
 @dataclass(frozen=True)
@@ -48,19 +49,14 @@ class MovieLens:
 
 
 def read_movielens(
-    folder: str | Path,
-    categories: Literal["genres", "tags"] = "genres",
-    least_count: int = 5,
-    most: int | None = None,
+    folder: str | Path, categories: Literal["genres", "tags"] = "genres"
 ) -> MovieLens:
     """Read a folder.
 
     Args:
         folder: as unpacked from grouplens.org.
-        categories: what a movie's categories are.
-        least_count: tags that were given less often, over all movies, are left out; tags are
-            compared without case.
-        most: a movie keeps its most frequent so many tags; None: all.
+        categories: what a movie's categories are. Tags are compared without case, and those that
+            were given less than five times, over all movies, are left out.
 
     Raises:
         SslAudioError: a file is missing or malformed: which, and in which line.
@@ -86,7 +82,7 @@ def read_movielens(
     )
     if categories == "genres":
         return MovieLens(catalogue, events, *_genres(genres))
-    return MovieLens(catalogue, events, *_tags(folder, ids, least_count, most))
+    return MovieLens(catalogue, events, *_tags(folder, ids))
 
 
 def _genres(genres: list[str]) -> tuple[csr_matrix, list[str]]:
@@ -99,34 +95,20 @@ def _genres(genres: list[str]) -> tuple[csr_matrix, list[str]]:
     return table, names.tolist()
 
 
-def _tags(
-    folder: Path, ids: np.ndarray, least_count: int, most: int | None
-) -> tuple[csr_matrix, list[str]]:
+def _tags(folder: Path, ids: np.ndarray) -> tuple[csr_matrix, list[str]]:
     table = _read(folder / "tags.csv", TAGS)
     rows = _rows(folder / "tags.csv", TAGS, table, ids)
     words = pc.utf8_lower(pc.utf8_trim_whitespace(table["tag"])).combine_chunks()
     coded = words.dictionary_encode()
     codes, found = coded.indices.to_numpy(), coded.dictionary.to_pylist()
-    frequent = np.flatnonzero(np.bincount(codes, minlength=len(found)) >= least_count)
+    frequent = np.flatnonzero(np.bincount(codes, minlength=len(found)) >= LEAST_TAGGED)
     frequent = frequent[np.argsort([found[k] for k in frequent], kind="stable")]
     column = np.full(len(found), -1)
     column[frequent] = np.arange(len(frequent))
     kept = column[codes] >= 0
     shape = (len(ids), len(frequent))
     given = csr_matrix((np.ones(kept.sum(), np.float32), (rows[kept], column[codes][kept])), shape)
-    if most is not None:
-        given = _heaviest(given, most)
     return given, [found[k] for k in frequent]
-
-
-def _heaviest(table: csr_matrix, most: int) -> csr_matrix:
-    """Each row's largest entries; of equal ones, the first columns'."""
-    table = table.tocsr()
-    table.sum_duplicates()
-    rows = np.repeat(np.arange(table.shape[0]), np.diff(table.indptr))
-    order = np.lexsort((table.indices, -table.data, rows))
-    kept = order[np.arange(len(order)) - table.indptr[rows] < most]  # rows stay together
-    return csr_matrix((table.data[kept], (rows[kept], table.indices[kept])), table.shape)
 
 
 def _read(path: Path, columns: dict[str, pa.DataType]) -> pa.Table:

@@ -57,7 +57,6 @@ from ssl_audio.playlists.diversity import (
 )
 from ssl_audio.playlists.graph import TrackGraph
 from ssl_audio.playlists.m2grl import (
-    ITEM,
     M2GRL,
     M2GRLBatches,
     M2GRLSettings,
@@ -85,7 +84,7 @@ from ssl_audio.playlists.retrieval import (
 )
 from ssl_audio.playlists.sampling import PairSampler
 from ssl_audio.playlists.sessions import (
-    MOVIELENS,
+    SessionRules,
     Sessions,
     make_sessions,
     view_graph_edges,
@@ -93,15 +92,19 @@ from ssl_audio.playlists.sessions import (
 )
 from ssl_audio.playlists.significance import Interval, interval, interval_of
 from ssl_audio.playlists.skipgram import SkipGramSettings, train_skipgram
+from ssl_audio.playlists.systems import BASELINES as PLAYLIST_BASELINES
 from ssl_audio.playlists.systems import System, degree_features, fit_or_go_on, folder_of
 from ssl_audio.playlists.task_weights import FixedWeights
 from ssl_audio.playlists.training import FitSettings
+from ssl_audio.playlists.views import CATEGORY, ITEM
 from ssl_audio.run_dir import versions, write_json
 
 Settings = Mapping[str, Any]
-CATEGORY = "category"
 K = 50  # items that are recommended
 FILES = ("movies.csv", "ratings.csv", "tags.csv")
+BASELINES = (
+    "popularity", "item_cf", "deepwalk", "node2vec", "line", "eges", "graphsage", "skipgram",
+)  # fmt: skip
 PAPER_WEIGHTS = {ITEM: 0.05, CATEGORY: 1.0, relation_task(CATEGORY): 1.0}  # section 5.3
 ITEM_ALONE = {ITEM: 1.0, CATEGORY: 0.0, relation_task(CATEGORY): 0.0}
 COMPARED = ("hit_rate", "recall")
@@ -137,6 +140,7 @@ def compare(settings: Settings, folder: Path) -> dict[str, Any]:
     Raises:
         SslAudioError: a MovieLens folder or settings that cannot be used, or too few users.
     """
+    _check(settings)
     started = time.monotonic()
     data = load_next_session_data(settings)
     seconds = {"data": time.monotonic() - started}
@@ -250,11 +254,13 @@ def load_next_session_data(settings: Settings) -> NextSessionData:
     """Read a MovieLens folder and hold sessions out.
 
     Args:
-        settings: of `recommend`. `m2grl.categories` is genres or tags; with `m2grl.validate` the
-            last sessions are left out altogether, and the ones before them are to be found.
+        settings: of `recommend`. `sessions` are the rules of sessions; `m2grl.categories` is
+            genres or tags; with `m2grl.validate` the last sessions are left out altogether, and
+            the ones before them are to be found.
 
     Raises:
-        SslAudioError: files that are missing or malformed, other categories, or too few users.
+        SslAudioError: files that are missing or malformed, other categories or rules, or too few
+            users.
     """
     source, chosen = Path(settings["movielens"]), settings["m2grl"]
     kind = chosen["categories"]
@@ -263,14 +269,17 @@ def load_next_session_data(settings: Settings) -> NextSessionData:
     read = read_movielens(source, kind)
     if read.categories.nnz == 0:
         raise SslAudioError(f"{source}: no movie has {kind}; give the other m2grl.categories")
-    sessions = make_sessions(read.events, MOVIELENS)
+    rules = SessionRules(**settings["sessions"])
+    if rules.least_stay is not None:
+        say("sessions.least_stay drops nothing: MovieLens does not tell how long a movie was open")
+    sessions = make_sessions(read.events, rules)
     train, task = next_session_task(sessions.playlists, sessions.owners)
     if chosen["validate"]:
         train, task = next_session_task(train, _owners(train, sessions))
     if len(task) < 2:
         raise SslAudioError(
             f"{source}: {len(task)} users with something to find, 2 or more are needed: a user "
-            "needs two movies rated 3 or more, one of them in the last session alone"
+            "needs two movies that sessions= keeps, one of them in the last session alone"
         )
     known = np.bincount(train.tracks, minlength=len(read.catalogue)) > 0
     if known.sum() <= K:
@@ -322,6 +331,30 @@ class Recommender(System):
         return retrieve_by(self.rank, task, K)
 
 
+def _baselines(settings: Settings) -> list[str]:
+    """Those asked for, each once.
+
+    The recipe's own list is of baselines for playlists: where it is left as it is, all are meant.
+    """
+    asked = settings["baselines"]
+    asked = dict.fromkeys([asked] if isinstance(asked, str) else asked or [])
+    return list(BASELINES if set(asked) == set(PLAYLIST_BASELINES) else asked)
+
+
+def _check(settings: Settings) -> None:
+    """Refuse what would have no effect.
+
+    Raises:
+        SslAudioError: another model than M2GRL, or a baseline that is not of `BASELINES`.
+    """
+    model = settings["model"]
+    if model != "m2grl" and model != ["m2grl"]:
+        raise SslAudioError(f"model={model}: movielens= is M2GRL's protocol; give model=m2grl")
+    for name in _baselines(settings):
+        if name not in BASELINES:
+            raise SslAudioError(f"baselines={name}: with movielens= {', '.join(BASELINES)}")
+
+
 class _Systems:
     """Makes the systems of one comparison."""
 
@@ -330,24 +363,31 @@ class _Systems:
         self.seed, self.folder = settings["seed"], folder
         self.steps: Mapping[str, int] = self.chosen["session_steps"]
         self.fit = FitSettings(**settings["trainer"], steps=1, seed=self.seed)
-        keys = ("dimensions", "window", "negatives", "batch", "learning_rate", "weights")
+        keys = (
+            "dimensions", "window", "negatives", "batch", "learning_rate", "weights", "sparse",
+        )  # fmt: skip
         self.m2grl_settings = M2GRLSettings(seed=self.seed, **{k: self.chosen[k] for k in keys})
         # refuses other weights before anything is trained
         M2GRL({ITEM: 1, CATEGORY: 1}, [CATEGORY], self.m2grl_settings)
 
     def all(self) -> list[Recommender]:
         """Baselines, then M2GRL."""
-        return [
-            self._system("Popularity", rank=self._popularity),
-            self._system("Item-CF", rank=self._item_cf),
-            self._system("DeepWalk", train=partial(self._walks, 1.0)),
-            self._system("Node2Vec", train=partial(self._walks, FAR)),
-            self._system("LINE", train=self._line),
-            self._trained("EGES", self._eges, self.data.kind),
-            self._trained("GraphSAGE", self._graphsage),
-            replace(self._system("SGNS, items alone", train=self._skip_gram), weighting=True),
-            *self.m2grl(),
-        ]
+        return [*map(self._baseline, _baselines(self.settings)), *self.m2grl()]
+
+    def _baseline(self, name: str) -> Recommender:
+        """One of `BASELINES`."""
+        return {
+            "popularity": lambda: self._system("Popularity", rank=self._popularity),
+            "item_cf": lambda: self._system("Item-CF", rank=self._item_cf),
+            "deepwalk": lambda: self._system("DeepWalk", train=partial(self._walks, 1.0)),
+            "node2vec": lambda: self._system("Node2Vec", train=partial(self._walks, FAR)),
+            "line": lambda: self._system("LINE", train=self._line),
+            "eges": lambda: self._trained("EGES", self._eges, self.data.kind),
+            "graphsage": lambda: self._trained("GraphSAGE", self._graphsage),
+            "skipgram": lambda: replace(
+                self._system("SGNS, items alone", train=self._skip_gram), weighting=True
+            ),
+        }[name]()
 
     def m2grl(self) -> list[Recommender]:
         """As the recipe says, the others being compared with it; and with other weights."""

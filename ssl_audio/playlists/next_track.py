@@ -8,7 +8,7 @@ Challenge 2018 (`challenge.py`) over lists of 500 tracks.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from ssl_audio.playlists.challenge import LONGEST, challenge_figures, next_track_hits
-from ssl_audio.playlists.collection import Playlists
+from ssl_audio.playlists.collection import Playlists, codes_of
 from ssl_audio.playlists.completion import CompletionTask
 from ssl_audio.playlists.vocabulary import UNKNOWN
 
@@ -33,6 +33,8 @@ COLUMNS: list[dict[str, Any]] = [
     {"key": "clicks", "title": "Clicks", "lower_is_better": True},
 ]
 
+ARTIST_COLUMN = {"key": "r_precision_artist", "title": "R-precision, artists"}
+
 CatalogueScorer = Callable[[Playlists], np.ndarray]
 """From seeds, a new array (playlists, rows) of float32 scores of the rows it was made for."""
 
@@ -46,18 +48,29 @@ class NextTrackTask:
         truth: of the same playlists, the tracks that follow, in order, each once.
         rows: (candidates,) int64 rows of the catalogue, in a random order that is the same for all
             systems: tracks of equal score come in it, and not in an order that knows something.
+        artists: (tracks,) int32, the artist of each track, -1 unknown; None: no artist is known.
     """
 
     seeds: Playlists
     truth: Playlists
     rows: np.ndarray
+    artists: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.truth)
 
+    def columns(self) -> list[dict[str, Any]]:
+        """Those of `COLUMNS`, and that of artists where any is known."""
+        return COLUMNS if self.artists is None else [*COLUMNS, ARTIST_COLUMN]
+
 
 def next_track_task(
-    task: CompletionTask, playlists: Playlists, pool: np.ndarray, seed: int = 0, most: int = MOST
+    task: CompletionTask,
+    playlists: Playlists,
+    pool: np.ndarray,
+    seed: int = 0,
+    most: int = MOST,
+    artists: Sequence[str] | None = None,
 ) -> NextTrackTask:
     """The playlists of a completion task, with what follows their seeds.
 
@@ -67,7 +80,9 @@ def next_track_task(
         pool: (tracks,) bool, the candidates; it has every track of the playlists.
         seed: of the candidates' order, and of the playlists where there are more than `most`.
         most: playlists.
+        artists: (tracks,) of the catalogue, "" unknown; None: none is known.
     """
+    codes, names = codes_of(artists or ())
     rng = np.random.default_rng(seed)
     rows = rng.permutation(np.flatnonzero(pool))
     chosen = np.arange(len(task))
@@ -79,7 +94,8 @@ def next_track_task(
     keys, given = (p.owners.astype(np.int64) * len(pool) + p.tracks for p in (whole, seeds))
     wanted = np.zeros(len(keys), bool)
     wanted[np.unique(keys, return_index=True)[1]] = True
-    return NextTrackTask(seeds, whole.keep(wanted & ~np.isin(keys, given)), rows)
+    truth = whole.keep(wanted & ~np.isin(keys, given))
+    return NextTrackTask(seeds, truth, rows, codes if names else None)
 
 
 def ranked(
@@ -112,10 +128,10 @@ def ranked(
 
 
 def next_track_figures(task: NextTrackTask, score: CatalogueScorer) -> dict[str, np.ndarray]:
-    """Figures of one system by the keys of `COLUMNS`, (playlists,) each."""
+    """Figures of one system by the keys of the task's columns, (playlists,) each."""
     lists = ranked(score, task.seeds, task.rows)
     hits = {f"next_track@{k}": next_track_hits(lists, task.truth, k) for k in CUTOFFS}
-    return {**hits, **challenge_figures(lists, task.truth).columns()}
+    return {**hits, **challenge_figures(lists, task.truth, task.artists).columns()}
 
 
 # --- scorers -------------------------------------------------------------------------------------

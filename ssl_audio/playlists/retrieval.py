@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
@@ -18,8 +17,6 @@ from ssl_audio.playlists.collection import Playlists
 HELD_OUT, MOST_HELD_OUT = 0.2, 10  # of a user's only session
 CELLS = 20_000_000  # scores at a time, 80 MB
 
-Measure = Literal["inner", "cosine"]
-Gather = Literal["sum", "max"]
 ScoreFunction = Callable[[Playlists], np.ndarray]
 
 
@@ -28,22 +25,18 @@ class RetrievalTask:
     """What is asked, a playlist for each user of the task.
 
     Attributes:
-        triggers: the items to start from, oldest first.
+        seen: the user's whole history, oldest first: the triggers, which are never recommended.
         truth: the items to find, each once, none of them seen before.
-        seen: the user's whole history, which is never recommended.
     """
 
-    triggers: Playlists
-    truth: Playlists
     seen: Playlists
+    truth: Playlists
 
     def __len__(self) -> int:
         return len(self.truth)
 
 
-def next_session_task(
-    sessions: Playlists, owners: np.ndarray, recent: int | None = None
-) -> tuple[Playlists, RetrievalTask]:
+def next_session_task(sessions: Playlists, owners: np.ndarray) -> tuple[Playlists, RetrievalTask]:
     """Hold out what each user did last.
 
     The last of several sessions; of an only session, its last fifth, 1 to 10 items (a session of
@@ -53,7 +46,6 @@ def next_session_task(
     Args:
         sessions: each user's in the order of time.
         owners: (sessions,) the user of each.
-        recent: the triggers are the last so many items of the history; None: all.
 
     Returns:
         The sessions to train on, and the task, its users in the order of `owners`' values.
@@ -76,8 +68,7 @@ def next_session_task(
     everything = Playlists(sessions.tracks, user_ends, names)
     seen, truth = everything.keep(~out), _unseen_once(everything, out)
     asked = np.flatnonzero((truth.lengths > 0) & (seen.lengths > 0))
-    seen, truth = seen.take(asked), truth.take(asked)
-    return train, RetrievalTask(_last(seen, recent), truth, seen)
+    return train, RetrievalTask(seen.take(asked), truth.take(asked))
 
 
 def _of_only_session(lengths: np.ndarray) -> np.ndarray:
@@ -94,28 +85,13 @@ def _unseen_once(everything: Playlists, out: np.ndarray) -> Playlists:
     return everything.keep(out & first)
 
 
-def _last(playlists: Playlists, recent: int | None) -> Playlists:
-    if recent is None:
-        return playlists
-    ends = np.repeat(playlists.offsets[1:], playlists.lengths)
-    return playlists.keep(ends - np.arange(len(playlists.tracks)) <= recent)
-
-
-def retrieve(
-    vectors: np.ndarray,
-    task: RetrievalTask,
-    k: int = 50,
-    measure: Measure = "inner",
-    gather: Gather = "sum",
-) -> np.ndarray:
-    """The items nearest to each user's triggers, by exact search.
+def retrieve(vectors: np.ndarray, task: RetrievalTask, k: int = 50) -> np.ndarray:
+    """The items of greatest inner product with the sum of each user's triggers, by exact search.
 
     Args:
         vectors: (items, dimensions). A row of zeros is an item that is not known, and comes last.
         task: see there.
         k: how many.
-        measure: of two items: inner product, as in the paper, or cosine.
-        gather: an item's score is the sum over the triggers, or that of its nearest trigger.
 
     Returns:
         (users, k) rows of items, the best first; see `retrieve_by`.
@@ -127,16 +103,10 @@ def retrieve(
     if not np.isfinite(vectors).all():
         raise SslAudioError("vectors that are not finite: train with a lower rate")
     unknown = ~vectors.any(1)
-    if measure == "cosine":
-        vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
     def score(triggers: Playlists) -> np.ndarray:
-        near = vectors[triggers.tracks]
-        starts = triggers.offsets[:-1]
-        if gather == "sum":  # the sum of products is the product with the sum
-            scores = np.add.reduceat(near, starts, axis=0) @ vectors.T
-        else:
-            scores = np.maximum.reduceat(near @ vectors.T, starts, axis=0)
+        near = np.add.reduceat(vectors[triggers.tracks], triggers.offsets[:-1], axis=0)
+        scores = near @ vectors.T
         scores[:, unknown] = np.finfo(np.float32).min
         return scores
 
@@ -160,23 +130,27 @@ def retrieve_by(score: ScoreFunction, task: RetrievalTask, k: int = 50) -> np.nd
     users = 1  # the first user tells how many items there are
     while start < len(task):
         chosen = np.arange(start, min(start + users, len(task)))
-        triggers, seen = task.triggers.take(chosen), task.seen.take(chosen)
-        scores = np.array(score(triggers), np.float32)
+        seen = task.seen.take(chosen)
+        scores = np.array(score(seen), np.float32)
         scores[seen.owners, seen.tracks] = -np.inf
-        best = _best(scores, k)
+        best = highest(scores, k)
         found[chosen, : best.shape[1]] = best
         start += len(chosen)
-        users = _users_at_a_time(task, scores.shape[1])
+        users = max(1, CELLS // scores.shape[1])
     return found
 
 
-def _users_at_a_time(task: RetrievalTask, items: int) -> int:
-    """So many that the scores of their triggers, one by one, fit in `CELLS`."""
-    return max(1, CELLS // (items * max(1, int(task.triggers.lengths.mean()))))
+def highest(scores: np.ndarray, k: int) -> np.ndarray:
+    """The best columns of each row.
 
+    Args:
+        scores: (rows, columns), minus infinity for what is not to be found; none is NaN.
+        k: how many.
 
-def _best(scores: np.ndarray, k: int) -> np.ndarray:
-    """(users, at most k) columns of the highest scores in order; -1 for those of minus infinity."""
+    Returns:
+        (rows, at most k) int64, the highest first, of equal ones the lower column first; -1 for
+        scores of minus infinity.
+    """
     k = min(k, scores.shape[1])
     lowest = np.partition(scores, -k, axis=1)[:, -k, None]
     above, level = scores > lowest, scores == lowest
@@ -189,7 +163,10 @@ def _best(scores: np.ndarray, k: int) -> np.ndarray:
 
 
 def f1_of(precision: np.ndarray, recall: np.ndarray) -> np.ndarray:
-    """2 P R / (P + R), 0 where both are 0; of arrays, one by one."""
+    """2 P R / (P + R), 0 where both are 0; of arrays, one by one.
+
+    F1@K of M2GRL's section A.3 is that of the mean precision and the mean recall.
+    """
     return 2 * precision * recall / np.maximum(precision + recall, 1e-12)
 
 
@@ -209,26 +186,9 @@ class Hits:
     recall: np.ndarray
     hit: np.ndarray
 
-    def hit_rate(self) -> float:
-        """HitRate@K = users with a hit / users."""
-        return float(self.hit.mean())
-
-    def f1(self) -> float:
-        """F1@K = 2 P R / (P + R) of the mean precision P and the mean recall R (section A.3)."""
-        return float(f1_of(self.precision.mean(), self.recall.mean()))
-
     def columns(self) -> dict[str, np.ndarray]:
         """The figures that each user has, (users,) each."""
         return {"hit_rate": self.hit, "recall": self.recall, "precision": self.precision}
-
-    def summary(self) -> dict[str, float]:
-        """The four figures, each over all users."""
-        return {
-            "hit_rate": self.hit_rate(),
-            "recall": float(self.recall.mean()),
-            "precision": float(self.precision.mean()),
-            "f1": self.f1(),
-        }
 
 
 def measure_hits(found: np.ndarray, task: RetrievalTask) -> Hits:

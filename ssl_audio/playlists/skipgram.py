@@ -1,14 +1,11 @@
 """Skip-gram with negative sampling over playlists: M2GRL, section 3.3, equations 1 to 3.
 
-A track is predicted from each track near it. Two forms of one loss:
+A track is predicted from each track near it. That is trained as word2vec does: plain gradient steps
+with a falling rate, a compiled loop, gradients by hand, steps in place. (Where the loss is one task
+of several, it is in `m2grl.py`.)
 
-- `SkipGram` and `SkipGramBatches`: for autograd, where the loss is one task of several. The noise
-  is drawn once for a whole batch, so that its scores are one matrix product.
-- `train_skipgram`: alone, as word2vec trains it: plain gradient steps with a falling rate, a
-  compiled loop, gradients by hand, steps in place. The noise is drawn once for a position.
-
-Sharing the noise changes no expectation: where equation 3 draws k tracks for each of a position's n
-pairs, S tracks shared by them count n k / S each.
+The noise is drawn once for a position. That changes no expectation: where equation 3 draws k tracks
+for each of a position's n pairs, S tracks shared by them count n k / S each.
 """
 
 from __future__ import annotations
@@ -18,20 +15,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
-from torch.nn.functional import logsigmoid
 
 from ssl_audio.errors import SslAudioError
 from ssl_audio.parallel import available_processors
 from ssl_audio.playlists.alias import alias_table
 from ssl_audio.playlists.collection import Playlists
 
-SPAN = 64  # consecutive positions that a batch takes together
-PARTS = 4  # of the tracks, in the fast trainer: as many workers have something to do
+PARTS = 4  # of the tracks: as many workers have something to do
 CHUNK = 1024  # positions whose blocks take turns; of many more, each block pulls too far alone
 REACH, FINENESS = 10, 64  # of the sigmoid's table: -10 to 10, 64 steps a unit, error below 3e-6
 
@@ -48,11 +41,9 @@ class SkipGramSettings:
         negatives: k of equation 3.
         power: noise is drawn by how often a track occurs, to this power.
         seed: of the vectors, the noise and the order.
-        positions, shared, adam_rate, sparse: of the autograd form. Positions in a batch; noise
-            tracks shared by them; Adam's rate; sparse gradients, where only rows that a batch
-            touches are updated.
-        epochs, rate, least_rate, draws: of the fast trainer. Passes; the rate at the start and at
-            the end, linear between; noise tracks that a position's pairs share.
+        epochs: passes.
+        rate, least_rate: at the start and at the end, linear between.
+        draws: noise tracks that a position's pairs share.
     """
 
     dimension: int = 64
@@ -61,39 +52,15 @@ class SkipGramSettings:
     negatives: int = 10
     power: float = 0.75
     seed: int = 0
-    positions: int = 2048
-    shared: int = 512
-    adam_rate: float = 0.01
-    sparse: bool = False
     epochs: int = 10
     rate: float = 0.025
     least_rate: float = 1e-4
     draws: int = 80
 
     def __post_init__(self) -> None:
-        counts = ("dimension", "window", "negatives", "positions", "shared", "epochs", "draws")
-        for name in counts:
+        for name in ("dimension", "window", "negatives", "epochs", "draws"):
             if getattr(self, name) < 1:
                 raise SslAudioError(f"skip-gram {name}={getattr(self, name)}: 1 or more")
-
-
-class SkipGramBatch(NamedTuple):
-    """Spans of consecutive positions, and noise.
-
-    Attributes:
-        centres: (spans, span) tracks that predict.
-        contexts: (spans, span + 2 windows) tracks around them: position p predicts p to
-            p + 2 windows, itself in the middle.
-        wanted: (spans, span, 2 windows + 1), whether that pair is one.
-        noise: (shared,) tracks.
-        length: () T of equation 1, the positions that are real.
-    """
-
-    centres: Tensor
-    contexts: Tensor
-    wanted: Tensor
-    noise: Tensor
-    length: Tensor
 
 
 def noise_distribution(counts: np.ndarray, power: float) -> np.ndarray:
@@ -102,129 +69,13 @@ def noise_distribution(counts: np.ndarray, power: float) -> np.ndarray:
     return weights / weights.sum()
 
 
-class SkipGramBatches:
-    """Batches of a number of positions, as a function of the step alone.
-
-    An epoch takes each position once, in spans whose order is drawn by (seed, epoch); nothing is
-    lost at the ends of a span.
-
-    Args:
-        playlists: node sequences.
-        tracks: in the catalogue.
-        settings: see there.
-
-    Raises:
-        SslAudioError: no position at all.
-    """
-
-    def __init__(self, playlists: Playlists, tracks: int, settings: SkipGramSettings) -> None:
-        _check(playlists)
-        self.tracks = playlists.tracks.astype(np.int64)
-        self.owners = playlists.owners
-        self.settings = settings
-        counts = np.bincount(self.tracks, minlength=tracks)
-        self.cumulative = np.cumsum(noise_distribution(counts, settings.power))
-        self.spans = -(-len(self.tracks) // SPAN)
-        self.spans_a_batch = max(1, settings.positions // SPAN)
-        self.steps_an_epoch = -(-self.spans // self.spans_a_batch)
-        self._order: tuple[int, np.ndarray] = (-1, np.empty(0))
-
-    def __call__(self, step: int) -> SkipGramBatch:
-        """The batch of a step, 0 and up."""
-        epoch, within = divmod(step, self.steps_an_epoch)
-        spans = self._spans_of(epoch)[within * self.spans_a_batch :][: self.spans_a_batch]
-        rng = np.random.default_rng([self.settings.seed, 1, step])
-        centres, contexts, wanted, count = self._windows(spans, rng)
-        noise = np.searchsorted(self.cumulative, rng.random(self.settings.shared), "right")
-        noise = np.minimum(noise, len(self.cumulative) - 1)
-        arrays = (centres, contexts, wanted, noise, np.float32(count))
-        return SkipGramBatch(*map(torch.as_tensor, arrays))
-
-    def _spans_of(self, epoch: int) -> np.ndarray:
-        if self._order[0] != epoch:
-            rng = np.random.default_rng([self.settings.seed, 0, epoch])
-            self._order = (epoch, rng.permutation(self.spans))
-        return self._order[1]
-
-    def _windows(
-        self, spans: np.ndarray, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-        window = self.settings.window
-        around = spans[:, None] * SPAN + np.arange(-window, SPAN + window)
-        inside = (around >= 0) & (around < len(self.tracks))
-        around = np.clip(around, 0, len(self.tracks) - 1)
-        owners = np.where(inside, self.owners[around], -1)
-        views = np.lib.stride_tricks.sliding_window_view(owners, 2 * window + 1, axis=1)
-        middle = views[:, :, window]
-        distance = np.abs(np.arange(-window, window + 1))
-        reach = rng.integers(1, window + 1, middle.shape) if self.settings.shrink else window
-        near = (distance > 0) & (distance <= np.asarray(reach)[..., None])
-        wanted = (views == middle[:, :, None]) & (middle >= 0)[:, :, None] & near
-        tracks = self.tracks[around]
-        return tracks[:, window:-window], tracks, wanted, int((middle >= 0).sum())
-
-
-class SkipGram(nn.Module):
-    """Two tables of vectors: as what predicts (`input`), and as what is predicted (`output`).
-
-    They start as gensim's word2vec does: uniform within 1 / dimension of 0, and 0.
-
-    Args:
-        tracks: in the catalogue.
-        settings: see there.
-    """
-
-    def __init__(self, tracks: int, settings: SkipGramSettings) -> None:
-        super().__init__()
-        self.settings = settings
-        self.input = nn.Embedding(tracks, settings.dimension, sparse=settings.sparse)
-        self.output = nn.Embedding(tracks, settings.dimension, sparse=settings.sparse)
-        with torch.no_grad():
-            self.input.weight.copy_(torch.from_numpy(_first_vectors(tracks, settings)))
-            self.output.weight.zero_()
-
-    def loss(self, batch: SkipGramBatch) -> dict[str, Tensor]:
-        """Equation 1 with equation 3 in place of log p, negated.
-
-        Returns:
-            `total`: a mean over positions, of sums over their pairs; `pair`: a mean over pairs.
-        """
-        centres = self.input(batch.centres)
-        scores = centres @ self.output(batch.contexts).mT
-        pairs = batch.wanted.sum(-1)
-        share = self.settings.negatives / len(batch.noise) * pairs
-        noise = logsigmoid(-centres @ self.output(batch.noise).T).sum(-1)
-        near = (logsigmoid(_band(scores)) * batch.wanted).sum()
-        total = -(near + (share * noise).sum())
-        return {
-            "total": total / batch.length,
-            "pair": (total / pairs.sum().clamp(min=1)).detach(),
-        }
-
-    def optimizers(self) -> list[torch.optim.Optimizer]:
-        """Adam, or SparseAdam where gradients are sparse."""
-        kind = torch.optim.SparseAdam if self.settings.sparse else torch.optim.Adam
-        return [kind(list(self.parameters()), lr=self.settings.adam_rate)]
-
-    def vectors(self) -> np.ndarray:
-        """(tracks, dimension) float32: the input table."""
-        return self.input.weight.detach().cpu().numpy()
-
-
-def _band(scores: Tensor) -> Tensor:
-    """(spans, p, p + w - 1) to (spans, p, w): from row p, columns p to p + w - 1."""
-    spans, rows, columns = scores.shape
-    size = (spans, rows, columns - rows + 1)
-    return scores.contiguous().as_strided(size, (rows * columns, columns + 1, 1))
-
-
 def train_skipgram(
     playlists: Playlists,
     tracks: int,
     settings: SkipGramSettings,
     workers: int | None = None,
 ) -> np.ndarray:
-    """Train alone, fast.
+    """Train vectors.
 
     The result is the same for any number of workers. The tracks are in four parts, and so the pairs
     in sixteen blocks (part of the centre, part of the context); blocks in different rows and
@@ -245,7 +96,8 @@ def train_skipgram(
     Raises:
         SslAudioError: no position at all, or numba is missing.
     """
-    _check(playlists)
+    if not len(playlists.tracks):
+        raise SslAudioError("skip-gram: no track in any playlist; give other playlists or rules")
     order = np.random.default_rng([settings.seed, 2]).permutation(len(playlists))
     corpus = _Corpus(playlists.take(order), tracks, settings)
     inputs = _first_vectors(tracks, settings)
@@ -346,20 +198,13 @@ def _sigmoids() -> np.ndarray:
     return (1 / (1 + np.exp(-at))).astype(np.float32)
 
 
-def _check(playlists: Playlists) -> None:
-    if not len(playlists.tracks):
-        raise SslAudioError("skip-gram: no track in any playlist; give other playlists or rules")
-
-
 @cache
 def _kernel() -> Any:
     """The compiled loops; compiling takes a second or two, once in a process."""
     try:
         from numba import njit
     except ImportError as error:
-        raise SslAudioError(
-            "the fast skip-gram needs numba: pip install 'ssl_audio[playlists]'"
-        ) from error
+        raise SslAudioError("skip-gram needs numba: pip install 'ssl_audio[playlists]'") from error
 
     compiled = njit(nogil=True, fastmath=True)
     u64 = np.uint64

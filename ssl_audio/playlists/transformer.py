@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from ssl_audio.errors import CheckpointError, SslAudioError
 from ssl_audio.models.weight_decay import parameter_groups
-from ssl_audio.playlists.collection import Catalogue, Playlists
+from ssl_audio.playlists.collection import Catalogue, Playlists, codes_of
 from ssl_audio.playlists.sampled_softmax import sampled_softmax_loss
 from ssl_audio.playlists.vocabulary import (
     END,
@@ -135,10 +135,8 @@ class SideInformation:
 
 def _codes(names: Sequence[str]) -> np.ndarray | None:
     """(tracks,) int32 numbers of the names, -1 for ""; None where all are ""."""
-    values, codes = np.unique(np.asarray(names, object).astype(str), return_inverse=True)
-    if values.tolist() in ([], [""]):
-        return None
-    return (codes - int(values[0] == "")).astype(np.int32)
+    codes, values = codes_of(names)
+    return codes if values else None
 
 
 class SparseAdamW(torch.optim.SparseAdam):

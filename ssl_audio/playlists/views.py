@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from ssl_audio.playlists.collection import Catalogue, Playlists
+from ssl_audio.playlists.collection import Catalogue, Playlists, codes_of
 from ssl_audio.playlists.sessions import view_sequences
 
+# what views are called; the nodes of the first have links to those of the others
 ITEM, CATEGORY, SHOP = "item", "category", "shop"
 Views = tuple[dict[str, Playlists], dict[str, tuple[np.ndarray, np.ndarray]], dict[str, int]]
 
@@ -25,17 +24,11 @@ def catalogue_views(playlists: Playlists, catalogue: Catalogue) -> Views:
     """
     views, links, sizes = {ITEM: playlists}, {}, {ITEM: len(catalogue)}
     for view, column in ((CATEGORY, catalogue.genres), (SHOP, catalogue.artists)):
-        codes = _codes(column)
-        if codes.max(initial=-1) < 1:  # one node has nobody to be told from
+        codes, values = codes_of(column)
+        if len(values) < 2:  # one node has nobody to be told from
             continue
         known = np.flatnonzero(codes >= 0)
         views[view] = view_sequences(playlists, codes)
         links[view] = (known, codes[known])
-        sizes[view] = int(codes.max()) + 1
+        sizes[view] = len(values)
     return views, links, sizes
-
-
-def _codes(names: Sequence[str]) -> np.ndarray:
-    """(tracks,) numbers of the names, -1 for ""."""
-    values, codes = np.unique(np.asarray(names, dtype=str), return_inverse=True)
-    return codes - 1 if len(values) and values[0] == "" else codes

@@ -181,7 +181,6 @@ def test_batches_are_a_function_of_seed_and_step():
         assert tensor.shape == ((64,) if name.endswith("from") else (64, 11))
         assert not torch.equal(tensor, batches(8)[name])
         assert not torch.equal(tensor, other(7)[name])
-    assert batches.steps_per_epoch == -(-len(batches.pairs["item"]) // 64)
 
 
 def test_views_and_links_that_do_not_fit():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ssl_audio.errors import SslAudioError
+from ssl_audio.playlists import movielens
 from ssl_audio.playlists.movielens import read_movielens
 from ssl_audio.playlists.sessions import MOVIELENS, make_sessions
 
@@ -51,13 +52,13 @@ def test_a_made_folder(folder):
     assert found.events.rating.tolist() == [4.0, 0.5, 5.0]
 
 
-def test_tags_are_counted_without_case_and_rare_ones_left_out(folder):
-    found = read_movielens(folder, "tags", least_count=2)
+def test_tags_are_counted_without_case_and_rare_ones_left_out(folder, monkeypatch):
+    monkeypatch.setattr(movielens, "LEAST_TAGGED", 2)
+    found = read_movielens(folder, "tags")
     assert found.names == ["dull", "funny"]
     assert found.categories.toarray().tolist() == [[2, 2], [0, 0], [0, 1]]
-    assert read_movielens(folder, "tags", least_count=3).names == ["funny"]
-    most = read_movielens(folder, "tags", least_count=2, most=1)
-    assert most.categories.toarray().tolist() == [[2, 0], [0, 0], [0, 1]]
+    monkeypatch.setattr(movielens, "LEAST_TAGGED", 3)
+    assert read_movielens(folder, "tags").names == ["funny"]
 
 
 @pytest.mark.parametrize(
@@ -116,6 +117,6 @@ def test_the_small_set_in_sessions():
 
 @needs_small
 def test_tags_of_the_small_set():
-    found = read_movielens(SMALL, "tags", least_count=5)
+    found = read_movielens(SMALL, "tags")
     assert found.categories.shape == (9742, len(found.names)) and "pixar" in found.names
     assert np.asarray(found.categories.sum(0)).min() >= 5

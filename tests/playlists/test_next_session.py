@@ -8,10 +8,11 @@ import pytest
 
 from ssl_audio import recommend
 from ssl_audio.errors import SslAudioError
+from ssl_audio.playlists.m2grl import M2GRL, load_m2grl
 from ssl_audio.playlists.movielens import read_movielens
 from ssl_audio.playlists.next_session import compare, load_next_session_data
 from ssl_audio.playlists.retrieval import f1_of
-from ssl_audio.playlists.sessions import MOVIELENS, make_sessions
+from ssl_audio.playlists.sessions import MOVIELENS, SessionRules, make_sessions
 from ssl_audio.playlists.significance import interval, interval_of
 from ssl_audio.recipe import load, resolve
 
@@ -21,6 +22,7 @@ SMALL = next(
 )
 USERS, MOVIES, YEARS, WORLDS = 48, 96, 3, 4
 GENRES = ("Comedy", "Drama", "Horror", "Western")
+optimizers = M2GRL.optimizers
 NAMES = ("learnt", "uniform", "fixed", "items", "eges", "graphsage", "metric")
 STEPS = "m2grl.session_steps={" + ", ".join(f"{name}: 5" for name in NAMES) + "}"
 QUICK = [
@@ -165,6 +167,42 @@ def test_validation_never_sees_the_last_session(movies):
         assert not set(before.task.seen[user]) & set(last.task.truth[user])
 
 
+def test_the_recipe_has_the_papers_rules_of_sessions(movies):
+    rules = settings(movies)["sessions"]
+    assert SessionRules(**rules) == MOVIELENS
+    assert list(rules) == ["least_rating", "least_stay", "idle", "merge", "longest"]
+
+
+def test_rules_of_sessions_are_those_of_the_settings(movies, capsys):
+    """Five movies a sitting, 400 days apart; each user's very first has one star."""
+    taken = USERS * 5 * YEARS
+    plain = load_next_session_data(settings(movies))
+    assert len(plain.train.tracks) + len(plain.task.truth.tracks) == taken - USERS
+    rated = load_next_session_data(settings(movies, "sessions.least_rating=null"))
+    assert len(rated.train.tracks) + len(rated.task.truth.tracks) == taken
+    short = load_next_session_data(settings(movies, "sessions.longest=2"))
+    assert short.train.lengths.max() == 2
+    for one in ("idle=40000000", "merge=40000000"):
+        assert len(load_next_session_data(settings(movies, f"sessions.{one}")).train) == USERS
+    assert "sessions.least_stay" not in capsys.readouterr().err
+    load_next_session_data(settings(movies, "sessions.least_stay=2"))
+    assert "sessions.least_stay drops nothing" in capsys.readouterr().err
+
+
+def test_baselines_may_be_chosen_and_tables_have_sparse_gradients(movies, tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr(M2GRL, "optimizers", lambda self: made.append(self) or optimizers(self))
+    chosen = settings(
+        movies, "baselines=[popularity,skipgram,popularity]", "m2grl.by_weights=false",
+        "m2grl.sparse=true",
+    )  # fmt: skip
+    results = compare(chosen, tmp_path)
+    names = [row["system"] for row in results["tables"][0]["rows"]]
+    assert names == ["Popularity", "SGNS, items alone", "M2GRL, learnt weights"]
+    assert [one.settings.sparse for one in made] == [True]
+    assert load_m2grl(tmp_path / "systems/m2grl-learnt-weights-genres/model").settings.sparse
+
+
 def test_tags_are_categories(movies):
     data = load_next_session_data(settings(movies, "m2grl.categories=tags"))
     assert data.categories.shape == (MOVIES, WORLDS) and data.kind == "tags"
@@ -185,6 +223,11 @@ def test_consecutive_movies_make_the_graph(movies):
         (["m2grl.categories=shops"], "genres or tags"),
         (["m2grl.weights=odd"], "weights=odd: learnt, uniform, or a number for each of"),
         (["movielens=/nowhere"], "/nowhere/movies.csv: no such file"),
+        (["model=musig"], "model=musig: movielens= is M2GRL's protocol; give model=m2grl"),
+        (["model=[m2grl,musig]"], "give model=m2grl"),
+        (["baselines=[line,warp]"], "baselines=warp: with movielens= popularity, item_cf, "),
+        (["sessions.merge=soon"], "sessions.merge=soon: a number above 0, or null"),
+        (["sessions.least_rating=6"], "the rules of sessions= keep none of"),
     ],
 )
 def test_what_cannot_be_used_is_told_in_a_line(movies, tmp_path, more, wanted):

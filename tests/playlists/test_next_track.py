@@ -164,6 +164,30 @@ def test_figures_of_a_list_made_by_hand() -> None:
     )
 
 
+def test_artists_have_a_column_where_any_is_known() -> None:
+    playlists = some_playlists()
+    completion = completion_task(playlists, TRACKS, least=6)
+    plain, nameless, known = (
+        next_track_task(completion, playlists, everywhere(), artists=artists)
+        for artists in (None, [""] * TRACKS, ["", *(f"artist {k % 5}" for k in range(TRACKS - 1))])
+    )
+    assert plain.columns() == nameless.columns() == COLUMNS
+    counts = np.arange(TRACKS)
+    without = next_track_figures(plain, by_popularity(counts, plain.rows))
+    figures = next_track_figures(known, by_popularity(counts, known.rows))
+    assert list(figures) == [column["key"] for column in known.columns()]
+    assert set(figures) - set(without) == {"r_precision_artist"}
+    for key, values in without.items():
+        np.testing.assert_array_equal(figures[key], values)
+    lists = ranked(by_popularity(counts, known.rows), known.seeds, known.rows)
+    for k, truth in enumerate(known.truth):
+        shared = {(t - 1) % 5 for t in lists[k, : len(truth)] if t} & {
+            (t - 1) % 5 for t in truth if t
+        }
+        wanted = figures["r_precision"][k] + 0.25 * len(shared) / len(truth)
+        assert figures["r_precision_artist"][k] == pytest.approx(wanted)
+
+
 def test_chance_finds_the_next_track_as_often_as_chance_does() -> None:
     playlists = some_playlists(1500)
     completion = completion_task(playlists, TRACKS, least=6)

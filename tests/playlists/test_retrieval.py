@@ -9,8 +9,8 @@ from ssl_audio.errors import SslAudioError
 from ssl_audio.playlists import retrieval
 from ssl_audio.playlists.collection import playlists_of
 from ssl_audio.playlists.retrieval import (
-    Hits,
     RetrievalTask,
+    f1_of,
     measure_hits,
     next_session_task,
     retrieve,
@@ -22,8 +22,8 @@ def lists(playlists):
     return [playlists[k].tolist() for k in range(len(playlists))]
 
 
-def task_of(triggers, truth):
-    return RetrievalTask(playlists_of(triggers), playlists_of(truth), playlists_of(triggers))
+def task_of(seen, truth):
+    return RetrievalTask(playlists_of(seen), playlists_of(truth))
 
 
 def test_the_last_session_is_held_out():
@@ -32,7 +32,7 @@ def test_the_last_session_is_held_out():
     assert lists(train) == [[7], [1, 2], [3]]
     assert list(task.truth.ids) == ["2", "6"]
     assert lists(task.truth) == [[8], [4, 5]]
-    assert lists(task.triggers) == lists(task.seen) == [[7], [1, 2, 3]]
+    assert lists(task.seen) == [[7], [1, 2, 3]]
 
 
 @pytest.mark.parametrize(("length", "held"), [(2, 1), (10, 2), (13, 3), (50, 10), (200, 10)])
@@ -47,12 +47,6 @@ def test_who_has_nothing_new_is_only_trained_on():
     train, task = next_session_task(sessions, np.array([1, 2, 2, 3, 3]))
     assert lists(train) == [[1], [1, 2], [5, 6]]
     assert list(task.truth.ids) == ["3"] and lists(task.truth) == [[7]]  # 6 was seen
-
-
-def test_triggers_are_the_most_recent_of_what_was_seen():
-    sessions = playlists_of([[1, 2], [3, 4], [5]])
-    _, task = next_session_task(sessions, np.array([1, 1, 1]), recent=3)
-    assert lists(task.triggers) == [[2, 3, 4]] and lists(task.seen) == [[1, 2, 3, 4]]
 
 
 @settings(max_examples=60, deadline=None)
@@ -79,37 +73,28 @@ def test_nothing_is_lost_and_nothing_leaks(rows):
             assert last == own[-1]
 
 
-def by_loop(vectors, task, k, cosine, gather):
+def by_loop(vectors, task, k):
     found = []
     for user in range(len(task)):
         scores = []
         for item, vector in enumerate(vectors):
-            if item in task.seen[user]:
-                continue
-            each = []
-            for trigger in task.triggers[user]:
-                score = vectors[trigger] @ vector
-                if cosine:
-                    score /= np.linalg.norm(vectors[trigger]) * np.linalg.norm(vector)
-                each.append(score)
-            scores.append((-(sum(each) if gather == "sum" else max(each)), item))
+            if item not in task.seen[user]:
+                score = sum(vectors[trigger] @ vector for trigger in task.seen[user])
+                scores.append((-score, item))
         best = [item for _, item in sorted(scores)[:k]]
         found.append(best + [-1] * (k - len(best)))
     return np.array(found)
 
 
-@pytest.mark.parametrize("gather", ["sum", "max"])
-@pytest.mark.parametrize("measure", ["inner", "cosine"])
-@pytest.mark.parametrize("cells", [1, 200, 10**6])
-def test_search_is_that_of_a_plain_loop(measure, gather, cells, monkeypatch):
+@pytest.mark.parametrize("cells", [1, 90, 10**6])
+def test_search_is_that_of_a_plain_loop(cells, monkeypatch):
     monkeypatch.setattr(retrieval, "CELLS", cells)
     rng = np.random.default_rng(3)
     vectors = rng.normal(size=(30, 5))
-    triggers = [rng.choice(30, rng.integers(1, 9), replace=False).tolist() for _ in range(11)]
-    task = task_of(triggers, [[0]] * 11)
+    seen = [rng.choice(30, rng.integers(1, 9), replace=False).tolist() for _ in range(11)]
+    task = task_of(seen, [[0]] * 11)
     for k in (4, 27):
-        expected = by_loop(vectors, task, k, measure == "cosine", gather)
-        assert np.array_equal(retrieve(vectors, task, k, measure, gather), expected)
+        assert np.array_equal(retrieve(vectors, task, k), by_loop(vectors, task, k))
 
 
 def test_ties_go_to_the_lower_row_and_too_few_are_filled():
@@ -137,12 +122,10 @@ def test_figures_are_those_of_sets(users, k, seed):
     common = np.array([len(set(f) & set(t)) for f, t in zip(found.tolist(), truth, strict=True)])
     assert np.allclose(hits.precision, common / k)
     assert np.allclose(hits.recall, common / [len(t) for t in truth])
-    assert hits.hit_rate() == pytest.approx((common > 0).mean())
-    assert set(hits.summary()) == {"hit_rate", "recall", "precision", "f1"}
+    assert np.array_equal(hits.columns()["hit_rate"], common > 0)
 
 
 def test_f1_is_made_of_the_means_as_table_2_of_the_paper_is():
     for precision, recall, f1 in ((0.0124, 0.2216, 0.0235), (0.0119, 0.1265, 0.0217)):
-        hits = Hits(np.array([precision]), np.array([recall]), np.array([1.0]))
-        assert hits.f1() == pytest.approx(f1, abs=1e-4)
-    assert Hits(np.zeros(2), np.zeros(2), np.zeros(2)).f1() == 0.0
+        assert f1_of(precision, recall) == pytest.approx(f1, abs=1e-4)
+    assert f1_of(np.zeros(2), np.zeros(2)).tolist() == [0, 0]

@@ -1,5 +1,7 @@
 """Sessions against a plain loop over events, and the views and graphs by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,7 +12,6 @@ from ssl_audio.errors import SslAudioError
 from ssl_audio.playlists.collection import playlists_of
 from ssl_audio.playlists.sessions import (
     MOVIELENS,
-    TAOBAO,
     YEAR,
     Events,
     SessionRules,
@@ -20,6 +21,7 @@ from ssl_audio.playlists.sessions import (
 )
 
 MINUTE, HOUR = 60.0, 3600.0
+TAOBAO = SessionRules(least_stay=2.0, idle=HOUR, merge=HOUR / 2)  # section A.1
 
 
 def events_of(rows, **more):
@@ -52,7 +54,7 @@ def test_a_new_visit_splits_unless_it_follows_within_the_half_hour():
     rows = [(1, 0, 0), (1, 1, 29 * MINUTE), (1, 2, 60 * MINUTE)]
     events = events_of(rows, visit=np.array([0, 1, 2]))
     assert lists_of(make_sessions(events, TAOBAO)) == [[0, 1], [2]]
-    assert len(make_sessions(events, SessionRules(merge=None)).playlists) == 3
+    assert len(make_sessions(events, replace(TAOBAO, merge=None)).playlists) == 3
 
 
 def test_short_stays_are_dropped_and_unknown_ones_kept():
@@ -65,6 +67,12 @@ def test_movielens_drops_ratings_below_3_and_splits_at_a_year():
     rows = [(1, 0, 0), (1, 1, 1), (1, 2, YEAR), (1, 3, 2.5 * YEAR)]
     events = events_of(rows, rating=np.array([3.0, 2.5, 5.0, np.nan]))
     assert lists_of(make_sessions(events, MOVIELENS)) == [[0], [2], [3]]
+
+
+def test_without_rules_each_user_has_one_session_of_all():
+    rows = [(1, 0, 0), (1, 1, 9 * YEAR), (2, 2, 0)]
+    events = events_of(rows, rating=np.array([0.5, 5, 5]), stay=np.array([0.1, 1, 1]))
+    assert lists_of(make_sessions(events, SessionRules())) == [[0, 1], [2]]
 
 
 def test_an_item_is_not_twice_in_a_row_but_may_begin_the_next_session():
@@ -117,7 +125,7 @@ def by_loop(rows, idle, longest):
     st.integers(1, 6),
 )
 def test_sessions_are_those_of_a_plain_loop(rows, idle, longest):
-    found = make_sessions(events_of(rows), SessionRules(idle=idle, merge=None, longest=longest))
+    found = make_sessions(events_of(rows), SessionRules(idle=idle, longest=longest))
     expected = by_loop(rows, idle, longest)
     assert lists_of(found) == [items for _, items in expected]
     assert found.owners.tolist() == [user for user, _ in expected]
@@ -129,8 +137,10 @@ def test_rules_that_keep_nothing_or_make_no_sense_are_refused():
     events = events_of([(1, 0, 0)], rating=np.array([1.0]))
     with pytest.raises(SslAudioError, match="keep none"):
         make_sessions(events, MOVIELENS)
-    with pytest.raises(SslAudioError, match="idle=0"):
-        SessionRules(idle=0)
+    for wrong in ({"idle": 0}, {"merge": -1.0}, {"least_rating": "good"}, {"longest": 2.5}):
+        (name, value), *_ = wrong.items()
+        with pytest.raises(SslAudioError, match=f"sessions.{name}={value}: a .*number above 0"):
+            SessionRules(**wrong)
     with pytest.raises(ValueError, match="2 of time"):
         Events(np.zeros(3), np.zeros(3), np.zeros(2))
 

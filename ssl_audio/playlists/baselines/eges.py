@@ -23,13 +23,9 @@ from torch import Tensor, nn
 
 from ssl_audio.errors import SslAudioError
 from ssl_audio.playlists.collection import Playlists
-from ssl_audio.playlists.m2grl import (
-    ITEM,
-    M2GRLSettings,
-    WindowPairs,
-    skip_gram_loss,
-)
+from ssl_audio.playlists.m2grl import M2GRLSettings, WindowPairs, skip_gram_loss
 from ssl_audio.playlists.sharded_table import initial_rows
+from ssl_audio.playlists.views import ITEM
 
 BLOCK = 4096  # items merged at a time, for the vectors of all
 

@@ -21,30 +21,25 @@ PRODUCTS = 50_000_000  # of pairs of positions, computed at a time
 class ItemCF:
     """The most similar tracks of each track, from training playlists.
 
-    The similarity of tracks i and j is `sum_p w_p / sqrt(n_i n_j)`, over the playlists p that hold
-    both, where n counts a track's playlists: the cosine of two columns of the playlist-track matrix
-    of zeros and ones for w_p = 1. A track counts once in a playlist.
+    The similarity of tracks i and j is `n_ij / sqrt(n_i n_j)`, where n counts the playlists that
+    hold a track, or both: the cosine of two columns of the playlist-track matrix of zeros and ones.
+    A track counts once in a playlist.
 
     Args:
         playlists: to learn from.
         tracks: in the catalogue.
         neighbours: kept of each track, the most similar; ties fall to the lower row.
-        damped: w_p = 1 / log(1 + tracks in p), so that long playlists, which say less of any two of
-            their tracks, count less (Breese et al. 1998, inverse user frequency).
 
     Raises:
         SslAudioError: neighbours below 1.
     """
 
-    def __init__(
-        self, playlists: Playlists, tracks: int, neighbours: int = 200, damped: bool = False
-    ) -> None:
+    def __init__(self, playlists: Playlists, tracks: int, neighbours: int = 200) -> None:
         if neighbours < 1:
             raise SslAudioError(f"neighbours={neighbours}: 1 or more")
         held = _matrix(playlists, tracks)
-        weighted = _weighted(held) if damped else held
         counts = np.maximum(np.asarray(held.sum(axis=0)).ravel(), 1)
-        self.similarity = _similarity(held, weighted, np.sqrt(counts), neighbours)
+        self.similarity = _similarity(held, np.sqrt(counts), neighbours)
 
     def scores(self, seeds: Playlists, chunk: int = 1024) -> Iterator[sparse.csr_array]:
         """Scores of all tracks for each list of seeds, some lists at a time, in order.
@@ -77,15 +72,7 @@ def _matrix(playlists: Playlists, tracks: int) -> sparse.csr_array:
     return held
 
 
-def _weighted(held: sparse.csr_array) -> sparse.csr_array:
-    lengths = np.diff(held.indptr)
-    weights = np.repeat(1 / np.log1p(np.maximum(lengths, 1)), lengths)
-    return sparse.csr_array((weights.astype(np.float32), held.indices, held.indptr), held.shape)
-
-
-def _similarity(
-    held: sparse.csr_array, weighted: sparse.csr_array, roots: np.ndarray, neighbours: int
-) -> sparse.csr_array:
+def _similarity(held: sparse.csr_array, roots: np.ndarray, neighbours: int) -> sparse.csr_array:
     """(tracks, tracks) float32: row i holds the neighbours of i with their similarities.
 
     Made of some rows of the product at a time, so that the whole product is never in memory.
@@ -97,7 +84,7 @@ def _similarity(
     while start < len(roots):
         end = int(np.searchsorted(work, work[start] + PRODUCTS, side="right")) - 1
         end = min(max(end, start + 1), len(roots))
-        parts.append(_nearest(by_track[start:end] @ weighted, start, roots, neighbours))
+        parts.append(_nearest(by_track[start:end] @ held, start, roots, neighbours))
         start = end
     return sparse.vstack(parts, format="csr")
 

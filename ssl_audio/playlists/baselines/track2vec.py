@@ -126,18 +126,16 @@ def skip_gram(
     return vectors
 
 
-def concatenated(vectors: np.ndarray, features: np.ndarray, balanced: bool = False) -> np.ndarray:
+def concatenated(vectors: np.ndarray, features: np.ndarray) -> np.ndarray:
     """Vectors with features beside them: TRACK2VEC-FEATURE of MUSIG, section 4.2.
 
-    The paper concatenates "the normalized features" to "the final embeddings" and says no more:
-    that is the default. A cosine then weighs the parts by the product of their norms, so features
-    in 0 to 1, which are nowhere negative, make all tracks more alike. `balanced` divides each part
-    by its norm: the cosine of two tracks is then the mean of the parts' two cosines.
+    The paper concatenates "the normalized features" to "the final embeddings" and says no more. A
+    cosine weighs the parts by the product of their norms, so features in 0 to 1, which are nowhere
+    negative, make all tracks more alike.
 
     Args:
         vectors: (tracks, dimensions).
         features: (tracks, others), 0 to 1.
-        balanced: each part has norm 1, or 0 where it is all zero.
 
     Returns:
         (tracks, dimensions + others) float32.
@@ -147,9 +145,4 @@ def concatenated(vectors: np.ndarray, features: np.ndarray, balanced: bool = Fal
     """
     if len(vectors) != len(features):
         raise ValueError(f"{len(vectors)} vectors, {len(features)} rows of features")
-    parts = [_unit(part) if balanced else part for part in (vectors, features)]
-    return np.concatenate(parts, axis=1).astype(np.float32)
-
-
-def _unit(rows: np.ndarray) -> np.ndarray:
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    return np.concatenate([vectors, features], axis=1).astype(np.float32)
