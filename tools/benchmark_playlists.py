@@ -58,7 +58,7 @@ from ssl_audio.playlists.musig import (
     Supervision,
 )
 from ssl_audio.playlists.sampling import NeighbourSampler, PairSampler
-from ssl_audio.playlists.significance import holm, interval, paired
+from ssl_audio.playlists.significance import all_paired, holm, interval
 from ssl_audio.playlists.task_weights import FixedWeights
 from ssl_audio.playlists.transformer import (
     PlaylistTransformer,
@@ -527,7 +527,7 @@ def compare_evaluation(options: argparse.Namespace) -> dict[str, object]:
     intervals = [interval(values) for columns in figures for values in columns.values()]
     done("bootstrap intervals")
     pairs = [(a, b) for a in range(MAIN_SYSTEMS) for b in range(SYSTEMS) if a != b]
-    tests = [[paired(figures[a][m], figures[b][m]) for a, b in pairs] for m in TESTED]
+    tests = [all_paired([(figures[a][m], figures[b][m]) for a, b in pairs]) for m in TESTED]
     corrected = [holm([one.p for one in found]) for found in tests]
     done("paired tests")
     total = sum(seconds.values())

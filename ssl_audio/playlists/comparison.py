@@ -17,7 +17,7 @@ from ssl_audio.playlists.completion import CompletionTask, completion_task, eval
 from ssl_audio.playlists.correlation import co_occurrence_by_sound
 from ssl_audio.playlists.next_track import NextTrackTask, next_track_figures, next_track_task
 from ssl_audio.playlists.node_features import ACOUSTIC, AUDIO
-from ssl_audio.playlists.significance import holm, interval, paired
+from ssl_audio.playlists.significance import all_paired, holm, interval
 from ssl_audio.playlists.systems import (
     BY_TASK,
     BY_WEIGHTS,
@@ -216,12 +216,10 @@ def differences(
     metrics: Sequence[str] = COMPARED,
 ) -> list[dict[str, Any]]:
     """Pairs of `compared`; p values are corrected over all pairs of a metric (Holm)."""
-    found = []
+    found, pairs = [], compared(systems)
     for metric in metrics:
-        pairs = compared(systems)
-        tested = [
-            paired(figures[a.key][metric], figures[b.key][metric], **chosen) for a, b in pairs
-        ]
+        values = [(figures[a.key][metric], figures[b.key][metric]) for a, b in pairs]
+        tested = all_paired(values, **chosen)
         corrected = holm([one.p for one in tested])
         found += [
             {"a": a.label, "b": b.label, "metric": metric, **asdict(one), "p": float(p)}

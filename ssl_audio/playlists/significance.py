@@ -103,39 +103,53 @@ def paired(
     Raises:
         ValueError: the two are not of the same playlists; as `interval`.
     """
-    if a.shape != b.shape:
-        raise ValueError(f"figures of {a.shape} and {b.shape} playlists are not paired")
-    differences = np.asarray(a, np.float64) - b
-    found = interval(differences, seed, resamples, confidence)
-    p = sign_flip_test(differences, seed, flips)
-    return Difference(found.mean, found.low, found.high, p)
+    return all_paired([(a, b)], seed, resamples, confidence, flips)[0]
 
 
-def sign_flip_test(differences: np.ndarray, seed: int = 0, flips: int = 9_999) -> float:
-    """Two-sided p-value of the mean's being 0: the share of random signs that reach as far.
+def all_paired(
+    pairs: Sequence[tuple[np.ndarray, np.ndarray]],
+    seed: int = 0,
+    resamples: int = 1000,
+    confidence: float = 0.95,
+    flips: int = 9_999,
+) -> list[Difference]:
+    """`paired` of many pairs over the same playlists, which share the drawing of signs."""
+    for a, b in pairs:
+        if a.shape != b.shape:
+            raise ValueError(f"figures of {a.shape} and {b.shape} playlists are not paired")
+    if not pairs:
+        return []
+    differences = [_checked(np.asarray(a, np.float64) - b) for a, b in pairs]
+    found = [interval(values, seed, resamples, confidence) for values in differences]
+    p_values = sign_flip_tests(np.stack(differences, axis=1), seed, flips)
+    return [
+        Difference(f.mean, f.low, f.high, float(p)) for f, p in zip(found, p_values, strict=True)
+    ]
+
+
+def sign_flip_tests(differences: np.ndarray, seed: int = 0, flips: int = 9_999) -> np.ndarray:
+    """Two-sided p-values of the means' being 0: the share of random signs that reach as far.
 
     p = (1 + those flips whose |sum| is no less than the observed one) / (1 + flips): the observed
     signs are one of the orders that are counted, so that p is never 0 and the test is exact.
 
     Args:
-        differences: (playlists,), 2 or more.
-        seed: of the signs.
+        differences: (playlists, tests), finite.
+        seed: of the signs, which all tests share.
         flips: how many.
 
-    Raises:
-        ValueError: as `interval`.
+    Returns:
+        (tests,), above 0 and at most 1.
     """
-    differences = _checked(differences)
-    size = np.abs(differences[differences != 0])  # a sign changes nothing of a 0
-    if not len(size):
-        return 1.0
-    reach = abs(differences.sum()) - 1e-9 * size.sum()  # equal sums differ by rounding
+    size = np.abs(differences)
+    whole = size.sum(0)
+    reach = np.abs(differences.sum(0)) - 1e-9 * whole  # equal sums differ by rounding
     rows = max(1, BLOCK // len(size))
-    as_far = 0
+    as_far = np.zeros(size.shape[1], np.int64)
     for block, start in enumerate(range(0, flips, rows)):
         rng = np.random.default_rng((seed, block))
         signs = _random_bits(rng, min(rows, flips - start), len(size))
-        as_far += int((np.abs(2 * (signs @ size) - size.sum()) >= reach).sum())
+        as_far += (np.abs(2 * (signs @ size) - whole) >= reach).sum(0)
     return (1 + as_far) / (1 + flips)
 
 

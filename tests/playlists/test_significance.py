@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from ssl_audio.playlists import significance
-from ssl_audio.playlists.significance import holm, interval, paired, sign_flip_test
+from ssl_audio.playlists.significance import all_paired, holm, interval, paired, sign_flip_tests
 
 
 def figures(seed=0, size=200):
@@ -43,13 +43,13 @@ def test_the_same_seed_gives_the_same_and_the_size_of_a_block_only_the_draw(monk
     values = figures()
     one, same, other = (interval(values, seed=s) for s in (3, 3, 4))
     assert one == same != other
-    p = sign_flip_test(values - 0.42, seed=3)
+    p = sign_flip(values - 0.42, seed=3)
     monkeypatch.setattr(significance, "BLOCK", 2_000)
     blocked = interval(values, seed=3)
     spread = values.std() / np.sqrt(len(values))
     assert blocked.low == pytest.approx(one.low, abs=0.3 * spread)
     assert blocked.high == pytest.approx(one.high, abs=0.3 * spread)
-    assert sign_flip_test(values - 0.42, seed=3) == pytest.approx(p, abs=0.03)
+    assert sign_flip(values - 0.42, seed=3) == pytest.approx(p, abs=0.03)
 
 
 def test_the_interval_covers_as_often_as_it_says():
@@ -74,12 +74,16 @@ def test_pairing_removes_what_two_systems_share():
     assert turned.mean == pytest.approx(-found.mean) and turned.p == found.p
 
 
+def sign_flip(differences, seed=0, flips=9_999):
+    return float(sign_flip_tests(differences[:, None], seed, flips)[0])
+
+
 def test_the_p_value_is_that_of_all_signs():
     differences = np.array([0.3, -0.1, 0.2, 0.5, 0.0, -0.2, 0.4, 0.1, 0.3])
     signs = np.array(list(itertools.product([-1, 1], repeat=len(differences))))
     sums = np.abs(signs @ differences)
     exact = (sums >= abs(differences.sum()) - 1e-9).mean()
-    found = sign_flip_test(differences, flips=99_999)
+    found = sign_flip(differences, flips=99_999)
     assert found == pytest.approx(exact, abs=4 * np.sqrt(exact * (1 - exact) / 1e5))
 
 
@@ -88,14 +92,21 @@ def test_the_p_value_is_that_of_the_t_test_where_playlists_are_many():
     differences += 0.016 - differences.mean()
     expected = stats.ttest_1samp(differences, 0).pvalue
     assert 0.01 < expected < 0.5
-    assert sign_flip_test(differences, flips=20_000) == pytest.approx(expected, abs=0.015)
+    assert sign_flip(differences, flips=20_000) == pytest.approx(expected, abs=0.015)
 
 
 def test_the_test_errs_as_often_as_it_says():
     rng = np.random.default_rng(0)
-    p = np.array([sign_flip_test(rng.normal(size=40), seed=t, flips=199) for t in range(500)])
+    p = np.array([sign_flip(rng.normal(size=40), seed=t, flips=199) for t in range(500)])
     low, high = stats.binom.interval(0.999, 500, 0.05)
     assert low <= (p <= 0.05).sum() <= high
+
+
+def test_many_pairs_at_once_are_each_alone():
+    systems = [figures(), figures() + 0.01, np.roll(figures(), 3)]
+    pairs = [(systems[0], systems[1]), (systems[1], systems[2]), (systems[0], systems[2])]
+    assert all_paired(pairs) == [paired(a, b) for a, b in pairs]
+    assert all_paired([]) == []
 
 
 def test_equal_systems_do_not_differ():
