@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 import tempfile
@@ -21,7 +22,7 @@ COMMAND = Command(
     name="recommend",
     does="Train playlist models, complete held-out playlists beside baselines, export track "
          "vectors; or go on from a playlist.",
-    usage="playlists=FILE [model=musig] [KEY=VALUE ...] | playlist=FILE run_dir=RUN [length=30] | "
+    usage="playlists=FILE [model=musig] [KEY=VALUE ...] | playlist=FILE [run_dir=RUN length=30] | "
           "apply=RUN stores.GROUP=FILE output=FILE",
     often=("model=[musig,m2grl,transformer]", "features=[popularity,acoustic]", "stores.acoustic=",
            "stores.audio=", "stores.embeddings=", "baselines=[random,track2vec]",
@@ -49,10 +50,7 @@ def run(config: DictConfig) -> None:
         return
     given = [k for k in ("playlists", "movielens", "playlist") if settings[k] is not None]
     if len(given) != 1:
-        raise SslAudioError(
-            "give one of playlists=, movielens= and playlist= (with the run_dir= of a trained "
-            "transformer): see --help"
-        )
+        raise SslAudioError("give one of playlists=, movielens= and playlist=: see --help")
     if given == ["playlist"]:
         _generate(settings)
         return
@@ -151,11 +149,29 @@ def _generate(settings: dict[str, Any]) -> None:
     from ssl_audio.playlists.continuation import continue_playlist
 
     if settings["run_dir"] is None:
-        raise SslAudioError("playlist= goes on by a trained transformer: give the run's run_dir=")
+        settings["run_dir"] = str(_newest_run())
+        say(f"by the transformer of {settings['run_dir']}")
     path = Path(settings["playlist"])
     output = Path(settings["output"] or path.with_name(f"{path.stem}-more.m3u"))
     added = continue_playlist(settings, path, output)
     say(f"{added} tracks: {output}")
+
+
+def _newest_run() -> Path:
+    """The last run below `runs/` that has trained a transformer.
+
+    Raises:
+        SslAudioError: there is none.
+    """
+    found = sorted(Path("runs").glob("*/results.json"), key=lambda p: p.stat().st_mtime)
+    for path in reversed(found):
+        results = json.loads(path.read_text(encoding="utf-8"))
+        if "transformer" in results.get("models", {}):
+            return path.parent
+    raise SslAudioError(
+        "playlist= goes on by a trained transformer, and no run below runs/ has one: name its "
+        "run_dir=, or train one with model=transformer"
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -324,7 +324,22 @@ def test_a_playlist_goes_on_by_the_run(ran: Ran, made: Made, tmp_path: Path) -> 
     )
     assert "no such file" in refused(f"playlist={tmp_path / 'none.m3u'}", f"run_dir={ran.folder}")
     assert "no run of" in refused(f"playlist={playlist}", f"run_dir={tmp_path}")
-    assert "give the run's run_dir=" in refused(f"playlist={playlist}")
+
+
+@pytest.mark.slow
+def test_a_playlist_goes_on_by_the_newest_run(
+    ran: Ran, made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_m3u(tmp_path / "my.m3u", [(made.catalogue.ids[row], "") for row in range(5)])
+    assert "no run below runs/ has one" in refused("playlist=my.m3u")
+    shutil.copytree(ran.folder, tmp_path / "runs" / "first")
+    for name, models in (("second", {"musig": "m"}), ("third", None)):  # neither has a transformer
+        (tmp_path / "runs" / name).mkdir()
+        told = {"kind": "playlists", "models": models} if models else {"kind": "probe"}
+        (tmp_path / "runs" / name / "results.json").write_text(json.dumps(told))
+    status, _, err = call("playlist=my.m3u", "length=7")
+    assert status == 0 and "runs/first" in err and len(read_m3u(tmp_path / "my-more.m3u")) == 7
 
 
 @pytest.mark.slow
@@ -461,4 +476,4 @@ def test_help_imports_nothing_heavy() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.rstrip().endswith("0 []")
-    assert "playlist=FILE run_dir=RUN" in done.stdout and "playlists=FILE" in done.stdout
+    assert "playlist=FILE [run_dir=RUN" in done.stdout and "playlists=FILE" in done.stdout

@@ -247,6 +247,8 @@ def _pipeline(blocks: list[pa.Table], embedder: dict[str, Any], pool: _Pool) -> 
     context.print_on_execution_start = False
     context.execution_options.preserve_order = True
     context.max_errored_blocks = -1  # those of actors that died too often: see `_window`
+    # what waits for an actor dies with it, and a track by itself is to die of nothing but its own
+    in_flight = 2 if len(blocks[0]) > 1 else 1
     with ray.data.DataContext.current(context), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # there is no other way yet to bound the retries
         return ray.data.from_arrow(blocks).map_batches(
@@ -254,7 +256,9 @@ def _pipeline(blocks: list[pa.Table], embedder: dict[str, Any], pool: _Pool) -> 
             fn_constructor_kwargs={**embedder, "threads": pool.threads},
             batch_size=len(blocks[0]),
             batch_format="pyarrow",
-            compute=ray.data.ActorPoolStrategy(size=pool.actors, max_tasks_in_flight_per_actor=2),
+            compute=ray.data.ActorPoolStrategy(
+                size=pool.actors, max_tasks_in_flight_per_actor=in_flight
+            ),
             num_cpus=pool.cpus,
             num_gpus=pool.gpus,
             max_restarts=-1,
