@@ -15,6 +15,7 @@ from typing import Any
 
 Results = Mapping[str, Any]
 KIND = "playlists"
+SHOWN_PAIRS = 12  # more of them are folded away
 COLUMNS = ("run", "table", "system", "features", "metric", "mean", "low", "high", "seconds")
 
 LATEX = str.maketrans(
@@ -112,9 +113,10 @@ def _differences(table: Mapping[str, Any]) -> str:
         for (a, b), by in pairs.items()
     )
     head = "".join(f"<th>{escape(names[m])}" for m in metrics)
+    shut = "" if len(pairs) > SHOWN_PAIRS else " open"
     return (
-        "<details open><summary>Differences, paired by playlist</summary><p class='caption'>With "
-        "95 % confidence intervals over playlists and p values (Holm); bold where the interval "
+        f"<details{shut}><summary>{len(pairs)} differences, paired</summary>"
+        "<p class='caption'>With 95 % confidence intervals over playlists and p values (Holm); bold where the interval "
         f'excludes 0.</p><div class="scroll"><table><tr><th>{head}{rows}</table></div></details>'
     )
 

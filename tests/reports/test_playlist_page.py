@@ -117,7 +117,7 @@ def test_every_part_is_there():
     page = page_html([made_playlist_results()])
     for heading in HEADINGS:
         assert f"<h2>{heading}" in page
-    assert page.count("Differences, paired by playlist") == 2
+    assert page.count("<details open><summary>2 differences, paired") == 2
     assert "12,345 training playlists, 67 tracks" in page and "seed 3" in page
     assert "+0.523 [+0.500, +0.545] over 50,000 pairs" in page
 
@@ -130,7 +130,7 @@ def test_absent_parts_leave_no_heading():
     page = page_html([results])
     for heading in HEADINGS[1:4]:
         assert f"<h2>{heading}" not in page
-    assert "Differences" not in page and "data-chart" not in page.split("<script")[0]
+    assert "differences, paired" not in page and "data-chart" not in page.split("<script")[0]
     assert "with this in mind" not in page and f"<h2>{HEADINGS[0]}" in page
 
 
@@ -329,3 +329,13 @@ def test_results_without_a_part_are_damaged(key, tmp_path, capsys):
     run = written_run(tmp_path / "one", results)
     assert report.main([run, f"output={tmp_path / 'report'}"]) == 1
     assert "is damaged" in capsys.readouterr().err
+
+
+def test_many_differences_are_folded_away():
+    results = made_playlist_results()
+    few = results["tables"][0]["differences"]
+    names = [f"system {k}" for k in range(20)]
+    results["tables"][0]["differences"] = [{**few[0], "b": name} for name in names]
+    page = page_html([results])
+    assert "<details><summary>20 differences, paired" in page
+    assert all(name in page for name in names)
