@@ -116,7 +116,8 @@ def _differences(table: Mapping[str, Any]) -> str:
     shut = "" if len(pairs) > SHOWN_PAIRS else " open"
     return (
         f"<details{shut}><summary>{len(pairs)} differences, paired</summary>"
-        "<p class='caption'>With 95 % confidence intervals over playlists and p values (Holm); bold where the interval "
+        "<p class='caption'>With 95 % confidence intervals over playlists and p values (Holm); "
+        "bold where the interval "
         f'excludes 0.</p><div class="scroll"><table><tr><th>{head}{rows}</table></div></details>'
     )
 
