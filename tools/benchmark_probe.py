@@ -187,7 +187,11 @@ def compare_probes(data: Data, options: argparse.Namespace) -> dict[str, object]
     if options.precisions:
         settings = ProbeSettings(**fixed, precision="float32")
         candidates["float32"] = lambda: fast_protocol(data, subsets, settings)
-    torch.optim.Adam([torch.zeros(1, requires_grad=True)])  # torch's late imports: nobody's time
+    # torch's late imports, and what is compiled once an installation: nobody's time
+    torch.optim.Adam([torch.zeros(1, requires_grad=True)])
+    shortened = ProbeSettings(epochs=1, steps=1)
+    rows = TrainingRows(data.x["train"], data.y["train"])
+    train_probes(rows, data.x["validation"], data.y["validation"], subsets[1:2], shortened)
     results: dict[str, list[float]] = {}
     seconds: dict[str, list[float]] = {name: [] for name in candidates}
     for _ in range(options.rounds):

@@ -16,10 +16,12 @@ from torch import Tensor
 from ssl_audio.errors import SslAudioError
 from ssl_audio.models.extraction import in_order
 from ssl_audio.parallel import available_processors
+from ssl_audio.tagging.probe_kernels import Adam, LogisticSlope
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # inverse regularisation of the logistic regression
 VALIDATION_ROWS = 2048  # scored at a time
 PADDED_TO = 32  # rows: what a batch of a small training set is a multiple of
+TOGETHER = 5  # probes at most in a step of a processor: what they need then stays in its cache
 LEAST_DEVIATION = 1e-6  # a constant feature is centred and left as it is
 
 
@@ -131,7 +133,9 @@ def train_probes(
         raise SslAudioError(f"probe.kind={settings.kind}: linear or mlp")
     if not len(subsets) or not all(len(rows) for rows in subsets):
         raise SslAudioError("a probe needs one training row or more")
-    groups = _groups(subsets, settings.batch_size, 1 if device != "cpu" else None)
+    share = -(-len(subsets) // available_processors())
+    most = min(TOGETHER, share) if device == "cpu" else len(subsets)
+    groups = _groups(subsets, settings.batch_size, most)
 
     def trained(group: list[int]) -> list[TrainedProbe]:
         size = _batch_width(len(subsets[group[0]]), settings.batch_size)
@@ -148,22 +152,19 @@ def train_probes(
     return [found[k] for k in range(len(subsets))]
 
 
-def _groups(subsets: Sequence[np.ndarray], batch_size: int, parts: int | None) -> list[list[int]]:
-    """Subsets whose batches are as wide, in groups that fill as many processors alike.
+def _groups(subsets: Sequence[np.ndarray], batch_size: int, most: int) -> list[list[int]]:
+    """Subsets whose batches are as wide, `most` of them together; what takes longest comes first.
 
     A probe's result does not depend on its group.
     """
     width = [_batch_width(len(rows), batch_size) for rows in subsets]
-    share = sum(width) / (parts or available_processors())
     groups: list[list[int]] = []
-    filled = share
-    for k in sorted(range(len(width)), key=lambda k: -width[k]):
-        if filled >= share or width[groups[-1][0]] != width[k]:
-            groups.append([])
-            filled = 0.0 if filled >= share else filled
-        groups[-1].append(k)
-        filled += width[k]
-    return groups
+    for size in sorted(set(width)):
+        alike = [k for k in range(len(width)) if width[k] == size]
+        alike.sort(key=lambda k: -len(subsets[k]))
+        parts = np.array_split(alike, -(-len(alike) // most))
+        groups.extend([int(k) for k in part] for part in parts)
+    return sorted(groups, key=lambda group: -len(group) * width[group[0]])
 
 
 def _batch_width(rows: int, batch_size: int) -> int:
@@ -193,23 +194,25 @@ class _Training:
                 train.x, train.starts, train.ends, subsets, settings.seed, dtype, self.device
             )
         )
-        self.targets = torch.from_numpy(train.y.astype(np.float32)).to(self.device)
+        self.targets = torch.from_numpy(train.y.astype(np.uint8)).to(self.device)
         self.validation_x = torch.from_numpy(np.asarray(validation_x, np.float32)).to(self.device)
         self.validation_y = torch.from_numpy(validation_y.astype(np.float32)).to(self.device)
         dimensions, tags = train.x.shape[1], train.y.shape[1]
         sizes = [dimensions, *([settings.hidden] if settings.kind == "mlp" else []), tags]
         self.layers = _first_layers(sizes, [order.identity for order in self.orders], self.device)
+        self.adam = Adam(self.layers, dtype, settings.learning_rate, settings.weight_decay)
+        self.z = torch.empty(
+            len(subsets), tags, settings.batch_size, dtype=dtype, device=self.device
+        )
+        self.slope = LogisticSlope(
+            self.z, self.layers[-1][1], self.targets, self.adam.gradients[-1][1]
+        )
 
     def run(self, advance: Callable[[], None]) -> list[TrainedProbe]:
-        s = self.settings
-        parameters = [tensor for layer in self.layers for tensor in layer]
-        optimizer = torch.optim.Adam(
-            parameters, lr=s.learning_rate, weight_decay=s.weight_decay, fused=True
-        )
         history: list[np.ndarray] = []
         best = self._folded()
-        for epoch in range(s.epochs):
-            self._train_epoch(epoch, optimizer)
+        for epoch in range(self.settings.epochs):
+            self._train_epoch(epoch)
             folded = self._folded()
             losses = self._validate(folded)
             if not np.isfinite(losses).all():
@@ -228,45 +231,49 @@ class _Training:
         return [self._trained(best, p, history) for p in range(len(self.orders))]
 
     @torch.no_grad()
-    def _train_epoch(self, epoch: int, optimizer: torch.optim.Optimizer) -> None:
+    def _train_epoch(self, epoch: int) -> None:
         steps = self.settings.steps
         # (steps, P, batch): places in each probe's own list of rows, -1 where a batch is not full
         places = np.stack([order.batches(epoch * steps, steps) for order in self.orders], axis=1)
         valid = torch.from_numpy(places >= 0).to(self.device)
-        weights = valid.float() / (valid.sum(2, keepdim=True) * self.targets.shape[1])
+        each = valid.float() / (valid.sum(2, keepdim=True) * self.targets.shape[1])
         batches = self.rows.batches(places, epoch * steps)
-        for (x, rows), weight in zip(batches, weights, strict=True):
-            y = self.targets.index_select(0, rows.flatten()).view(*rows.shape, -1)
-            self._differentiate(x, y, weight)
-            optimizer.step()
+        for (x, rows), weights in zip(batches, each, strict=True):
+            self._differentiate(x, rows, weights)
+            self.adam.step()
 
-    def _differentiate(self, x: Tensor, y: Tensor, each: Tensor) -> None:
-        """Set the gradients of the sum of the probes' mean losses; `each` (P, rows) weighs a row.
+    def _differentiate(self, x: Tensor, rows: Tensor, each: Tensor) -> None:
+        """Give Adam the gradients of the sum of the probes' mean losses.
 
-        By hand, since binary cross-entropy's gradient is simpler than its value, which nobody asks
-        for here: sigmoid(z) - y (Bishop 2006, equation 4.109). Autograd takes half as long again.
+        By hand and into memory that is there already: autograd takes half as long again.
+
+        Args:
+            x: (P, batch, D).
+            rows: (P, batch) of the training set.
+            each: (P, batch) what a row weighs.
         """
-        inputs = [x]
-        for weight, bias in self.layers[:-1]:
-            inputs.append(_affine(weight, bias, inputs[-1]).relu_())
-        z = _affine(*self.layers[-1], inputs[-1]).float()
-        slope = (z.sigmoid_() - y).mul_(each[:, :, None])
-        for (weight, bias), below in zip(self.layers[::-1], inputs[::-1], strict=True):
-            half = slope.to(below.dtype)
-            _into_gradient(bias, slope.sum(1, keepdim=True))
-            _into_gradient(weight, torch.bmm(half.transpose(1, 2), below))
-            if below is not x:
-                slope = torch.bmm(half, weight.to(half.dtype)).float().mul_(below > 0)
+        weights, gradients = self.adam.products, self.adam.gradients
+        # units before rows: a product's columns are then rows in plenty, not 50 tags in lanes of 16
+        inputs = [x.transpose(1, 2)]
+        for weight, (_, bias) in zip(weights[:-1], self.layers, strict=False):
+            inputs.append((torch.bmm(weight, inputs[-1]) + bias).relu_().to(x.dtype))
+        slope = torch.bmm(weights[-1], inputs[-1], out=self.z)
+        self.slope(rows, each)
+        for depth in reversed(range(len(weights))):
+            torch.bmm(slope, inputs[depth].transpose(1, 2), out=gradients[depth][0])
+            if depth:
+                wide = torch.bmm(weights[depth].transpose(1, 2), slope).float()
+                wide.mul_(inputs[depth] > 0)
+                torch.sum(wide, 2, keepdim=True, out=gradients[depth - 1][1])
+                slope = wide.to(x.dtype)
 
-    @torch.no_grad()
     def _folded(self) -> list[tuple[Tensor, Tensor]]:
         """The layers for features as they come: (x - mean) / deviation is an affine map too."""
-        (weight, bias), *rest = [(w.detach(), b.detach()) for w, b in self.layers]
+        (weight, bias), *rest = self.layers
         scaled = weight / self.rows.deviation[:, None, :]
-        shift = torch.bmm(self.rows.mean[:, None, :], scaled.transpose(1, 2))
-        return [(scaled.clone(), bias - shift), *((w.clone(), b.clone()) for w, b in rest)]
+        shift = torch.bmm(scaled, self.rows.mean[:, :, None])
+        return [(scaled, bias - shift), *((w.clone(), b.clone()) for w, b in rest)]
 
-    @torch.no_grad()
     def _validate(self, layers: list[tuple[Tensor, Tensor]]) -> np.ndarray:
         total = torch.zeros(len(self.orders), device=self.device)
         for first in range(0, len(self.validation_x), VALIDATION_ROWS):
@@ -274,51 +281,37 @@ class _Training:
             y = self.validation_y[first : first + VALIDATION_ROWS]
             z = _forward_all(layers, x)
             # the same as binary cross-entropy with logits, which would want y repeated
-            total += F.softplus(z).sum((1, 2)) - torch.einsum("prt,rt->p", z, y)
+            total += F.softplus(z).sum((1, 2)) - torch.einsum("ptr,rt->p", z, y)
         return (total / self.validation_y.numel()).cpu().numpy()
 
     def _trained(
         self, layers: list[tuple[Tensor, Tensor]], p: int, history: list[np.ndarray]
     ) -> TrainedProbe:
-        arrays = [(w[p].t().cpu().numpy(), b[p, 0].cpu().numpy()) for w, b in layers]
+        arrays = [(w[p].t().cpu().numpy(), b[p, :, 0].cpu().numpy()) for w, b in layers]
         return TrainedProbe(arrays, [float(losses[p]) for losses in history])
 
 
-def _into_gradient(parameter: Tensor, found: Tensor) -> None:
-    """Into the memory that the gradient has already."""
-    if parameter.grad is None:
-        parameter.grad = torch.empty_like(parameter)
-    parameter.grad.copy_(found)
-
-
 def _forward_all(layers: Sequence[tuple[Tensor, Tensor]], x: Tensor) -> Tensor:
-    """The same rows through every probe: (rows, D) to (P, rows, T); one product, not P of them."""
+    """The same rows through every probe: (rows, D) to (P, T, rows); one product, not P of them."""
     (weight, bias), *rest = layers
     probes, outputs, inputs = weight.shape
-    z = torch.addmm(bias.reshape(-1), x, weight.reshape(-1, inputs).t())
-    z = z.view(len(x), probes, outputs).transpose(0, 1)
+    z = torch.addmm(bias.reshape(-1, 1), weight.reshape(-1, inputs), x.t())
+    z = z.view(probes, outputs, len(x))
     for weight, bias in rest:
-        z = _affine(weight, bias, z.relu())
+        z = torch.baddbmm(bias, weight, z.relu())
     return z
-
-
-def _affine(weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
-    """(P, out, in), (P, 1, out) and (P, rows, in) to (P, rows, out), in the type of x."""
-    return torch.baddbmm(bias.to(x.dtype), x, weight.to(x.dtype).transpose(1, 2))
 
 
 def _first_layers(
     sizes: Sequence[int], identities: Sequence[int], device: torch.device
 ) -> list[tuple[Tensor, Tensor]]:
-    """`nn.Linear`'s: (P, out, in) and (P, 1, out), uniform within 1 / sqrt(inputs)."""
+    """`nn.Linear`'s: (P, out, in) and (P, out, 1), uniform within 1 / sqrt(inputs)."""
     generators = [torch.Generator().manual_seed(identity) for identity in identities]
     layers = []
     for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True):
         drawn = [torch.rand(inputs + 1, outputs, generator=g) for g in generators]
-        whole = (2 * torch.stack(drawn) - 1) / math.sqrt(inputs)
-        weight = whole[:, :-1].transpose(1, 2).contiguous().to(device).requires_grad_()
-        bias = whole[:, -1:].contiguous().to(device).requires_grad_()
-        layers.append((weight, bias))
+        whole = ((2 * torch.stack(drawn) - 1) / math.sqrt(inputs)).transpose(1, 2).to(device)
+        layers.append((whole[:, :, :-1].contiguous(), whole[:, :, -1:].contiguous()))
     return layers
 
 
@@ -352,7 +345,8 @@ class _Order:
         passes = range(first // per_pass, (first + steps - 1) // per_pass + 1)
         padded = np.full((len(passes), per_pass * size), -1)
         for line, number in zip(padded, passes, strict=True):
-            rng = np.random.default_rng([self.identity, number])
+            # where a batch is the whole set, its order is nothing
+            rng = np.random.default_rng([self.identity, number if per_pass > 1 else 0])
             line[: len(self.rows)] = rng.permutation(len(self.rows))
         skipped = first - passes[0] * per_pass
         return padded.reshape(-1, size)[skipped : skipped + steps]
@@ -387,8 +381,10 @@ class _CompactRows:
         given back at each of them costs as much as the gather."""
         flat = torch.from_numpy(np.maximum(places, 0) + self.start).to(self.data.device)
         x = _empty_rows(flat[0].numel(), self.data.shape[1], self.data.dtype).to(self.data.device)
-        for place, rows in zip(flat, self.rows[flat], strict=True):
-            torch.index_select(self.data, 0, place.view(-1), out=x)
+        again = np.append(False, (places[1:] == places[:-1]).all((1, 2)))
+        for place, rows, drawn in zip(flat, self.rows[flat], again, strict=True):
+            if not drawn:
+                torch.index_select(self.data, 0, place.view(-1), out=x)
             yield x.view(*place.shape, -1), rows
 
 
