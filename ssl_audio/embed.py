@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     from ssl_audio.features.store import Row
     from ssl_audio.models.encoder import Encoder
 
+OPENVINO_FROM = 300  # tracks: for fewer, getting it ready takes longer than it saves
 SOME_FAILED = 3  # exit status: the output is there, some files are not in it
 COMMAND = Command(
     name="embed",
     does="Write the embeddings of a catalogue to one file; the same command goes on after a stop.",
     usage="source=FOLDER checkpoint=FOLDER output=FILE [KEY=VALUE ...]",
-    often=("segments=true", "hop=", "precision=bfloat16", "dtype=float16", "workers=",
+    often=("segments=true", "hop=", "precision=bfloat16", "runtime=", "dtype=float16", "workers=",
            "engine=ray"),
     example="source=/music checkpoint=checkpoints/contrastive output=features.parquet",
     statuses=((SOME_FAILED, "some files failed: see failures.csv beside the output"),),
@@ -41,9 +42,6 @@ def run(config: DictConfig) -> int:
     from ssl_audio.run_dir import versions, write_json
 
     encoder = load_encoder(settings["checkpoint"])
-    chosen = Settings(
-        **{k: settings[k] for k in ("segments", "hop", "precision", "batch_size")}
-    )  # fmt: skip
     output = Path(settings["output"])
     store = Store(
         output, _about(settings, encoder), encoder.embedding_size, settings["dtype"],
@@ -54,6 +52,11 @@ def run(config: DictConfig) -> int:
     listed = items(settings["source"])
     todo: Iterable[Item] = remaining(listed, store)
     total = None if settings["source"] == "-" else len(todo := list(todo))
+    if settings["runtime"] == "auto" and total is not None and total < OPENVINO_FROM:
+        settings["runtime"] = "torch"
+    chosen = Settings(
+        **{k: settings[k] for k in ("segments", "hop", "precision", "batch_size", "runtime")}
+    )
     try:
         summary = export(
             tracks_bar(_results(todo, encoder, chosen, settings), total, "embedding"), store
@@ -78,6 +81,10 @@ def run(config: DictConfig) -> int:
 def _check(settings: dict[str, Any]) -> None:
     wanted = {
         "precision": (settings["precision"] in ("float32", "bfloat16"), "float32 or bfloat16"),
+        "runtime": (
+            settings["runtime"] in ("auto", "torch", "openvino"),
+            "auto, torch or openvino",
+        ),
         "engine": (settings["engine"] in ("local", "ray"), "local or ray"),
         "hop": (_positive(settings["hop"]), "seconds, more than 0, or null"),
         "workers": (_positive(settings["workers"]), "1 or more, or null"),

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from ssl_audio.audio import files
 from ssl_audio.audio.files import SAMPLE_RATE
@@ -20,6 +19,7 @@ from ssl_audio.errors import AudioError, SslAudioError
 from ssl_audio.features.store import Row, Store
 from ssl_audio.models.encoder import BATCH, Encoder
 from ssl_audio.models.extraction import in_order
+from ssl_audio.models.runtime import for_embedding
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,14 @@ class Settings:
         hop: seconds between the segments' starts; None is a segment's length.
         precision: "float32" or "bfloat16", of the network.
         batch_size: segments at a time.
+        runtime: of the network: "auto", "torch" or "openvino".
     """
 
     segments: bool = False
     hop: float | None = None
     precision: str = "float32"
     batch_size: int = BATCH
+    runtime: str = "auto"
 
 
 def items(source: str) -> Iterator[Item]:
@@ -94,7 +96,7 @@ def _id(path: Path, root: Path) -> str:
 
 
 def embed_item(item: Item, encoder: Encoder, settings: Settings) -> Row | Failure:
-    """One track's row, or why there is none."""
+    """One track's row, or why there is none; the encoder is one `for_embedding`."""
     path = files.printable(str(item.path))
     samples = 0
 
@@ -106,10 +108,7 @@ def embed_item(item: Item, encoder: Encoder, settings: Settings) -> Row | Failur
 
     try:
         digest = sha256_of(item.path)
-        device = next(encoder.parameters()).device.type
-        half = settings.precision == "bfloat16"
-        with torch.autocast(device, torch.bfloat16, enabled=half):
-            found = encoder.embed_blocks(counted(), settings.hop, settings.batch_size)
+        found = encoder.embed_blocks(counted(), settings.hop, settings.batch_size)
     except AudioError as error:
         return Failure(item.id, path, str(error))
     if not np.isfinite(found.track).all():
@@ -136,9 +135,7 @@ def local_results(
     todo: Iterable[Item], encoder: Encoder, settings: Settings, workers: int | None
 ) -> Iterator[Row | Failure]:
     """Rows of this machine's processors, and its GPU if there is one, in the order of the items."""
-    fast = encoder.folded()
-    if torch.cuda.is_available():
-        fast = fast.cuda()
+    fast = for_embedding(encoder, settings.precision, settings.runtime, workers)
     return in_order(todo, partial(embed_item, encoder=fast, settings=settings), workers)
 
 

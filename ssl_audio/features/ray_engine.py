@@ -27,7 +27,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import torch
 
 import ssl_audio
 from ssl_audio.audio import files
@@ -36,6 +35,7 @@ from ssl_audio.features.export import Failure, Item, Settings, embed_item
 from ssl_audio.features.store import Row
 from ssl_audio.models.encoder import load_encoder
 from ssl_audio.models.extraction import in_order
+from ssl_audio.models.runtime import for_embedding
 from ssl_audio.parallel import available_processors
 
 if TYPE_CHECKING:
@@ -277,9 +277,7 @@ class _Embedder:
         encoder = load_encoder(checkpoint)
         if encoder.weights_hash != expected:
             raise CheckpointError(f"{checkpoint} is another encoder on {os.uname().nodename}")
-        self.encoder = encoder.folded()
-        if torch.cuda.is_available():
-            self.encoder = self.encoder.cuda()
+        self.encoder = for_embedding(encoder, settings.precision, settings.runtime, threads)
         self.settings, self.threads = settings, threads
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:

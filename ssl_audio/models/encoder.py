@@ -172,7 +172,7 @@ class Encoder(nn.Module, HubFolder):
 
     def _log_mels(self, batch: list[tuple[int, np.ndarray]], length: int, step: int) -> Tensor:
         """Of a batch's segments, which follow each other; the last may lie off the grid."""
-        device = next(self.parameters()).device
+        device = self.frontend.window.device
         count = self._overlapping(batch, length, step)
         made = []
         if count:

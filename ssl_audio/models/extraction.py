@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from ssl_audio.audio import files
 from ssl_audio.errors import AudioError
-from ssl_audio.parallel import Item, Result, available_processors, threaded
+from ssl_audio.parallel import Item, Result, available_processors, keep_freed_memory, threaded
 
 # Blocks of a 16 kHz mono waveform, in order, to (rows, dimensions) float32.
 Features = Callable[[Iterable[np.ndarray]], np.ndarray]
@@ -49,6 +49,7 @@ def in_order(
         workers: items at a time; None is the number of processors.
     """
     threads = torch.get_num_threads()
+    keep_freed_memory()
     try:
         # each thread's own matrix products on all processors would only be in each other's way
         with threadpool_limits(1, user_api="blas"):

@@ -53,8 +53,15 @@ def run(tmp_path, monkeypatch, encoder_folder, capsys):
     return run
 
 
-def test_embeddings_equal_embed_file_and_failures_are_listed(run, music, encoder_folder, tmp_path):
-    status, said = run(f"source={music}", "output=f.parquet", "segments=true", "hop=0.5")
+@pytest.mark.parametrize("runtime", ["torch", "openvino"])
+def test_embeddings_equal_embed_file_and_failures_are_listed(
+    run, music, encoder_folder, tmp_path, runtime
+):
+    if runtime == "openvino":
+        pytest.importorskip("openvino")
+    status, said = run(
+        f"source={music}", "output=f.parquet", "segments=true", "hop=0.5", f"runtime={runtime}"
+    )
     assert status == embed.SOME_FAILED, said
     assert "2 files failed" in said and "6 tracks" in said
     stored = read_store("f.parquet")
@@ -123,6 +130,7 @@ def test_lists_and_standard_input(run, music, tmp_path, monkeypatch):
         (["source=MUSIC", "output=f.pkl"], ".parquet"),
         (["source=MUSIC", "output=MUSIC/0.wav/f.parquet"], "0.wav"),
         (["source=MUSIC", "output=f.parquet", "precision=int8"], "bfloat16"),
+        (["source=MUSIC", "output=f.parquet", "runtime=tensorrt"], "openvino"),
         (["source=MUSIC", "output=f.parquet", "hop=-1"], "hop"),
         (["source=MUSIC", "output=f.parquet", "hop=fast"], "hop"),
         (["source=MUSIC", "output=f.parquet", "engine=spark"], "ray"),

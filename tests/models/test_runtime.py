@@ -1,0 +1,125 @@
+"""The network in other runtimes: the same embeddings, from any thread."""
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+
+from ssl_audio.errors import SslAudioError
+from ssl_audio.models import runtime
+from ssl_audio.models.encoder import build_encoder
+from ssl_audio.models.runtime import INSTALL, OpenVinoNetwork, for_embedding
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    """With statistics that are not those of a new network, so that folding them matters."""
+    torch.manual_seed(0)
+    made = build_encoder(segment=1.0, embedding_size=32)
+    made.train()
+    with torch.no_grad():
+        for _ in range(3):
+            made(torch.randn(8, 16_000) * 0.1)
+    return made.eval()
+
+
+def waveforms():
+    rng = np.random.default_rng(0)
+    return [rng.normal(0, 0.1, n).astype(np.float32) for n in (200, 16_000, 40_000, 100_000)]
+
+
+@pytest.mark.parametrize("name", ["torch", "openvino"])
+@pytest.mark.parametrize("hop", [None, 0.32])
+def test_the_embeddings_are_the_encoders(encoder, name, hop):
+    if name == "openvino":
+        pytest.importorskip("openvino")
+    fast = for_embedding(encoder, runtime=name, workers=2)
+    for waveform in waveforms():
+        expected, found = encoder.embed(waveform, hop), fast.embed(waveform, hop)
+        scale = np.abs(expected.segments).max()
+        np.testing.assert_allclose(found.segments, expected.segments, atol=1e-5 * scale)
+        np.testing.assert_array_equal(found.times, expected.times)
+
+
+@pytest.mark.parametrize("name", ["torch", "openvino"])
+def test_bfloat16_stays_close(encoder, name):
+    if name == "openvino":
+        pytest.importorskip("openvino")
+    fast = for_embedding(encoder, "bfloat16", name)
+    for waveform in waveforms():
+        a, b = encoder.embed(waveform).track, fast.embed(waveform).track
+        assert a @ b / np.linalg.norm(a) / np.linalg.norm(b) > 0.99
+
+
+def test_threads_do_not_disturb_each_other(encoder):
+    pytest.importorskip("openvino")
+    fast = for_embedding(encoder, runtime="openvino", workers=2)
+    rng = np.random.default_rng(1)
+    todo = [rng.normal(0, 0.1, 16_000 * (1 + k % 5)).astype(np.float32) for k in range(40)]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(fast.embed, todo))
+    for waveform, found in zip(todo, together, strict=True):
+        np.testing.assert_allclose(found.segments, fast.embed(waveform).segments, atol=1e-6)
+
+
+def test_auto_is_openvino_where_it_is_installed(encoder, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(runtime, "_installed", lambda: False)
+    assert not isinstance(for_embedding(encoder).backbone, OpenVinoNetwork)
+    monkeypatch.undo()
+    pytest.importorskip("openvino")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert isinstance(for_embedding(encoder).backbone, OpenVinoNetwork)
+
+
+def test_without_openvino_it_is_named(encoder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)  # an import of it fails
+    with pytest.raises(SslAudioError, match="pip install") as raised:
+        for_embedding(encoder, runtime="openvino")
+    assert INSTALL in str(raised.value)
+
+
+class Unknown(torch.autograd.Function):
+    """An operation that no runtime but torch has."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.mean((2, 3)).sort(1).values
+
+    @staticmethod
+    def symbolic(graph, x):
+        raise NotImplementedError
+
+
+class Strange(torch.nn.Module):
+    def forward(self, x):
+        return torch.special.i0e(Unknown.apply(x)).repeat(1, 32)
+
+
+def test_a_network_that_openvino_cannot_run(encoder):
+    pytest.importorskip("openvino")
+    strange = runtime._with(encoder, Strange())
+    with pytest.raises(SslAudioError, match="runtime=torch"):
+        for_embedding(strange, runtime="openvino")
+    assert not isinstance(for_embedding(strange).backbone, OpenVinoNetwork)
+
+
+@pytest.mark.parametrize("words", [("float16", "torch"), ("float32", "tensorrt")])
+def test_refusals(encoder, words):
+    with pytest.raises(SslAudioError, match="bfloat16"):
+        for_embedding(encoder, *words)
+
+
+def test_nothing_is_reported_over_the_network():
+    pytest.importorskip("openvino")
+    code = (
+        "import sys; from ssl_audio.models.encoder import build_encoder\n"
+        "from ssl_audio.models.runtime import for_embedding\n"
+        "for_embedding(build_encoder(segment=1.0, embedding_size=8), runtime='openvino')\n"
+        "assert 'openvino' in sys.modules\n"
+        "assert not any(m.startswith('openvino_telemetry.') for m in sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=300)
