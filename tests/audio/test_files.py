@@ -248,6 +248,42 @@ def test_an_error_says_which_part_is_missing(
     assert caught.value.reason == "unreadable"
 
 
+@needs_codec
+@pytest.mark.parametrize(("rate", "channels"), [(16000, 1), (44100, 2), (48000, 6)])
+def test_a_whole_ogg_is_the_same_by_both_decoders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rate: int, channels: int
+) -> None:
+    path = write(tmp_path / "a.ogg", noise(5.0, rate, channels), rate)
+    opened = files._open_whole(path)
+    assert isinstance(opened, files._VorbisReader) and opened._decoded() is not None
+    fast = np.concatenate(list(files.stream(path)))
+    np.testing.assert_array_equal(fast, files.read(path))
+    monkeypatch.setattr(files, "_vorbis_decoder", lambda: None)
+    np.testing.assert_allclose(fast, files.read(path), atol=2e-6)
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "twice"])
+def test_of_a_damaged_ogg_libsndfile_has_the_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    whole = write(tmp_path / "a.ogg", noise(10.0, 44100, 2), 44100).read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 0xFF
+    contents = {"cut": whole[: len(whole) * 2 // 3], "flipped": flipped, "twice": whole + whole}
+    path = tmp_path / "b.ogg"
+    path.write_bytes(contents[damage])
+
+    def outcome() -> object:
+        try:
+            return np.concatenate(list(files.stream(path))).tolist()
+        except AudioError as error:
+            return str(error)
+
+    found = outcome()
+    monkeypatch.setattr(files, "_vorbis_decoder", lambda: None)
+    assert found == outcome()
+
+
 def test_soundfile_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "a.mp3", noise(2.0, 44100, 2), 44100)
 

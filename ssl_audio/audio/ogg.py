@@ -1,0 +1,58 @@
+"""Whether an Ogg file is one undamaged stream, by its pages' checksums (RFC 3533)."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+
+_HEADER = 27  # bytes of a page before its table of segments
+_FIRST, _LAST = 2, 4  # flags of a stream's first and last page
+_LARGEST = 1 << 28  # bytes; no larger file is read into memory
+# Ogg's checksum is zlib's with every byte's bits, and the result's, the other way round
+_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a file is pages of one stream alone, each as it was written, from first to last.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if path.stat().st_size > _LARGEST:
+        return False
+    data = path.read_bytes()
+    place = number = 0
+    stream, flags = b"", 0
+    while place < len(data):
+        end = _end(data, place)
+        header = data[place : place + _HEADER]
+        if end == 0 or _checksum(data[place:end]) != header[22:26]:
+            return False
+        flags, serial = header[5], header[14:18]
+        if (
+            bool(flags & _FIRST) != (number == 0)
+            or int.from_bytes(header[18:22], "little") != number
+        ):
+            return False
+        if stream not in (b"", serial):
+            return False
+        stream, place, number = serial, end, number + 1
+    return bool(flags & _LAST)
+
+
+def _end(data: bytes, start: int) -> int:
+    """Where the page ends that starts here; 0 where none does, or its end is missing."""
+    if data[start : start + 4] != b"OggS" or start + _HEADER > len(data):
+        return 0
+    table = start + _HEADER
+    end = table + data[table - 1]
+    end += sum(data[table:end])
+    return end if end <= len(data) else 0
+
+
+def _checksum(page: bytes) -> bytes:
+    """Of a page, its own checksum being zeros."""
+    blank = page[:22] + bytes(4) + page[26:]
+    # zlib begins with ones and turns the result over: Ogg does neither
+    found = zlib.crc32(blank.translate(_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return found.to_bytes(4, "big").translate(_REVERSED)
