@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ssl_audio.console import say
+from ssl_audio.console import SOME_FAILED, say
 from ssl_audio.errors import SslAudioError
 from ssl_audio.progress import tracks_bar
 from ssl_audio.recipe import Command, main_with, resolve
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from ssl_audio.tagging.dataset import TaggingDataset
 
 KINDS = ("auto", "siamese", "pca", "descriptors")
-SOME_FAILED = 3  # exit status, as of the export
 COMMAND = Command(
     name="acoustic",
     does="Eight acoustic features of tracks from their embeddings, or 42 descriptors from audio.",
@@ -140,22 +138,21 @@ def _memberships(path: str) -> dict[str, list[str]]:
 def _descriptors(settings: dict[str, Any]) -> int:
     from ssl_audio.features.compact import describe_item
     from ssl_audio.features.descriptors import DESCRIPTORS
-    from ssl_audio.features.export import export, items, remaining
-    from ssl_audio.features.store import Store, write_failures
+    from ssl_audio.features.export import export_source
+    from ssl_audio.features.store import Store
     from ssl_audio.models.extraction import in_order
 
     output = Path(settings["output"])
     about = {"kind": "descriptors", "model": "42", "names": [d.name for d in DESCRIPTORS]}
     store = Store(output, about, len(DESCRIPTORS), group=settings["group"])
-    todo: Iterable[Any] = remaining(items(settings["source"]), store)
-    total = None if settings["source"] == "-" else len(todo := list(todo))
-    results = in_order(todo, describe_item, settings["workers"])
-    summary = export(tracks_bar(results, total, "describing"), store)
     failures = output.with_name(f"{output.stem}-failures.csv")  # failures.csv is the export's
-    write_failures(failures, [(f.id, f.path, f.reason) for f in summary.failures])
-    count = store.close()
-    if not count:
-        raise SslAudioError(f"no track of {settings['source']} can be read: see {failures}")
+    summary, count = export_source(
+        settings["source"],
+        store,
+        lambda todo, _: in_order(todo, describe_item, settings["workers"]),
+        "describing",
+        failures,
+    )
     if summary.failures:
         say(f"{len(summary.failures)} files failed: {failures}")
     say(f"{count} tracks x {len(DESCRIPTORS)}: {output}")

@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 from ssl_audio.errors import SslAudioError
 
+SOME_FAILED = 3  # exit status: the output is there, some files are not in it
+
 
 def say(message: str) -> None:
     """Print one message."""

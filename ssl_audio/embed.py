@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ssl_audio.console import say
+from ssl_audio.console import SOME_FAILED, say
 from ssl_audio.errors import SslAudioError
-from ssl_audio.progress import tracks_bar
 from ssl_audio.recipe import Command, main_with, resolve
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from ssl_audio.features.export import Failure, Item, Settings, Summary
+    from ssl_audio.features.export import Failure, Item, Summary
     from ssl_audio.features.store import Row
     from ssl_audio.models.encoder import Encoder
 
 OPENVINO_FROM = 300  # tracks: for fewer, getting it ready takes longer than it saves
-SOME_FAILED = 3  # exit status: the output is there, some files are not in it
 COMMAND = Command(
     name="embed",
     does="Write the embeddings of a catalogue to one file; the same command goes on after a stop.",
@@ -36,8 +35,8 @@ def run(config: DictConfig) -> int:
     """Check what can be checked at once, then embed."""
     settings = resolve(config)
     _check(settings)
-    from ssl_audio.features.export import Settings, export, items, remaining
-    from ssl_audio.features.store import Store, write_failures
+    from ssl_audio.features.export import export_source
+    from ssl_audio.features.store import Store
     from ssl_audio.models.encoder import load_encoder
     from ssl_audio.run_dir import versions, write_json
 
@@ -47,28 +46,11 @@ def run(config: DictConfig) -> int:
         output, _about(settings, encoder), encoder.embedding_size, settings["dtype"],
         settings["segments"], settings["group"],
     )  # fmt: skip
-    if store.finished:
-        say(f"{output}: going on after {len(store.finished)} tracks")
-    listed = items(settings["source"])
-    todo: Iterable[Item] = remaining(listed, store)
-    total = None if settings["source"] == "-" else len(todo := list(todo))
-    if settings["runtime"] == "auto" and total is not None and total < OPENVINO_FROM:
-        settings["runtime"] = "torch"
-    chosen = Settings(
-        **{k: settings[k] for k in ("segments", "hop", "precision", "batch_size", "runtime")}
-    )
-    try:
-        summary = export(
-            tracks_bar(_results(todo, encoder, chosen, settings), total, "embedding"), store
-        )
-    except KeyboardInterrupt:
-        say(f"{len(store.finished)} tracks are kept in {store.parts}; the same command goes on")
-        raise
     failures = output.parent / "failures.csv"
-    write_failures(failures, [(f.id, f.path, f.reason) for f in summary.failures])
-    count = store.close()
-    if not count:
-        raise SslAudioError(f"no track of {settings['source']} could be embedded: see {failures}")
+    summary, count = export_source(
+        settings["source"], store, partial(_results, encoder=encoder, settings=settings),
+        "embedding", failures,
+    )  # fmt: skip
     write_json(
         output.with_name(output.name + ".run.json"),
         {"tracks": count, "failed": len(summary.failures), "config": settings,
@@ -112,14 +94,19 @@ def _about(settings: dict[str, Any], encoder: Encoder) -> dict[str, Any]:
 
 
 def _results(
-    todo: Iterable[Item], encoder: Encoder, chosen: Settings, settings: dict[str, Any]
+    todo: Iterable[Item], total: int | None, encoder: Encoder, settings: dict[str, Any]
 ) -> Iterator[Row | Failure]:
+    from ssl_audio.features.export import Settings, local_results
+
+    if settings["runtime"] == "auto" and total is not None and total < OPENVINO_FROM:
+        settings["runtime"] = "torch"
+    chosen = Settings(
+        **{k: settings[k] for k in ("segments", "hop", "precision", "batch_size", "runtime")}
+    )
     if settings["engine"] == "ray":
         from ssl_audio.features.ray_engine import ray_results
 
         return ray_results(todo, settings["checkpoint"], chosen, settings["workers"])
-    from ssl_audio.features.export import local_results
-
     return local_results(todo, encoder, chosen, settings["workers"])
 
 

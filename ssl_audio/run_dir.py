@@ -19,7 +19,7 @@ from ssl_audio.errors import SslAudioError
 
 PACKAGES = (
     "ssl_audio", "torch", "torchaudio", "timm", "lightning", "numpy", "soundfile", "soxr",
-    "hydra-core", "scikit-learn",
+    "hydra-core", "scikit-learn", "torchcodec", "openvino",
 )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,11 +15,13 @@ import numpy as np
 from ssl_audio.audio import files
 from ssl_audio.audio.files import SAMPLE_RATE
 from ssl_audio.audio.manifest import find_audio, read_list, read_table
+from ssl_audio.console import say
 from ssl_audio.errors import AudioError, SslAudioError
-from ssl_audio.features.store import Row, Store
+from ssl_audio.features.store import Row, Store, write_failures
 from ssl_audio.models.encoder import BATCH, Encoder
 from ssl_audio.models.extraction import in_order
 from ssl_audio.models.runtime import for_embedding
+from ssl_audio.progress import tracks_bar
 
 
 @dataclass(frozen=True)
@@ -182,3 +184,41 @@ def export(results: Iterable[Row | Failure], store: Store) -> Summary:
         store.flush()
         summary.elapsed = time.monotonic() - started
     return summary
+
+
+def export_source(
+    source: str,
+    store: Store,
+    results_of: Callable[[Iterable[Item], int | None], Iterator[Row | Failure]],
+    doing: str,
+    failures: Path,
+) -> tuple[Summary, int]:
+    """Bring a store up to all that a source names, with a bar, and close it.
+
+    Args:
+        source: as of `items`.
+        store: what it has is not made again.
+        results_of: makes the rows of tracks; their number is None where nobody knows it.
+        doing: said before the bar.
+        failures: the table of those that failed, written anew.
+
+    Returns:
+        What came of this run, and the tracks in the store.
+
+    Raises:
+        SslAudioError: there is no track in it.
+    """
+    if store.finished:
+        say(f"{store.output}: going on after {len(store.finished)} tracks")
+    todo: Iterable[Item] = remaining(items(source), store)
+    total = None if source == "-" else len(todo := list(todo))
+    try:
+        summary = export(tracks_bar(results_of(todo, total), total, doing), store)
+    except KeyboardInterrupt:
+        say(f"{len(store.finished)} tracks are kept in {store.parts}; the same command goes on")
+        raise
+    write_failures(failures, [(f.id, f.path, f.reason) for f in summary.failures])
+    count = store.close()
+    if not count:
+        raise SslAudioError(f"no track of {source} can be read: see {failures}")
+    return summary, count
