@@ -105,11 +105,10 @@ class OpenVinoNetwork(nn.Module):
         try:
             with warnings.catch_warnings(), torch.no_grad():
                 warnings.simplefilter("ignore")  # of shapes that are constant here
-                model = openvino.convert_model(
-                    encoder.folded().backbone,
-                    example_input=torch.zeros(2, *size),
-                    input=[-1, *size],
-                )
+                # traced here, since OpenVINO would run the network twice more to check it
+                example = torch.zeros(2, *size)
+                traced = torch.jit.trace(encoder.folded().backbone, example, check_trace=False)
+                model = openvino.convert_model(traced, example_input=example, input=[-1, *size])
             self._compiled = openvino.Core().compile_model(model, "CPU", settings)
         except Exception as error:  # of many types, all of them OpenVINO's
             what = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
