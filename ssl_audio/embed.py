@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ssl_audio.features.store import Row
     from ssl_audio.models.encoder import Encoder
 
-OPENVINO_FROM = 300  # tracks: for fewer, getting it ready takes longer than it saves
+OPENVINO_FROM = 300  # tracks, of each that gets it ready: for fewer, that takes what it saves
 COMMAND = Command(
     name="embed",
     does="Write the embeddings of a catalogue to one file; the same command goes on after a stop.",
@@ -96,9 +96,12 @@ def _about(settings: dict[str, Any], encoder: Encoder) -> dict[str, Any]:
 def _results(
     todo: Iterable[Item], total: int | None, encoder: Encoder, settings: dict[str, Any]
 ) -> Iterator[Row | Failure]:
+    """Of a store's missing tracks; `settings` is told what the network runs in."""
     from ssl_audio.features.export import Settings, local_results
 
-    if settings["runtime"] == "auto" and total is not None and total < OPENVINO_FROM:
+    workers = settings["workers"]
+    least = OPENVINO_FROM * (workers or 1 if settings["engine"] == "ray" else 1)
+    if settings["runtime"] == "auto" and total is not None and total < least:
         settings["runtime"] = "torch"
     chosen = Settings(
         **{k: settings[k] for k in ("segments", "hop", "precision", "batch_size", "runtime")}
@@ -106,8 +109,12 @@ def _results(
     if settings["engine"] == "ray":
         from ssl_audio.features.ray_engine import ray_results
 
-        return ray_results(todo, settings["checkpoint"], chosen, settings["workers"])
-    return local_results(todo, encoder, chosen, settings["workers"])
+        return ray_results(todo, settings["checkpoint"], chosen, workers)
+    from ssl_audio.models.runtime import for_embedding, runtime_of
+
+    fast = for_embedding(encoder, settings["precision"], settings["runtime"], workers)
+    settings["runtime"] = runtime_of(fast)
+    return local_results(todo, fast, chosen, workers)
 
 
 def _say_what_came(summary: Summary, count: int, output: Path, failures: Path) -> None:

@@ -29,7 +29,7 @@ def keep_freed_memory() -> None:
 
     A track's arrays, of some megabytes, would else be pages that the system takes back, clears and
     maps again for each of them, and two threads wait for each other at that: a fourteenth of the
-    time of an export. The process holds no more at its most, and gives it back at its end.
+    time of an export. The process holds little more at its most, and gives it back at its end.
     """
     try:
         tell = ctypes.CDLL(None).mallopt

@@ -228,7 +228,7 @@ def compare_memory(options: argparse.Namespace) -> None:
         watcher = threading.Thread(target=lambda: watch(peaks, stop))
         watcher.start()
         marks: list[float] = []
-        results = local_results(listed, encoder, Settings(), None)
+        results = local_results(listed, for_embedding(encoder), Settings(), None)
         summary = export(marked(results, marks, options.files // 5), store)
         stop.set()
         watcher.join()

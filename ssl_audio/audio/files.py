@@ -1,8 +1,8 @@
 """Read any audio file as 16 kHz mono, decoding no more of it than is asked for.
 
 libsndfile (through `soundfile`) reads wav, flac, ogg, opus and mp3, whatever the file is called;
-`torchcodec`, which is optional and needs FFmpeg, reads what libsndfile cannot open, and undamaged
-Ogg Vorbis files that are read from end to end, in three fifths of the time. Each read opens
+`torchcodec`, which is optional and needs FFmpeg, reads what libsndfile cannot open and, where torch
+is in use, undamaged Ogg Vorbis files from end to end, in three fifths of the time. Each read opens
 the file and closes it again: a libsndfile handle shared by threads can crash, and one carried
 across a fork shares its position.
 
@@ -19,6 +19,7 @@ import os
 import re
 import shutil
 import stat
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -55,7 +56,10 @@ _LARGEST = 1e6  # 16-bit integers stored as floats reach 3e4; a flipped exponent
 _SILENCE = 1e-4  # -80 dB of full scale
 _PLACE = re.compile(r"(.*shard-\d+\.npy)#(\d+):(\d+)", re.DOTALL)
 _OPEN_SHARDS = 256  # each keeps a file descriptor, of which a process often has 1024
-_FFMPEG_SAMPLES = 1 << 25  # over all channels, 128 MiB: FFmpeg decodes a file in one go
+# Over all channels, 6 minutes of stereo: FFmpeg decodes a file in one go, and torchcodec holds it
+# twice, 256 MiB at most for each thread.
+_FFMPEG_SAMPLES = 1 << 25
+_SAME = 1e-5  # of two decoders' samples
 _SPOTS, _SPOT = 3, 1.0  # how many places are looked at for sound, and how long each is, s
 _WHOLE_FOR_SILENCE = 600.0  # s; of a longer silent-looking file more spots are read instead
 
@@ -341,7 +345,8 @@ def _open_whole(path: AnyPath) -> _Reader:
     """Open a file that will be read from end to end."""
     reader = _open(path)
     if isinstance(reader, _SoundFileReader) and reader.vorbis and reader.frames:
-        decoder = _vorbis_decoder()
+        # not to import torch, for a second and 600 MiB, into a process that only reads
+        decoder = _vorbis_decoder() if "torch" in sys.modules else None
         if decoder is not None and reader.frames * reader.channels <= _FFMPEG_SAMPLES:
             return _VorbisReader(Path(path), reader, decoder)
     return reader
@@ -604,9 +609,9 @@ class _CodecReader:
 
 
 class _VorbisReader:
-    """An Ogg Vorbis file that FFmpeg decodes, if its checksums are right: FFmpeg skips those.
+    """An Ogg Vorbis file that FFmpeg decodes, where that gives libsndfile's samples to 5e-7.
 
-    Both decoders give the same samples to 5e-7.
+    It does not look at checksums, and a file that was cut out of a longer one it starts later.
     """
 
     def __init__(self, path: Path, reader: _SoundFileReader, decoder: Any) -> None:
@@ -634,10 +639,24 @@ class _VorbisReader:
         try:
             if not ogg.is_whole(self._path):
                 return None
-            found = self._decoder(self._path).get_all_samples().data.numpy().T
+            # absolute, since of a relative name FFmpeg may make a protocol
+            found = self._decoder(self._path.absolute()).get_all_samples().data.numpy().T
         except Exception:  # the library's own C++ errors arrive as several types
             return None
-        return found if found.shape == (self.frames, self.channels) else None
+        return found if self._is_libsndfiles(found) else None
+
+    def _is_libsndfiles(self, found: np.ndarray) -> bool:
+        """By the first block: where that is silent there is nothing to tell places by."""
+        if found.shape != (self.frames, self.channels):
+            return False
+        first = found[: max(1, _BLOCK_SAMPLES // self.channels)]
+        expected = np.empty_like(first, order="C")
+        with _SoundFileReader(self._path) as reader:
+            if len(reader._block(expected)) < len(first):
+                return False
+        mono = _mean(expected)  # the order of more than two channels is each decoder's own
+        loud = float(np.abs(mono).max()) > 100 * _SAME
+        return loud and float(np.abs(_mean(first) - mono).max()) <= _SAME
 
 
 @cache
@@ -645,7 +664,7 @@ def _vorbis_decoder() -> Any:
     """torchcodec's, or None."""
     try:
         return _codec()
-    except _CodecMissing:
+    except Exception:  # a broken one raises what it likes
         return None
 
 

@@ -20,7 +20,6 @@ from ssl_audio.errors import AudioError, SslAudioError
 from ssl_audio.features.store import Row, Store, write_failures
 from ssl_audio.models.encoder import BATCH, Encoder
 from ssl_audio.models.extraction import in_order
-from ssl_audio.models.runtime import for_embedding
 from ssl_audio.progress import tracks_bar
 
 
@@ -48,15 +47,14 @@ class Settings:
     Attributes:
         segments: keep each segment's vector too.
         hop: seconds between the segments' starts; None is a segment's length.
-        precision: "float32" or "bfloat16", of the network.
         batch_size: segments at a time.
-        runtime: of the network: "auto", "torch" or "openvino".
+        precision, runtime: as of `for_embedding`, for workers that make their own encoder.
     """
 
     segments: bool = False
     hop: float | None = None
-    precision: str = "float32"
     batch_size: int = BATCH
+    precision: str = "float32"
     runtime: str = "auto"
 
 
@@ -136,9 +134,8 @@ def sha256_of(path: Path) -> str:
 def local_results(
     todo: Iterable[Item], encoder: Encoder, settings: Settings, workers: int | None
 ) -> Iterator[Row | Failure]:
-    """Rows of this machine's processors, and its GPU if there is one, in the order of the items."""
-    fast = for_embedding(encoder, settings.precision, settings.runtime, workers)
-    return in_order(todo, partial(embed_item, encoder=fast, settings=settings), workers)
+    """Rows by an encoder that is `for_embedding` on this machine, in the order of the items."""
+    return in_order(todo, partial(embed_item, encoder=encoder, settings=settings), workers)
 
 
 @dataclass

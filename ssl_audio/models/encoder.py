@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -116,7 +117,8 @@ class Encoder(nn.Module, HubFolder):
         """Embed an audio file of any format, sample rate, channel count and length.
 
         The same audio gives the same embedding always: segments lie where `embed` puts them. The
-        file is read in blocks, so that its length costs no memory.
+        file is read in blocks, so that its length costs no memory (but for an ogg of up to six
+        minutes that FFmpeg decodes: 270 MiB at most).
 
         Args:
             path: the file.
@@ -133,8 +135,9 @@ class Encoder(nn.Module, HubFolder):
         Its embeddings equal this encoder's to rounding; it cannot be trained or saved.
         """
         network = fold_batch_norms(self.backbone)
+        frontend = copy.deepcopy(self.frontend)  # the copy may go to another device
         return Encoder(
-            self.frontend, network, self.backbone_name, self.embedding_size, self.segment
+            frontend, network, self.backbone_name, self.embedding_size, self.segment
         ).eval()
 
     def _hop(self, hop: float | None, length: int) -> int:
@@ -197,7 +200,13 @@ class Encoder(nn.Module, HubFolder):
 
     @property
     def weights_hash(self) -> str:
-        """SHA-256 of the weights and of the configuration: equal for equal embeddings."""
+        """SHA-256 of the weights and of the configuration: equal for equal embeddings.
+
+        Raises:
+            ValueError: a copy `for_embedding`, whose weights are elsewhere.
+        """
+        if next(self.backbone.parameters(), None) is None:
+            raise ValueError("a copy for embedding has no weights: ask the encoder it was made of")
         digest = hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode())
         for name, tensor in sorted(self.state_dict().items()):
             digest.update(name.encode())

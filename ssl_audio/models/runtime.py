@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 import threading
 import warnings
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ssl_audio.console import warn
 from ssl_audio.errors import SslAudioError
 from ssl_audio.models.encoder import SMALLEST_SIDE, Encoder
 from ssl_audio.parallel import available_processors
@@ -18,6 +20,7 @@ from ssl_audio.parallel import available_processors
 RUNTIMES = ("auto", "torch", "openvino")
 PRECISIONS = ("float32", "bfloat16")
 INSTALL = 'pip install "ssl_audio[openvino]"'
+AGREE = 0.05  # of the largest value: bfloat16 keeps 2 to 3 digits
 _TELEMETRY = "openvino_telemetry"
 
 
@@ -46,17 +49,22 @@ def for_embedding(
             f"and one of {', '.join(RUNTIMES)}"
         )
     gpu = torch.cuda.is_available()
-    wanted = runtime == "openvino" or (runtime == "auto" and not gpu and _installed())
-    if wanted:
+    if runtime == "openvino" or (runtime == "auto" and not gpu and _installed()):
         try:
             return _with(encoder, OpenVinoNetwork(encoder, precision, workers))
-        except SslAudioError:
+        except SslAudioError as error:
             if runtime == "openvino":
                 raise
+            warn(f"the network runs in torch: {error}")
     fast = encoder.folded()
     if precision == "bfloat16":
         fast = _with(encoder, _Half(fast.backbone))
     return fast.cuda() if gpu else fast
+
+
+def runtime_of(encoder: Encoder) -> str:
+    """What an encoder `for_embedding` runs in."""
+    return "openvino" if isinstance(encoder.backbone, OpenVinoNetwork) else "torch"
 
 
 def _installed() -> bool:
@@ -64,8 +72,9 @@ def _installed() -> bool:
 
 
 def _with(encoder: Encoder, network: nn.Module) -> Encoder:
+    frontend = copy.deepcopy(encoder.frontend)  # it may go to another device
     name, size = encoder.backbone_name, encoder.embedding_size
-    return Encoder(encoder.frontend, network, name, size, encoder.segment).eval()
+    return Encoder(frontend, network, name, size, encoder.segment).eval()
 
 
 class _Half(nn.Module):
@@ -93,7 +102,7 @@ class OpenVinoNetwork(nn.Module):
         openvino = _openvino()
         length = round(encoder.segment * encoder.sample_rate)
         frames = encoder.frontend.frames(max(length, SMALLEST_SIDE * encoder.frontend.hop))
-        size = (1, encoder.frontend.n_mels, frames)
+        self._size = (1, encoder.frontend.n_mels, frames)
         threads = workers or available_processors()
         settings = {
             "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
@@ -106,19 +115,37 @@ class OpenVinoNetwork(nn.Module):
             with warnings.catch_warnings(), torch.no_grad():
                 warnings.simplefilter("ignore")  # of shapes that are constant here
                 # traced here, since OpenVINO would run the network twice more to check it
-                example = torch.zeros(2, *size)
-                traced = torch.jit.trace(encoder.folded().backbone, example, check_trace=False)
-                model = openvino.convert_model(traced, example_input=example, input=[-1, *size])
+                network, example = encoder.folded().backbone, torch.zeros(2, *self._size)
+                traced = torch.jit.trace(network, example, check_trace=False)
+                model = openvino.convert_model(
+                    traced, example_input=example, input=[-1, *self._size]
+                )
             self._compiled = openvino.Core().compile_model(model, "CPU", settings)
-        except Exception as error:  # of many types, all of them OpenVINO's
-            what = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+            self._requests = threading.local()
+            self._compare(network)
+        except Exception as error:  # of many types, all but one of them OpenVINO's
             raise SslAudioError(
-                f"OpenVINO cannot run {encoder.backbone_name} ({what}): use runtime=torch"
+                f"OpenVINO cannot run {encoder.backbone_name} ({_first_line(error)}): "
+                "use runtime=torch"
             ) from error
-        self._requests = threading.local()
+
+    @torch.inference_mode()
+    def _compare(self, network: nn.Module) -> None:
+        """Refuse what is not the network: OpenVINO's activations make numbers of what is none."""
+        generator = torch.Generator().manual_seed(0)
+        x = torch.randn(3, *self._size, generator=generator)  # not as many as it was traced with
+        expected, found = network(x), self(x)
+        if not (found - expected).abs().max() <= AGREE * expected.abs().max():
+            raise ValueError("it gives other embeddings than torch, or torch's are not finite")
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, 1, mels, frames) to (batch, embedding_size)."""
+        """(batch, 1, mels, frames) to (batch, embedding_size).
+
+        Raises:
+            ValueError: log-mels of another length.
+        """
+        if x.shape[1:] != self._size:
+            raise ValueError(f"log-mels are (batch, {self._size}), not {tuple(x.shape)}")
         mine = self._requests
         if not hasattr(mine, "request"):
             mine.request = self._compiled.create_infer_request()
@@ -134,6 +161,11 @@ def _openvino() -> Any:
     sys.modules.setdefault(_TELEMETRY, None)  # type: ignore[arg-type]
     try:
         import openvino
-    except ImportError as error:
-        raise SslAudioError(f"runtime=openvino: OpenVINO is missing: {INSTALL}") from error
+    except Exception as error:  # a broken one raises what it likes
+        what = _first_line(error)
+        raise SslAudioError(f"OpenVINO cannot be imported ({what}): {INSTALL}") from error
     return openvino
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]

@@ -126,13 +126,17 @@ def train_probes(
         name: for the bar.
 
     Raises:
-        SslAudioError: an unknown kind of probe, an empty subset, or features that are not finite.
+        SslAudioError: an unknown kind of probe, an empty subset, features that are not finite, or
+            targets that are not 0 and 1 or not those of the tracks.
     """
     settings = settings or ProbeSettings()
     if settings.kind not in ("linear", "mlp"):
         raise SslAudioError(f"probe.kind={settings.kind}: linear or mlp")
     if not len(subsets) or not all(len(rows) for rows in subsets):
         raise SslAudioError("a probe needs one training row or more")
+    tracks = len(train.x if train.starts is None else train.starts)
+    if len(train.y) != tracks or not np.isin(train.y, (0, 1)).all():
+        raise SslAudioError(f"targets are 0 or 1 for each of {tracks} tracks")
     share = -(-len(subsets) // available_processors())
     most = min(TOGETHER, share) if device == "cpu" else len(subsets)
     groups = _groups(subsets, settings.batch_size, most)

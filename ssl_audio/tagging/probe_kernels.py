@@ -1,11 +1,14 @@
 """What a step of the probes does besides its matrix products: their slope, and Adam.
 
 Where products are bfloat16 and the device is the processor, each is one pass over what its caches
-hold, compiled by numba once an installation; elsewhere, torch's operators one by one. What is
+hold, compiled by numba and kept for the next time; elsewhere, torch's operators one by one. What is
 computed is the same.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,13 +20,19 @@ BETAS = (0.9, 0.999)  # Adam's, and its epsilon
 EPSILON = 1e-8
 BLOCK = 1024  # numbers that are converted, moved and converted back while the first cache has them
 
-# every freedom but that of assuming that nothing is infinite or not a number
-compiled = njit(
-    nogil=True,
-    cache=True,
-    error_model="numpy",
-    fastmath={"contract", "reassoc", "arcp", "nsz"},
-)
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile at the first call, and keep it where a folder can be written to."""
+    # every freedom but that of assuming that nothing is infinite or not a number
+    options: Any = {
+        "nogil": True,
+        "error_model": "numpy",
+        "fastmath": {"contract", "reassoc", "arcp", "nsz"},
+    }
+    try:
+        return njit(cache=True, **options)(function)
+    except RuntimeError:  # no such folder, as in a container that is read-only
+        return njit(**options)(function)
 
 
 class LogisticSlope:

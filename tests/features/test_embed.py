@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import os
 import signal
 import subprocess
@@ -94,6 +95,17 @@ def test_bfloat16_and_float16_stay_close(run, music):
     full, half = read_store("full.parquet").vectors, read_store("half.parquet").vectors
     norms = np.linalg.norm(full, axis=1) * np.linalg.norm(half, axis=1)
     assert ((full * half).sum(1) / norms).min() > 0.99
+
+
+@pytest.mark.parametrize(("least", "runtime"), [(1000, "torch"), (1, "openvino")])
+def test_the_runtime_is_chosen_by_the_number_of_tracks_and_kept(
+    run, music, tmp_path, monkeypatch, least, runtime
+):
+    pytest.importorskip("openvino")
+    monkeypatch.setattr(embed, "OPENVINO_FROM", least)
+    run(f"source={music}", "output=f.parquet")
+    kept = json.loads((tmp_path / "f.parquet.run.json").read_text())
+    assert kept["config"]["runtime"] == runtime
 
 
 def test_the_same_command_goes_on_and_adds_what_is_new(run, music, tmp_path):

@@ -11,7 +11,7 @@ import torch
 from ssl_audio.errors import SslAudioError
 from ssl_audio.models import runtime
 from ssl_audio.models.encoder import build_encoder
-from ssl_audio.models.runtime import INSTALL, OpenVinoNetwork, for_embedding
+from ssl_audio.models.runtime import INSTALL, OpenVinoNetwork, for_embedding, runtime_of
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +52,8 @@ def test_bfloat16_stays_close(encoder, name):
     for waveform in waveforms():
         a, b = encoder.embed(waveform).track, fast.embed(waveform).track
         assert a @ b / np.linalg.norm(a) / np.linalg.norm(b) > 0.99
+        if name == "torch":  # OpenVINO takes it for leave
+            assert np.abs(a - b).max() > 1e-5 * np.abs(a).max()
 
 
 def test_threads_do_not_disturb_each_other(encoder):
@@ -73,6 +75,37 @@ def test_auto_is_openvino_where_it_is_installed(encoder, monkeypatch):
     pytest.importorskip("openvino")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert isinstance(for_embedding(encoder).backbone, OpenVinoNetwork)
+
+
+def test_a_broken_openvino_is_told_and_done_without(encoder, tmp_path, monkeypatch, capsys):
+    (tmp_path / "openvino").mkdir()
+    (tmp_path / "openvino" / "__init__.py").write_text("raise RuntimeError('no such symbol')")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "openvino"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert runtime_of(for_embedding(encoder)) == "torch"
+    assert "no such symbol" in capsys.readouterr().err
+    with pytest.raises(SslAudioError, match="no such symbol"):
+        for_embedding(encoder, runtime="openvino")
+
+
+def test_weights_that_are_not_finite_are_not_hidden():
+    pytest.importorskip("openvino")
+    broken = build_encoder(segment=1.0, embedding_size=8).eval()
+    next(broken.backbone.parameters()).data.fill_(torch.nan)
+    with pytest.raises(SslAudioError, match="not finite"):
+        for_embedding(broken, runtime="openvino")
+
+
+def test_what_is_for_embedding_alone_says_so(encoder):
+    pytest.importorskip("openvino")
+    fast = for_embedding(encoder, runtime="openvino")
+    with pytest.raises(ValueError, match="log-mels"):
+        fast(torch.zeros(1, 50_000))
+    with pytest.raises(ValueError, match="no weights"):
+        _ = fast.weights_hash
+    assert fast.frontend is not encoder.frontend
 
 
 def test_without_openvino_it_is_named(encoder, monkeypatch):

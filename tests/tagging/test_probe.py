@@ -167,6 +167,14 @@ def test_refusals(settings, subsets, message):
         train_probes(TrainingRows(x, y), x, y, subsets, ProbeSettings(**settings))
 
 
+@pytest.mark.parametrize("wrong", ["shorter", "soft", "signed"])
+def test_targets_that_are_none_are_refused(wrong):
+    x, y = made(20)
+    found = {"shorter": y[:10], "soft": y * 0.7, "signed": y.astype(int) * 2 - 1}[wrong]
+    with pytest.raises(SslAudioError, match="targets"):
+        train_probes(TrainingRows(x, found), x, y, [np.arange(20)], QUICK)
+
+
 def test_features_that_are_not_finite_are_refused():
     x, y = made(20)
     x[3] = np.nan

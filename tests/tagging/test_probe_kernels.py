@@ -1,5 +1,8 @@
 """The fused steps of the probes: against formulas in float64, and torch's own."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -48,6 +51,17 @@ def test_narrowed_as_torch_does_it():
     )
 
 
+def test_without_a_folder_to_keep_it_in_it_is_compiled_anew(tmp_path):
+    """As where the installation and the home folder are read-only."""
+    code = (
+        "from numba.core import caching\n"
+        "caching.CacheImpl._locator_classes = []\n"
+        "from ssl_audio.tagging.probe_kernels import _sigmoid\n"
+        "assert abs(_sigmoid(0.0) - 0.5) < 1e-6\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=300)
+
+
 @pytest.mark.parametrize("dtype", TYPES)
 def test_slope(dtype):
     generator = torch.Generator().manual_seed(0)
@@ -60,7 +74,9 @@ def test_slope(dtype):
     y = targets[rows].transpose(1, 2).double()
     expected = ((z.double() + bias).sigmoid() - y) * each[:, None]
     total = torch.full_like(bias, torch.nan)
-    LogisticSlope(z, bias, targets, total)(rows, each)
+    slope = LogisticSlope(z, bias, targets, total)
+    assert slope._fused == (dtype == torch.bfloat16)
+    slope(rows, each)
     torch.testing.assert_close(z.double(), expected, rtol=PRECISION[dtype], atol=1e-6)
     torch.testing.assert_close(total.double(), expected.sum(2, keepdim=True), rtol=0, atol=1e-5)
 
