@@ -20,3 +20,8 @@ class AudioError(SslAudioError):
 
 class CheckpointError(SslAudioError):
     """A checkpoint folder that is missing, damaged or of another architecture."""
+
+
+def first_line(error: BaseException, most: int = 200) -> str:
+    """The first line of what an error says, `most` characters; its type where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:most]

@@ -32,14 +32,7 @@ from benchmark import made_tracks
 
 from ssl_audio.audio.files import SAMPLE_RATE, stream
 from ssl_audio.audio.logmel import LogMel
-from ssl_audio.features.export import (
-    Failure,
-    Item,
-    Settings,
-    embed_item,
-    export,
-    local_results,
-)
+from ssl_audio.features.export import Failure, Item, Settings, export, local_results
 from ssl_audio.features.store import Row, Store, read_store
 from ssl_audio.models.encoder import Encoder, build_encoder
 from ssl_audio.models.extraction import in_order
@@ -111,8 +104,7 @@ def script(paths: list[Path], encoder: Encoder, load: Load) -> np.ndarray:
 
 def rows_of(paths: list[Path], encoder: Encoder) -> np.ndarray:
     """The same by this project's export, with an encoder `for_embedding`: it is ready."""
-    work = partial(embed_item, encoder=encoder, settings=Settings())
-    results = in_order([Item(path.name, path) for path in paths], work)
+    results = local_results([Item(p.name, p) for p in paths], encoder, Settings(), None)
     return np.stack([r.vector for r in results if isinstance(r, Row)])
 
 

@@ -33,7 +33,7 @@ import soundfile
 import soxr
 
 from ssl_audio.audio import ogg
-from ssl_audio.errors import AudioError
+from ssl_audio.errors import AudioError, first_line
 
 SAMPLE_RATE = 16_000
 FULL_SCALE = 32_767  # of a shard's int16; -1 and 1 are both whole steps
@@ -419,7 +419,7 @@ class _SoundFileReader:
             yield from self._decode(count)
 
     def _decode(self, count: int | None) -> Iterator[np.ndarray]:
-        size = max(1, _BLOCK_SAMPLES // self.channels)
+        size = _block_frames(self.channels)
         if count is not None:
             size = min(size, count)
         block = np.empty((size, self.channels), np.float32)
@@ -427,7 +427,7 @@ class _SoundFileReader:
             wanted = size if count is None else min(size, count)
             got = self._block(block[:wanted])
             if len(got):
-                yield got[:, 0].copy() if self.channels == 1 else _mean(got)
+                yield _mean(got)
             if len(got) < wanted:
                 return
             count = None if count is None else count - wanted
@@ -483,7 +483,7 @@ class _ShardReader:
         except FileNotFoundError as error:
             raise AudioError(shard, "missing", "no such shard: prepare it again") from error
         except (OSError, ValueError, EOFError) as error:
-            raise AudioError(shard, "unreadable", _first_line(error)) from error
+            raise AudioError(shard, "unreadable", first_line(error)) from error
         if mapped.dtype != np.int16 or mapped.ndim != 1 or start + samples > len(mapped):
             detail = f"{mapped.dtype} {mapped.shape} does not hold {start}:{start + samples}"
             raise AudioError(shard, "unreadable", detail)
@@ -512,6 +512,10 @@ def _mapped(shard: str, size: int, mtime_ns: int) -> np.ndarray:
     return np.asarray(np.load(shard, mmap_mode="r", allow_pickle=False))
 
 
+def _block_frames(channels: int) -> int:
+    return max(1, _BLOCK_SAMPLES // channels)
+
+
 def _mean(frames: np.ndarray) -> np.ndarray:
     """(frames, channels) to (frames,)."""
     mono = frames[:, 0].copy()
@@ -528,7 +532,7 @@ def _open_with_codec(path: Path, why: Exception) -> _Reader:
         decoder = _codec()
     except _CodecMissing as missing:
         if _known_to_soundfile(path):
-            raise AudioError(path, "unreadable", f"libsndfile: {_first_line(why)}") from why
+            raise AudioError(path, "unreadable", f"libsndfile: {first_line(why)}") from why
         raise AudioError(path, "unsupported", str(missing)) from missing
     return _CodecReader(path, decoder)
 
@@ -557,7 +561,7 @@ def _codec_broken(error: Exception) -> str:
             f"(apt install ffmpeg, brew install ffmpeg, conda install ffmpeg) beside {_INSTALL}"
         )
     return (
-        f"libsndfile cannot open it and torchcodec does not load ({_first_line(error)}): "
+        f"libsndfile cannot open it and torchcodec does not load ({first_line(error)}): "
         f"{_INSTALL} gives the one that fits this torch; FFmpeg must have its shared libraries"
     )
 
@@ -565,10 +569,6 @@ def _codec_broken(error: Exception) -> str:
 def _known_to_soundfile(path: Path) -> bool:
     with open(path, "rb") as file:
         return file.read(4).startswith(_SNDFILE_MAGIC)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 class _CodecReader:
@@ -628,9 +628,10 @@ class _VorbisReader:
         """Of the whole, which is all that is asked for."""
         found = self._decoded()
         if found is None:
-            yield from self._reader.blocks(start, count)
+            with _SoundFileReader(self._path) as reader:  # the first may have been read from
+                yield from reader.blocks(start, count)
             return
-        size = max(1, _BLOCK_SAMPLES // self.channels)
+        size = _block_frames(self.channels)
         for first in range(0, len(found), size):
             yield _mean(found[first : first + size])
 
@@ -649,11 +650,10 @@ class _VorbisReader:
         """By the first block: where that is silent there is nothing to tell places by."""
         if found.shape != (self.frames, self.channels):
             return False
-        first = found[: max(1, _BLOCK_SAMPLES // self.channels)]
+        first = found[: _block_frames(self.channels)]
         expected = np.empty_like(first, order="C")
-        with _SoundFileReader(self._path) as reader:
-            if len(reader._block(expected)) < len(first):
-                return False
+        if len(self._reader._block(expected)) < len(first):
+            return False
         mono = _mean(expected)  # the order of more than two channels is each decoder's own
         loud = float(np.abs(mono).max()) > 100 * _SAME
         return loud and float(np.abs(_mean(first) - mono).max()) <= _SAME
@@ -670,4 +670,4 @@ def _vorbis_decoder() -> Any:
 
 def _short(error: Exception) -> str:
     """Keep what FFmpeg says of a file, without the place in the library that noticed."""
-    return _first_line(error).rpartition(".cpp:")[2].lstrip("0123456789, ") or "cannot open it"
+    return first_line(error).rpartition(".cpp:")[2].lstrip("0123456789, ") or "cannot open it"

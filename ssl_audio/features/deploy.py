@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from ssl_audio import __version__
 from ssl_audio.audio.logmel import LogMel
-from ssl_audio.errors import SslAudioError
+from ssl_audio.errors import SslAudioError, first_line
 from ssl_audio.models.encoder import SMALLEST_SIDE, Encoder
 
 TOLERANCE = 1e-4  # of the embeddings' largest value: it may be 0.05, or 20
@@ -187,9 +187,9 @@ def export(encoder: Encoder) -> torch.export.ExportedProgram:
 
 
 def _not_exported(encoder: Encoder, error: Exception) -> DeployError:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
+    what = first_line(error, 160)
     return DeployError(
-        f"{encoder.backbone_name} cannot be exported for every length ({lines[0][:160]}): use the "
+        f"{encoder.backbone_name} cannot be exported for every length ({what}): use the "
         "checkpoint folder itself, or train with encoder.backbone=resnet"
     )
 

@@ -134,7 +134,10 @@ class Encoder(nn.Module, HubFolder):
 
         Its embeddings equal this encoder's to rounding; it cannot be trained or saved.
         """
-        network = fold_batch_norms(self.backbone)
+        return self.with_network(fold_batch_norms(self.backbone))
+
+    def with_network(self, network: nn.Module) -> Encoder:
+        """A copy for inference alone, with what stands for the backbone there."""
         frontend = copy.deepcopy(self.frontend)  # the copy may go to another device
         return Encoder(
             frontend, network, self.backbone_name, self.embedding_size, self.segment

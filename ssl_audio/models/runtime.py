@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import sys
 import threading
 import warnings
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ssl_audio.console import warn
-from ssl_audio.errors import SslAudioError
+from ssl_audio.errors import SslAudioError, first_line
 from ssl_audio.models.encoder import SMALLEST_SIDE, Encoder
 from ssl_audio.parallel import available_processors
 
@@ -51,14 +50,14 @@ def for_embedding(
     gpu = torch.cuda.is_available()
     if runtime == "openvino" or (runtime == "auto" and not gpu and _installed()):
         try:
-            return _with(encoder, OpenVinoNetwork(encoder, precision, workers))
+            return encoder.with_network(OpenVinoNetwork(encoder, precision, workers))
         except SslAudioError as error:
             if runtime == "openvino":
                 raise
             warn(f"the network runs in torch: {error}")
     fast = encoder.folded()
     if precision == "bfloat16":
-        fast = _with(encoder, _Half(fast.backbone))
+        fast = fast.with_network(_Half(fast.backbone))
     return fast.cuda() if gpu else fast
 
 
@@ -69,12 +68,6 @@ def runtime_of(encoder: Encoder) -> str:
 
 def _installed() -> bool:
     return find_spec("openvino") is not None
-
-
-def _with(encoder: Encoder, network: nn.Module) -> Encoder:
-    frontend = copy.deepcopy(encoder.frontend)  # it may go to another device
-    name, size = encoder.backbone_name, encoder.embedding_size
-    return Encoder(frontend, network, name, size, encoder.segment).eval()
 
 
 class _Half(nn.Module):
@@ -125,7 +118,7 @@ class OpenVinoNetwork(nn.Module):
             self._compare(network)
         except Exception as error:  # of many types, all but one of them OpenVINO's
             raise SslAudioError(
-                f"OpenVINO cannot run {encoder.backbone_name} ({_first_line(error)}): "
+                f"OpenVINO cannot run {encoder.backbone_name} ({first_line(error, 160)}): "
                 "use runtime=torch"
             ) from error
 
@@ -162,10 +155,6 @@ def _openvino() -> Any:
     try:
         import openvino
     except Exception as error:  # a broken one raises what it likes
-        what = _first_line(error)
+        what = first_line(error, 160)
         raise SslAudioError(f"OpenVINO cannot be imported ({what}): {INSTALL}") from error
     return openvino
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]

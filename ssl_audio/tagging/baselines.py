@@ -20,6 +20,7 @@ from ssl_audio.audio.logmel import LogMel
 from ssl_audio.errors import SslAudioError
 from ssl_audio.models.encoder import Encoder, build_encoder, load_encoder, segments
 from ssl_audio.models.extraction import Features
+from ssl_audio.models.runtime import for_embedding
 
 MFCCS = 20
 FEATURE_BASELINES = ("mel_statistics", "mfcc")
@@ -95,9 +96,7 @@ def encoder_system(
     name: str, kind: str, source: str, encoder: Encoder, hop: float | None
 ) -> System:
     """An encoder of this package, with its batch norms folded, on the GPU if there is one."""
-    fast = encoder.folded()
-    if torch.cuda.is_available():
-        fast = fast.cuda()
+    fast = for_embedding(encoder, runtime="torch")
 
     def features(blocks: Iterable[np.ndarray]) -> np.ndarray:
         return fast.embed_blocks(blocks, hop).segments

@@ -101,12 +101,17 @@ class Adam:
         self._count = 0
         self._fused = _fused(dtype, self._parameters[0].device)
         if self._fused:
-            flat = [[_flat(t) for t in ts] for ts in (self._parameters, self._first, self._second)]
-            self._memory = list(zip(*flat, strict=True))
-            self._halves = [
-                (_bits(product.view(-1)), _bits(gradient.view(-1)), _flat(of_bias))
-                for product, (gradient, of_bias) in zip(self.products, self.gradients, strict=True)
-            ]
+            self._memory = [self._memory_of(depth) for depth in range(len(layers))]
+
+    def _memory_of(self, depth: int) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
+        """What `_move_half` takes of a layer's weight, and `_move` of its bias."""
+        product, (gradient, of_bias) = self.products[depth], self.gradients[depth]
+        weight, bias = (
+            [_flat(kind[k]) for kind in (self._parameters, self._first, self._second)]
+            for k in (2 * depth, 2 * depth + 1)
+        )
+        half = (_bits(gradient.view(-1)), weight[0].view(np.int32), _bits(product.view(-1)))
+        return (*half, *weight), (_flat(of_bias), *bias)
 
     def step(self) -> None:
         """Move the layers by the gradients."""
@@ -140,14 +145,9 @@ class Adam:
         root = (1 - BETAS[1] ** self._count) ** -0.5
         numbers = (BETAS[0], 1 - BETAS[0], BETAS[1], 1 - BETAS[1], rate, root, EPSILON, self.decay)
         constants = np.array(numbers, np.float32)
-        weights, biases = self._memory[::2], self._memory[1::2]
-        for weight, bias, (product, gradient, of_bias) in zip(
-            weights, biases, self._halves, strict=True
-        ):
-            p, m, v = weight
-            _move_half(gradient, p.view(np.int32), product, p, m, v, constants)
-            p, m, v = bias
-            _move(of_bias, p, m, v, constants)
+        for weight, bias in self._memory:
+            _move_half(*weight, constants)
+            _move(*bias, constants)
 
 
 def _fused(dtype: torch.dtype, device: torch.device) -> bool:

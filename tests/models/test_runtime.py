@@ -134,7 +134,7 @@ class Strange(torch.nn.Module):
 
 def test_a_network_that_openvino_cannot_run(encoder):
     pytest.importorskip("openvino")
-    strange = runtime._with(encoder, Strange())
+    strange = encoder.with_network(Strange())
     with pytest.raises(SslAudioError, match="runtime=torch"):
         for_embedding(strange, runtime="openvino")
     assert not isinstance(for_embedding(strange).backbone, OpenVinoNetwork)
