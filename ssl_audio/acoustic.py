@@ -7,16 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ssl_audio.console import SOME_FAILED, say
-from ssl_audio.errors import SslAudioError
-from ssl_audio.progress import tracks_bar
+from ssl_audio.io.console import SOME_FAILED, say
+from ssl_audio.io.errors import SslAudioError
+from ssl_audio.io.progress import tracks_bar
 from ssl_audio.recipe import Command, main_with, resolve
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from ssl_audio.features.acoustic import AcousticModel
-    from ssl_audio.tagging.dataset import TaggingDataset
+    from ssl_audio.catalogue.acoustic_model import AcousticModel
+    from ssl_audio.datasets.dataset import TaggingDataset
 
 KINDS = ("auto", "siamese", "pca", "descriptors")
 COMMAND = Command(
@@ -57,7 +57,7 @@ def _check(settings: dict[str, Any]) -> None:
 
 def _tagged(settings: Any) -> TaggingDataset:
     """The dataset of `tags.name=` and its other settings, before anything slow is done."""
-    from ssl_audio.tagging.dataset import load_dataset
+    from ssl_audio.datasets.dataset import load_dataset
 
     if not isinstance(settings, dict) or "name" not in settings:
         raise SslAudioError("tags: +tags.name=DATASET +tags.root=FOLDER, as the probe's data.")
@@ -65,10 +65,10 @@ def _tagged(settings: Any) -> TaggingDataset:
 
 
 def _acoustic(settings: dict[str, Any]) -> int:
-    from ssl_audio.features.acoustic import DIMENSIONS
-    from ssl_audio.features.compact import acoustic_rows
-    from ssl_audio.features.export import export
-    from ssl_audio.features.store import Store, read_about
+    from ssl_audio.catalogue.acoustic_features import acoustic_rows
+    from ssl_audio.catalogue.acoustic_model import DIMENSIONS
+    from ssl_audio.catalogue.embedding import export
+    from ssl_audio.stores.feature_store import Store, read_about
 
     output = Path(settings["output"])
     model = _model(settings, output)
@@ -89,8 +89,8 @@ def _acoustic(settings: dict[str, Any]) -> int:
 
 def _model(settings: dict[str, Any], output: Path) -> AcousticModel:
     """The fitted model: from its folder if it is there, else fitted now and written there."""
-    from ssl_audio.features.acoustic import SiameseSettings, load_acoustic
-    from ssl_audio.features.compact import fit
+    from ssl_audio.catalogue.acoustic_features import fit
+    from ssl_audio.catalogue.acoustic_model import SiameseSettings, load_acoustic
 
     folder = Path(settings["model"] or output.with_name(output.stem + "-model"))
     if folder.exists():
@@ -107,7 +107,7 @@ def _model(settings: dict[str, Any], output: Path) -> AcousticModel:
     pairs = [(name, track) for name, tracks in playlists.items() for track in tracks]
     model = fit(settings["features"], settings["kind"], pairs or None, chosen)
     if playlists:
-        from ssl_audio.playlists.membership import membership_digest
+        from ssl_audio.recommenders.data.membership import membership_digest
 
         taught = {"memberships": membership_digest(playlists.items())}
         model = replace(model, about={**model.about, **taught})
@@ -122,12 +122,12 @@ def _model(settings: dict[str, Any], output: Path) -> AcousticModel:
 def _memberships(path: str) -> dict[str, list[str]]:
     """The tracks of each playlist; of a store, of its training playlists."""
     if path.endswith(".duckdb"):
-        from ssl_audio.playlists.membership import named
-        from ssl_audio.playlists.store import open_store
+        from ssl_audio.recommenders.data.membership import named
+        from ssl_audio.recommenders.data.store import open_store
 
         store = open_store(path)
         return dict(named(store.playlists("train"), store.catalogue()))
-    from ssl_audio.playlists.sources import SourcePlaylist, read_source
+    from ssl_audio.recommenders.data.sources import SourcePlaylist, read_source
 
     found = {p.id: p.tracks for p in read_source(path) if isinstance(p, SourcePlaylist)}
     if not any(found.values()):
@@ -136,11 +136,11 @@ def _memberships(path: str) -> dict[str, list[str]]:
 
 
 def _descriptors(settings: dict[str, Any]) -> int:
-    from ssl_audio.features.compact import describe_item
-    from ssl_audio.features.descriptors import DESCRIPTORS
-    from ssl_audio.features.export import export_source
-    from ssl_audio.features.store import Store
+    from ssl_audio.catalogue.acoustic_features import describe_item
+    from ssl_audio.catalogue.descriptors import DESCRIPTORS
+    from ssl_audio.catalogue.embedding import export_source
     from ssl_audio.models.extraction import in_order
+    from ssl_audio.stores.feature_store import Store
 
     output = Path(settings["output"])
     about = {"kind": "descriptors", "model": "42", "names": [d.name for d in DESCRIPTORS]}
@@ -163,9 +163,9 @@ def _correlate(dataset: TaggingDataset, output: Path) -> None:
     """Write how each feature goes with each tag, as a table and as a picture."""
     import numpy as np
 
-    from ssl_audio.features.compact import rows_of_tags, tag_correlations
-    from ssl_audio.features.store import read_store
+    from ssl_audio.catalogue.acoustic_features import rows_of_tags, tag_correlations
     from ssl_audio.reports.correlations import save_correlations
+    from ssl_audio.stores.feature_store import read_store
 
     splits = [split for _, split in dataset.splits()]
     stored = read_store(output)

@@ -8,16 +8,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ssl_audio.console import SOME_FAILED, say
-from ssl_audio.errors import SslAudioError
+from ssl_audio.io.console import SOME_FAILED, say
+from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recipe import Command, main_with, resolve
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from ssl_audio.features.export import Failure, Item, Summary
-    from ssl_audio.features.store import Row
+    from ssl_audio.catalogue.embedding import Failure, Item, Summary
     from ssl_audio.models.encoder import Encoder
+    from ssl_audio.stores.feature_store import Row
 
 OPENVINO_FROM = 300  # tracks, of each that gets it ready: for fewer, that takes what it saves
 COMMAND = Command(
@@ -35,10 +35,10 @@ def run(config: DictConfig) -> int:
     """Check what can be checked at once, then embed."""
     settings = resolve(config)
     _check(settings)
-    from ssl_audio.features.export import export_source
-    from ssl_audio.features.store import Store
+    from ssl_audio.catalogue.embedding import export_source
+    from ssl_audio.io.run_dir import versions, write_json
     from ssl_audio.models.encoder import load_encoder
-    from ssl_audio.run_dir import versions, write_json
+    from ssl_audio.stores.feature_store import Store
 
     encoder = load_encoder(settings["checkpoint"])
     output = Path(settings["output"])
@@ -97,7 +97,7 @@ def _results(
     todo: Iterable[Item], total: int | None, encoder: Encoder, settings: dict[str, Any]
 ) -> Iterator[Row | Failure]:
     """Of a store's missing tracks; `settings` is told what the network runs in."""
-    from ssl_audio.features.export import Settings, local_results
+    from ssl_audio.catalogue.embedding import Settings, local_results
 
     workers = settings["workers"]
     least = OPENVINO_FROM * (workers or 1 if settings["engine"] == "ray" else 1)
@@ -107,7 +107,7 @@ def _results(
         **{k: settings[k] for k in ("segments", "hop", "precision", "batch_size", "runtime")}
     )
     if settings["engine"] == "ray":
-        from ssl_audio.features.ray_engine import ray_results
+        from ssl_audio.catalogue.ray_engine import ray_results
 
         return ray_results(todo, settings["checkpoint"], chosen, workers)
     from ssl_audio.models.runtime import for_embedding, runtime_of

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ssl_audio.console import warn
+from ssl_audio.io.console import warn
 from ssl_audio.models.encoder import Encoder, build_encoder, load_encoder
 
 HOP_MS = 50.0

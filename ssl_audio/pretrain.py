@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from ssl_audio.recipe import Command, main_with, resolve
-from ssl_audio.run_dir import (
+from ssl_audio.io.run_dir import (
     followed_run_dir,
     is_leader,
     make_run_dir,
     save_configuration,
 )
+from ssl_audio.recipe import Command, main_with, resolve
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -38,7 +38,7 @@ def run(config: DictConfig) -> None:
     else:
         folder = followed_run_dir(settings["run_dir"])
         settings["run_dir"] = str(folder)
-    from ssl_audio.training.run import pretrain
+    from ssl_audio.training.pretrain import pretrain
 
     pretrain(settings, folder)
 

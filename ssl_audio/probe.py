@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from ssl_audio.io.run_dir import make_run_dir, save_configuration
 from ssl_audio.recipe import Command, main_with, resolve
-from ssl_audio.run_dir import make_run_dir, save_configuration
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -28,7 +28,7 @@ def run(config: DictConfig) -> None:
     folder = make_run_dir(settings["run_dir"], name, False, "results.json")
     settings["run_dir"] = str(folder)
     save_configuration(folder, settings)
-    from ssl_audio.tagging.comparison import compare
+    from ssl_audio.probing.comparison import compare
 
     results = compare(settings, folder)
     from ssl_audio.reports.page import write_report

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ssl_audio.console import guarded
-from ssl_audio.errors import SslAudioError
+from ssl_audio.io.console import guarded
+from ssl_audio.io.errors import SslAudioError
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

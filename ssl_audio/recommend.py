@@ -9,10 +9,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ssl_audio.console import say
-from ssl_audio.errors import SslAudioError
+from ssl_audio.io.console import say
+from ssl_audio.io.errors import SslAudioError
+from ssl_audio.io.run_dir import make_run_dir, save_configuration
 from ssl_audio.recipe import Command, main_with, resolve
-from ssl_audio.run_dir import make_run_dir, save_configuration
 
 if TYPE_CHECKING:
     import numpy as np
@@ -87,9 +87,9 @@ def _compare(settings: dict[str, Any], source: str) -> None:
     settings["run_dir"] = str(folder)
     save_configuration(folder, settings, resume and (folder / "config.yaml").exists())
     if source == "movielens":
-        from ssl_audio.playlists.next_session import compare
+        from ssl_audio.recommenders.next_session import compare
     else:
-        from ssl_audio.playlists.comparison import compare
+        from ssl_audio.recommenders.comparison import compare
     results = compare(settings, folder)
     from ssl_audio.reports.page import write_report
     from ssl_audio.reports.playlist_page import text_tables
@@ -105,7 +105,7 @@ def _compare(settings: dict[str, Any], source: str) -> None:
 
 def _export(settings: dict[str, Any], folder: Path) -> None:
     """Write the vectors of all tracks by each model that has them, as a feature store."""
-    from ssl_audio.playlists.comparison import track_vectors
+    from ssl_audio.recommenders.comparison import track_vectors
 
     for name, ids, vectors in track_vectors(settings, folder):
         _write_vectors(folder / f"{name}-tracks.parquet", name, ids, vectors)
@@ -114,7 +114,7 @@ def _export(settings: dict[str, Any], folder: Path) -> None:
 def _write_vectors(path: Path, name: str, ids: list[str], vectors: np.ndarray) -> None:
     import hashlib
 
-    from ssl_audio.features.store import Row, Store
+    from ssl_audio.stores.feature_store import Row, Store
 
     digest = hashlib.sha256(vectors.tobytes()).hexdigest()
     about = {"kind": f"{name} track vectors", "model": digest}
@@ -128,8 +128,8 @@ def _write_vectors(path: Path, name: str, ids: list[str], vectors: np.ndarray) -
 
 def _apply(settings: dict[str, Any]) -> None:
     """Vectors by a trained MUSIG of tracks that it may never have seen."""
-    from ssl_audio.playlists.induction import musig_of, new_vectors
-    from ssl_audio.playlists.training_data import open_playlists
+    from ssl_audio.recommenders.data.training_data import open_playlists
+    from ssl_audio.recommenders.models.induction import musig_of, new_vectors
 
     output = Path(settings["output"] or "vectors.parquet")
     if output.exists() or output.suffix != ".parquet":
@@ -146,7 +146,7 @@ def _apply(settings: dict[str, Any]) -> None:
 
 
 def _generate(settings: dict[str, Any]) -> None:
-    from ssl_audio.playlists.continuation import continue_playlist
+    from ssl_audio.recommenders.continuation import continue_playlist
 
     if settings["run_dir"] is None:
         settings["run_dir"] = str(_newest_run())

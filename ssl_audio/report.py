@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ssl_audio.console import guarded, say, warn
-from ssl_audio.errors import SslAudioError
+from ssl_audio.io.console import guarded, say, warn
+from ssl_audio.io.errors import SslAudioError
 
 HELP = """Put the figures of several runs of probe and recommend on one page.
 

@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ssl_audio.errors import SslAudioError
+from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recipe import Command, main_with, resolve
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from ssl_audio.features.neighbours import Match, Neighbours
+    from ssl_audio.stores.neighbours import Match, Neighbours
 
 COMMAND = Command(
     name="search",
@@ -29,7 +29,7 @@ def run(config: DictConfig) -> None:
     settings = resolve(config)
     if settings["k"] < 1:
         raise SslAudioError(f"k={settings['k']}: 1 or more")
-    from ssl_audio.features.neighbours import Neighbours
+    from ssl_audio.stores.neighbours import Neighbours
 
     neighbours = Neighbours(settings["index"], settings["approximate"])
     writer = csv.writer(sys.stdout, lineterminator="\n")

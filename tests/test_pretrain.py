@@ -169,7 +169,7 @@ def test_ctrl_c_says_how_to_go_on(music, tmp_path, interruptible):
 
 MINE = """
 import torch
-from ssl_audio.models.projector import projector
+from ssl_audio.objectives.projector import projector
 from ssl_audio.objectives.objective import LossOutput, Objective
 
 

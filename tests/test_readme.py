@@ -11,8 +11,8 @@ import pytest
 import soundfile
 from test_pretrain import SMALL, environment
 
-from ssl_audio.audio.demo import make_demo
-from ssl_audio.features.store import read_store
+from ssl_audio.audio.synthesis import make_demo
+from ssl_audio.stores.feature_store import read_store
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -20,7 +20,7 @@ README = (ROOT / "README.md").read_text()
 BY_CI = ('pip install -e ".[dev]"', "pip install -e .", 'pip install -e ".[playlists]"', "pytest")
 DEMO = ["data.source.tracks=24", "data.source.seconds=13"]
 SMALLER = {
-    "playlist_demo": ["recordings=recordings", "tracks=600", "playlists=80", "longest=50"],
+    "demo": ["recordings=recordings", "tracks=600", "playlists=80", "longest=50"],
     "playlists=playlists/train.parquet": ["siamese.steps=20", "siamese.every=20"],
     "ssl_audio.recommend model=": ["musig.steps=5", "m2grl.steps=5", "transformer.steps=5",
                                    "transformer.layers=1", "graph.least_weight=2"],

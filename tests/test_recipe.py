@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ssl_audio.errors import SslAudioError
+from ssl_audio.io.errors import SslAudioError
 from ssl_audio.pretrain import COMMAND
 from ssl_audio.recipe import help_text, load_recipe, main_with, recipe_names, resolve
 

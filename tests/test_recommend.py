@@ -17,19 +17,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ssl_audio.features.store import Row, Store, read_store, rows_of
-from ssl_audio.playlists.cold import cold_tracks
-from ssl_audio.playlists.collection import Catalogue, Playlists
-from ssl_audio.playlists.generator import GeneratorSettings, generate
-from ssl_audio.playlists.sources import (
+from ssl_audio.recommend import main
+from ssl_audio.recommenders.data.cold import cold_tracks
+from ssl_audio.recommenders.data.collection import Catalogue, Playlists
+from ssl_audio.recommenders.data.sources import (
     SourcePlaylist,
     read_m3u,
     read_source,
     write_m3u,
     write_table,
 )
-from ssl_audio.playlists.store import open_store, store_of
-from ssl_audio.recommend import main
+from ssl_audio.recommenders.data.store import open_store, store_of
+from ssl_audio.recommenders.generate import GeneratorSettings, generate
+from ssl_audio.stores.feature_store import Row, Store, read_store, rows_of
 
 TRACKS, PLAYLISTS = 150, 150
 GENRES = ("rock", "jazz", "folk", "dub")

@@ -32,12 +32,12 @@ from benchmark import made_tracks
 
 from ssl_audio.audio.files import SAMPLE_RATE, stream
 from ssl_audio.audio.logmel import LogMel
-from ssl_audio.features.export import Failure, Item, Settings, export, local_results
-from ssl_audio.features.store import Row, Store, read_store
+from ssl_audio.catalogue.embedding import Failure, Item, Settings, export, local_results
+from ssl_audio.io.parallel import available_processors
 from ssl_audio.models.encoder import Encoder, build_encoder
 from ssl_audio.models.extraction import in_order
 from ssl_audio.models.runtime import for_embedding
-from ssl_audio.parallel import available_processors
+from ssl_audio.stores.feature_store import Row, Store, read_store
 
 RATE_AIM = 4.0  # times the tracks a second of the published script, on two CPU cores
 SEGMENTS = 4  # at a time, in the scripts

@@ -46,10 +46,18 @@ import torch.nn.functional as F
 from benchmark_probe import aim, check, race, row
 from torch import Tensor, nn
 
-from ssl_audio.playlists.collection import Playlists
-from ssl_audio.playlists.completion import completion_task, evaluate, scores_by_cosine
-from ssl_audio.playlists.graph import LEAST_WEIGHT, TrackGraph, build_graph
-from ssl_audio.playlists.musig import (
+from ssl_audio.recommenders.data.collection import Playlists
+from ssl_audio.recommenders.data.graph import LEAST_WEIGHT, TrackGraph, build_graph
+from ssl_audio.recommenders.data.sampling import NeighbourSampler, PairSampler
+from ssl_audio.recommenders.data.vocabulary import (
+    SPECIALS,
+    BatchSettings,
+    TransformerBatches,
+    Vocabulary,
+)
+from ssl_audio.recommenders.evaluation.completion import completion_task, evaluate, scores_by_cosine
+from ssl_audio.recommenders.evaluation.significance import all_paired, holm, interval
+from ssl_audio.recommenders.models.musig import (
     TASKS,
     Musig,
     MusigSettings,
@@ -57,19 +65,11 @@ from ssl_audio.playlists.musig import (
     Pairs,
     Supervision,
 )
-from ssl_audio.playlists.sampling import NeighbourSampler, PairSampler
-from ssl_audio.playlists.significance import all_paired, holm, interval
-from ssl_audio.playlists.task_weights import FixedWeights
-from ssl_audio.playlists.transformer import (
+from ssl_audio.recommenders.models.task_weights import FixedWeights
+from ssl_audio.recommenders.models.transformer import (
     PlaylistTransformer,
     SideInformation,
     TransformerSettings,
-)
-from ssl_audio.playlists.vocabulary import (
-    SPECIALS,
-    BatchSettings,
-    TransformerBatches,
-    Vocabulary,
 )
 
 PLAYLISTS, TRACKS, LENGTHS = 95_000, 15_900, (40, 120)

@@ -36,13 +36,13 @@ from torchmetrics.functional.classification import (
 )
 
 from ssl_audio.audio.files import stream
+from ssl_audio.io.parallel import available_processors
 from ssl_audio.models.extraction import extract, in_order
-from ssl_audio.parallel import available_processors
-from ssl_audio.tagging.baselines import baseline
-from ssl_audio.tagging.bootstrap import _draw, bootstrap
-from ssl_audio.tagging.limited_data import fraction_subsets
-from ssl_audio.tagging.metrics import evaluate
-from ssl_audio.tagging.probe import ProbeSettings, TrainingRows, train_probes
+from ssl_audio.probing.baselines import baseline
+from ssl_audio.probing.bootstrap import _draw, bootstrap
+from ssl_audio.probing.limited_data import fraction_subsets
+from ssl_audio.probing.metrics import evaluate
+from ssl_audio.probing.probes import ProbeSettings, TrainingRows, train_probes
 
 SIZES = {"train": 15_244, "validation": 1_529, "test": 4_332}
 DIMENSIONS, TAGS, RESAMPLES = 1024, 50, 50

@@ -21,12 +21,17 @@ from pathlib import Path
 import numpy as np
 from gensim.models import Word2Vec
 
-from ssl_audio.parallel import available_processors
-from ssl_audio.playlists.collection import Playlists
-from ssl_audio.playlists.movielens import read_movielens
-from ssl_audio.playlists.retrieval import RetrievalTask, measure_hits, next_session_task, retrieve
-from ssl_audio.playlists.sessions import MOVIELENS, make_sessions
-from ssl_audio.playlists.skipgram import SkipGramSettings, train_skipgram
+from ssl_audio.io.parallel import available_processors
+from ssl_audio.recommenders.data.collection import Playlists
+from ssl_audio.recommenders.data.movielens import read_movielens
+from ssl_audio.recommenders.data.sessions import MOVIELENS, make_sessions
+from ssl_audio.recommenders.evaluation.retrieval import (
+    RetrievalTask,
+    measure_hits,
+    next_session_task,
+    retrieve,
+)
+from ssl_audio.recommenders.models.skipgram import SkipGramSettings, train_skipgram
 
 FOLDER = Path(__file__).resolve().parents[2] / "shared" / "movielens"
 GROUPS = 100

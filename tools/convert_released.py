@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ssl_audio.errors import CheckpointError
+from ssl_audio.io.errors import CheckpointError
 from ssl_audio.models.encoder import Encoder, build_encoder
 
 PREFIXES = ("student.module.backbone.", "module.backbone.")

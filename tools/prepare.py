@@ -17,8 +17,8 @@ from pathlib import Path
 from ssl_audio.audio import manifest, shards
 from ssl_audio.audio.files import SAMPLE_RATE
 from ssl_audio.audio.manifest import Source
-from ssl_audio.console import guarded
-from ssl_audio.errors import SslAudioError
+from ssl_audio.io.console import guarded
+from ssl_audio.io.errors import SslAudioError
 
 
 def sources_of(given: str) -> list[Source]:

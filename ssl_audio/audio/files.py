@@ -33,7 +33,7 @@ import soundfile
 import soxr
 
 from ssl_audio.audio import ogg
-from ssl_audio.errors import AudioError, first_line
+from ssl_audio.io.errors import AudioError, first_line
 
 SAMPLE_RATE = 16_000
 FULL_SCALE = 32_767  # of a shard's int16; -1 and 1 are both whole steps

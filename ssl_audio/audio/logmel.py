@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ssl_audio.errors import SslAudioError
+from ssl_audio.io.errors import SslAudioError
 
 # The named front ends. The default's mean and deviation are those of its decibels over orchestral
 # and popular music; they are constants, since statistics of each item would throw loudness away.

@@ -24,10 +24,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from ssl_audio.audio.cache import cache_folder
-from ssl_audio.errors import AudioError, SslAudioError
-from ssl_audio.parallel import available_processors
-from ssl_audio.run_dir import atomic
+from ssl_audio.io.cache import cache_folder
+from ssl_audio.io.errors import AudioError, SslAudioError
+from ssl_audio.io.parallel import available_processors
+from ssl_audio.io.run_dir import atomic
 
 AnyPath = str | PathLike[str]
 

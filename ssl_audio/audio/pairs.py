@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset, Sampler
 
 from ssl_audio.audio import files
-from ssl_audio.errors import AudioError, SslAudioError
+from ssl_audio.io.errors import AudioError, SslAudioError
 
 SHORT = ("drop", "wrap")
 TRIES = 10

@@ -30,8 +30,8 @@ import numpy as np
 
 from ssl_audio.audio import files, manifest
 from ssl_audio.audio.manifest import Manifest, Skipped, Source, Track
-from ssl_audio.errors import AudioError, SslAudioError
-from ssl_audio.parallel import available_processors, threaded
+from ssl_audio.io.errors import AudioError, SslAudioError
+from ssl_audio.io.parallel import available_processors, threaded
 
 AnyPath = str | PathLike[str]
 Entry = dict[str, Any]  # of a sidecar: what became of one file

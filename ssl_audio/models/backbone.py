@@ -7,7 +7,7 @@ import difflib
 
 from torch import nn
 
-from ssl_audio.errors import SslAudioError
+from ssl_audio.io.errors import SslAudioError
 
 RESNET = "resnet"
 

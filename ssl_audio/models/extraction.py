@@ -11,8 +11,8 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from ssl_audio.audio import files
-from ssl_audio.errors import AudioError
-from ssl_audio.parallel import Item, Result, available_processors, keep_freed_memory, threaded
+from ssl_audio.io.errors import AudioError
+from ssl_audio.io.parallel import Item, Result, available_processors, keep_freed_memory, threaded
 
 # Blocks of a 16 kHz mono waveform, in order, to (rows, dimensions) float32.
 Features = Callable[[Iterable[np.ndarray]], np.ndarray]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import ModelHubMixin
 
-from ssl_audio.errors import CheckpointError
+from ssl_audio.io.errors import CheckpointError
 
 if TYPE_CHECKING:
     from ssl_audio.models.encoder import Encoder

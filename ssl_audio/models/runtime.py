@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ssl_audio.console import warn
-from ssl_audio.errors import SslAudioError, first_line
+from ssl_audio.io.console import warn
+from ssl_audio.io.errors import SslAudioError, first_line
+from ssl_audio.io.parallel import available_processors
 from ssl_audio.models.encoder import SMALLEST_SIDE, Encoder
-from ssl_audio.parallel import available_processors
 
 RUNTIMES = ("auto", "torch", "openvino")
 PRECISIONS = ("float32", "bfloat16")

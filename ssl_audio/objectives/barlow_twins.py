@@ -8,8 +8,7 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
-from ssl_audio.errors import SslAudioError
-from ssl_audio.models.projector import PROJECTOR_SIZES, projector
+from ssl_audio.io.errors import SslAudioError
 from ssl_audio.objectives.objective import (
     LossOutput,
     Objective,
@@ -17,6 +16,7 @@ from ssl_audio.objectives.objective import (
     check_views,
     full_precision,
 )
+from ssl_audio.objectives.projector import PROJECTOR_SIZES, projector
 
 EPSILON = 1e-5  # added to variances, as batch norm does: a constant dimension stays finite
 SCALES = ("sum", "mean")

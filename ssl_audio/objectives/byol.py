@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ssl_audio.models.projector import PROJECTOR_SIZES, projector
 from ssl_audio.objectives.objective import (
     LossOutput,
     Objective,
@@ -18,6 +17,7 @@ from ssl_audio.objectives.objective import (
     need_teacher,
     other_views,
 )
+from ssl_audio.objectives.projector import PROJECTOR_SIZES, projector
 from ssl_audio.objectives.schedules import Cosine, Schedule
 
 DEFAULT_MOMENTUM = Cosine(start=0.996, end=1.0)

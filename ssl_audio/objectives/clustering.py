@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ssl_audio.errors import SslAudioError
-from ssl_audio.models.projector import PROJECTOR_SIZES, projector
+from ssl_audio.io.errors import SslAudioError
 from ssl_audio.objectives.byol import DEFAULT_MOMENTUM
 from ssl_audio.objectives.collapse import cluster_perplexity, cluster_usage
 from ssl_audio.objectives.objective import (
@@ -20,6 +19,7 @@ from ssl_audio.objectives.objective import (
     need_teacher,
     other_views,
 )
+from ssl_audio.objectives.projector import PROJECTOR_SIZES, projector
 from ssl_audio.objectives.schedules import Linear, Schedule
 
 DEFAULT_TEACHER_TEMPERATURE = Linear(start=0.02, end=0.04, until=0.1)

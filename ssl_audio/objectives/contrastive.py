@@ -12,7 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ssl_audio.models.projector import PROJECTOR_SIZES, projector
 from ssl_audio.objectives.objective import (
     LossOutput,
     Objective,
@@ -21,6 +20,7 @@ from ssl_audio.objectives.objective import (
     full_precision,
     other_views,
 )
+from ssl_audio.objectives.projector import PROJECTOR_SIZES, projector
 
 
 @full_precision

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
-from ssl_audio.errors import SslAudioError
+from ssl_audio.io.errors import SslAudioError
 
 
 def world_size() -> int:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ssl_audio.errors import SslAudioError
+from ssl_audio.io.errors import SslAudioError
 from ssl_audio.objectives.schedules import Schedule
 
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ssl_audio.errors import SslAudioError
+from ssl_audio.io.errors import SslAudioError
 
 Schedule = Callable[[float], float]
 

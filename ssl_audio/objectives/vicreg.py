@@ -8,7 +8,6 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
-from ssl_audio.models.projector import PROJECTOR_SIZES, projector
 from ssl_audio.objectives.objective import (
     LossOutput,
     Objective,
@@ -16,6 +15,7 @@ from ssl_audio.objectives.objective import (
     check_views,
     full_precision,
 )
+from ssl_audio.objectives.projector import PROJECTOR_SIZES, projector
 
 EPSILON = 1e-4  # of the paper's Eq. 2: keeps the square root's slope finite at variance 0
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ssl_audio.run_dir import write_atomic, write_atomic_bytes
+from ssl_audio.io.run_dir import write_atomic, write_atomic_bytes
 
 
 def save_correlations(

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ssl_audio.io.run_dir import write_atomic_bytes
 from ssl_audio.reports.tables import NAMES
-from ssl_audio.run_dir import write_atomic_bytes
 
 # Okabe and Ito's colours, which people who see colours differently can tell apart, and four more
 COLOURS = (

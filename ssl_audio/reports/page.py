@@ -9,12 +9,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from ssl_audio.io.run_dir import write_atomic
 from ssl_audio.reports import playlist_page, tables
 from ssl_audio.reports.figures import COLOURS, save_figures
 from ssl_audio.reports.playlist_figures import save_playlist_figures
 from ssl_audio.reports.published import PUBLISHED, SOURCE
 from ssl_audio.reports.tables import NAMES, shown
-from ssl_audio.run_dir import write_atomic
 
 Results = Mapping[str, Any]
 

@@ -10,8 +10,8 @@ import lightning
 import torch
 from torch import Tensor
 
-from ssl_audio.console import warn
-from ssl_audio.errors import SslAudioError
+from ssl_audio.io.console import warn
+from ssl_audio.io.errors import SslAudioError
 from ssl_audio.objectives import collapse
 from ssl_audio.training.module import PretrainModule
 

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 from ssl_audio.audio import manifest, shards
 from ssl_audio.audio.manifest import Manifest, Track
 from ssl_audio.audio.pairs import PairBatchSampler, PairDataset, collate_pairs, long_enough
-from ssl_audio.errors import SslAudioError
+from ssl_audio.io.errors import SslAudioError
 
 MOST_WORKERS = 16  # each holds two batches of shared memory, 131 MB for 256 pairs of 4 s
 
@@ -48,7 +48,7 @@ class DemoSource:
 
     def make(self) -> Path:
         """Make the corpus if it is not there yet; returns its folder."""
-        from ssl_audio.audio.demo import demo_folder, make_demo
+        from ssl_audio.audio.synthesis import demo_folder, make_demo
 
         chosen: dict[str, Any] = {"tracks": self.tracks, "seconds": self.seconds, "seed": self.seed}
         folder = Path(self.folder) if self.folder else demo_folder(**chosen)

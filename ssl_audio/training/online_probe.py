@@ -14,8 +14,8 @@ from rich.progress import track as progress_bar
 from ssl_audio.audio import files
 from ssl_audio.audio.logmel import LogMel
 from ssl_audio.audio.manifest import Source, read_jamendo
-from ssl_audio.console import say, warn
-from ssl_audio.errors import AudioError, SslAudioError
+from ssl_audio.io.console import say, warn
+from ssl_audio.io.errors import AudioError, SslAudioError
 from ssl_audio.models.encoder import Encoder
 
 Features = Callable[[np.ndarray], np.ndarray]

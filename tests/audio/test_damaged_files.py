@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from ssl_audio.audio import files, manifest
-from ssl_audio.errors import AudioError
+from ssl_audio.io.errors import AudioError
 
 Damage = Callable[[bytes, np.random.Generator], bytes]
 RATES = {"wav": 22050, "flac": 44100, "ogg": 44100, "mp3": 44100}

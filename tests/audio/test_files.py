@@ -14,7 +14,7 @@ import soundfile
 import soxr
 
 from ssl_audio.audio import files
-from ssl_audio.errors import AudioError
+from ssl_audio.io.errors import AudioError
 
 LOSSLESS = [
     ("wav", "PCM_U8", 2**-7),

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from ssl_audio.audio.logmel import LogMel
-from ssl_audio.errors import SslAudioError
+from ssl_audio.io.errors import SslAudioError
 
 
 def test_released_equals_the_published_front_end(shared):

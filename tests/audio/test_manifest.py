@@ -17,7 +17,7 @@ import soundfile
 
 from ssl_audio.audio import manifest
 from ssl_audio.audio.manifest import Manifest, Skipped, Source, Track, scan
-from ssl_audio.errors import SslAudioError
+from ssl_audio.io.errors import SslAudioError
 
 HEADER = "TRACK_ID\tARTIST_ID\tALBUM_ID\tPATH\tDURATION\tTAGS\r\n"
 

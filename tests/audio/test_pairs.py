@@ -24,7 +24,7 @@ from ssl_audio.audio.pairs import (
     draw_wrapped_pair,
     long_enough,
 )
-from ssl_audio.errors import SslAudioError
+from ssl_audio.io.errors import SslAudioError
 
 RATE = 16_000
 SECONDS = st.floats(0.0, 30.0)

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from ssl_audio.audio import files, manifest, shards
 from ssl_audio.audio.manifest import Source
 from ssl_audio.audio.pairs import PairBatchSampler, PairDataset, PairKey, collate_pairs
-from ssl_audio.errors import AudioError, SslAudioError
+from ssl_audio.io.errors import AudioError, SslAudioError
 from ssl_audio.training.data import FolderSource, PairDataModule, ShardSource
 
 RATE = 16_000

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ssl_audio
-from ssl_audio.errors import CheckpointError, SslAudioError
+from ssl_audio.io.errors import CheckpointError, SslAudioError
 from ssl_audio.models.backbone import create_backbone
 from ssl_audio.models.encoder import build_encoder, segments
 

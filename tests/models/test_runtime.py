@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from ssl_audio.errors import SslAudioError
+from ssl_audio.io.errors import SslAudioError
 from ssl_audio.models import runtime
 from ssl_audio.models.encoder import build_encoder
 from ssl_audio.models.runtime import INSTALL, OpenVinoNetwork, for_embedding, runtime_of

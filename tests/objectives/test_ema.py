@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from ssl_audio.errors import SslAudioError
+from ssl_audio.io.errors import SslAudioError
 from ssl_audio.objectives.ema import update_teacher
 
 

@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from ssl_audio.errors import SslAudioError
-from ssl_audio.models.projector import projector
+from ssl_audio.io.errors import SslAudioError
 from ssl_audio.objectives.barlow_twins import BarlowTwins, barlow_twins
 from ssl_audio.objectives.byol import BYOL, byol_loss
 from ssl_audio.objectives.clustering import Clustering
 from ssl_audio.objectives.contrastive import Contrastive, nt_xent
 from ssl_audio.objectives.objective import Objective
+from ssl_audio.objectives.projector import projector
 from ssl_audio.objectives.schedules import Constant
 from ssl_audio.objectives.vicreg import VICReg, vicreg
 

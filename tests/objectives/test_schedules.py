@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ssl_audio.errors import SslAudioError
+from ssl_audio.io.errors import SslAudioError
 from ssl_audio.objectives.schedules import Constant, Cosine, Linear, WarmupCosine
 
 

@@ -9,7 +9,7 @@ import torch.multiprocessing as mp
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ssl_audio.errors import SslAudioError
+from ssl_audio.io.errors import SslAudioError
 from ssl_audio.objectives.barlow_twins import BarlowTwins
 from ssl_audio.objectives.byol import BYOL
 from ssl_audio.objectives.clustering import Clustering

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 import torch
 
-from ssl_audio.errors import SslAudioError
+from ssl_audio.io.errors import SslAudioError
 from ssl_audio.training.data import (
     FolderSource,
     JamendoSource,

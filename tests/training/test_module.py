@@ -94,7 +94,7 @@ def test_teacher_moves_once_per_optimiser_step_not_per_batch(monkeypatch):
 def test_loss_that_is_not_finite_stops_with_the_files():
     from types import SimpleNamespace
 
-    from ssl_audio.errors import SslAudioError
+    from ssl_audio.io.errors import SslAudioError
     from ssl_audio.training.callbacks import FiniteLoss
 
     tracks = [SimpleNamespace(path=f"/music/{i}.mp3") for i in range(3)]

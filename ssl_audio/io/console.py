@@ -1,0 +1,53 @@
+"""What a command says to the person who runs it: on standard error, so that output can be piped."""
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Callable
+
+from ssl_audio.io.errors import SslAudioError
+
+SOME_FAILED = 3  # exit status: the output is there, some files are not in it
+
+
+def say(message: str) -> None:
+    """Print one message."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def warn(message: str) -> None:
+    """Print one warning."""
+    say(f"warning: {message}")
+
+
+def guarded(run: Callable[[], int | None], interrupted: str = "interrupted") -> int:
+    """Run a command's work; returns its exit status, after a line for what the user can mend.
+
+    Args:
+        run: what it returns is the exit status; None is 0.
+        interrupted: what is said after Ctrl-C.
+    """
+    try:
+        return run() or 0
+    except SslAudioError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(interrupted, file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # whoever read the output has enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def quieten_lightning() -> None:
+    """Leave out what Lightning tells every user, and what none of ours can mend."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for text in (
+        ".*does not have many workers.*",
+        ".*resume.*dataloader.*",
+        ".*sync_dist.*",
+        ".*LeafSpec.*",
+    ):
+        warnings.filterwarnings("ignore", text)

@@ -1,1 +1,0 @@
-"""What the playlist models are compared with."""

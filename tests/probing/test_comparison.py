@@ -1,0 +1,218 @@
+"""The probe command as a user runs it, on tracks whose tags can be heard."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import soundfile
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from ssl_audio import probe
+from ssl_audio.models.encoder import build_encoder
+from ssl_audio.probing import comparison
+from ssl_audio.probing.features import TrackFeatures
+
+RATE = 16_000
+SPLITS = {"train": 12, "validation": 6, "test": 8}
+FAST = [
+    "hop=null",
+    "linear_probe.epochs=4",
+    "linear_probe.steps=40",
+    "linear_probe.learning_rate=0.01",
+    "limited_data.fractions=[0.5]",
+    "limited_data.seeds=2",
+    "few_shot.shots=[1]",
+    "few_shot.seeds=2",
+    "bootstrap.resamples=5",
+    "knn=3",
+    "workers=1",
+]
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """Tracks of 2 s that are low or high, and loud or soft, with those as tags."""
+    folder = tmp_path_factory.mktemp("tracks")
+    time_axis = np.arange(2 * RATE) / RATE
+    lines = [["path", "tags", "split"]]
+    for split, count in SPLITS.items():
+        for k in range(count):
+            rng = np.random.default_rng([k, count])
+            high, loud = k % 2, (k // 2) % 2
+            tone = np.sin(2 * np.pi * (2000 if high else 200) * rng.uniform(0.8, 1.2) * time_axis)
+            sound = (0.5 if loud else 0.05) * tone + rng.normal(0, 0.01, len(tone))
+            soundfile.write(folder / f"{split}{k}.wav", sound, RATE)
+            lines.append([f"{split}{k}.wav", "|".join(["low", "high"][high:high + 1]
+                          + ["loud"] * loud), split])  # fmt: skip
+    with (folder / "tags.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(lines)
+    return folder / "tags.csv"
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SSL_AUDIO_CACHE", str(tmp_path / "cache"))
+
+    def run(*words):
+        status = probe.main([*FAST, *words])
+        said = capsys.readouterr()
+        return status, said.out, said.err
+
+    return run
+
+
+@pytest.fixture
+def encoder(tmp_path):
+    build_encoder(segment=1.0, embedding_size=64).save(tmp_path / "mine" / "encoder", card="")
+    return tmp_path / "mine" / "encoder"
+
+
+def results_of(folder):
+    return json.loads((folder / "results.json").read_text())
+
+
+def test_a_whole_comparison(run, table, encoder, tmp_path):
+    status, out, err = run(
+        "dataset=csv", f"data.table={table}", f"checkpoint={encoder}", "run_dir=run",
+        "baselines=[mel_statistics,mfcc]",
+    )  # fmt: skip
+    assert status == 0, err
+    results = results_of(tmp_path / "run")
+    assert [s["name"] for s in results["systems"]] == ["mine", "mel_statistics", "mfcc"]
+    assert results["dataset"]["counts"] == SPLITS
+    assert results["dataset"]["tags"] == ["high", "loud", "low"]
+    for system in results["systems"]:
+        assert len(system["roc_auc"]["resamples"]) == 5
+        assert [part["fraction"] for part in system["limited"]] == [0.5]
+        assert [len(part["map"]) for part in system["few_shot"]] == [2]
+        assert f"{system['roc_auc']['mean']:.3f}" in out
+    assert results["systems"][1]["roc_auc"]["test"] > 0.8  # pitch is in them
+    figures = ("figures/bootstrap.png", "figures/bootstrap.svg", "figures/limited_data.png")
+    tables = ("report.html", "results.csv", "table.tex", "config.yaml", "versions.json")
+    for name in (*figures, *tables):
+        assert (tmp_path / "run" / name).stat().st_size > 0
+    assert {(d["a"], d["b"]) for d in results["differences"]} == {
+        ("mine", "mel_statistics"), ("mine", "mfcc"), ("mel_statistics", "mfcc"),
+    }  # fmt: skip
+
+
+def test_figures_are_those_of_the_scores_that_are_kept(run, table, tmp_path):
+    status, _, err = run(
+        "dataset=csv", f"data.table={table}", "baselines=[mel_statistics]", "run_dir=run"
+    )
+    assert status == 0, err
+    with np.load(tmp_path / "run" / "scores.npz", allow_pickle=False) as kept:
+        targets, scores = kept["targets"], kept["scores"][0]
+    [system] = results_of(tmp_path / "run")["systems"]
+    roc = roc_auc_score(targets, scores, average="macro")
+    precision = average_precision_score(targets, scores, average="macro")
+    assert system["roc_auc"]["test"] == pytest.approx(roc, abs=1e-6)
+    assert system["map"]["test"] == pytest.approx(precision, abs=1e-6)
+
+
+def test_the_same_seed_gives_the_same_figures(run, table, tmp_path):
+    words = ["dataset=csv", f"data.table={table}", "baselines=[mfcc]"]
+    found = []
+    for name in ("one", "two"):
+        assert run(*words, f"run_dir={name}")[0] == 0
+        found.append(results_of(tmp_path / name)["systems"])
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("kind", ["mlp", "logistic"])
+def test_other_probes(run, table, tmp_path, kind):
+    status, _, err = run("dataset=csv", f"data.table={table}", "baselines=[mel_statistics]",
+                         f"probe={kind}", "run_dir=run")  # fmt: skip
+    assert status == 0, err
+    [system] = results_of(tmp_path / "run")["systems"]
+    assert system["probe"] == kind and system["roc_auc"]["test"] > 0.7
+
+
+def test_training_on_single_segments(run, table, encoder, tmp_path):
+    status, _, err = run("dataset=csv", f"data.table={table}", f"checkpoint={encoder}",
+                         "baselines=[]", "train_on=segments", "run_dir=run")  # fmt: skip
+    assert status == 0, err
+    assert results_of(tmp_path / "run")["protocol"]["train_on"] == "segments"
+
+
+def test_segments_stay_with_their_tracks_when_another_is_left_out():
+    features = TrackFeatures(
+        np.zeros((3, 2), np.float32), np.arange(12, dtype=np.float32).reshape(6, 2),
+        np.array([0, 2, 5, 6]), {},
+    )  # fmt: skip
+    rows = comparison._segment_rows(features, np.array([0, 2]), np.eye(2, dtype=np.uint8))
+    kept = [rows.x[a:b].tolist() for a, b in zip(rows.starts, rows.ends, strict=True)]
+    assert kept == [[[0, 1], [2, 3]], [[10, 11]]]
+
+
+def test_a_refused_run_leaves_its_folder_free(run, table, tmp_path):
+    words = ["dataset=csv", f"data.table={table}", "run_dir=run"]
+    assert run(*words, "baselines=[untrainde]")[0] == 1
+    assert run(*words, "baselines=[mel_statistics]")[0] == 0
+    status, _, err = run(*words, "baselines=[mel_statistics]")
+    assert status == 1 and "holds a run already" in err and "ckpt_path" not in err
+
+
+@pytest.mark.slow
+def test_finetuning_and_a_supervised_encoder(run, table, encoder, tmp_path):
+    status, _, err = run(
+        "dataset=csv", f"data.table={table}", f"checkpoint={encoder}", "probe=finetune",
+        "baselines=[supervised]", "run_dir=run", "finetune.epochs=2", "finetune.steps=3",
+        "finetune.batch_size=8", "finetune.workers=0",
+    )  # fmt: skip
+    assert status == 0, err
+    systems = {s["name"]: s for s in results_of(tmp_path / "run")["systems"]}
+    assert set(systems) == {"mine", "mine (fine-tuned)", "supervised"}
+    assert systems["mine (fine-tuned)"]["probe"] == "finetune"
+    assert systems["mine (fine-tuned)"]["hash"] != systems["mine"]["hash"]
+
+
+def test_a_track_damaged_in_the_middle_is_left_out_and_named(run, table, tmp_path):
+    folder = tmp_path / "damaged"
+    folder.mkdir()
+    for path in table.parent.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    (folder / "test3.wav").write_bytes(b"RIFF is all there is")
+    status, _, err = run("dataset=csv", f"data.table={folder / 'tags.csv'}", "run_dir=run",
+                         "baselines=[mel_statistics]")  # fmt: skip
+    assert status == 0 and "1 of 26 tracks could not be read" in err and "test3.wav" in err
+    results = results_of(tmp_path / "run")
+    assert "test3.wav" in results["dataset"]["notes"][0]
+    assert "test3.wav" not in results["map"]["ids"] and len(results["map"]["ids"]) == 7
+
+
+def test_missing_audio_stops_unless_allowed_and_is_said_in_the_results(run, table, tmp_path):
+    folder = tmp_path / "half"
+    folder.mkdir()
+    for path in table.parent.iterdir():
+        if not path.stem.endswith("5"):
+            (folder / path.name).write_bytes(path.read_bytes())
+    words = ["dataset=csv", f"data.table={folder / 'tags.csv'}", "baselines=[mel_statistics]"]
+    status, _, err = run(*words)
+    assert status == 1 and "data.allow_missing=true" in err and len(err.splitlines()) == 1
+    status, out, err = run(*words, "data.allow_missing=true", "run_dir=run")
+    assert status == 0, err
+    assert "1 of 12 train" in results_of(tmp_path / "run")["dataset"]["notes"][0] and "note:" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["dataset=nothing"], "jamendo_mood"),
+        (["dataset=scores", "data.root=/nowhere"], "/nowhere"),
+        (["dataset=scores"], "data.root"),
+        (["dataset=csv", "data.table=TABLE", "probe=best"], "logistic"),
+        (["dataset=csv", "data.table=TABLE", "baselines=[untrainde]"], "untrainde"),
+        (["dataset=csv", "data.table=TABLE", "baselines=[]"], "checkpoint="),
+        (["dataset=csv", "data.table=TABLE", "checkpoint=/nowhere"], "/nowhere"),
+        (["dataset=csv", "data.table=TABLE", "train_on=notes"], "segments"),
+        (["dataset=csv", "data.table=TABLE", "data.sead=1"], "sead"),
+        (["dataset=csv", "data.table=TABLE", "bootstrap.fraction=2"], "bootstrap.fraction"),
+    ],
+)
+def test_bad_input_is_one_line_and_a_non_zero_exit(run, table, words, said):
+    status, _, err = run(*[word.replace("TABLE", str(table)) for word in words])
+    assert status != 0
+    assert said in err.splitlines()[-1], err

@@ -1,0 +1,75 @@
+"""The figures against scikit-learn, ties and undefined tags included."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from ssl_audio.probing.metrics import average_precision, evaluate, resampled_figures, roc_auc
+
+
+def case(seed, rows=40, tags=3, levels=None):
+    rng = np.random.default_rng(seed)
+    targets = (rng.random((rows, tags)) < 0.3).astype(np.uint8)
+    scores = rng.normal(size=(rows, tags)) + targets
+    if levels:
+        scores = np.round(scores * levels) / levels
+    return targets, scores
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10_000), st.integers(2, 60), st.sampled_from([None, 1, 2, 8]))
+def test_equal_to_scikit_learn(seed, rows, levels):
+    targets, scores = case(seed, rows, 4, levels)
+    roc, precision = roc_auc(targets, scores), average_precision(targets, scores)
+    for tag in range(4):
+        if 0 < targets[:, tag].sum() < rows:
+            assert roc[tag] == pytest.approx(
+                roc_auc_score(targets[:, tag], scores[:, tag]), abs=1e-12
+            )
+            assert precision[tag] == pytest.approx(
+                average_precision_score(targets[:, tag], scores[:, tag]), abs=1e-12
+            )
+        else:
+            assert np.isnan(roc[tag]) and np.isnan(precision[tag])
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from([None, 2]))
+def test_a_resample_is_its_rows_alone(seed, levels):
+    targets, scores = case(seed, 50, 3, levels)
+    chosen = np.random.default_rng(seed).random((6, 50)) < 0.5
+    roc, precision = resampled_figures(targets, scores, chosen)
+    for row, mask in enumerate(chosen):
+        alone = evaluate(targets[mask], scores[mask])
+        np.testing.assert_allclose(roc[row], alone.tag_roc_auc, atol=1e-12)
+        np.testing.assert_allclose(precision[row], alone.tag_map, atol=1e-12)
+
+
+@given(st.integers(0, 10_000))
+def test_order_is_all_that_counts(seed):
+    targets, scores = case(seed, levels=4)
+    before, after = evaluate(targets, scores), evaluate(targets, np.exp(scores) * 3 - 1)
+    np.testing.assert_allclose(before.tag_roc_auc, after.tag_roc_auc)
+    np.testing.assert_allclose(before.tag_map, after.tag_map)
+
+
+@given(st.integers(0, 10_000))
+def test_the_other_class_mirrors_roc_auc(seed):
+    targets, scores = case(seed, levels=4)
+    np.testing.assert_allclose(roc_auc(targets, scores), roc_auc(1 - targets, -scores))
+
+
+def test_macro_means_leave_undefined_tags_out():
+    targets, scores = case(0)
+    targets[:, 1] = 0
+    found = evaluate(targets, scores)
+    assert np.isnan(found.tag_map[1])
+    assert found.map == pytest.approx(found.tag_map[[0, 2]].mean())
+
+
+@pytest.mark.parametrize("scores", [np.zeros((4, 2)), np.full((4, 3), np.nan)])
+def test_other_shapes_and_nans_are_refused(scores):
+    with pytest.raises(ValueError, match="scores"):
+        evaluate(np.zeros((4, 3)), scores)

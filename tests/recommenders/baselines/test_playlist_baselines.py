@@ -1,0 +1,300 @@
+"""Baselines on planted groups, and their formulas against NumPy and autograd in float64."""
+
+import math
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+
+from ssl_audio.io.errors import SslAudioError
+from ssl_audio.recommenders.baselines.item_cf import ItemCF
+from ssl_audio.recommenders.baselines.line import LineSettings, line_vectors, pull
+from ssl_audio.recommenders.baselines.matrix_factorisation import (
+    rank_weight,
+    warp_epoch,
+    warp_factors,
+    warp_update,
+)
+from ssl_audio.recommenders.baselines.node2vec import Node2VecSettings, node2vec_vectors
+from ssl_audio.recommenders.baselines.track2vec import (
+    LONGEST,
+    Word2VecSettings,
+    concatenated,
+    track2vec,
+)
+from ssl_audio.recommenders.data.collection import Playlists, playlists_of
+
+GROUPS, SIZE = 4, 15
+TRACKS = GROUPS * SIZE + 2  # the last two are in no playlist
+QUICK = Word2VecSettings(dimensions=16, epochs=8, sample=0, seed=1)
+
+
+def planted(count: int = 200, stray: float = 0.1, seed: int = 0) -> Playlists:
+    """Playlists of 12 tracks of one group, some of them strayed in from anywhere."""
+    rng = np.random.default_rng(seed)
+    group = rng.integers(GROUPS, size=(count, 1))
+    own = rng.permuted(np.tile(np.arange(SIZE), (count, 1)), axis=1)[:, :12] + group * SIZE
+    anywhere = rng.integers(GROUPS * SIZE, size=own.shape)
+    return playlists_of(np.where(rng.random(own.shape) < stray, anywhere, own).tolist())
+
+
+def planted_graph() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Counts of common playlists of the planted tracks, as offsets, neighbours, weights."""
+    held = np.zeros((200, TRACKS), np.int32)
+    playlists = planted()
+    held[playlists.owners, playlists.tracks] = 1
+    together = held.T @ held
+    np.fill_diagonal(together, 0)
+    matrix = sparse.csr_array(together)
+    return matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), matrix.data
+
+
+def margin(vectors: np.ndarray) -> float:
+    """Mean cosine of two tracks of a group above that of tracks of two groups."""
+    vectors = vectors[: GROUPS * SIZE].astype(np.float64)
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    group = np.arange(GROUPS * SIZE) // SIZE
+    same = group[:, None] == group
+    cosines = unit @ unit.T
+    return cosines[same & ~np.eye(len(unit), dtype=bool)].mean() - cosines[~same].mean()
+
+
+def warp(seed: int) -> np.ndarray:
+    return warp_factors(planted(), TRACKS, dimensions=16, epochs=20, seed=seed).tracks
+
+
+def skip(seed: int) -> np.ndarray:
+    return track2vec(planted(), TRACKS, Word2VecSettings(16, epochs=15, sample=0, seed=seed))
+
+
+def walked(seed: int) -> np.ndarray:
+    given = Word2VecSettings(16, epochs=2, sample=0, seed=seed)
+    return node2vec_vectors(*planted_graph(), Node2VecSettings(20, 10, skip_gram=given))
+
+
+def deep_walk(seed: int) -> np.ndarray:
+    given = Word2VecSettings(16, epochs=2, sample=0, seed=seed)
+    return node2vec_vectors(*planted_graph(), Node2VecSettings(20, 10, 1, 1, given))
+
+
+def line_first(seed: int) -> np.ndarray:
+    return line_vectors(*planted_graph(), LineSettings(1, 16, samples=1000, seed=seed))
+
+
+def line_second(seed: int) -> np.ndarray:
+    return line_vectors(*planted_graph(), LineSettings(2, 16, samples=3000, seed=seed))
+
+
+ALL = [warp, skip, walked, deep_walk, line_first, line_second]
+
+
+@pytest.mark.parametrize("baseline", ALL)
+def test_tracks_of_a_group_are_near_and_others_are_zero(baseline):
+    vectors = baseline(seed=1)
+    assert vectors.shape == (TRACKS, 16) and vectors.dtype == np.float32
+    assert margin(vectors) > 0.4
+    assert not vectors[-2:].any()
+    assert (np.linalg.norm(vectors[:-2], axis=1) > 0).all()
+    np.testing.assert_array_equal(vectors, baseline(seed=1))
+    assert (vectors != baseline(seed=2)).any()
+
+
+# WARP
+
+
+def test_the_rank_weight_is_the_logarithm_of_the_estimated_rank():
+    assert rank_weight(1, 101) == pytest.approx(math.log(100))
+    assert rank_weight(3, 101) == pytest.approx(math.log(33))
+    assert rank_weight(100, 101) == rank_weight(500, 101) == 0
+    assert rank_weight(1, 10**6) == 10
+
+
+def test_a_warp_step_is_adagrad_on_the_weighted_hinge():
+    rng = np.random.default_rng(0)
+    left, better, worse = rng.normal(size=(3, 9))
+    left[-1] = 1
+    squares = 1 + rng.random((3, 9))
+    leaves = [torch.tensor(v, requires_grad=True) for v in (left, better, worse)]
+    loss = 2.5 * (1 - leaves[0] @ leaves[1] + leaves[0] @ leaves[2])
+    loss.backward()
+    slopes = [leaf.grad.numpy() for leaf in leaves]
+    slopes[0][-1] = 0  # the place of the biases is held
+    expected = [
+        v - 0.05 * g / np.sqrt(s)
+        for v, g, s in zip((left, better, worse), slopes, squares, strict=True)
+    ]
+    sums = squares + np.square(slopes)
+    warp_update(left, better, worse, *squares, 2.5, 0.05)
+    np.testing.assert_allclose([left, better, worse], expected, rtol=1e-12)
+    np.testing.assert_allclose(squares, sums, rtol=1e-12)
+
+
+def test_only_violations_by_tracks_that_the_playlist_lacks_change_anything():
+    """Track 0 is held; 1, held too, scores above it; 2 scores 1 or more below."""
+    owners, positives = np.zeros(2, np.int32), np.array([0, 1], np.int32)
+    right = np.array([[2.0, 0.0], [2.5, 0.0], [0.9, 0.0]])
+    left = np.array([[1.0, 1.0]])
+    drawn = np.tile(np.arange(3), 100)  # as if of many, so that a late trial has a weight
+
+    def changed(third: float, seed: int) -> bool:
+        right[2, 0] = third
+        now, squares = right.copy(), (np.ones_like(left), np.ones_like(right))
+        warp_epoch(
+            owners, positives, np.array([0, 2]), drawn, np.array([0]), left.copy(), now,
+            *squares, 0.1, 50, np.random.default_rng(seed),
+        )  # fmt: skip
+        return bool((now != right).any())
+
+    assert not any(changed(0.9, seed) for seed in range(10))
+    assert all(changed(1.1, seed) for seed in range(10))
+
+
+def test_warp_biases_follow_popularity_and_playlists_rank_their_own_group():
+    rng = np.random.default_rng(0)
+    lists = [np.flatnonzero(rng.random(30) < np.linspace(0.9, 0.05, 30)) for _ in range(300)]
+    biases = warp_factors(playlists_of(lists), 30, 8, epochs=10).biases
+    assert biases[:5].min() > biases[-5:].max()
+    factors = warp_factors(planted(), TRACKS, 16, epochs=20)
+    scores = factors.playlists @ factors.tracks.T + factors.biases
+    best = np.argsort(-scores[:, :-2], axis=1)[:, :10] // SIZE
+    own = np.array([np.bincount(planted()[k] // SIZE).argmax() for k in range(200)])
+    assert (best == own[:, None]).mean() > 0.9
+
+
+def test_warp_counts_a_track_once_in_a_playlist():
+    lists = [[0, 1, 2], [3, 4], [2, 4, 5]]
+    doubled = [one[::-1] + one for one in lists]
+    a, b = (warp_factors(playlists_of(x), 6, 4, epochs=2).tracks for x in (lists, doubled))
+    np.testing.assert_array_equal(a, b)
+
+
+def test_nothing_to_learn_from_is_refused():
+    empty = playlists_of([[], []])
+    with pytest.raises(SslAudioError, match="not empty"):
+        warp_factors(empty, 5)
+    with pytest.raises(SslAudioError, match="not empty"):
+        track2vec(empty, 5)
+    nothing = np.zeros(6, np.int64), np.zeros(0, np.int32), np.zeros(0, np.int32)
+    for baseline in (line_vectors, node2vec_vectors):
+        with pytest.raises(SslAudioError, match="no edge"):
+            baseline(*nothing)
+    with pytest.raises(SslAudioError, match="epochs=0"):
+        warp_factors(planted(), TRACKS, epochs=0)
+
+
+# Track2Vec and Node2Vec
+
+
+@pytest.mark.slow  # two processes that import gensim
+def test_vectors_do_not_depend_on_how_strings_are_hashed():
+    program = (
+        "import numpy as np, sys\n"
+        "from ssl_audio.recommenders.baselines.track2vec import Word2VecSettings, track2vec\n"
+        "from ssl_audio.recommenders.data.collection import playlists_of\n"
+        "lists = playlists_of([[k, (k * 7) % 20, (k + 3) % 20] for k in range(20)])\n"
+        "sys.stdout.write(track2vec(lists, 20, Word2VecSettings(4, seed=3)).tobytes().hex())\n"
+    )
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", program], env={**os.environ, "PYTHONHASHSEED": number},
+            check=True, capture_output=True, text=True,
+        ).stdout
+        for number in ("1", "2")
+    }  # fmt: skip
+    assert len(found) == 1 and len(found.pop()) == 20 * 4 * 8
+
+
+def test_positions_beyond_what_gensim_reads_are_learnt_from():
+    """The second half of a list of 24,000 positions holds tracks that only it has."""
+    rng = np.random.default_rng(0)
+    one = np.concatenate([rng.integers(0, 10, 12_000), rng.integers(10, 20, 12_000)])
+    assert len(one) > 2 * LONGEST
+    at_first = track2vec(playlists_of([one]), 20, Word2VecSettings(8, epochs=1, sample=0))
+    learnt = track2vec(playlists_of([one]), 20, Word2VecSettings(8, epochs=2, sample=0))
+    assert (np.abs(learnt - at_first).max(axis=1) > 1e-3).all()
+
+
+def test_node2vec_refuses_walks_that_gensim_would_cut():
+    with pytest.raises(SslAudioError, match="length=10001"):
+        node2vec_vectors(*planted_graph(), Node2VecSettings(length=10_001))
+
+
+def test_concatenation_is_plain():
+    rng = np.random.default_rng(0)
+    vectors, features = rng.normal(size=(5, 8)).astype(np.float32), rng.random((5, 3))
+    plain = concatenated(vectors, features)
+    assert plain.dtype == np.float32
+    np.testing.assert_allclose(plain, np.hstack([vectors, features]), rtol=1e-6)
+    with pytest.raises(ValueError, match="5 vectors, 4 rows"):
+        concatenated(vectors, features[:4])
+
+
+# LINE
+
+
+def test_a_line_step_is_gradient_descent_on_its_loss():
+    """Equation 7: -log sigmoid(c_j . u) - sum_n log sigmoid(-c_n . u)."""
+    rng = np.random.default_rng(0)
+    vector, contexts = rng.normal(size=8), rng.normal(size=(6, 8))
+    leaf, leaves = (torch.tensor(x, requires_grad=True) for x in (vector, contexts))
+    products = leaves @ leaf
+    log_sigmoid = torch.nn.functional.logsigmoid
+    (-log_sigmoid(products[0]) - log_sigmoid(-products[1:]).sum()).backward()
+    expected = vector - 0.3 * leaf.grad.numpy(), contexts - 0.3 * leaves.grad.numpy()
+    change = np.zeros(8)
+    for k, context in enumerate(contexts):
+        pull(vector, context, float(k == 0), 0.3, change)
+    np.testing.assert_allclose(vector + change, expected[0], rtol=1e-12)
+    np.testing.assert_allclose(contexts, expected[1], rtol=1e-12)
+
+
+@pytest.mark.parametrize("wrong", [{"order": 3}, {"samples": 0}])
+def test_line_settings_out_of_range_are_refused(wrong):
+    with pytest.raises(SslAudioError, match=f"{next(iter(wrong))}="):
+        line_vectors(*planted_graph(), LineSettings(**wrong))
+
+
+# item-CF
+
+
+def dense_similarity(playlists: Playlists, tracks: int, neighbours: int):
+    held = np.zeros((len(playlists), tracks))
+    held[playlists.owners, playlists.tracks] = 1
+    counts = np.maximum(held.sum(axis=0), 1)
+    full = held.T @ held / np.sqrt(np.outer(counts, counts))
+    np.fill_diagonal(full, 0)
+    for row in full:
+        row[np.argsort(-row.astype(np.float32), kind="stable")[neighbours:]] = 0
+    return full
+
+
+@pytest.mark.parametrize("products", [1, 3_000, 10**9])
+def test_item_cf_equals_a_dense_computation(monkeypatch, products):
+    monkeypatch.setattr("ssl_audio.recommenders.baselines.item_cf.PRODUCTS", products)
+    rng = np.random.default_rng(2)
+    lists = playlists_of([rng.integers(0, 38, rng.integers(2, 30)).tolist() for _ in range(50)])
+    model = ItemCF(lists, 40, neighbours=7)
+    expected = dense_similarity(lists, 40, 7)
+    np.testing.assert_allclose(model.similarity.toarray(), expected, rtol=1e-5, atol=1e-7)
+    assert np.diff(model.similarity.indptr).max() == 7
+    seeds = playlists_of([[0, 3, 3], [], [39], [5, 6, 7]])
+    parts = list(model.scores(seeds, chunk=3))
+    assert [part.shape for part in parts] == [(3, 40), (1, 40)]
+    given = np.zeros((4, 40))
+    np.add.at(given, (seeds.owners, seeds.tracks), 1)
+    scores = np.vstack([part.toarray() for part in parts])
+    np.testing.assert_allclose(scores, given @ expected, rtol=1e-5, atol=1e-6)
+
+
+def test_item_cf_finds_the_group_of_the_seeds():
+    model = ItemCF(planted(), TRACKS, neighbours=14)
+    seeds = playlists_of([[g * SIZE, g * SIZE + 1] for g in range(GROUPS)])
+    scores = next(model.scores(seeds)).toarray()
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :10] // SIZE
+    assert (best == np.arange(GROUPS)[:, None]).mean() > 0.9
+    with pytest.raises(SslAudioError, match="neighbours=0"):
+        ItemCF(planted(), TRACKS, neighbours=0)

@@ -1,0 +1,122 @@
+"""MovieLens: the small set's counts, a made folder by hand, and damaged files by line."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ssl_audio.io.errors import SslAudioError
+from ssl_audio.recommenders.data import movielens
+from ssl_audio.recommenders.data.movielens import read_movielens
+from ssl_audio.recommenders.data.sessions import MOVIELENS, make_sessions
+
+SMALL = next(
+    (p / "shared/movielens" for p in Path(__file__).parents if (p / "shared/movielens").is_dir()),
+    None,
+)
+needs_small = pytest.mark.skipif(SMALL is None, reason="ml-latest-small is not at ../shared")
+
+MOVIES = """movieId,title,genres
+1,Toy Story (1995),Animation|Comedy
+7,"American President, The (1995)",(no genres listed)
+3,"Say ""Yes"" twice",Comedy
+"""
+RATINGS = "userId,movieId,rating,timestamp\n1,7,4.0,100\n1,1,0.5,50\n2,3,5.0,70\n"
+TAGS = (
+    "userId,movieId,tag,timestamp\n1,1,Funny,1\n2,1,funny ,2\n2,3,funny,2\n2,1,dull,3\n3,1,dull,4\n"
+)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, text in (("movies", MOVIES), ("ratings", RATINGS), ("tags", TAGS)):
+        (tmp_path / f"{name}.csv").write_text(text)
+    return tmp_path
+
+
+def damage(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def test_a_made_folder(folder):
+    found = read_movielens(folder)
+    assert found.catalogue.ids == ["1", "7", "3"]
+    assert found.catalogue.titles[1:] == ["American President, The (1995)", 'Say "Yes" twice']
+    assert found.catalogue.genres == ["Animation|Comedy", "", "Comedy"]
+    assert found.names == ["Animation", "Comedy"]
+    assert found.categories.toarray().tolist() == [[1, 1], [0, 0], [0, 1]]
+    assert found.events.item.tolist() == [1, 0, 2] and found.events.user.tolist() == [1, 1, 2]
+    assert found.events.time.tolist() == [100, 50, 70]
+    assert found.events.rating.tolist() == [4.0, 0.5, 5.0]
+
+
+def test_tags_are_counted_without_case_and_rare_ones_left_out(folder, monkeypatch):
+    monkeypatch.setattr(movielens, "LEAST_TAGGED", 2)
+    found = read_movielens(folder, "tags")
+    assert found.names == ["dull", "funny"]
+    assert found.categories.toarray().tolist() == [[2, 2], [0, 0], [0, 1]]
+    monkeypatch.setattr(movielens, "LEAST_TAGGED", 3)
+    assert read_movielens(folder, "tags").names == ["funny"]
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "message"),
+    [
+        ("ratings", "2,3,5.0,70", "2,3,5.0", r"ratings\.csv, line 4: 4 columns"),
+        ("ratings", "2,3,5.0", "2,3,five", r"ratings\.csv, line 4: rating='five'"),
+        ("ratings", "1,1,0.5", "1,,0.5", r"ratings\.csv, line 3: movieId=''"),
+        ("ratings", "1,1,0.5", "1,99,0.5", r"ratings\.csv, line 3: movie 99 is not in"),
+        ("ratings", "1,1,0.5", "1,1,6.5", r"ratings\.csv, line 3: rating=6\.5"),
+        ("ratings", "1,1,0.5", "1,1,nan", r"ratings\.csv, line 3: rating="),
+        ("ratings", "userId,", "user,", r"ratings\.csv, line 1: no column userId"),
+        ("movies", "3,\"Say", "1,\"Say", r"movies\.csv, line 4: movie 1 twice"),
+        ("movies", "7,\"American", "x7,\"American", r"movies\.csv, line 3: movieId='x7'"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_named_with_its_line(folder, name, old, new, message):
+    damage(folder / f"{name}.csv", old, new)
+    with pytest.raises(SslAudioError, match=message):
+        read_movielens(folder)
+
+
+def test_what_is_missing_or_no_text_is_named(folder):
+    (folder / "movies.csv").write_bytes(b"movieId,title,genres\n1,\xff\xfe,x\n")
+    with pytest.raises(SslAudioError, match="movies.csv: "):
+        read_movielens(folder)
+    (folder / "movies.csv").write_bytes(b"")
+    with pytest.raises(SslAudioError, match="movies.csv"):
+        read_movielens(folder)
+    (folder / "movies.csv").unlink()
+    with pytest.raises(SslAudioError, match="movies.csv: no such file"):
+        read_movielens(folder)
+
+
+@needs_small
+def test_the_small_set_is_whole():
+    found = read_movielens(SMALL)
+    assert len(found.catalogue) == 9742 and len(found.events) == 100_836
+    assert len(np.unique(found.events.user)) == 610
+    assert len(found.names) == 19  # 18 genres and IMAX
+    toy = found.catalogue.row["1"]
+    assert found.catalogue.titles[toy] == "Toy Story (1995)"
+    given = {found.names[k] for k in found.categories[toy].indices}
+    assert given == {"Adventure", "Animation", "Children", "Comedy", "Fantasy"}
+
+
+@needs_small
+def test_the_small_set_in_sessions():
+    found = read_movielens(SMALL)
+    sessions = make_sessions(found.events, MOVIELENS)
+    assert len(sessions.playlists.tracks) == (found.events.rating >= 3).sum()  # nobody rates twice
+    assert sessions.playlists.lengths.max() <= 50 and sessions.playlists.lengths.min() >= 1
+    inner = np.diff(sessions.times)[np.diff(sessions.playlists.owners) == 0]
+    assert inner.min() >= 0 and inner.max() < 365 * 86_400
+
+
+@needs_small
+def test_tags_of_the_small_set():
+    found = read_movielens(SMALL, "tags")
+    assert found.categories.shape == (9742, len(found.names)) and "pixar" in found.names
+    assert np.asarray(found.categories.sum(0)).min() >= 5

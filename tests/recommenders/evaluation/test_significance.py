@@ -1,0 +1,149 @@
+"""Bootstrap intervals that cover, a test that errs as often as it says, and Holm's correction."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from ssl_audio.recommenders.evaluation import significance
+from ssl_audio.recommenders.evaluation.significance import (
+    all_paired,
+    holm,
+    interval,
+    paired,
+    sign_flip_tests,
+)
+
+
+def figures(seed=0, size=200):
+    return np.random.default_rng(seed).beta(2, 3, size)
+
+
+def test_the_interval_is_that_of_the_textbook():
+    values = figures()
+    found = interval(values, seed=1, resamples=4000)
+    assert found.mean == pytest.approx(values.mean())
+    theirs = stats.bootstrap(
+        (values,), np.mean, n_resamples=4000, method="percentile", random_state=0
+    )
+    spread = values.std() / np.sqrt(len(values))
+    assert found.low == pytest.approx(theirs.confidence_interval.low, abs=0.15 * spread)
+    assert found.high == pytest.approx(theirs.confidence_interval.high, abs=0.15 * spread)
+    narrower = interval(values, seed=1, resamples=4000, confidence=0.5)
+    assert found.low < narrower.low < found.mean < narrower.high < found.high
+
+
+def test_resampled_means_are_of_as_many_playlists_drawn_again():
+    values = 10.0 ** np.arange(4)  # decimal digits tell how often each is drawn
+    sums = significance._resampled_means(values, 0, 500) * 4
+    digits = np.array([[int(d) for d in f"{round(s):04d}"] for s in sums])
+    assert (digits.sum(1) == 4).all()
+    assert digits.mean(0) == pytest.approx(1, abs=0.15)
+    assert len(np.unique(sums)) > 20
+
+
+def test_the_same_seed_gives_the_same_and_the_size_of_a_block_only_the_draw(monkeypatch):
+    values = figures()
+    one, same, other = (interval(values, seed=s) for s in (3, 3, 4))
+    assert one == same != other
+    p = sign_flip(values - 0.42, seed=3)
+    monkeypatch.setattr(significance, "BLOCK", 2_000)
+    blocked = interval(values, seed=3)
+    spread = values.std() / np.sqrt(len(values))
+    assert blocked.low == pytest.approx(one.low, abs=0.3 * spread)
+    assert blocked.high == pytest.approx(one.high, abs=0.3 * spread)
+    assert sign_flip(values - 0.42, seed=3) == pytest.approx(p, abs=0.03)
+
+
+def test_the_interval_covers_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    covered = 0
+    for trial in range(400):
+        found = interval(rng.beta(2, 3, 150), seed=trial, resamples=400, confidence=0.9)
+        covered += found.low <= 0.4 <= found.high
+    low, high = stats.binom.interval(0.999, 400, 0.89)  # percentile intervals are a little short
+    assert low <= covered <= high
+
+
+def test_pairing_removes_what_two_systems_share():
+    shared = figures(size=400)
+    noise = np.random.default_rng(1).normal(0, 0.01, 400)
+    found = paired(shared + 0.01 + noise, shared)
+    alone = interval(shared)
+    assert found.mean == pytest.approx(0.01, abs=0.002) and found.low > 0
+    assert found.high - found.low < 0.2 * (alone.high - alone.low)
+    assert found.p == 1 / 10_000
+    turned = paired(shared, shared + 0.01 + noise)
+    assert turned.mean == pytest.approx(-found.mean) and turned.p == found.p
+
+
+def sign_flip(differences, seed=0, flips=9_999):
+    return float(sign_flip_tests(differences[:, None], seed, flips)[0])
+
+
+def test_the_p_value_is_that_of_all_signs():
+    differences = np.array([0.3, -0.1, 0.2, 0.5, 0.0, -0.2, 0.4, 0.1, 0.3])
+    signs = np.array(list(itertools.product([-1, 1], repeat=len(differences))))
+    sums = np.abs(signs @ differences)
+    exact = (sums >= abs(differences.sum()) - 1e-9).mean()
+    found = sign_flip(differences, flips=99_999)
+    assert found == pytest.approx(exact, abs=4 * np.sqrt(exact * (1 - exact) / 1e5))
+
+
+def test_the_p_value_is_that_of_the_t_test_where_playlists_are_many():
+    differences = np.random.default_rng(2).normal(0, 0.3, 800)
+    differences += 0.016 - differences.mean()
+    expected = stats.ttest_1samp(differences, 0).pvalue
+    assert 0.01 < expected < 0.5
+    assert sign_flip(differences, flips=20_000) == pytest.approx(expected, abs=0.015)
+
+
+def test_the_test_errs_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    p = np.array([sign_flip(rng.normal(size=40), seed=t, flips=199) for t in range(500)])
+    low, high = stats.binom.interval(0.999, 500, 0.05)
+    assert low <= (p <= 0.05).sum() <= high
+
+
+def test_many_pairs_at_once_are_each_alone():
+    systems = [figures(), figures() + 0.01, np.roll(figures(), 3)]
+    pairs = [(systems[0], systems[1]), (systems[1], systems[2]), (systems[0], systems[2])]
+    assert all_paired(pairs) == [paired(a, b) for a, b in pairs]
+    assert all_paired([]) == []
+
+
+def test_equal_systems_do_not_differ():
+    found = paired(figures(), figures())
+    assert (found.mean, found.low, found.high, found.p) == (0, 0, 0, 1)
+
+
+def test_holm_by_hand():
+    np.testing.assert_allclose(holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
+    np.testing.assert_allclose(holm([0.6, 0.5]), [1, 1])
+    assert holm([0.2]).tolist() == [0.2] and holm([]).tolist() == []
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_is_between_none_and_bonferroni_and_keeps_the_order(p):
+    found, given_ = holm(p), np.array(p)
+    assert (found >= given_).all() and (found <= np.minimum(1, given_ * len(p))).all()
+    assert (np.diff(found[np.argsort(given_, kind="stable")]) >= 0).all()
+
+
+@pytest.mark.parametrize("values", [[0.5], [0.1, np.nan], [[0.1, 0.2], [0.3, 0.4]]])
+def test_figures_that_are_none_are_refused(values):
+    with pytest.raises(ValueError, match="2 or more"):
+        interval(np.array(values))
+
+
+def test_settings_out_of_range_and_other_playlists_are_refused():
+    with pytest.raises(ValueError, match="confidence=1"):
+        interval(figures(), confidence=1.0)
+    with pytest.raises(ValueError, match="resamples=0"):
+        interval(figures(), resamples=0)
+    with pytest.raises(ValueError, match="not paired"):
+        paired(figures(), figures(size=199))

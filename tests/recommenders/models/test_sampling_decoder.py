@@ -1,0 +1,146 @@
+"""Playlists that a model goes on with, and the search behind them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ssl_audio.io.errors import SslAudioError
+from ssl_audio.recommenders.data.collection import playlists_of
+from ssl_audio.recommenders.data.vocabulary import vocabulary_of
+from ssl_audio.recommenders.models import sampling_decoder as generation
+from ssl_audio.recommenders.models.sampling_decoder import TrackIndex, generate, track_index
+from ssl_audio.recommenders.models.transformer import (
+    PlaylistTransformer,
+    SideInformation,
+    TransformerSettings,
+)
+
+CATALOGUE = 60
+
+
+def model(cold_heard: bool = False) -> PlaylistTransformer:
+    """With weights far from their small initial values; tracks from 50 on are cold."""
+    vocabulary = vocabulary_of(playlists_of([list(range(50))]), CATALOGUE)
+    audio = np.random.default_rng(0).normal(size=(CATALOGUE, 4)).astype(np.float32)
+    made = PlaylistTransformer(
+        vocabulary,
+        TransformerSettings(layers=2, heads=2, dimensions=16, feed_forward=16, context=6),
+        SideInformation(audio) if cold_heard else None,
+    )
+    rng = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for p in made.parameters():
+            p.add_(0.3 * torch.randn(p.shape, generator=rng))
+        made.tracks.ids.weight[:3] = 40.0 * made.tracks.ids.weight[:3]  # tempting
+    return made
+
+
+@given(
+    st.lists(st.lists(st.integers(-1, CATALOGUE - 1), max_size=9), min_size=1, max_size=4),
+    st.integers(1, 12),
+    st.integers(1, 30),
+    st.integers(0, 99),
+    st.booleans(),
+)
+@settings(deadline=None, max_examples=20)
+def test_no_track_comes_twice_and_each_can_be_recommended(
+    seeds: list[list[int]], length: int, k: int, seed: int, heard: bool
+) -> None:
+    made = generate(model(heard), seeds, length, k, seed)
+    for given_tracks, added in zip(seeds, made, strict=True):
+        assert len(added) == len(set(added)) == length
+        assert not set(added) & set(given_tracks)
+        assert min(added) >= 0 and max(added) < (CATALOGUE if heard else 50)
+
+
+def test_the_most_likely_track_is_taken_at_k_one() -> None:
+    """Step by step, from the logits of the whole catalogue."""
+    ours = model(cold_heard=True)
+    seeds = [[3, 55, 8], [], [1, 2, 3, 4, 5, 6, 7, 9, 11]]
+    made = generate(ours, seeds, length=7, k=1)
+    for seed, added in zip(seeds, made, strict=True):
+        told = list(seed)
+        for track in added:
+            logits = ours.logits(ours.last_hidden(playlists_of([told])))[0].detach()
+            logits[told] = -torch.inf
+            assert track == int(logits.argmax())
+            told.append(track)
+
+
+def test_tracks_are_drawn_by_the_softmax_of_the_best_k() -> None:
+    ours = model()
+    logits = ours.logits(ours.last_hidden(playlists_of([[4]])), np.arange(50))[0].detach()
+    logits[4] = -torch.inf
+    best = logits.topk(3)
+    expected = dict(zip(best.indices.tolist(), best.values.softmax(0).tolist(), strict=True))
+    draws = [one[0] for one in generate(ours, [[4]] * 3000, length=1, k=3, seed=2)]
+    assert set(draws) <= set(expected)
+    for track, share in expected.items():
+        deviation = (share * (1 - share) / 3000) ** 0.5
+        assert abs(draws.count(track) / 3000 - share) < 4 * deviation + 1e-9
+
+
+def test_the_same_seed_gives_the_same_playlists() -> None:
+    ours, seeds = model(), [[1, 2], [9], [30, 31, 32]]
+    first = generate(ours, seeds, 8, k=10, seed=4)
+    torch.manual_seed(77)
+    assert generate(ours, seeds, 8, k=10, seed=4) == first
+    assert generate(ours, seeds[:2], 8, k=10, seed=4) == first[:2]
+    assert generate(ours, seeds, 8, k=10, seed=5) != first
+
+
+@pytest.mark.parametrize("scored", [7, 100, 1 << 24])
+def test_the_exact_search_is_brute_force(monkeypatch: pytest.MonkeyPatch, scored: int) -> None:
+    """However few inner products are made at a time."""
+    monkeypatch.setattr(generation, "SCORED", scored)
+    rng = torch.Generator().manual_seed(0)
+    vectors, queries = (torch.randn(n, 8, generator=rng) for n in (90, 5))
+    rows = np.random.default_rng(0).permutation(500)[:90]
+    found, products = TrackIndex(rows, vectors).nearest(queries, 12)
+    scores = (queries.double() @ vectors.double().T).numpy()
+    order = np.argsort(-scores, axis=1)[:, :12]
+    assert (found == rows[order]).all()
+    np.testing.assert_allclose(products, np.take_along_axis(scores, order, 1), rtol=1e-4)
+
+
+def test_an_index_of_fewer_tracks_than_asked_for_says_so() -> None:
+    vectors = torch.eye(3)
+    for approximate in (False, True):
+        found, products = TrackIndex(np.array([7, 8, 9]), vectors, approximate).nearest(
+            torch.tensor([[1.0, 3.0, 2.0]]), 5
+        )
+        assert found[0].tolist() == [8, 9, 7, -2, -2]
+        assert products[0].tolist() == [3.0, 2.0, 1.0, -np.inf, -np.inf]
+
+
+def test_the_graph_finds_large_inner_products_of_vectors_of_any_length() -> None:
+    """Norms from 1 to 5, as a trained output head has; nine of the ten best on average."""
+    rng = torch.Generator().manual_seed(0)
+    vectors = torch.randn(3000, 16, generator=rng) * (1 + 4 * torch.rand(3000, 1, generator=rng))
+    queries = torch.randn(50, 16, generator=rng)
+    rows = np.arange(3000)
+    exact, products = TrackIndex(rows, vectors).nearest(queries, 10)
+    found, approximate = TrackIndex(rows, vectors, approximate=True).nearest(queries, 10)
+    shared = [len(set(a) & set(b)) for a, b in zip(exact, found, strict=True)]
+    assert np.mean(shared) > 9
+    assert (np.diff(approximate, axis=1) <= 0).all() and (approximate <= products + 1e-4).all()
+
+
+def test_a_graph_writes_the_same_playlists_as_the_exact_search() -> None:
+    ours, seeds = model(cold_heard=True), [[1, 2], [58]]
+    assert len(track_index(ours).rows) == CATALOGUE
+    graph = track_index(ours, approximate=True)
+    assert generate(ours, seeds, 6, k=5, index=graph) == generate(ours, seeds, 6, k=5)
+
+
+def test_more_tracks_than_there_are_is_refused() -> None:
+    with pytest.raises(SslAudioError, match="50 tracks can be recommended"):
+        generate(model(), [list(range(45))], length=6)
+    assert sorted(generate(model(), [list(range(45))], length=5)[0]) == list(range(45, 50))
+    with pytest.raises(SslAudioError, match="k=0: 1 or more"):
+        generate(model(), [[1]], length=2, k=0)
+    assert generate(model(), [], length=2) == []

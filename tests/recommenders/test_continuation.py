@@ -1,0 +1,248 @@
+"""A playlist that a run's transformer goes on with, from the files of both."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from ssl_audio.io.errors import SslAudioError
+from ssl_audio.recommenders import continuation
+from ssl_audio.recommenders.continuation import continue_playlist
+from ssl_audio.recommenders.data.collection import Catalogue, playlists_of
+from ssl_audio.recommenders.data.sources import read_m3u, write_m3u
+from ssl_audio.recommenders.data.store import store_of
+from ssl_audio.recommenders.data.vocabulary import vocabulary_of
+from ssl_audio.recommenders.models.sampling_decoder import TrackIndex
+from ssl_audio.recommenders.models.sampling_decoder import generate as generate_rows
+from ssl_audio.recommenders.models.transformer import (
+    PlaylistTransformer,
+    SideInformation,
+    TransformerSettings,
+    load_transformer,
+)
+from ssl_audio.stores.feature_store import Row, Store
+
+TRACKS, WARM = 40, 30  # the last ten are in no playlist
+IDS = [f"artist {k // 4}/{k:02d} song.mp3" for k in range(TRACKS)]
+CATALOGUE = Catalogue(
+    IDS,
+    artists=[f"Artist {k // 4}" if k % 3 else "" for k in range(TRACKS)],
+    titles=[f"Song {k}" if k % 5 else "" for k in range(TRACKS)],
+)
+
+
+def make_run(folder: Path, heard: bool = False, **asked: Any) -> Path:
+    """What `recommend model=transformer` leaves behind, with weights that prefer some tracks."""
+    run = folder / "run"
+    (run / "systems").mkdir(parents=True)
+    stored = folder / "playlists.duckdb"
+    lists = playlists_of([[*range(k, k + 10)] for k in range(WARM - 9)])
+    store_of(lists, CATALOGUE, stored)
+    audio = np.random.default_rng(0).normal(size=(TRACKS, 4)).astype(np.float32)
+    embeddings = folder / "embeddings.parquet"
+    if heard:
+        store = Store(embeddings, {"kind": "test"}, 4)
+        for name, vector in zip(IDS, audio, strict=True):
+            store.add(Row(name, name, 1.0, "", vector))
+        store.close()
+    model = PlaylistTransformer(
+        vocabulary_of(lists, TRACKS),
+        TransformerSettings(layers=1, heads=2, dimensions=16, feed_forward=16, context=8),
+        SideInformation(audio) if heard else None,
+    )
+    rng = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(0.3 * torch.randn(p.shape, generator=rng))
+    model.save(run / "systems" / ("main-transformer-embeddings" if heard else "main-transformer")
+               / "model")  # fmt: skip
+    told = {"playlists": str(stored), "music": None,
+            "stores": {"embeddings": str(embeddings) if heard else None}}  # fmt: skip
+    OmegaConf.save(OmegaConf.create(told | asked), run / "config.yaml")
+    return run
+
+
+def settings(run: Path, **changed: Any) -> dict[str, Any]:
+    return {"run_dir": str(run), "length": 8, "k": 5, "seed": 0, "approximate": None,
+            "music": None, "stores": {"embeddings": None}} | changed  # fmt: skip
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return make_run(tmp_path)
+
+
+@pytest.fixture
+def playlist(tmp_path: Path) -> Path:
+    """Its entries are below the folder that it is in."""
+    path = tmp_path / "my.m3u"
+    write_m3u(path, [(IDS[k], "") for k in (3, 4, 5)])
+    return path
+
+
+def test_the_new_tracks_are_what_the_model_generates(run: Path, playlist: Path) -> None:
+    output = playlist.with_name("my-more.m3u")
+    assert continue_playlist(settings(run), playlist, output) == 8
+    model = load_transformer(run / "systems" / "main-transformer" / "model")
+    wanted = generate_rows(model, [[3, 4, 5]], 8, 5, 0)[0]
+    assert [track.id for track in read_m3u(output)] == [IDS[row] for row in wanted]
+    assert not {3, 4, 5} & set(wanted) and len(set(wanted)) == 8 and max(wanted) < WARM
+    first = output.read_bytes()
+    continue_playlist(settings(run), playlist, output)
+    assert output.read_bytes() == first
+    continue_playlist(settings(run, seed=1), playlist, output)
+    assert output.read_bytes() != first
+
+
+def test_titles_stand_where_the_catalogue_has_them(run: Path, playlist: Path) -> None:
+    output = playlist.with_name("more.m3u")
+    continue_playlist(settings(run, length=WARM - 3), playlist, output)
+    lines = output.read_text().splitlines()
+    shown = {line: before for before, line in zip(lines, lines[1:], strict=False)}
+    assert len([line for line in lines if not line.startswith("#")]) == WARM - 3
+    assert shown[IDS[7]] == "#EXTINF:-1,Artist 1 - Song 7"
+    assert shown[IDS[6]] == "#EXTINF:-1,Song 6"  # no artist
+    assert not shown[IDS[10]].startswith("#EXTINF")  # no title
+
+
+def test_entries_lead_to_the_music_folder(run: Path, tmp_path: Path) -> None:
+    music, lists = tmp_path / "music", tmp_path / "lists"
+    lists.mkdir()
+    write_m3u(lists / "my.m3u", [(str(music / IDS[k]), "") for k in (3, 4)])
+    output = lists / "more.m3u"
+    continue_playlist(settings(run, music=str(music)), lists / "my.m3u", output)
+    entries = [line for line in output.read_text().splitlines() if not line.startswith("#")]
+    assert len(entries) == 8 and all(entry.startswith(f"{music}/artist ") for entry in entries)
+    assert {str(Path(entry).relative_to(music)) for entry in entries} < set(IDS)
+
+
+def test_the_music_folder_of_the_run_serves_too(tmp_path: Path) -> None:
+    run = make_run(tmp_path, music=str(tmp_path / "music"))
+    write_m3u(tmp_path / "my.m3u", [(f"music/{IDS[3]}", "")])
+    continue_playlist(settings(run), tmp_path / "my.m3u", tmp_path / "more.m3u")
+    for track in read_m3u(tmp_path / "more.m3u", tmp_path / "music"):
+        assert track.id in IDS
+
+
+def test_ids_that_are_no_paths_stay_as_they_are() -> None:
+    catalogue = Catalogue(["spotify:track:1", "https://example.org/a.mp3", "/abs/b.mp3", "c.mp3"])
+    entries = [continuation._entry(catalogue, row, "/music")[0] for row in range(4)]
+    assert entries == ["spotify:track:1", "https://example.org/a.mp3", "/abs/b.mp3", "/music/c.mp3"]
+
+
+def test_unknown_tracks_are_counted_and_read_as_unknown(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One that the catalogue lacks, and one that training never saw."""
+    path, output = tmp_path / "my.m3u", tmp_path / "more.m3u"
+    write_m3u(path, [(IDS[3], ""), ("other/new.mp3", ""), (IDS[35], ""), (IDS[4], "")])
+    continue_playlist(settings(run), path, output)
+    assert (
+        "2 of 4 tracks are unknown to the model, such as other/new.mp3" in capsys.readouterr().err
+    )
+    model = load_transformer(run / "systems" / "main-transformer" / "model")
+    wanted = generate_rows(model, [[3, -1, 35, 4]], 8, 5, 0)[0]
+    assert [track.id for track in read_m3u(output)] == [IDS[row] for row in wanted]
+
+
+def test_sound_makes_tracks_of_no_playlist_known(
+    tmp_path: Path, playlist: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, output = make_run(tmp_path, heard=True), tmp_path / "more.m3u"
+    write_m3u(playlist, [(IDS[35], ""), (IDS[4], "")])
+    assert continue_playlist(settings(run, length=TRACKS - 2), playlist, output) == TRACKS - 2
+    assert {track.id for track in read_m3u(output)} == set(IDS) - {IDS[35], IDS[4]}
+    assert "unknown" not in capsys.readouterr().err
+
+
+def test_embeddings_that_were_moved_can_be_named_anew(tmp_path: Path, playlist: Path) -> None:
+    run, output = make_run(tmp_path, heard=True), tmp_path / "more.m3u"
+    moved = (tmp_path / "embeddings.parquet").rename(tmp_path / "moved.parquet")
+    with pytest.raises(SslAudioError, match="embeddings.parquet: no such file"):
+        continue_playlist(settings(run), playlist, output)
+    assert continue_playlist(
+        settings(run, stores={"embeddings": str(moved)}), playlist, output
+    ) == 8  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("asked", "large", "graph"),
+    [(None, TRACKS, False), (None, 5, True), (True, TRACKS, True), (False, 5, False)],
+)
+def test_a_graph_is_searched_where_tracks_are_many(
+    asked: bool | None, large: int, graph: bool, run: Path, playlist: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    made: list[bool] = []
+    original = TrackIndex.__init__
+
+    def watched(self: TrackIndex, rows: Any, vectors: Any, approximate: bool = False) -> None:
+        made.append(approximate)
+        original(self, rows, vectors, approximate)
+
+    monkeypatch.setattr(TrackIndex, "__init__", watched)
+    monkeypatch.setattr(continuation, "LARGE", large)
+    output = playlist.with_name("more.m3u")
+    assert continue_playlist(settings(run, approximate=asked), playlist, output) == 8
+    assert made == [graph]
+
+
+def refused(
+    playlist: Path, run: Path, match: str, output: Path | None = None, **changed: Any
+) -> None:
+    output = output or playlist.with_name("more.m3u")
+    with pytest.raises(SslAudioError, match=match) as caught:
+        continue_playlist(settings(run, **changed), playlist, output)
+    assert "\n" not in str(caught.value)
+    assert output == playlist or not output.exists()
+
+
+def test_what_cannot_be_used_is_refused_in_a_line(run: Path, playlist: Path) -> None:
+    refused(playlist.with_name("none.m3u"), run, "none.m3u: no such file")
+    refused(playlist, run.with_name("absent"), "run_dir=.*absent: no run")
+    refused(playlist, run, "is the playlist itself", output=playlist)
+    refused(playlist, run, "length=0 k=5: 1 or more", length=0)
+    refused(playlist, run, "approximate=maybe: true, false or null", approximate="maybe")
+    refused(playlist, run, "ask for a smaller length=", length=WARM)
+    refused(playlist, run, "cannot write", output=playlist.with_name("no") / "folder.m3u")
+    assert [track.id for track in read_m3u(playlist)] == IDS[3:6]
+
+
+def test_a_playlist_without_a_known_track_is_refused(run: Path, playlist: Path) -> None:
+    write_m3u(playlist, [("elsewhere/a.mp3", ""), ("elsewhere/b.mp3", "")])
+    refused(playlist, run, "none of its 2 tracks; they are called 'elsewhere/a.mp3' here and "
+            "'artist 0/00 song.mp3' there: is music=")  # fmt: skip
+    playlist.write_text("#EXTM3U\n")
+    refused(playlist, run, "no track in it")
+
+
+def test_runs_of_another_kind_are_refused(run: Path, playlist: Path) -> None:
+    config = run / "config.yaml"
+    told = config.read_text()
+    config.write_text("recipe: contrastive\n")
+    refused(playlist, run, "another command")
+    config.write_text(told.replace(str(run.parent / "playlists.duckdb"), "null"))
+    refused(playlist, run, "MovieLens")
+    config.write_text(told)
+    (run / "systems" / "main-transformer").rename(run / "systems" / "main-musig")
+    refused(playlist, run, "no trained transformer: train one with model=transformer")
+
+
+def test_playlists_that_have_changed_are_refused(run: Path, playlist: Path) -> None:
+    """A model knows tracks by their rows, which are others in another store."""
+    results = run / "results.json"
+    results.write_text(json.dumps({"data": {"hashes": {"playlists": "of another store"}}}))
+    refused(playlist, run, "playlists.duckdb has changed")
+    results.unlink()
+    stored = run.parent / "playlists.duckdb"
+    stored.unlink()
+    refused(playlist, run, "no such file")
+    fewer = Catalogue(IDS[:WARM])
+    store_of(playlists_of([[0, 1, 2]]), fewer, stored)
+    refused(playlist, run, "trained on 40 tracks, and its playlists have 30 now")

@@ -1,0 +1,291 @@
+"""M2GRL and its baselines on a made MovieLens folder, end to end; and on ml-latest-small."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ssl_audio import recommend
+from ssl_audio.io.errors import SslAudioError
+from ssl_audio.recipe import load, resolve
+from ssl_audio.recommenders.data.movielens import read_movielens
+from ssl_audio.recommenders.data.sessions import MOVIELENS, SessionRules, make_sessions
+from ssl_audio.recommenders.evaluation.retrieval import f1_of
+from ssl_audio.recommenders.evaluation.significance import interval, interval_of
+from ssl_audio.recommenders.models.m2grl import M2GRL, load_m2grl
+from ssl_audio.recommenders.next_session import compare, load_next_session_data
+
+SMALL = next(
+    (p / "shared/movielens" for p in Path(__file__).parents if (p / "shared/movielens").is_dir()),
+    None,
+)
+USERS, MOVIES, YEARS, WORLDS = 48, 96, 3, 4
+GENRES = ("Comedy", "Drama", "Horror", "Western")
+optimizers = M2GRL.optimizers
+NAMES = ("learnt", "uniform", "fixed", "items", "eges", "graphsage", "metric")
+STEPS = "m2grl.session_steps={" + ", ".join(f"{name}: 5" for name in NAMES) + "}"
+QUICK = [
+    "model=m2grl", "trainer.accelerator=cpu", STEPS, "m2grl.dimensions=8", "m2grl.batch=64",
+    "completion.resamples=50",
+]  # fmt: skip
+MAIN = [
+    "Popularity", "Item-CF", "DeepWalk", "Node2Vec", "LINE", "EGES", "GraphSAGE",
+    "SGNS, items alone", "M2GRL, learnt weights", "M2GRL, uniform weights",
+    "M2GRL, weights 0.05, 1, 1", "M2GRL, items alone",
+]  # fmt: skip
+
+
+def write(folder):
+    """Users who keep to one of four worlds of movies, in three sittings a year and more apart."""
+    folder.mkdir(exist_ok=True)
+    rng = np.random.default_rng(0)
+    movies = [f"{m + 1},Movie {m},{genre(m)}" for m in range(MOVIES)]
+    lines = []
+    for user in range(USERS):
+        own = np.arange(user % WORLDS, MOVIES, WORLDS)
+        taken = rng.permutation(own)[: 5 * YEARS]
+        for place, movie in enumerate(taken):
+            time = (place // 5) * 400 * 86_400 + place * 60
+            lines.append(f"{user + 1},{movie + 1},{4.0 if place else 1.0},{time}")
+    (folder / "movies.csv").write_text("\n".join(["movieId,title,genres", *movies]) + "\n")
+    header = "userId,movieId,rating,timestamp"
+    (folder / "ratings.csv").write_text("\n".join([header, *lines]) + "\n")
+    tags = [f"1,{m + 1},{genre(m).lower()},5" for m in range(MOVIES)]
+    (folder / "tags.csv").write_text("\n".join(["userId,movieId,tag,timestamp", *tags]) + "\n")
+    return folder
+
+
+def genre(movie):
+    return GENRES[movie // WORLDS % len(GENRES)]
+
+
+@pytest.fixture
+def movies(tmp_path):
+    return write(tmp_path / "ml-made")
+
+
+def settings(folder, *more):
+    return resolve(load(recommend.COMMAND, [f"movielens={folder}", *QUICK, *more]))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """One command, and what it wrote."""
+    folder = tmp_path_factory.mktemp("next")
+    run = folder / "run"
+    source = write(folder / "ml-made")
+    assert recommend.main([f"movielens={source}", *QUICK, f"run_dir={run}"]) == 0
+    return source, run, json.loads((run / "results.json").read_text())
+
+
+def test_one_command_gives_three_tables(finished):
+    _, run, results = finished
+    assert results["kind"] == "playlists"
+    assert [t["name"] for t in results["tables"]] == ["Next session", "Task weights", "Diversity"]
+    main, weights, diversity = results["tables"]
+    assert [row["system"] for row in main["rows"]] == MAIN
+    assert [row["system"] for row in weights["rows"]] == MAIN[-5:]
+    assert [row["system"] for row in diversity["rows"]] == ["Plain neighbours", "Metric model"]
+    for table in results["tables"]:
+        for row in table["rows"]:
+            for figure in row["figures"].values():
+                assert figure["low"] <= figure["mean"] <= figure["high"]
+    assert {one["a"] for one in weights["differences"]} == {"M2GRL, learnt weights genres"}
+    assert len(weights["differences"]) == 2 * 4
+    assert "learnt weights" in (run / "report.html").read_text()
+
+
+def test_counts_and_who_is_told_what(finished):
+    _, _, results = finished
+    counts = results["data"]["counts"]
+    assert counts["users"] == counts["users asked"] == USERS
+    assert counts["training sessions"] == USERS * (YEARS - 1)
+    assert counts["to find"] == USERS * 5
+    assert counts["item-category links"] == MOVIES and counts["genres"] == WORLDS
+    told = {row["system"]: row["features"] for row in results["tables"][0]["rows"]}
+    assert told["EGES"] == told["M2GRL, learnt weights"] == "genres"
+    assert told["DeepWalk"] == told["GraphSAGE"] == ""
+
+
+def test_f1_is_of_the_means_and_those_who_share_a_world_are_found(finished):
+    _, _, results = finished
+    rows = {row["system"]: row["figures"] for row in results["tables"][0]["rows"]}
+    for figures in rows.values():
+        wanted = f1_of(figures["precision"]["mean"], figures["recall"]["mean"])
+        assert figures["f1"]["mean"] == pytest.approx(wanted)
+    # of 96 movies 24 are of a user's world and 14 of those are seen: 50 hold the other ten
+    assert rows["Item-CF"]["recall"]["mean"] > 0.99
+    assert rows["Popularity"]["recall"]["mean"] < 0.8
+
+
+def test_the_interval_of_a_figure_of_means_draws_the_users_that_a_mean_does():
+    precision, recall = np.random.default_rng(1).random((2, 60))
+    assert interval_of(lambda mean: mean, recall, seed=3) == interval(recall, seed=3)
+    # where both are one, so is their F1
+    same = interval_of(f1_of, recall, recall, seed=3)
+    assert (same.low, same.high) == pytest.approx(
+        (interval(recall, 3).low, interval(recall, 3).high)
+    )
+    other = interval_of(f1_of, precision, recall, seed=3)
+    wanted = 2 * precision.mean() * recall.mean() / (precision.mean() + recall.mean())
+    assert other.mean == pytest.approx(wanted) and other.low < wanted < other.high
+
+
+def test_going_on_keeps_what_is_finished(finished):
+    source, run, before = finished
+    stamps = {p: p.stat().st_mtime_ns for p in (run / "systems").glob("*/vectors.npy")}
+    assert len(stamps) == 11  # all but popularity and item-CF, and the metric model
+    lost = run / "systems/m2grl-learnt-weights-genres/vectors.npy"
+    kept = np.load(lost)
+    lost.unlink()
+    arguments = [f"movielens={source}", *QUICK, f"run_dir={run}", "ckpt_path=last"]
+    assert recommend.main(arguments) == 0
+    np.testing.assert_array_equal(np.load(lost), kept)
+    assert all(p.stat().st_mtime_ns == t for p, t in stamps.items() if p != lost)
+    assert (
+        json.loads((run / "results.json").read_text())["tables"][0]["rows"][9]["figures"]
+        == (before["tables"][0]["rows"][9]["figures"])
+    )
+
+
+def test_a_movie_that_nobody_learnt_from_is_known_to_none(finished):
+    source, run, _ = finished
+    data = load_next_session_data(settings(source))
+    for path in (run / "systems").glob("*/vectors.npy"):
+        if "metric" not in path.parent.name:
+            np.testing.assert_array_equal(np.load(path).any(1), data.counts > 0, str(path))
+
+
+def test_validation_never_sees_the_last_session(movies):
+    last, before = (
+        load_next_session_data(settings(movies, f"m2grl.validate={v}")) for v in ("false", "true")
+    )
+    assert len(before.train) == USERS * (YEARS - 2)
+    for user in range(USERS):
+        assert set(before.task.truth[user]) <= set(last.task.seen[user])
+        assert not set(before.task.seen[user]) & set(last.task.truth[user])
+
+
+def test_the_recipe_has_the_papers_rules_of_sessions(movies):
+    rules = settings(movies)["sessions"]
+    assert SessionRules(**rules) == MOVIELENS
+    assert list(rules) == ["least_rating", "least_stay", "idle", "merge", "longest"]
+
+
+def test_rules_of_sessions_are_those_of_the_settings(movies, capsys):
+    """Five movies a sitting, 400 days apart; each user's very first has one star."""
+    taken = USERS * 5 * YEARS
+    plain = load_next_session_data(settings(movies))
+    assert len(plain.train.tracks) + len(plain.task.truth.tracks) == taken - USERS
+    rated = load_next_session_data(settings(movies, "sessions.least_rating=null"))
+    assert len(rated.train.tracks) + len(rated.task.truth.tracks) == taken
+    short = load_next_session_data(settings(movies, "sessions.longest=2"))
+    assert short.train.lengths.max() == 2
+    for one in ("idle=40000000", "merge=40000000"):
+        assert len(load_next_session_data(settings(movies, f"sessions.{one}")).train) == USERS
+    assert "sessions.least_stay" not in capsys.readouterr().err
+    load_next_session_data(settings(movies, "sessions.least_stay=2"))
+    assert "sessions.least_stay drops nothing" in capsys.readouterr().err
+
+
+def test_baselines_may_be_chosen_and_tables_have_sparse_gradients(movies, tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr(M2GRL, "optimizers", lambda self: made.append(self) or optimizers(self))
+    chosen = settings(
+        movies, "baselines=[popularity,skipgram,popularity]", "m2grl.by_weights=false",
+        "m2grl.sparse=true",
+    )  # fmt: skip
+    results = compare(chosen, tmp_path)
+    names = [row["system"] for row in results["tables"][0]["rows"]]
+    assert names == ["Popularity", "SGNS, items alone", "M2GRL, learnt weights"]
+    assert [one.settings.sparse for one in made] == [True]
+    assert load_m2grl(tmp_path / "systems/m2grl-learnt-weights-genres/model").settings.sparse
+
+
+def test_tags_are_categories(movies):
+    data = load_next_session_data(settings(movies, "m2grl.categories=tags"))
+    assert data.categories.shape == (MOVIES, WORLDS) and data.kind == "tags"
+
+
+def test_consecutive_movies_make_the_graph(movies):
+    data = load_next_session_data(settings(movies))
+    edges = set()
+    for session in (data.train[k].tolist() for k in range(len(data.train))):
+        edges |= {tuple(sorted(pair)) for pair in zip(session[:-1], session[1:], strict=True)}
+    low, high, _ = data.graph.upper()
+    assert set(zip(low.tolist(), high.tolist(), strict=True)) == edges
+
+
+@pytest.mark.parametrize(
+    ("more", "wanted"),
+    [
+        (["m2grl.categories=shops"], "genres or tags"),
+        (["m2grl.weights=odd"], "weights=odd: learnt, uniform, or a number for each of"),
+        (["movielens=/nowhere"], "/nowhere/movies.csv: no such file"),
+        (["model=musig"], "model=musig: movielens= is M2GRL's protocol; give model=m2grl"),
+        (["model=[m2grl,musig]"], "give model=m2grl"),
+        (["baselines=[line,warp]"], "baselines=warp: with movielens= popularity, item_cf, "),
+        (["sessions.merge=soon"], "sessions.merge=soon: a number above 0, or null"),
+        (["sessions.least_rating=6"], "the rules of sessions= keep none of"),
+    ],
+)
+def test_what_cannot_be_used_is_told_in_a_line(movies, tmp_path, more, wanted):
+    with pytest.raises(SslAudioError, match=wanted) as caught:
+        compare(settings(movies, *more), tmp_path / "run")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_malformed_line_is_told_by_its_number(movies, tmp_path):
+    path = movies / "ratings.csv"
+    lines = path.read_text().splitlines()
+    lines[6] = "1,two,4.0,9"
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(SslAudioError, match=r"ratings.csv, line 7: movieId='two'"):
+        compare(settings(movies), tmp_path / "run")
+
+
+def test_too_few_users_are_refused(movies, tmp_path):
+    path = movies / "ratings.csv"
+    own = [line for line in path.read_text().splitlines() if line.startswith(("userId", "1,"))]
+    path.write_text("\n".join(own) + "\n")
+    with pytest.raises(SslAudioError, match="1 users with something to find, 2 or more"):
+        compare(settings(movies), tmp_path / "run")
+
+
+def test_too_few_movies_are_refused(movies, tmp_path):
+    path = movies / "ratings.csv"
+    lines = path.read_text().splitlines()
+    few = [line for line in lines[1:] if int(line.split(",")[1]) <= 40]
+    path.write_text("\n".join([lines[0], *few]) + "\n")
+    with pytest.raises(SslAudioError, match="movies in training sessions: more than 50"):
+        compare(settings(movies), tmp_path / "run")
+
+
+def test_no_categories_are_refused(movies, tmp_path):
+    path = movies / "movies.csv"
+    text = path.read_text()
+    for genre in GENRES:
+        text = text.replace(genre, "(no genres listed)")
+    path.write_text(text)
+    with pytest.raises(SslAudioError, match="no movie has genres"):
+        compare(settings(movies), tmp_path / "run")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(SMALL is None, reason="ml-latest-small is not at ../shared")
+def test_ml_latest_small(tmp_path):
+    """Counts of the real set; co-occurrence and M2GRL know more than what is popular."""
+    chosen = resolve(
+        load(recommend.COMMAND, [f"movielens={SMALL}", "model=m2grl", "m2grl.by_weights=false"])
+    )
+    sessions = make_sessions(read_movielens(SMALL).events, MOVIELENS)
+    results = compare(chosen, tmp_path)
+    counts = results["data"]["counts"]
+    assert counts["users"] == len(np.unique(sessions.owners)) == counts["users asked"] == 609
+    assert counts["training sessions"] == 1617 and counts["movies"] == 9742
+    assert counts["in training"] == 7768
+    rows = {row["system"]: row["figures"] for row in results["tables"][0]["rows"]}
+    popular = rows["Popularity"]["recall"]["high"]
+    assert rows["Item-CF"]["recall"]["low"] > popular
+    assert rows["M2GRL, learnt weights"]["hit_rate"]["mean"] > rows["GraphSAGE"]["hit_rate"]["high"]

@@ -1,0 +1,190 @@
+"""The export command as a user runs it."""
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from ssl_audio import embed, load_encoder
+from ssl_audio.models.encoder import build_encoder
+from ssl_audio.stores.feature_store import read_about, read_segments, read_store
+
+ROOT = Path(__file__).resolve().parents[2]
+LAYOUTS = [("wav", 8_000, 1), ("flac", 44_100, 2), ("ogg", 48_000, 1), ("wav", 192_000, 2),
+           ("wav", 22_050, 6), ("mp3", 32_000, 2)]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def encoder_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("encoder") / "encoder"
+    build_encoder(segment=1.0, embedding_size=32).save(folder, card="")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def music(tmp_path_factory):
+    """A good file of each layout and 1 to 6 s, in two folders, and two damaged ones."""
+    folder = tmp_path_factory.mktemp("music")
+    (folder / "more").mkdir()
+    for k, (form, rate, channels) in enumerate(LAYOUTS):
+        noise = np.random.default_rng(k).normal(0, 0.1, (int((k + 0.7) * rate), channels))
+        soundfile.write(folder / ("more" if k % 2 else "") / f"{k}.{form}", noise, rate)
+    (folder / "broken.wav").write_bytes(b"RIFF nothing of use")
+    (folder / "empty.mp3").write_bytes(b"")
+    return folder
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, encoder_folder, capsys):
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words):
+        status = embed.main([f"checkpoint={encoder_folder}", *words])
+        return status, capsys.readouterr().err
+
+    return run
+
+
+@pytest.mark.parametrize("runtime", ["torch", "openvino"])
+def test_embeddings_equal_embed_file_and_failures_are_listed(
+    run, music, encoder_folder, tmp_path, runtime
+):
+    if runtime == "openvino":
+        pytest.importorskip("openvino")
+    status, said = run(
+        f"source={music}", "output=f.parquet", "segments=true", "hop=0.5", f"runtime={runtime}"
+    )
+    assert status == embed.SOME_FAILED, said
+    assert "2 files failed" in said and "6 tracks" in said
+    stored = read_store("f.parquet")
+    assert stored.ids == ["0.wav", "2.ogg", "4.wav", "more/1.flac", "more/3.wav", "more/5.mp3"]
+    encoder = load_encoder(encoder_folder)
+    for (track, times, segments), vector in zip(
+        read_segments("f.parquet"), stored.vectors, strict=True
+    ):
+        expected = encoder.embed_file(music / track, hop=0.5)
+        np.testing.assert_allclose(vector, expected.track, atol=1e-5)
+        np.testing.assert_allclose(segments, expected.segments, atol=1e-5)
+        np.testing.assert_array_equal(times, expected.times)
+    failures = list(csv.DictReader((tmp_path / "failures.csv").open()))
+    assert [f["id"] for f in failures] == ["broken.wav", "empty.mp3"]
+    assert all(f["reason"] for f in failures)
+    assert read_about("f.parquet")["model"] == encoder.weights_hash
+
+
+def test_the_same_rows_whatever_the_workers_and_batches(run, music):
+    run(f"source={music}", "output=one.npy", "workers=1", "batch_size=32", "group=100")
+    run(f"source={music}", "output=two.npy", "workers=3", "batch_size=2", "group=1")
+    one, two = read_store("one.npy"), read_store("two.npy")
+    assert one.ids == two.ids
+    np.testing.assert_allclose(one.vectors, two.vectors, atol=1e-5)
+
+
+def test_bfloat16_and_float16_stay_close(run, music):
+    run(f"source={music}", "output=full.parquet")
+    run(f"source={music}", "output=half.parquet", "precision=bfloat16", "dtype=float16")
+    full, half = read_store("full.parquet").vectors, read_store("half.parquet").vectors
+    norms = np.linalg.norm(full, axis=1) * np.linalg.norm(half, axis=1)
+    assert ((full * half).sum(1) / norms).min() > 0.99
+
+
+@pytest.mark.parametrize(("least", "runtime"), [(1000, "torch"), (1, "openvino")])
+def test_the_runtime_is_chosen_by_the_number_of_tracks_and_kept(
+    run, music, tmp_path, monkeypatch, least, runtime
+):
+    pytest.importorskip("openvino")
+    monkeypatch.setattr(embed, "OPENVINO_FROM", least)
+    run(f"source={music}", "output=f.parquet")
+    kept = json.loads((tmp_path / "f.parquet.run.json").read_text())
+    assert kept["config"]["runtime"] == runtime
+
+
+def test_the_same_command_goes_on_and_adds_what_is_new(run, music, tmp_path):
+    folder = tmp_path / "growing"
+    folder.mkdir()
+    (folder / "0.wav").write_bytes((music / "0.wav").read_bytes())
+    assert run(f"source={folder}", "output=f.parquet")[0] == 0
+    status, said = run(f"source={folder}", "output=f.parquet")
+    assert status == 0 and "after 1 tracks" in said
+    (folder / "2.ogg").write_bytes((music / "2.ogg").read_bytes())
+    assert run(f"source={folder}", "output=f.parquet")[0] == 0
+    assert read_store("f.parquet").ids == ["0.wav", "2.ogg"]
+    status, said = run(f"source={folder}", "output=f.parquet", "hop=0.5")
+    assert status == 1 and said.splitlines()[-1].startswith("error:") and "hop" in said
+
+
+def test_lists_and_standard_input(run, music, tmp_path, monkeypatch):
+    names = [str(music / "0.wav"), str(music / "2.ogg"), str(music / "0.wav")]
+    (music / "list.txt").write_text("\n".join(names))
+    assert run(f"source={music / 'list.txt'}", "output=a.csv")[0] == 0
+    assert read_store("a.csv").ids == ["0.wav", "2.ogg"]
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(names)))
+    assert run("source=-", "output=b.arrow")[0] == 0
+    assert read_store("b.arrow").ids == names[:2]
+    assert run(f"source={music / '0.wav'}", "output=c.parquet")[0] == 0
+    assert read_store("c.parquet").ids == ["0.wav"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["source=/nowhere", "output=f.parquet"], "/nowhere"),
+        (["source=MUSIC"], "output"),
+        (["source=MUSIC", "output=f.pkl"], ".parquet"),
+        (["source=MUSIC", "output=MUSIC/0.wav/f.parquet"], "0.wav"),
+        (["source=MUSIC", "output=f.parquet", "precision=int8"], "bfloat16"),
+        (["source=MUSIC", "output=f.parquet", "runtime=tensorrt"], "openvino"),
+        (["source=MUSIC", "output=f.parquet", "hop=-1"], "hop"),
+        (["source=MUSIC", "output=f.parquet", "hop=fast"], "hop"),
+        (["source=MUSIC", "output=f.parquet", "engine=spark"], "ray"),
+        (["source=MUSIC", "output=f.parquet", "wrokers=1"], "wrokers"),
+        (["source=MUSIC/broken.wav", "output=f.parquet"], "failures.csv"),
+    ],
+)
+def test_bad_input_is_one_line(run, music, words, said):
+    status, err = run(*[word.replace("MUSIC", str(music)) for word in words])
+    assert status == 1
+    assert err.splitlines()[-1].startswith("error:") and said in err.splitlines()[-1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_stopped_in_mid_run_it_goes_on(run, encoder_folder, tmp_path, how, interruptible):
+    folder = tmp_path / "music"
+    folder.mkdir()
+    for k in range(120):
+        noise = np.random.default_rng(k).normal(0, 0.1, 16_000 * 12)
+        soundfile.write(folder / f"{k:03d}.flac", noise, 16_000)
+    words = [f"source={folder}", "output=f.parquet", "group=5", "workers=1"]
+    command = [sys.executable, "-m", "ssl_audio.embed", f"checkpoint={encoder_folder}", *words]
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        preexec_fn=interruptible,
+    )
+    parts, deadline = tmp_path / "f.parquet.parts", time.monotonic() + 120
+    while len(list(parts.glob("0*.parquet"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(how)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == (130 if how == signal.SIGINT else -signal.SIGKILL), said
+    assert not (tmp_path / "f.parquet").exists()
+    status, said = run(*words)
+    assert status == 0 and "going on after" in said
+    found = read_store("f.parquet")
+    assert found.ids == [f"{k:03d}.flac" for k in range(120)]
+    encoder = load_encoder(encoder_folder)
+    for k in (0, 60, 119):
+        expected = encoder.embed_file(folder / found.ids[k]).track
+        np.testing.assert_allclose(found.vectors[k], expected, atol=1e-5)
