@@ -2,11 +2,12 @@
 
 from typing import TYPE_CHECKING, Any
 
+from ssl_audio.io.version import __version__
+
 if TYPE_CHECKING:
     from ssl_audio.models.encoder import Encoder, build_encoder, load_encoder
 
-__version__ = "0.1.0"
-__all__ = ["Encoder", "build_encoder", "load_encoder"]
+__all__ = ["Encoder", "__version__", "build_encoder", "load_encoder"]
 
 
 def __getattr__(name: str) -> Any:

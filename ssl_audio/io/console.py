@@ -8,7 +8,13 @@ from collections.abc import Callable
 
 from ssl_audio.io.errors import SslAudioError
 
-SOME_FAILED = 3  # exit status: the output is there, some files are not in it
+SOME_FAILED = 3
+EXIT_STATUSES = {
+    0: "done",
+    1: "an error of the user, said in one line",
+    SOME_FAILED: "done, but some items failed and are listed",
+    130: "interrupted",
+}
 
 
 def say(message: str) -> None:

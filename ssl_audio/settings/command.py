@@ -1,0 +1,106 @@
+"""What every command is: its settings, its help, its errors and its exit status."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Generic
+
+from ssl_audio.io.console import guarded
+from ssl_audio.io.errors import SslAudioError
+from ssl_audio.settings.components import check_components
+from ssl_audio.settings.fields import CommandSettings
+from ssl_audio.settings.help import help_for, help_text
+from ssl_audio.settings.recipes import PRESETS, read_recipe, recipe_names
+from ssl_audio.settings.tree import Settings, build, to_yaml
+from ssl_audio.settings.words import merged, option_words, read_words
+
+
+@dataclass(frozen=True)
+class Command(Generic[Settings]):
+    """One command of the package.
+
+    Attributes:
+        name: what follows `ssl-audio`; the module below `ssl_audio`.
+        summary: one line.
+        usage: the words after the name.
+        examples: words of useful calls.
+        settings: the dataclass of its settings.
+        positional: keys that words without `=` are values of, in order.
+        named_recipes: a recipe is required, and may be one of the package's.
+    """
+
+    name: str
+    summary: str
+    usage: str
+    examples: tuple[str, ...]
+    settings: type[Settings]
+    positional: tuple[str, ...] = ()
+    named_recipes: bool = False
+
+    def load(self, words: Sequence[str]) -> Settings:
+        """The settings that the words of a command line give.
+
+        Raises:
+            SslAudioError: an unknown key or choice, a wrong value, or one that is missing.
+        """
+        recipe, preset, rest = _recipe_words(words, self.named_recipes)
+        given = read_words(self.settings, rest, self.positional)
+        values: dict[str, Any] = {}
+        if recipe is not None:
+            name, values = read_recipe(recipe, preset)
+            if self.named_recipes:
+                values["recipe"] = name
+        elif self.named_recipes:
+            raise SslAudioError(f"name a recipe: recipe={' | '.join(recipe_names())}")
+        check_components(values, given)
+        return build(self.settings, merged(values, given.values))
+
+    def main(
+        self, run: Callable[[Settings], int | None], arguments: Sequence[str] | None = None
+    ) -> int:
+        """Run the command.
+
+        Args:
+            run: called with the settings; what it returns is the exit status, None is 0.
+            arguments: the words after the command; default is the process's own.
+        """
+        words = list(sys.argv[1:] if arguments is None else arguments)
+        return guarded(lambda: self._answer(run, words))
+
+    def _answer(self, run: Callable[[Settings], int | None], words: list[str]) -> int | None:
+        options, rest = option_words(words)
+        if "--version" in options:
+            from ssl_audio.io.version import __version__
+
+            print(f"ssl_audio {__version__}", flush=True)
+            return 0
+        if options & {"-h", "--help"}:
+            keys = [word for word in rest if "=" not in word and not word.startswith("-")]
+            print(help_for(self, keys[0]) if keys else help_text(self), flush=True)
+            return 0
+        settings = self.load(rest)
+        if "--config" in options:
+            print(to_yaml(settings), end="", flush=True)
+            return 0
+        if isinstance(settings, CommandSettings):
+            line = shlex.join(["ssl-audio", self.name, *words])
+            settings = replace(settings, command=line)
+        return run(settings)
+
+
+def _recipe_words(
+    words: Sequence[str], with_presets: bool
+) -> tuple[str | None, str | None, list[str]]:
+    """The recipe, the preset of its schedule, and the other words."""
+    found: dict[str, str] = {}
+    rest = []
+    for word in words:
+        key, sign, value = word.partition("=")
+        if sign and (key == "recipe" or (key == PRESETS and with_presets)):
+            found[key] = value
+        else:
+            rest.append(word)
+    return found.get("recipe"), found.get(PRESETS), rest

@@ -1,0 +1,117 @@
+"""The text of `--help` and `--help KEY`."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from collections.abc import Iterator
+from dataclasses import MISSING
+from typing import TYPE_CHECKING, Any
+
+from ssl_audio.io.console import EXIT_STATUSES
+from ssl_audio.io.errors import SslAudioError
+from ssl_audio.settings.fields import Group, expected_of
+from ssl_audio.settings.recipes import preset_names, recipe_names
+from ssl_audio.settings.tree import Key, groups_of, keys_of, selectors_of, unknown_key
+
+if TYPE_CHECKING:
+    from ssl_audio.settings.command import Command
+
+_INDENT = 30
+
+
+def help_text(command: Command) -> str:
+    """Every setting of a command with type, default and meaning, by groups."""
+    lines = [
+        command.summary,
+        "",
+        f"usage: ssl-audio {command.name} {command.usage}",
+        "example:",
+        *(f"  ssl-audio {command.name} {example}" for example in command.examples),
+        *_selections(command),
+        *_settings(command.settings),
+        "",
+        "--help KEY explains one setting. --config prints all values as YAML. --version.",
+        "A path or a text is taken literally: no character of it has a meaning.",
+        "",
+        "exit status: " + "; ".join(f"{code} {text}" for code, text in EXIT_STATUSES.items()),
+    ]
+    return "\n".join(lines)
+
+
+def help_for(command: Command, key: str) -> str:
+    """One setting, one group of settings, or one selector.
+
+    Raises:
+        SslAudioError: there is no such setting.
+    """
+    keys = list(keys_of(command.settings))
+    found = [k for k in keys if k.name == key] or [k for k in keys if k.name.startswith(f"{key}.")]
+    chosen = [line for line in _selections(command) if line.split()[:1] == [f"{key}="]]
+    if not found and not chosen:
+        names = [*(k.name for k in keys), *(s.name for s in selectors_of(command.settings))]
+        raise SslAudioError(unknown_key(key, names))
+    return "\n".join([*chosen, *(line for k in _once(found) for line in _entry(k))])
+
+
+def _selections(command: Command) -> list[str]:
+    """Keys with a choice of kinds: recipes, schedules, and groups of several kinds."""
+    rows: list[tuple[str, str, str]] = []
+    if command.named_recipes:
+        rows.append(("recipe", " | ".join([*recipe_names(), "FILE.yaml"]), "what to train"))
+        rows.append(("schedule", " | ".join(preset_names()), "length of training and batch size"))
+    else:
+        rows.append(("recipe", "FILE.yaml", "settings from a file, as --config prints them"))
+    for one in selectors_of(command.settings):
+        default = f" (default {one.default})" if one.default else " (required)"
+        rows.append((one.name, " | ".join(one.choices), one.field.metadata["help"] + default))
+    lines = ["", "choices:"]
+    for name, choices, meaning in rows:
+        lines += _paragraph(f"  {name}=", f"{choices}. {meaning}")
+    return lines
+
+
+def _settings(kind: type[Group]) -> Iterator[str]:
+    groups, shown = groups_of(kind), None
+    for key in _once(list(keys_of(kind))):
+        group = key.name.rpartition(".")[0]
+        heading = (group, key.only)
+        if heading != shown:
+            shown = heading
+            only = f" ({key.only})" if key.only else ""
+            yield ""
+            yield f"{groups[group]}{only}:" if group else "settings:"
+        yield from _entry(key)
+
+
+def _once(keys: list[Key]) -> list[Key]:
+    """List a setting that several kinds of a group share once, before those of single kinds."""
+    meanings = [(key.name, key.help) for key in keys]
+    common = [Key(k.name, k.field) if meanings.count((k.name, k.help)) > 1 else k for k in keys]
+    unique = list({(k.name, k.only): k for k in common}.values())
+    groups = list(dict.fromkeys(key.name.rpartition(".")[0] for key in keys))
+    return sorted(unique, key=lambda k: (groups.index(k.name.rpartition(".")[0]), bool(k.only)))
+
+
+def _entry(key: Key) -> Iterator[str]:
+    default = "required" if key.default is MISSING else f"default {shown(key.default)}"
+    yield from _paragraph(f"  {key.name}", f"{key.help} ({expected_of(key.field)}; {default})")
+
+
+def shown(value: Any) -> str:
+    """A default as it would be given on the command line."""
+    if value is None:
+        return "null"
+    if isinstance(value, tuple):
+        return f"[{','.join(map(shown, value))}]"
+    if isinstance(value, dict):
+        return str(value.get("_target_", "none"))
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _paragraph(name: str, text: str) -> list[str]:
+    width = max(60, min(110, shutil.get_terminal_size((100, 24)).columns)) - _INDENT
+    first, *rest = textwrap.wrap(text, width)
+    gap = " " * _INDENT
+    head = f"{name:<{_INDENT}}{first}" if len(name) < _INDENT - 1 else f"{name}\n{gap}{first}"
+    return [head, *(gap + line for line in rest)]

@@ -1,0 +1,194 @@
+"""Settings of `ssl-audio pretrain`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ssl_audio.settings.fields import CommandSettings, Group, SettingError, group, setting, variants
+from ssl_audio.settings.types import Component
+
+PRECISIONS = Literal[
+    "auto", "32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true"
+]  # fmt: skip
+ACCELERATORS = Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSettings(Group):
+    """What all sources of audio share."""
+
+    segment: float = setting(4.0, help="length of anchor and positive, seconds", above=0)
+    min_offset: float = setting(
+        4.0, help="min distance between the starts of anchor and positive, seconds", min=0
+    )
+    max_offset: float = setting(
+        16.0, help="max distance between the starts of anchor and positive, seconds", min=0
+    )
+    short: Literal["drop", "wrap"] = setting(
+        "drop", help="tracks too short for a pair: left out and counted, or repeated"
+    )
+    batch_size: int = setting(64, help="pairs in a batch, over all processes", min=1)
+    workers: int | Literal["auto"] = setting("auto", help="processes that decode audio", min=0)
+    cache: Path | None = setting(
+        None, help="folder that keeps the scan of the files; null: the user's cache folder"
+    )
+
+    def check(self) -> None:
+        if self.max_offset < self.min_offset:
+            raise SettingError("max_offset", self.max_offset, f"{self.min_offset} or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoData(DataSettings):
+    root: Path | None = setting(
+        None, help="folder of the synthesised corpus; null: the user's cache folder"
+    )
+    tracks: int = setting(240, help="tracks to synthesise", min=20)
+    seconds: float = setting(30.0, help="length of each track, seconds", min=10)
+    seed: int = setting(0, help="seed of the music", min=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderData(DataSettings):
+    root: Path = setting(help="folder; every audio file below it is used")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ManifestData(DataSettings):
+    root: Path = setting(
+        help="list of files: .txt with a path per line, or .csv or .parquet with a column path"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class JamendoData(DataSettings):
+    root: Path = setting(help="folder that the paths of the tables are relative to")
+    tsv: tuple[Path, ...] = setting(help="MTG-Jamendo's table of tracks, or several")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardData(DataSettings):
+    root: Path = setting(help="folder of shards that tools/prepare.py has written")
+
+
+DATA: dict[str, type[Group]] = {
+    "demo": DemoData,
+    "folder": FolderData,
+    "manifest": ManifestData,
+    "jamendo": JamendoData,
+    "shards": ShardData,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderSettings(Group):
+    backbone: str = setting(
+        "resnet", help="resnet: the ResNet of 2.8 M parameters; or the name of a timm model"
+    )
+    embedding_size: int = setting(1024, help="dimensions of the embedding", min=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearningRateSettings(Group):
+    warmup: float = setting(
+        0.1, help="share of the run with a linear warm-up; cosine decay follows", min=0, max=1
+    )
+    final: float = setting(0.01, help="last rate, as a share of optimizer.lr", min=0, max=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CollapseSettings(Group):
+    every_n_steps: int = setting(10, help="steps between two checks for collapse", min=1)
+    minimum_std: float = setting(
+        0.05, help="warn below this spread of the unit embeddings; 1 is isotropic", min=0, max=1
+    )
+    minimum_rank: float = setting(2.0, help="warn below this effective rank (RankMe)", min=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainerSettings(Group):
+    accelerator: ACCELERATORS = setting("auto", help="device type, as Lightning names it")
+    devices: int | Literal["auto"] = setting(1, help="devices of this machine", min=1)
+    num_nodes: int = setting(1, help="machines", min=1)
+    strategy: str = setting("auto", help="Lightning's strategy for several devices, such as ddp")
+    precision: PRECISIONS = setting(
+        "auto", help="auto: bf16-mixed where the device computes in bfloat16, else 32-true"
+    )
+    max_steps: int = setting(150, help="optimiser steps of the whole run", min=1)
+    max_time: str | None = setting(None, help="longest training time, DD:HH:MM:SS")
+    accumulate_grad_batches: int = setting(1, help="batches for one optimiser step", min=1)
+    gradient_clip_val: float | None = setting(1.0, help="max norm of the gradient", above=0)
+    log_every_n_steps: int = setting(10, help="steps between two rows of the log", min=1)
+    compile: bool = setting(False, help="compile the backbone with torch.compile")
+    checkpoint_every: int = setting(100, help="steps between two checkpoints", min=1)
+
+    def check(self) -> None:
+        if self.max_time is not None and not re.fullmatch(r"\d+:\d\d:\d\d:\d\d", self.max_time):
+            raise SettingError(
+                "max_time", self.max_time, "DD:HH:MM:SS, such as 00:00:05:00 for five minutes"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TagProbe(Group):
+    """A linear probe on the tags of a labelled set, in MTG-Jamendo's format."""
+
+    root: Path | None = setting(
+        None, help="folder of a labelled set's audio; null: the demo corpus, with data=demo alone"
+    )
+    train_tsv: Path | None = setting(None, help="table of the labelled training tracks")
+    test_tsv: Path | None = setting(None, help="table of the labelled test tracks")
+    every_n_steps: int = setting(
+        0, help="steps between two probes; 0: before and after training only", min=0
+    )
+
+    def check(self) -> None:
+        for key in ("train_tsv", "test_tsv"):
+            if self.root is not None and getattr(self, key) is None:
+                raise SettingError(key, None, "required with online_probe.root")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoProbe(Group):
+    """No probe."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainSettings(CommandSettings):
+    recipe: str = setting(help="name of the recipe", internal=True)
+    schedule: str = setting("demo", help="the preset of the schedule", internal=True)
+    seed: int = setting(0, help="seed of weights, pairs and their order", min=0)
+    run_dir: Path | None = setting(
+        None, help="folder of all that the run writes; null: runs/RECIPE-DATE-TIME"
+    )
+    ckpt_path: Path | None = setting(
+        None, help="last: resume from run_dir/checkpoints/last.ckpt; or a .ckpt file"
+    )
+    data: DataSettings = variants(DATA, "demo", help="audio to train on", selector="data")
+    frontend: Literal["default", "released"] = setting(
+        "default", help="log-mel: default, or released, that of the published weights"
+    )
+    encoder: EncoderSettings = group(EncoderSettings, "encoder")
+    objective: Component = setting(help="the objective: _target_ and its arguments")
+    optimizer: Component = setting(
+        {"_target_": "torch.optim.AdamW", "_partial_": True, "lr": 1e-3, "betas": [0.9, 0.95],
+         "weight_decay": 0.05},
+        help="the optimiser: _target_ and its arguments; norms and biases have no weight decay",
+    )  # fmt: skip
+    learning_rate: LearningRateSettings = group(LearningRateSettings, "learning rate")
+    collapse: CollapseSettings = group(CollapseSettings, "watch for collapse")
+    trainer: TrainerSettings = group(TrainerSettings, "training")
+    online_probe: TagProbe | NoProbe = variants(
+        {"tags": TagProbe, "none": NoProbe}, "tags",
+        help="linear probe on tags, before and after training", selector="online_probe",
+    )  # fmt: skip
+
+    def check(self) -> None:
+        for key, limit in (("lr", "above 0"), ("weight_decay", "0 or more")):
+            value = self.optimizer.get(key, 1.0)
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not number or value < 0 or (key == "lr" and value == 0):
+                raise SettingError(f"optimizer.{key}", value, f"a number, {limit}")

@@ -1,0 +1,200 @@
+"""The grammar of a command line: `KEY=VALUE` words, checked against a command's settings.
+
+Everything after the first `=` is the value. A value of a path or a text is literal; a list's key
+may be repeated, or be given `[a,b]`; an argument of a component (`objective.temperature=0.2`) is
+YAML.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ssl_audio.io.errors import SslAudioError
+from ssl_audio.settings.fields import Group, SettingError, expected_of
+from ssl_audio.settings.tree import (
+    NAME,
+    Key,
+    Selector,
+    groups_of,
+    keys_of,
+    selectors_of,
+    suggestion,
+    unknown_choice,
+    unknown_key,
+)
+from ssl_audio.settings.types import Component, choices_of, is_list, parse
+
+
+@dataclass
+class Words:
+    """A command line, understood.
+
+    Attributes:
+        values: nested plain values, as a YAML file would have them.
+        components: full keys of components' arguments that were given.
+    """
+
+    values: dict[str, Any] = field(default_factory=dict)
+    components: list[str] = field(default_factory=list)
+
+    def put(self, key: str, value: Any) -> None:
+        """Set a nested value by its full key."""
+        *groups, last = key.split(".")
+        node = self.values
+        for group in groups:
+            node = node.setdefault(group, {})
+        node[last] = value
+
+    def get(self, key: str) -> Any:
+        """A nested value by its full key; None where it was not given."""
+        node: Any = self.values
+        for part in key.split("."):
+            node = node.get(part) if isinstance(node, dict) else None
+        return node
+
+
+def read_words(kind: type[Group], words: Sequence[str], positional: Sequence[str] = ()) -> Words:
+    """Understand the words of a command line.
+
+    Args:
+        kind: the command's settings.
+        words: without options such as `--config`.
+        positional: keys that words without `=` are values of, in order; a list takes all the rest.
+
+    Raises:
+        SslAudioError: a word that is no `KEY=VALUE`, an unknown key or choice, a wrong value.
+    """
+    grammar = _Grammar(kind)
+    found = Words()
+    waiting = list(positional)
+    for word in words:
+        key, sign, text = word.partition("=")
+        known = bool(sign) and grammar.knows(key)
+        if not known and waiting and not word.startswith("-"):
+            grammar.read(found, waiting[0], word)
+            if not is_list(grammar.keys[waiting[0]][0].field.type):
+                waiting.pop(0)
+        elif not sign or word.startswith("-"):
+            hint = suggestion(key, grammar.names)
+            raise SslAudioError(f"{word!r} is not KEY=VALUE.{hint} See --help")
+        else:
+            grammar.read(found, key, text)
+    return found
+
+
+class _Grammar:
+    """The keys of a command, by name."""
+
+    def __init__(self, kind: type[Group]) -> None:
+        self.keys: dict[str, list[Key]] = {}
+        for key in keys_of(kind):
+            self.keys.setdefault(key.name, []).append(key)
+        self.selectors: dict[str, Selector] = {s.name: s for s in selectors_of(kind)}
+        self.groups = groups_of(kind)
+        self.repeated: set[str] = set()
+
+    @property
+    def names(self) -> list[str]:
+        return [*self.keys, *self.selectors]
+
+    def knows(self, key: str) -> bool:
+        return key in self.keys or key in self.selectors or key in self.groups
+
+    def read(self, found: Words, key: str, text: str) -> None:
+        """Add one `key=text` to what was found."""
+        if key in self.selectors:
+            self._select(found, self.selectors[key], text)
+        elif key in self.keys:
+            self._set(found, key, text)
+        elif (component := self._component(key)) is not None:
+            found.components.append(key)
+            _put_argument(found, component, key, text)
+        else:
+            raise SslAudioError(self._refusal(key, text))
+
+    def _select(self, found: Words, selector: Selector, text: str) -> None:
+        if text not in selector.choices:
+            raise SslAudioError(unknown_choice(selector.name, text, selector.choices))
+        found.put(f"{selector.path}.{NAME}", text)
+
+    def _set(self, found: Words, key: str, text: str) -> None:
+        errors: list[SettingError] = []
+        for one in self.keys[key]:  # several where kinds of a group share a name
+            try:
+                value = _parsed(one, text)
+            except SettingError as error:
+                errors.append(error)
+                continue
+            if key in self.repeated and isinstance(value, tuple):
+                value = (*found.get(key), *value)
+            self.repeated.add(key)
+            found.put(key, list(value) if isinstance(value, tuple) else value)
+            return
+        raise errors[0]
+
+    def _component(self, key: str) -> str | None:
+        """The component that a key such as `objective.temperature` is an argument of."""
+        for name, kinds in self.keys.items():
+            if key.startswith(f"{name}.") and kinds[0].field.type == Component:
+                return name
+        return None
+
+    def _refusal(self, key: str, text: str) -> str:
+        bare = key.lstrip("+~")
+        if bare != key and self.knows(bare):
+            return f"{key}={text}: write {bare}={text}"
+        if key in self.groups:
+            inside = [name for name in self.keys if name.startswith(f"{key}.")]
+            return f"{key}={text}: {key} is a group of settings: {', '.join(inside)}"
+        return unknown_key(bare, self.names)
+
+
+def _parsed(key: Key, text: str) -> Any:
+    try:
+        return parse(key.field.type, text)
+    except ValueError:
+        hint = suggestion(text, choices_of(key.field.type))
+        raise SettingError(key.name, text, f"{expected_of(key.field)}.{hint}".rstrip(".")) from None
+
+
+def _put_argument(found: Words, component: str, key: str, text: str) -> None:
+    import yaml
+
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise SslAudioError(f"{key}={text}: not a YAML value") from error
+    if isinstance(value, str):
+        try:
+            value = float(text)  # YAML takes 1e-3 for text
+        except ValueError:
+            pass
+    found.put(key, value)
+
+
+def merged(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    """Nested values, those of `second` over those of `first`.
+
+    Another class of a component starts from that class's own defaults.
+    """
+    made = dict(first)
+    for key, value in second.items():
+        old = made.get(key)
+        if isinstance(value, dict) and isinstance(old, dict) and not _other_class(old, value):
+            made[key] = merged(old, value)
+        else:
+            made[key] = value
+    return made
+
+
+def _other_class(old: dict[str, Any], new: dict[str, Any]) -> bool:
+    return "_target_" in new and new["_target_"] != old.get("_target_")
+
+
+def option_words(words: Iterable[str]) -> tuple[set[str], list[str]]:
+    """Options (`--config`) and the other words, apart."""
+    options = {"-h", "--help", "--config", "--version"}
+    listed = list(words)
+    return options & set(listed), [word for word in listed if word not in options]
