@@ -1,0 +1,251 @@
+"""Settings of `ssl-audio recommend`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ssl_audio.settings.fields import CommandSettings, Group, SettingError, group, setting
+
+MODELS = Literal["musig", "m2grl", "transformer"]
+BASELINES = Literal[
+    "random", "popularity", "warp", "track2vec", "node2vec", "graphsage", "embeddings",
+    "item_cf", "deepwalk", "line", "eges", "skipgram",
+]  # fmt: skip
+FEATURES = Literal["genre", "popularity", "audio", "acoustic"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreSettings(Group):
+    """Feature stores; their ids are the tracks of the playlists."""
+
+    embeddings: Path | None = setting(
+        None, help="store of embed: input of the transformer, and a baseline"
+    )
+    acoustic: Path | None = setting(None, help="store of acoustic: 8 acoustic features")
+    audio: Path | None = setting(None, help="store of acoustic kind=descriptors: 42 descriptors")
+    popularity: Path | None = setting(
+        None, help="store of the tracks' popularity; null: counted in the training playlists"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphSettings(Group):
+    min_weight: int = setting(10, help="playlists that two tracks must share for an edge", min=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MusigSettings(Group):
+    """MUSIG: multi-task GraphSAGE over the graph of co-occurring tracks."""
+
+    similarity: Literal["acoustic", "audio"] = setting(
+        "acoustic", help="features that the audio similarity task compares"
+    )
+    weights: Literal["learnt"] | tuple[float, ...] = setting(
+        (0.7, 0.1, 0.2), help="weights of the tasks playlist, genre and audio similarity", min=0
+    )
+    dimensions: int = setting(128, help="dimensions of a track vector", min=1)
+    fan_out: tuple[int, ...] = setting(
+        (25, 10), help="neighbours sampled of a track, then of each neighbour", min=1
+    )
+    isolated: float = setting(
+        0.1, help="share of a batch's tracks whose neighbours are hidden", min=0, below=1
+    )
+    batch_size: int = setting(512, help="positive pairs in a batch", min=1)
+    negatives: int = setting(1, help="negative pairs per positive pair", min=1)
+    negative_power: float = setting(
+        0.75, help="negatives are drawn with probability proportional to degree to this power",
+        min=0,
+    )  # fmt: skip
+    learning_rate: float = setting(3e-3, help="learning rate of Adam", above=0)
+    weight_decay: float = setting(0.0, help="weight decay", min=0)
+    steps: int = setting(1500, help="training steps", min=1)
+
+    def check(self) -> None:
+        if not self.fan_out:
+            raise SettingError("fan_out", self.fan_out, "whole numbers, such as [25,10]")
+        if isinstance(self.weights, tuple) and len(self.weights) != 3:
+            raise SettingError("weights", list(self.weights), "three numbers, or learnt")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionSteps(Group):
+    """Training steps on MovieLens sessions; chosen on the session before the last."""
+
+    learnt: int = setting(300, help="M2GRL with learnt task weights", min=1)
+    uniform: int = setting(400, help="M2GRL with equal task weights", min=1)
+    fixed: int = setting(800, help="M2GRL with the paper's fixed task weights", min=1)
+    items: int = setting(300, help="skip-gram of items alone", min=1)
+    eges: int = setting(1000, help="EGES", min=1)
+    graphsage: int = setting(600, help="GraphSAGE", min=1)
+    metric: int = setting(500, help="the diversity model", min=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskWeights(Group):
+    """Fixed weights of M2GRL's tasks."""
+
+    item: float = setting(0.05, help="weight of the item view", min=0)
+    category: float = setting(1.0, help="weight of the category view", min=0)
+    alignment: float = setting(1.0, help="weight of the alignment of the views", min=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class M2GRLSettings(Group):
+    """M2GRL: a skip-gram for each view, aligned."""
+
+    dimensions: int = setting(64, help="dimensions of a vector", min=1)
+    window: int = setting(9, help="window of the skip-gram, items", min=1)
+    negatives: int = setting(10, help="negatives per positive pair", min=1)
+    batch_size: int = setting(2048, help="pairs of each view in a batch", min=1)
+    learning_rate: float = setting(0.01, help="learning rate of Adam", above=0)
+    sparse: bool = setting(
+        False, help="sparse gradients: the cost of a step does not grow with the catalogue"
+    )
+    weights: Literal["learnt", "uniform"] | tuple[float, ...] = setting(
+        "learnt", help="weights of the tasks: learnt, uniform, or one number a task", min=0
+    )
+    clip: float | None = setting(1.0, help="max norm of the gradient; null: no limit", above=0)
+    steps: int = setting(3000, help="training steps on playlists", min=1)
+    session_steps: SessionSteps = group(SessionSteps, "training steps on MovieLens")
+    categories: Literal["genres", "tags"] = setting(
+        "genres", help="categories of MovieLens' movies"
+    )
+    by_weights: bool = setting(
+        True, help="MovieLens: compare learnt, uniform, fixed weights and items alone"
+    )
+    validate: bool = setting(
+        False, help="MovieLens: predict the session before the last, to choose settings by"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionSettings(Group):
+    """Which ratings of MovieLens count, and where a session ends."""
+
+    min_rating: float | None = setting(3, help="ratings below do not count; null: all do", min=0)
+    min_stay: float | None = setting(
+        None, help="min time on an item, seconds, where it is known; null: no limit", min=0
+    )
+    idle: float | None = setting(
+        31536000, help="a gap of so many seconds ends a session; null: none does", above=0
+    )
+    merge: float | None = setting(
+        None, help="sessions with a shorter gap, in seconds, are merged; null: none", min=0
+    )
+    max_length: int = setting(50, help="longer sessions are split into equal parts, items", min=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformerSettings(Group):
+    """Causal transformer over the tracks of a playlist."""
+
+    layers: int = setting(6, help="layers", min=1)
+    heads: int = setting(8, help="attention heads", min=1)
+    dimensions: int = setting(128, help="width of the model", min=1)
+    feed_forward: int = setting(256, help="width of the feed-forward layers", min=1)
+    context: int = setting(50, help="tracks of context", min=1)
+    dropout: float = setting(0.1, help="dropout", min=0, below=1)
+    id_dropout: float = setting(
+        0.2, help="share of tracks given without their id embedding, by audio alone", min=0, below=1
+    )
+    batch_size: int = setting(16, help="playlists in a batch", min=1)
+    negatives: int = setting(20, help="negatives of the sampled softmax", min=1)
+    corrected: bool = setting(True, help="correct the bias of the sampled softmax")
+    learning_rate: float = setting(5e-4, help="learning rate of Adam", above=0)
+    weight_decay: float = setting(0.01, help="weight decay", min=0)
+    steps: int = setting(3000, help="training steps", min=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompletionSettings(Group):
+    """Completion of held-out playlists (MUSIG, section 4.1)."""
+
+    seed_share: float = setting(
+        0.5, help="share of a playlist that is given; the rest is to be found", above=0, below=1
+    )
+    min_tracks: int = setting(40, help="min tracks of a test playlist", min=2)
+    max_playlists: int = setting(10000, help="max test playlists", min=2)
+    cold: float = setting(
+        0.05, help="share of the tracks left out of all training playlists", min=0, below=1
+    )
+    resamples: int = setting(1000, help="resamples of the playlists, for intervals", min=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitSettings(Group):
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = setting("auto", help="device type")
+    precision: Literal["32-true", "bf16-mixed", "64-true"] = setting(
+        "32-true", help="precision of training"
+    )
+    workers: int = setting(0, help="processes that make batches", min=0)
+    log_every: int = setting(20, help="steps between two rows of the log", min=1)
+    checkpoint_every: int = setting(500, help="steps between two checkpoints", min=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecommendSettings(CommandSettings):
+    model: tuple[MODELS, ...] = setting(("musig",), help="models to train and compare")
+    playlists: Path | None = setting(
+        None, help="playlists.duckdb, slices of the Million Playlist Dataset, .csv or .parquet, or "
+        "a folder of .m3u files",
+    )  # fmt: skip
+    movielens: Path | None = setting(None, help="MovieLens folder instead of playlists")
+    unknown: Literal["keep", "drop", "refuse"] = setting(
+        "keep", help="tracks of the playlists that no feature store has"
+    )
+    music: Path | None = setting(
+        None, help="folder that the ids of the features are relative to, for .m3u files"
+    )
+    run_dir: Path | None = setting(
+        None, help="folder of all that the run writes; null: runs/recommend-DATE-TIME"
+    )
+    ckpt_path: Literal["last"] | None = setting(
+        None, help="last: resume the run of run_dir; finished systems are kept"
+    )
+    seed: int = setting(0, help="seed of splits, weights and batches", min=0)
+    features: tuple[FEATURES, ...] = setting(("popularity",), help="node attributes")
+    missing: Literal["impute", "refuse"] = setting(
+        "impute", help="tracks without features: the mean, with a count, or an error"
+    )
+    stores: StoreSettings = group(StoreSettings, "feature stores")
+    baselines: tuple[BASELINES, ...] | None = setting(
+        None, help="baselines beside the models; null: all that the data allows"
+    )
+    by_features: bool = setting(
+        False, help="MUSIG, GraphSAGE and Track2Vec with each group of features (MUSIG, Table 2)"
+    )
+    by_task: bool = setting(
+        False, help="MUSIG with similarity task and features of audio and acoustic (Table 3)"
+    )
+    by_weights: bool = setting(
+        False, help="MUSIG with each of its published task weights and learnt ones"
+    )
+    graph: GraphSettings = group(GraphSettings, "graph of co-occurring tracks")
+    musig: MusigSettings = group(MusigSettings, "MUSIG and GraphSAGE")
+    m2grl: M2GRLSettings = group(M2GRLSettings, "M2GRL")
+    sessions: SessionSettings = group(SessionSettings, "sessions of MovieLens")
+    transformer: TransformerSettings = group(TransformerSettings, "transformer")
+    completion: CompletionSettings = group(CompletionSettings, "completion of held-out playlists")
+    trainer: FitSettings = group(FitSettings, "training")
+    playlist: Path | None = setting(None, help="playlist to continue with run_dir's model, .m3u")
+    length: int = setting(30, help="tracks to add to playlist=", min=1)
+    output: Path | None = setting(
+        None, help="file of the continued playlist or of apply='s vectors; null: beside the input"
+    )
+    k: int = setting(20, help="each next track is drawn from so many of the most likely", min=1)
+    approximate: bool | None = setting(
+        None, help="HNSW search of the next track; null: from 200,000 tracks on"
+    )
+    apply: Path | None = setting(
+        None, help="folder of a run whose MUSIG gives vectors to the tracks of stores.acoustic"
+    )
+
+    def check(self) -> None:
+        if self.apply is None:
+            given = [k for k in ("playlists", "movielens", "playlist") if getattr(self, k)]
+            if len(given) != 1:
+                raise SettingError(
+                    "playlists", self.playlists, "give one of playlists=, movielens= and playlist="
+                )
