@@ -42,7 +42,8 @@ def run(config: DictConfig) -> None:
             raise SslAudioError(f"{key}={settings[key]}: 1 or more")
     import numpy as np
 
-    from ssl_audio.io.run_dir import versions, write_json
+    from ssl_audio.io.atomic import write_json
+    from ssl_audio.io.run_folder import versions
     from ssl_audio.models.encoder import load_encoder
     from ssl_audio.recommenders.generate import GeneratorSettings, generate
 

@@ -36,7 +36,8 @@ def run(config: DictConfig) -> int:
     settings = resolve(config)
     _check(settings)
     from ssl_audio.catalogue.embedding import export_source
-    from ssl_audio.io.run_dir import versions, write_json
+    from ssl_audio.io.atomic import write_json
+    from ssl_audio.io.run_folder import versions
     from ssl_audio.models.encoder import load_encoder
     from ssl_audio.stores.feature_store import Store
 

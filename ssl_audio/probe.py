@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from ssl_audio.io.run_dir import make_run_dir, save_configuration
+from ssl_audio.io.run_folder import make_run_dir, save_configuration
 from ssl_audio.recipe import Command, main_with, resolve
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ssl_audio.io.console import say
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.io.run_dir import make_run_dir, save_configuration
+from ssl_audio.io.run_folder import make_run_dir, save_configuration
 from ssl_audio.recipe import Command, main_with, resolve
 
 if TYPE_CHECKING:

@@ -24,10 +24,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from ssl_audio.io.atomic import atomic_file
 from ssl_audio.io.cache import cache_folder
 from ssl_audio.io.errors import AudioError, SslAudioError
 from ssl_audio.io.parallel import available_processors
-from ssl_audio.io.run_dir import atomic
 
 AnyPath = str | PathLike[str]
 
@@ -118,7 +118,7 @@ class Manifest:
     def save_report(self, path: AnyPath) -> None:
         """Write the skipped files as CSV (path, reason, detail), whole or not at all."""
         with (
-            atomic(path) as temporary,
+            atomic_file(path) as temporary,
             open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file,
         ):
             writer = csv.writer(file)
@@ -745,7 +745,7 @@ def _write_parquet(path: AnyPath, columns: dict[str, list[Any]], note: dict[str,
             cells = [_printable(cell) for cell in columns[name]]
             arrays[name] = pyarrow.array(cells, kinds[name])
     table = pyarrow.table(arrays).replace_schema_metadata(note)
-    with atomic(path) as temporary:
+    with atomic_file(path) as temporary:
         pyarrow.parquet.write_table(table, temporary)
 
 

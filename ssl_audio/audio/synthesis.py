@@ -21,9 +21,9 @@ import soundfile
 from scipy.signal import butter, fftconvolve, lfilter, sosfilt
 
 from ssl_audio.audio.files import SAMPLE_RATE
+from ssl_audio.io.atomic import write_json, write_text
 from ssl_audio.io.cache import cache_folder
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.io.run_dir import write_atomic, write_json
 
 VERSION = 1  # of the music: raise it when the same parameters would sound different
 SPLITS = (("train", 0.65), ("validation", 0.8), ("test", 1.0))  # by cumulative fraction
@@ -411,5 +411,5 @@ def _write_lists(folder: Path, tags: list[tuple[str, ...]], seconds: float) -> N
             name = _path(folder, track).relative_to(folder).as_posix()
             row = [f"track_{track:07d}", "artist_000000", "album_000000", name, f"{seconds:.1f}"]
             lines.append("\t".join([*row, *tags[track]]))
-        write_atomic(folder / f"demo-{split}.tsv", "\n".join(lines) + "\n")
+        write_text(folder / f"demo-{split}.tsv", "\n".join(lines) + "\n")
         first = last

@@ -21,8 +21,8 @@ import torch.nn.functional as F
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
+from ssl_audio.io.atomic import atomic_folder
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.io.run_dir import atomic_folder
 
 DIMENSIONS = 8
 WINDOW = 30.0  # seconds

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from ssl_audio.audio import files
 from ssl_audio.audio.logmel import LogMel
+from ssl_audio.io.atomic import atomic_folder
 from ssl_audio.io.errors import CheckpointError
-from ssl_audio.io.run_dir import atomic_folder
 from ssl_audio.models.backbone import RESNET, create_backbone, fold_batch_norms
 from ssl_audio.models.hub import HubFolder
 

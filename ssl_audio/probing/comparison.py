@@ -14,9 +14,10 @@ import numpy as np
 import torch
 
 from ssl_audio.datasets.dataset import SPLITS, TaggingDataset, load_dataset
+from ssl_audio.io.atomic import atomic_file, write_json
 from ssl_audio.io.console import say, warn
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.io.run_dir import atomic, versions, write_json
+from ssl_audio.io.run_folder import versions
 from ssl_audio.models.encoder import build_encoder
 from ssl_audio.models.extraction import in_order
 from ssl_audio.probing.baselines import System, baseline, checkpoint_system, encoder_system
@@ -461,7 +462,7 @@ def _save_scores(
 ) -> None:
     """Every system's scores of the test tracks, for whoever wants to measure something else."""
     any_system = next(iter(arrays.values()))
-    with atomic(folder / "scores.npz") as temporary, open(temporary, "wb") as file:
+    with atomic_file(folder / "scores.npz") as temporary, open(temporary, "wb") as file:
         np.savez(
             file,
             ids=np.array(any_system.ids),

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from ssl_audio.io.atomic import atomic_file, write_json
 from ssl_audio.io.cache import cache_folder
 from ssl_audio.io.console import say, warn
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.io.run_dir import atomic, write_json
 from ssl_audio.models.extraction import Extracted, Features, extract
 
 FORMAT = 1
@@ -157,7 +157,7 @@ def _save_chunk(path: Path, results: Sequence[Extracted], keep_segments: bool) -
         "counts": np.array([0 if r.rows is None else len(r.rows) for r in results]),
         "reasons": np.array(["" if r.error is None else str(r.error) for r in results]),
     }
-    with atomic(path) as temporary, open(temporary, "wb") as file:
+    with atomic_file(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
         file.flush()
         os.fsync(file.fileno())  # or a power cut may leave the name without the content
@@ -192,7 +192,7 @@ def _mapped_segments(folder: Path, chunks: Sequence[Any], rows: int, dimensions:
     """All segments as one array on disk, so that no more than a batch is ever in memory."""
     path = folder / SEGMENTS
     if not path.exists() or len(np.load(path, mmap_mode="r")) != rows:
-        with atomic(path) as temporary:
+        with atomic_file(path) as temporary:
             whole = np.lib.format.open_memmap(
                 temporary, mode="w+", dtype=np.float32, shape=(rows, dimensions)
             )

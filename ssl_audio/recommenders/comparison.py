@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from ssl_audio.io.atomic import write_json
 from ssl_audio.io.console import say
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.io.run_dir import versions, write_json
+from ssl_audio.io.run_folder import versions
 from ssl_audio.recommenders.data.node_features import ACOUSTIC, AUDIO
 from ssl_audio.recommenders.data.training_data import (
     TrainingData,

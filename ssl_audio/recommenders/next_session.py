@@ -38,9 +38,10 @@ import numpy as np
 import torch
 from scipy.sparse import csr_matrix
 
+from ssl_audio.io.atomic import write_json
 from ssl_audio.io.console import say
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.io.run_dir import versions, write_json
+from ssl_audio.io.run_folder import versions
 from ssl_audio.recommenders.baselines.eges import EGES, EGESBatches
 from ssl_audio.recommenders.baselines.item_cf import ItemCF
 from ssl_audio.recommenders.baselines.line import LineSettings, line_vectors

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from ssl_audio.io.atomic import atomic_file, write_json
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.lightning_run import resume_path
-from ssl_audio.io.run_dir import atomic, write_json
 from ssl_audio.recommenders.baselines.matrix_factorisation import warp_factors
 from ssl_audio.recommenders.baselines.node2vec import Node2VecSettings, node2vec_vectors
 from ssl_audio.recommenders.baselines.simple import popularity_scores, random_scores
@@ -105,7 +105,7 @@ class System:
         made = self.train()
         self.folder.mkdir(parents=True, exist_ok=True)
         write_json(self.folder / SECONDS, {"training": round(time.monotonic() - started, 1)})
-        with atomic(kept) as temporary, open(temporary, "wb") as file:
+        with atomic_file(kept) as temporary, open(temporary, "wb") as file:
             np.save(file, made.astype(np.float32))
         return made
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ssl_audio.io.run_dir import write_atomic, write_atomic_bytes
+from ssl_audio.io.atomic import write_bytes, write_text
 
 
 def save_correlations(
@@ -37,7 +37,7 @@ def save_correlations(
     for name, row in zip(features, correlations, strict=True):
         writer.writerow([name, *("" if np.isnan(v) else f"{v:.4f}" for v in row)])
     table = base.with_suffix(".csv")
-    write_atomic(table, text.getvalue())
+    write_text(table, text.getvalue())
     return [table, *_pictures(correlations, features, tags, tracks, base)]
 
 
@@ -58,6 +58,6 @@ def _pictures(
     for kind in ("png", "svg"):
         buffer = io.BytesIO()
         figure.savefig(buffer, format=kind, dpi=150, bbox_inches="tight")
-        write_atomic_bytes(base.with_suffix(f".{kind}"), buffer.getvalue())
+        write_bytes(base.with_suffix(f".{kind}"), buffer.getvalue())
         written.append(base.with_suffix(f".{kind}"))
     return written

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ssl_audio.io.run_dir import write_atomic_bytes
+from ssl_audio.io.atomic import write_bytes
 from ssl_audio.reports.tables import NAMES
 
 # Okabe and Ito's colours, which people who see colours differently can tell apart, and four more
@@ -52,7 +52,7 @@ def save(figure: Any, path: Path) -> Path:
     buffer = io.BytesIO()
     metadata = {"Date": None} if path.suffix == ".svg" else {"Software": None}
     figure.savefig(buffer, format=path.suffix[1:], dpi=200, bbox_inches="tight", metadata=metadata)
-    write_atomic_bytes(path, buffer.getvalue())
+    write_bytes(path, buffer.getvalue())
     return path
 
 

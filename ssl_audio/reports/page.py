@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from ssl_audio.io.run_dir import write_atomic
+from ssl_audio.io.atomic import write_text
 from ssl_audio.reports import playlist_page, tables
 from ssl_audio.reports.figures import COLOURS, save_figures
 from ssl_audio.reports.playlist_figures import save_playlist_figures
@@ -31,8 +31,8 @@ def write_report(results: Results | Sequence[Results], folder: Path) -> list[Pat
     """
     many = [results] if isinstance(results, Mapping) else list(results)
     page, tex = folder / "report.html", folder / "table.tex"
-    write_atomic(page, page_html(many))
-    write_atomic(tex, "\n".join(_latex(one) for one in many))
+    write_text(page, page_html(many))
+    write_text(tex, "\n".join(_latex(one) for one in many))
     written = [page, tex, *_write_csv(many, folder)]
     for number, one in enumerate(many, 1):
         # a number, since runs of one name may lie in several folders
@@ -62,7 +62,7 @@ def _write_csv(many: Sequence[Results], folder: Path) -> list[Path]:
     if others:
         texts["playlists.csv" if probes else "results.csv"] = playlist_page.csv_text(others)
     for name, text in texts.items():
-        write_atomic(folder / name, text)
+        write_text(folder / name, text)
     return [folder / name for name in texts]
 
 

@@ -19,8 +19,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ssl_audio.io.atomic import atomic_file, write_json, write_text
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.io.run_dir import atomic, write_atomic, write_json
 
 SUFFIXES = (".parquet", ".arrow", ".npy", ".csv")
 METADATA_KEY = b"ssl_audio"
@@ -157,7 +157,7 @@ class Store:
         taken = [int(path.stem) for path in self._part_files()]
         path = self.parts / f"{max(taken, default=-1) + 1:08d}.parquet"
         table = _table(self._waiting, self.schema)
-        with atomic(path) as temporary:
+        with atomic_file(path) as temporary:
             pq.write_table(table, temporary, compression="zstd")
         self.finished.update(row.id for row in self._waiting)
         self._waiting, self._bytes = [], 0
@@ -272,7 +272,7 @@ def _lists(
 
 def _write_parquet(store: Store) -> None:
     with (
-        atomic(store.output) as temporary,
+        atomic_file(store.output) as temporary,
         pq.ParquetWriter(temporary, store.schema, compression="zstd") as writer,
     ):
         for table in store.tables():
@@ -282,7 +282,7 @@ def _write_parquet(store: Store) -> None:
 def _write_arrow(store: Store) -> None:
     options = pa.ipc.IpcWriteOptions(compression="zstd")
     with (
-        atomic(store.output) as temporary,
+        atomic_file(store.output) as temporary,
         pa.ipc.new_file(temporary, store.schema, options=options) as writer,
     ):
         for table in store.tables():
@@ -331,7 +331,7 @@ def _write_csv(store: Store) -> None:
     names = store.schema.names[:4]
     write_json(_about_of(store.output), store.about)
     with (
-        atomic(store.output) as temporary,
+        atomic_file(store.output) as temporary,
         open(temporary, "w", newline="", encoding="utf-8") as file,
     ):
         writer = csv.writer(file)
@@ -509,4 +509,4 @@ def write_failures(path: Path, failures: Sequence[tuple[str, str, str]]) -> None
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["id", "path", "reason"])
     writer.writerows(failures)
-    write_atomic(path, text.getvalue())
+    write_text(path, text.getvalue())

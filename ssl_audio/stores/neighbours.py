@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from ssl_audio.io.atomic import atomic_file
 from ssl_audio.io.console import say
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.io.run_dir import atomic
 from ssl_audio.stores.feature_store import Stored, read_store
 
 EXACT = 200_000  # tracks: a query is then one matrix product of 30 ms
@@ -111,7 +111,7 @@ def _graph(index: Path, unit: np.ndarray) -> Any:
         return graph
     say(f"building the graph of {len(unit)} tracks, once")
     graph.add(np.arange(len(unit)), unit, log=True)
-    with atomic(kept) as temporary:
+    with atomic_file(kept) as temporary:
         graph.save(temporary)
     for old in index.parent.glob(f"{index.name}.*.usearch"):
         if old != kept:

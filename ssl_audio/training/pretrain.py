@@ -11,6 +11,7 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import LearningRateMonitor
 
+from ssl_audio.io.atomic import write_json
 from ssl_audio.io.console import quieten_lightning, say, warn
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.lightning_run import (
@@ -22,7 +23,7 @@ from ssl_audio.io.lightning_run import (
     pick_precision,
     resume_path,
 )
-from ssl_audio.io.run_dir import is_leader, versions, write_json
+from ssl_audio.io.run_folder import is_leader, versions
 from ssl_audio.models.encoder import Encoder, build_encoder
 from ssl_audio.objectives.objective import Objective
 from ssl_audio.objectives.schedules import WarmupCosine

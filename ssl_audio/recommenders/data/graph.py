@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 
+from ssl_audio.io.atomic import atomic_file
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.parallel import available_processors, threaded
-from ssl_audio.io.run_dir import atomic
 from ssl_audio.recommenders.data.collection import Playlists
 
 LEAST_WEIGHT = 10  # playlists in common: MUSIG, section 3.1
@@ -141,7 +141,7 @@ class TrackGraph:
         from safetensors.numpy import save_file
 
         arrays = {"offsets": self.offsets, "neighbours": self.neighbours, "weights": self.weights}
-        with atomic(path) as temporary:
+        with atomic_file(path) as temporary:
             save_file(arrays, temporary)
 
 

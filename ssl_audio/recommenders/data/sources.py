@@ -25,8 +25,8 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
+from ssl_audio.io.atomic import atomic_file, write_bytes
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.io.run_dir import atomic, write_atomic_bytes
 from ssl_audio.recommenders.data.collection import Catalogue, Playlists
 
 if TYPE_CHECKING:
@@ -438,7 +438,7 @@ def write_m3u(path: str | Path, entries: Iterable[tuple[str, str]]) -> None:
         lines.append(f"./{entry}" if entry.startswith("#") else entry)
     content = "\n".join([*lines, ""]).encode("utf-8", "surrogateescape")
     try:
-        write_atomic_bytes(Path(path), content)
+        write_bytes(Path(path), content)
     except OSError as error:
         raise SslAudioError(f"cannot write {path}: {error.strerror}") from error
 
@@ -464,7 +464,7 @@ def write_table(path: str | Path, playlists: Playlists, catalogue: Catalogue) ->
         "track": pa.array(catalogue.ids, pa.string()).take(pa.array(playlists.tracks)),
     }
     try:
-        with atomic(path) as temporary:
+        with atomic_file(path) as temporary:
             pq.write_table(pa.table(columns), temporary, compression="zstd")
     except OSError as error:
         raise SslAudioError(f"cannot write {path}: {error.strerror}") from error

@@ -21,9 +21,10 @@ from typing import Any
 
 import numpy as np
 
+from ssl_audio.io.atomic import atomic_file
 from ssl_audio.io.console import say
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.io.run_dir import atomic, versions
+from ssl_audio.io.run_folder import versions
 from ssl_audio.recommenders.data.collection import Catalogue, Playlists
 from ssl_audio.recommenders.data.sources import (
     DETAILS,
@@ -393,7 +394,7 @@ def _writer(path: str | Path, seed: int, fractions: Sequence[float]) -> Iterator
     """Tables that become a store at the end; whatever stops the writing leaves no file."""
     duckdb = _duckdb()
     try:
-        with atomic(path) as temporary:
+        with atomic_file(path) as temporary:
             try:
                 with duckdb.connect(temporary) as connection:
                     yield _Writer(connection, seed, fractions)

@@ -12,9 +12,9 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from ssl_audio.io.atomic import atomic_file
 from ssl_audio.io.console import say
 from ssl_audio.io.errors import CheckpointError, SslAudioError
-from ssl_audio.io.run_dir import atomic
 from ssl_audio.recommenders.data.collection import Catalogue
 from ssl_audio.recommenders.data.graph import TrackGraph, build_graph
 from ssl_audio.recommenders.data.node_features import (
@@ -36,7 +36,7 @@ SCALER, MODEL = "features.safetensors", "model"
 
 def save_scaler(scaler: Scaler, folder: Path) -> None:
     """Keep beside a model how its features were scaled."""
-    with atomic(folder / SCALER) as temporary:
+    with atomic_file(folder / SCALER) as temporary:
         save_file(scaler.to_arrays(), temporary)
 
 

@@ -18,8 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ssl_audio.io.atomic import atomic_folder
 from ssl_audio.io.errors import CheckpointError, SslAudioError
-from ssl_audio.io.run_dir import atomic_folder, is_leader
+from ssl_audio.io.run_folder import is_leader
 from ssl_audio.recommenders.data.collection import Playlists
 from ssl_audio.recommenders.models.alignment import Alignment, LinkDraw
 from ssl_audio.recommenders.models.sharded_table import ShardedEmbedding, initial_rows

@@ -22,8 +22,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from ssl_audio.io.atomic import atomic_folder, write_json
 from ssl_audio.io.errors import CheckpointError
-from ssl_audio.io.run_dir import atomic_folder, write_json
 from ssl_audio.recommenders.data.graph import TrackGraph
 from ssl_audio.recommenders.data.sampling import NeighbourSampler, PairSampler
 from ssl_audio.recommenders.models.task_weights import FixedWeights, LearntWeights

@@ -24,8 +24,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ssl_audio.io.atomic import atomic_folder, write_json
 from ssl_audio.io.errors import CheckpointError, SslAudioError
-from ssl_audio.io.run_dir import atomic_folder, write_json
 from ssl_audio.models.weight_decay import parameter_groups
 from ssl_audio.recommenders.data.collection import Catalogue, Playlists, codes_of
 from ssl_audio.recommenders.data.vocabulary import (

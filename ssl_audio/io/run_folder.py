@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
-import shutil
-import tempfile
-import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from ssl_audio.io.atomic import write_json, write_text
 from ssl_audio.io.errors import SslAudioError
 
 PACKAGES = (
@@ -88,69 +84,8 @@ def save_configuration(
     if resumed is None:
         resumed = (folder / "checkpoints").exists()
     name = "config-resumed.yaml" if resumed else "config.yaml"
-    write_atomic(folder / name, OmegaConf.to_yaml(OmegaConf.create(dict(settings))))
+    write_text(folder / name, OmegaConf.to_yaml(OmegaConf.create(dict(settings))))
     write_json(folder / "versions.json", versions())
-
-
-def write_atomic(path: Path, text: str) -> None:
-    """Write a text file in one step: a reader sees the old file or the whole new one."""
-    write_atomic_bytes(path, text.encode("utf-8"))
-
-
-def write_atomic_bytes(path: Path, content: bytes) -> None:
-    """Write a file in one step."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(temporary, 0o644)  # others may read it, as they may any other file
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-@contextmanager
-def atomic(path: str | os.PathLike[str]) -> Iterator[str]:
-    """Give a temporary name that takes the place of `path` once it is written."""
-    path = os.path.abspath(path)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    temporary = f"{path}.{os.getpid()}.{threading.get_ident()}.tmp"
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
-
-
-@contextmanager
-def atomic_folder(folder: Path) -> Iterator[Path]:
-    """Give a temporary folder that takes the place of `folder` once its files are written.
-
-    The old one is gone only when the new one is there; others may read it, as any other file.
-    """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
-        yield temporary
-        for path in temporary.iterdir():
-            path.chmod(0o644)
-        temporary.chmod(0o755)
-        if folder.exists():
-            old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-old."))
-            os.rename(folder, old / folder.name)
-            os.rename(temporary, folder)
-            shutil.rmtree(old)
-        else:
-            os.rename(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Write a JSON file atomically."""
-    write_atomic(path, json.dumps(values, indent=2, default=str) + "\n")
 
 
 def versions() -> dict[str, str]:
