@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import json
+import re
 import typing
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass
@@ -13,6 +15,8 @@ from ssl_audio.io.errors import SslAudioError
 from ssl_audio.settings.fields import Group, SettingError, all_fields, expected_of
 
 Settings = TypeVar("Settings", bound=Group)
+_WORD = re.compile(r"[A-Za-z_][\w./-]*")
+_YAML_WORDS = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
 NAME = "name"  # the key that selects one of several kinds of a group
 
 
@@ -227,19 +231,47 @@ def to_yaml(settings: Group) -> str:
 
 
 def _yaml_lines(settings: Group, indent: str) -> Iterator[str]:
-    import yaml
-
     for name, field in all_fields(type(settings)).items():
-        value = getattr(settings, name)
+        value, help = getattr(settings, name), field.metadata["help"]
         if isinstance(value, Group):
-            yield f"{indent}{name}:  # {field.metadata['help']}"
+            yield f"{indent}{name}:  # {help}"
             if "choices" in field.metadata:
                 choices = " | ".join(field.metadata["choices"])
                 yield f"{indent}  {NAME}: {name_of(field, value)}  # {choices}"
             yield from _yaml_lines(value, indent + "  ")
-        elif not field.metadata.get("internal"):
-            text = yaml.safe_dump({name: _plain_value(value)}, default_flow_style=None,
-                                  sort_keys=False, width=10**6, allow_unicode=True)  # fmt: skip
-            first, *rest = text.rstrip().split("\n")
-            yield f"{indent}{first}  # {field.metadata['help']}"
-            yield from (indent + line for line in rest)
+        elif value or not field.metadata["internal"]:
+            yield from _setting_lines(name, _plain_value(value), help, indent)
+
+
+def _setting_lines(name: str, value: Any, help: str, indent: str) -> Iterator[str]:
+    if isinstance(value, dict):
+        yield f"{indent}{name}:  # {help}"
+        yield from _component_lines(value, indent + "  ")
+    else:
+        yield f"{indent}{name}: {_inline(value)}  # {help}"
+
+
+def _component_lines(component: Mapping[str, Any], indent: str) -> Iterator[str]:
+    for name, value in component.items():
+        if isinstance(value, Mapping):
+            yield f"{indent}{name}:"
+            yield from _component_lines(value, indent + "  ")
+        else:
+            yield f"{indent}{name}: {_inline(value)}"
+
+
+def _inline(value: Any) -> str:
+    """A value in one line of YAML; text that YAML could take for another type is quoted."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_inline, value))}]"
+    if isinstance(value, str):
+        plain_word = _WORD.fullmatch(value) and value.lower() not in _YAML_WORDS
+        return value if plain_word else _quoted(value)
+    if isinstance(value, float) and "e" in repr(value) and "." not in repr(value):
+        return repr(value).replace("e", ".0e")  # YAML 1.1 takes 1e-05 for text
+    return json.dumps(value)
+
+
+def _quoted(text: str) -> str:
+    shown = json.dumps(text, ensure_ascii=False)
+    return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in shown)
