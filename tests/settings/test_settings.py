@@ -145,14 +145,15 @@ def test_arguments_of_components() -> None:
     assert made == {"_target_": "my.Class", "rate": 1e-3, "on": True, "name": "x"}
 
 
+local_paths = literal_text.filter(lambda text: text and "://" not in text).map(Path)
 settings = st.builds(
     Settings,
     query=literal_text,
-    source=st.none() | literal_text.filter(lambda t: t and "://" not in t).map(Path),
-    files=st.lists(literal_text.filter(lambda t: t and "://" not in t).map(Path)).map(tuple),
+    source=st.none() | local_paths,
+    files=st.lists(local_paths).map(tuple),
     workers=st.just("auto") | st.integers(0, 10**9),
     inner=st.builds(Inner, rate=st.none() | st.floats(1e-300, 0.999)),
-    data=st.builds(Demo) | st.builds(Folder, root=literal_text.filter(lambda t: t and "://" not in t).map(Path)),
+    data=st.builds(Demo) | st.builds(Folder, root=local_paths),
 )  # fmt: skip
 
 
