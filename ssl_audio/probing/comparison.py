@@ -26,11 +26,11 @@ from ssl_audio.probing.calibration import calibration
 from ssl_audio.probing.features import TrackFeatures, track_features
 from ssl_audio.probing.knn import knn_scores
 from ssl_audio.probing.limited_data import Subset, few_shot_subsets, fraction_subsets
+from ssl_audio.probing.logistic import LogisticProbe
 from ssl_audio.probing.metrics import Figures, evaluate
 from ssl_audio.probing.probes import (
     ProbeSettings,
     TrainingRows,
-    logistic_scores,
     train_probes,
 )
 
@@ -284,10 +284,9 @@ def _measure(
         fractions, shots = [], []
         few: list[np.ndarray] = []
     elif kind == "logistic":
-        scores = logistic_scores(
-            arrays.means["train"], arrays.targets["train"], arrays.means["validation"],
-            arrays.targets["validation"], arrays.means["test"],
-        )  # fmt: skip
+        validation = (arrays.means["validation"], arrays.targets["validation"])
+        probe = LogisticProbe().fit(arrays.means["train"], arrays.targets["train"], validation)
+        scores = probe.scores(arrays.means["test"])
         fractions, shots, few = [], [], []
     else:
         kind = "linear" if kind == "finetune" else kind

@@ -18,7 +18,6 @@ from ssl_audio.io.parallel import available_processors
 from ssl_audio.models.extraction import in_order
 from ssl_audio.probing.kernels import Adam, LogisticSlope
 
-STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # inverse regularisation of the logistic regression
 VALIDATION_ROWS = 2048  # scored at a time
 PADDED_TO = 32  # rows: what a batch of a small training set is a multiple of
 TOGETHER = 5  # probes at most in a step of a processor: what they need then stays in its cache
@@ -482,42 +481,3 @@ def _bar(name: str | None, probes: int, total: int) -> Iterator[Callable[[], Non
     with Progress(console=Console(stderr=True)) as bar:
         task = bar.add_task(f"{name}: {probes} probes", total=total)
         yield lambda: bar.advance(task)
-
-
-def logistic_scores(
-    train_x: np.ndarray,
-    train_y: np.ndarray,
-    validation_x: np.ndarray,
-    validation_y: np.ndarray,
-    test_x: np.ndarray,
-) -> np.ndarray:
-    """scikit-learn's logistic regression, the check on the probes that are trained here.
-
-    Standardised on the training rows; the L2 strength is the one of the least validation loss over
-    all tags. A tag of which the training rows have no positive, or no negative, scores 0.
-
-    Returns:
-        (test rows, tags) logits.
-    """
-    from sklearn.preprocessing import StandardScaler
-
-    scaler = StandardScaler().fit(train_x)
-    train, validation, test = (scaler.transform(x) for x in (train_x, validation_x, test_x))
-
-    def loss(strength: float) -> float:
-        z = torch.from_numpy(_logits(train, train_y, validation, strength))
-        y = torch.from_numpy(validation_y.astype(np.float64))
-        return float(F.binary_cross_entropy_with_logits(z, y))
-
-    return _logits(train, train_y, test, min(STRENGTHS, key=loss))
-
-
-def _logits(train_x: np.ndarray, train_y: np.ndarray, x: np.ndarray, strength: float) -> np.ndarray:
-    from sklearn.linear_model import LogisticRegression
-
-    scores = np.zeros((len(x), train_y.shape[1]))
-    for tag in range(train_y.shape[1]):
-        if 0 < train_y[:, tag].sum() < len(train_y):
-            model = LogisticRegression(C=strength, max_iter=1000)
-            scores[:, tag] = model.fit(train_x, train_y[:, tag]).decision_function(x)
-    return scores

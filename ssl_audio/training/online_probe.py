@@ -8,19 +8,18 @@ from typing import Any
 
 import lightning
 import numpy as np
-import torch
 from rich.progress import track as progress_bar
 
 from ssl_audio.audio import files
-from ssl_audio.audio.logmel import LogMel
 from ssl_audio.audio.manifest import Source, read_jamendo
 from ssl_audio.io.console import say, warn
 from ssl_audio.io.errors import AudioError, SslAudioError
 from ssl_audio.models.encoder import Encoder
+from ssl_audio.probing.baselines import mel_statistics
+from ssl_audio.probing.logistic import LogisticProbe
+from ssl_audio.probing.metrics import evaluate
 
 Features = Callable[[np.ndarray], np.ndarray]
-# inverse regularisation, chosen on held-out training rows
-STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 
 
 class LabelledSet:
@@ -51,6 +50,11 @@ def _varies(sources: Sequence[Source], tag: str) -> bool:
     return 0 < count < len(sources)
 
 
+def mel_features(waveform: np.ndarray) -> np.ndarray:
+    """Mean and standard deviation over time of each log-mel band: (samples,) to (256,)."""
+    return mel_statistics([waveform])[0]
+
+
 def encoder_features(encoder: Encoder) -> Features:
     """Track mean of an encoder's segment embeddings: (samples,) to (embedding_size,)."""
 
@@ -60,28 +64,16 @@ def encoder_features(encoder: Encoder) -> Features:
     return features
 
 
-def mel_statistics() -> Features:
-    """Mean and standard deviation over time of each log-mel band: (samples,) to (256,)."""
-    frontend = LogMel.named("default")
-
-    @torch.inference_mode()
-    def features(waveform: np.ndarray) -> np.ndarray:
-        mel = frontend(torch.from_numpy(waveform)[None])[0, 0]
-        return torch.cat([mel.mean(1), mel.std(1)]).numpy()
-
-    return features
-
-
 def score(labelled: LabelledSet, features: Features, name: str) -> dict[str, float]:
-    """Macro ROC-AUC and mAP of a linear probe on the features of whole tracks.
+    """Macro ROC-AUC and mAP of a logistic probe on the features of whole tracks.
 
-    Standardised on the training part; an L2-regularised logistic regression a tag, its strength
-    chosen on a quarter of the training part. Files that cannot be read are left out and counted.
+    Files that cannot be read are left out and counted.
     """
     train_x, train_y, lost_train = _collect(labelled, labelled.train, features, name)
     test_x, test_y, lost_test = _collect(labelled, labelled.test, features, name)
-    figures = linear_probe(train_x, train_y, test_x, test_y)
-    return {**figures, "unreadable": float(lost_train + lost_test)}
+    figures = evaluate(test_y, LogisticProbe().fit(train_x, train_y).scores(test_x))
+    unreadable = float(lost_train + lost_test)
+    return {"roc_auc": figures.roc_auc, "map": figures.map, "unreadable": unreadable}
 
 
 def _collect(
@@ -103,59 +95,6 @@ def _stderr() -> Any:
     from rich.console import Console
 
     return Console(stderr=True)
-
-
-def linear_probe(
-    train_x: np.ndarray, train_y: np.ndarray, test_x: np.ndarray, test_y: np.ndarray
-) -> dict[str, float]:
-    """Macro ROC-AUC and mAP of one logistic regression a tag.
-
-    Args:
-        train_x, test_x: (rows, features).
-        train_y, test_y: (rows, tags), 0 or 1, with both values in each column.
-    """
-    from sklearn.preprocessing import StandardScaler
-
-    scaler = StandardScaler().fit(train_x)
-    train_x, test_x = scaler.transform(train_x), scaler.transform(test_x)
-    order = np.random.default_rng(0).permutation(len(train_x))
-    held, rest = order[: len(order) // 4], order[len(order) // 4 :]
-    usable = [c for c in range(train_y.shape[1]) if _both(train_y[rest, c], train_y[held, c])]
-    strength = max(
-        STRENGTHS,
-        key=lambda s: (
-            _probe_once(
-                train_x[rest], train_y[rest][:, usable], train_x[held], train_y[held][:, usable], s
-            )["map"]
-            if usable
-            else -s
-        ),
-    )
-    return _probe_once(train_x, train_y, test_x, test_y, strength)
-
-
-def _both(*columns: np.ndarray) -> bool:
-    return all(0 < column.sum() < len(column) for column in columns)
-
-
-def _probe_once(
-    train_x: np.ndarray,
-    train_y: np.ndarray,
-    test_x: np.ndarray,
-    test_y: np.ndarray,
-    strength: float,
-) -> dict[str, float]:
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.metrics import average_precision_score, roc_auc_score
-
-    scores = np.empty(test_y.shape)
-    for column in range(train_y.shape[1]):
-        model = LogisticRegression(C=strength, max_iter=500)
-        scores[:, column] = model.fit(train_x, train_y[:, column]).decision_function(test_x)
-    return {
-        "roc_auc": float(roc_auc_score(test_y, scores, average="macro")),
-        "map": float(average_precision_score(test_y, scores, average="macro")),
-    }
 
 
 class OnlineProbe(lightning.Callback):

@@ -237,9 +237,7 @@ def _compare(
     settings: Settings, encoder: Encoder, labelled: online_probe.LabelledSet
 ) -> dict[str, dict[str, float]]:
     return {
-        "mel statistics": online_probe.score(
-            labelled, online_probe.mel_statistics(), "mel statistics"
-        ),
+        "mel statistics": online_probe.score(labelled, online_probe.mel_features, "mel statistics"),
         "untrained": online_probe.score(
             labelled, online_probe.encoder_features(make_encoder(settings).eval()), "untrained"
         ),

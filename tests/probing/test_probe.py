@@ -8,11 +8,11 @@ from sklearn.metrics import roc_auc_score
 
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.probing.limited_data import few_shot_subsets, fraction_subsets
+from ssl_audio.probing.logistic import LogisticProbe
 from ssl_audio.probing.probes import (
     ProbeSettings,
     TrainingRows,
     _Order,
-    logistic_scores,
     train_probes,
 )
 
@@ -92,7 +92,7 @@ def test_as_good_as_scikit_learns_logistic_regression():
     settings = ProbeSettings(batch_size=256, epochs=10, steps=64, learning_rate=1e-2)
     [probe] = train_probes(TrainingRows(x, y), vx, vy, [np.arange(2000)], settings)
     ours = roc_auc_score(ty, probe.scores(tx))
-    theirs = roc_auc_score(ty, logistic_scores(x, y, vx, vy, tx))
+    theirs = roc_auc_score(ty, LogisticProbe().fit(x, y, (vx, vy)).scores(tx))
     assert ours == pytest.approx(theirs, abs=5e-3) and ours > 0.8
 
 

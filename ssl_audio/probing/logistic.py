@@ -1,0 +1,67 @@
+"""scikit-learn's logistic regression as a probe."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # inverse L2 regularisation
+MAX_ITERATIONS = 1000
+
+
+class LogisticProbe:
+    """One L2-regularised logistic regression for each tag, on standardised features.
+
+    All tags share one strength of the regularisation: of `STRENGTHS`, that of the smallest
+    validation loss. A tag without a positive or without a negative training row scores 0.
+    """
+
+    def fit(
+        self, x: np.ndarray, y: np.ndarray, validation: tuple[np.ndarray, np.ndarray] | None = None
+    ) -> LogisticProbe:
+        """Train on (rows, dimensions) features and (rows, tags) targets, 0 or 1.
+
+        Args:
+            x, y: training rows.
+            validation: further rows that choose the strength. None: a random quarter of the
+                training rows chooses it, and the probe is then trained on all of them.
+        """
+        if validation is not None:
+            self.strength_ = self._best_strength(x, y, *validation)
+        else:
+            order = np.random.default_rng(0).permutation(len(x))
+            held_out, rest = np.split(order, [len(order) // 4])
+            self.strength_ = self._best_strength(x[rest], y[rest], x[held_out], y[held_out])
+        return self._fit(x, y, self.strength_)
+
+    def scores(self, x: np.ndarray) -> np.ndarray:
+        """Logits: (rows, dimensions) to (rows, tags)."""
+        x = self.scaler_.transform(x)
+        constant = np.zeros(len(x))
+        return np.stack([m.decision_function(x) if m else constant for m in self.models_], axis=1)
+
+    def _best_strength(
+        self, x: np.ndarray, y: np.ndarray, validation_x: np.ndarray, validation_y: np.ndarray
+    ) -> float:
+        expected = torch.from_numpy(validation_y.astype(np.float64))
+
+        def loss(strength: float) -> float:
+            logits = torch.from_numpy(self._fit(x, y, strength).scores(validation_x))
+            return float(F.binary_cross_entropy_with_logits(logits, expected))
+
+        return min(STRENGTHS, key=loss)
+
+    def _fit(self, x: np.ndarray, y: np.ndarray, strength: float) -> LogisticProbe:
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.preprocessing import StandardScaler
+
+        self.scaler_ = StandardScaler().fit(x)
+        x = self.scaler_.transform(x)
+        self.models_ = [
+            LogisticRegression(C=strength, max_iter=MAX_ITERATIONS).fit(x, tag)
+            if 0 < tag.sum() < len(tag)
+            else None
+            for tag in y.T
+        ]
+        return self
