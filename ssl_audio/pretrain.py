@@ -5,7 +5,12 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from ssl_audio.io.run_folder import followed_run_dir, is_leader, make_run_dir, save_configuration
+from ssl_audio.io.run_folder import (
+    is_leader,
+    make_run_dir,
+    run_folder_of_leader,
+    save_configuration,
+)
 from ssl_audio.recipe import Command, main_with, resolve
 
 if TYPE_CHECKING:
@@ -29,9 +34,9 @@ def run(config: DictConfig) -> None:
     if is_leader():
         folder = make_run_dir(settings["run_dir"], settings["recipe"], resume)
         settings["run_dir"] = str(folder)
-        save_configuration(folder, settings)
+        save_configuration(folder, settings, resume)
     else:
-        folder = followed_run_dir(settings["run_dir"])
+        folder = run_folder_of_leader(settings["run_dir"])
         settings["run_dir"] = str(folder)
     from ssl_audio.training.pretrain import pretrain
 

@@ -1,11 +1,13 @@
-"""The folder of one run: what was asked, with which versions, on what data, with what result."""
+"""The folder of one run: its configuration, the versions it ran with, and its results."""
 
 from __future__ import annotations
 
 import os
 import platform
+import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -18,20 +20,42 @@ PACKAGES = (
     "hydra-core", "scikit-learn", "torchcodec", "openvino",
 )  # fmt: skip
 
-
-_FOLDER_VARIABLE = "SSL_AUDIO_RUN_DIR"  # from the first process to those that it starts
+CONFIG, VERSIONS, RESULTS = "config.yaml", "versions.json", "results.json"
+_DESCRIPTIONS = {CONFIG, "config-resumed.yaml", VERSIONS, "skipped.csv", "logs", "checkpoints"}
+_FOLDER_VARIABLE = "SSL_AUDIO_RUN_DIR"  # set by a run's first process for those that it starts
 
 
 def is_leader() -> bool:
-    """Whether this is the one process of a run, or the first of several, which writes."""
+    """True in the only process of a run, or in the first of several: the one that writes."""
     return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))) == 0
 
 
-def followed_run_dir(run_dir: str | None) -> Path:
-    """The folder that the run's first process made.
+def choose_run_folder(run_dir: Path | None, name: str, marker: str = RESULTS) -> Path:
+    """The folder of a new run, which is not created yet.
+
+    Args:
+        run_dir: the user's choice; None is `runs/NAME-DATE-TIME`.
+        name: see `run_dir`.
+        marker: a folder with this file holds another run and is refused.
 
     Raises:
-        SslAudioError: it cannot be known, since processes were started by hand without `run_dir=`.
+        SslAudioError: the folder holds another run or cannot be written.
+    """
+    folder = run_dir or Path("runs", f"{name}-{time.strftime('%Y%m%d-%H%M%S')}")
+    if (folder / marker).exists():
+        resume = "resume it with ckpt_path=last, or " if marker == CONFIG else ""
+        raise SslAudioError(f"run_dir={folder} already holds a run: {resume}name another folder")
+    parent = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise SslAudioError(f"run_dir={folder}: {parent} is not a folder that can be written")
+    return folder
+
+
+def run_folder_of_leader(run_dir: Path | None) -> Path:
+    """The folder that the first process of this run created.
+
+    Raises:
+        SslAudioError: it is unknown, since the processes were started by hand without `run_dir=`.
     """
     known = run_dir or os.environ.get(_FOLDER_VARIABLE)
     if not known:
@@ -39,57 +63,53 @@ def followed_run_dir(run_dir: str | None) -> Path:
     return Path(known)
 
 
-def make_run_dir(
-    run_dir: str | None, recipe: str, resume: bool, finished: str = "config.yaml"
-) -> Path:
-    """The run's folder, made if need be; a new run never writes into an older run's folder.
+@contextmanager
+def open_run_folder(folder: Path, config: str, resumed: bool = False) -> Iterator[None]:
+    """Create a run's folder with its configuration and versions.
+
+    If the run fails before it has written a checkpoint or any result, everything that was created
+    is removed again, so that the same command can be repeated.
 
     Args:
-        run_dir: what the user named; None is a new folder below `runs/`.
-        recipe: for its name.
-        resume: the run goes on with an older one.
-        finished: the file by which an older run is known: a command that cannot go on in the middle
-            begins anew in a folder without results.
+        folder: created with its parents where it does not exist.
+        config: YAML text of `config.yaml`.
+        resumed: keep the first `config.yaml`, and write `config-resumed.yaml`.
 
     Raises:
-        SslAudioError: the folder holds another run and this one does not resume it.
+        SslAudioError: the folder cannot be created.
     """
-    folder = Path(run_dir or f"runs/{recipe}-{time.strftime('%Y%m%d-%H%M%S')}")
-    if not resume and (folder / finished).exists():
-        go_on = "go on with it (ckpt_path=last), or " if finished == "config.yaml" else ""
-        raise SslAudioError(f"run_dir={folder} holds a run already: {go_on}name another folder")
-    if resume and not run_dir:
-        raise SslAudioError("ckpt_path= goes on with a run: name its folder with run_dir=")
+    created = [p for p in (folder, *folder.parents) if not p.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SslAudioError(f"run_dir={folder}: {error.strerror}") from error
+    before = set(folder.iterdir())
     os.environ[_FOLDER_VARIABLE] = str(folder)
-    return folder
+    try:
+        write_text(folder / ("config-resumed.yaml" if resumed else CONFIG), config)
+        write_json(folder / VERSIONS, versions())
+        yield
+    except BaseException:
+        _remove_failed_start(folder, before, created)
+        raise
+    finally:
+        os.environ.pop(_FOLDER_VARIABLE, None)
 
 
-def save_configuration(
-    folder: Path, settings: Mapping[str, Any], resumed: bool | None = None
-) -> None:
-    """Write what was asked (`config.yaml`) and with what (`versions.json`).
-
-    Args:
-        folder: of the run.
-        settings: what was asked.
-        resumed: the run goes on, so that what was asked first is kept; None where it has
-            checkpoints.
-    """
-    from omegaconf import OmegaConf
-
-    if resumed is None:
-        resumed = (folder / "checkpoints").exists()
-    name = "config-resumed.yaml" if resumed else "config.yaml"
-    write_text(folder / name, OmegaConf.to_yaml(OmegaConf.create(dict(settings))))
-    write_json(folder / "versions.json", versions())
+def _remove_failed_start(folder: Path, before: set[Path], created: list[Path]) -> None:
+    """Remove what a run created, unless it has checkpoints or results."""
+    new = set(folder.iterdir()) - before
+    if any(p.name not in _DESCRIPTIONS for p in new) or any(folder.glob("checkpoints/*")):
+        return
+    for path in new:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for path in created:
+        if path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python, the platform and the packages that decide a result."""
+    """Versions of Python, the platform and the packages that influence results."""
     found = {"python": platform.python_version(), "platform": platform.platform()}
     for name in PACKAGES:
         try:
@@ -97,3 +117,28 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             found[name] = "not installed"
     return found
+
+
+# Until every command has typed settings:
+
+
+def make_run_dir(run_dir: str | None, recipe: str, resume: bool, finished: str = CONFIG) -> Path:
+    """Create the folder of a run of a command whose settings are a mapping."""
+    if resume and not run_dir:
+        raise SslAudioError("ckpt_path= resumes a run: name its folder with run_dir=")
+    given = Path(run_dir) if run_dir else None
+    folder = given if resume and given else choose_run_folder(given, recipe, finished)
+    folder.mkdir(parents=True, exist_ok=True)
+    os.environ[_FOLDER_VARIABLE] = str(folder)
+    return folder
+
+
+def save_configuration(
+    folder: Path, settings: Mapping[str, Any], resumed: bool | None = None
+) -> None:
+    """Write the configuration and the versions of a command whose settings are a mapping."""
+    from omegaconf import OmegaConf
+
+    name = "config-resumed.yaml" if resumed else CONFIG
+    write_text(folder / name, OmegaConf.to_yaml(OmegaConf.create(dict(settings))))
+    write_json(folder / VERSIONS, versions())
