@@ -130,13 +130,18 @@ def _apply(settings: dict[str, Any]) -> None:
     """Vectors by a trained MUSIG of tracks that it may never have seen."""
     from ssl_audio.recommenders.data.training_data import open_playlists
     from ssl_audio.recommenders.models.induction import musig_of, new_vectors
+    from ssl_audio.settings.recommend import StoreSettings
 
     output = Path(settings["output"] or "vectors.parquet")
     if output.exists() or output.suffix != ".parquet":
         raise SslAudioError(f"output={output}: a new file that ends with .parquet")
     model = musig_of(Path(settings["apply"]))
+    source, stores = settings["playlists"], StoreSettings(**settings["stores"])
     with tempfile.TemporaryDirectory() as folder:
-        store = open_playlists(settings, Path(folder)) if settings["playlists"] else None
+        store = open_playlists(
+            Path(source), Path(folder), stores, seed=settings["seed"], music=settings["music"],
+            unknown=settings["unknown"],
+        ) if source else None  # fmt: skip
         ids, vectors = new_vectors(
             model, settings["stores"], store, settings["graph"]["least_weight"],
             settings["missing"],

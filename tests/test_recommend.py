@@ -437,7 +437,7 @@ def test_duplicates_and_playlists_that_are_too_short_are_told(tmp_path: Path) ->
         (["playlists=none.csv"], "playlists=none.csv: no such file or folder"),
         (["playlists=none.duckdb"], "none.duckdb: no such file"),
         (["playlists=EMBEDDINGS"], "no column playlist; playlist and track are wanted"),
-        (["playlists=PLAYLISTS"], "musig.sound=acoustic wants stores.acoustic="),
+        (["playlists=PLAYLISTS"], "musig.similarity=acoustic needs stores.acoustic="),
         (["playlists=PLAYLISTS", "model=m2grl", "completion.least=200"], "200 distinct tracks"),
         (["playlists=PLAYLISTS", "model=m2grl", "completion.seed_share=2"], "seed_share=2"),
         (["playlists=PLAYLISTS", "musig.steps=many"], "musig.steps='many': a number is wanted"),

@@ -39,6 +39,7 @@ from ssl_audio.recommenders.systems import (
     identity_of,
     systems_of,
 )
+from ssl_audio.settings.recommend import StoreSettings
 
 Settings = Mapping[str, Any]
 COMPARED = ("hr", "ndcg@10")  # the metrics of paired differences
@@ -72,7 +73,11 @@ def compare(settings: Settings, folder: Path) -> dict[str, Any]:
         SslAudioError: playlists, features or settings that cannot be used.
     """
     started = time.monotonic()
-    data = load_training_data(settings, folder)
+    data = load_training_data(
+        Path(settings["playlists"]), folder, StoreSettings(**settings["stores"]),
+        min_weight=settings["graph"]["least_weight"], cold=settings["completion"]["cold"],
+        seed=settings["seed"], music=settings["music"], unknown=settings["unknown"],
+    )  # fmt: skip
     seconds = {"data": time.monotonic() - started}
     systems = systems_of(settings, data, folder)
     tasks = _tasks(settings, data)
@@ -252,7 +257,8 @@ def track_vectors(settings: Settings, folder: Path) -> Iterator[tuple[str, list[
     Yields:
         The model's name in small letters, ids, and (tracks, d) float32.
     """
-    ids = list(open_playlists(settings, folder).catalogue().ids)
+    store = open_playlists(Path(settings["playlists"]), folder, StoreSettings())
+    ids = list(store.catalogue().ids)
     models = json.loads((folder / "results.json").read_text(encoding="utf-8"))["models"]
     for name, system in models.items():
         kept = folder / "systems" / system / VECTORS

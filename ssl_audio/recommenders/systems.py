@@ -23,7 +23,7 @@ from ssl_audio.recommenders.baselines.track2vec import concatenated, track2vec
 from ssl_audio.recommenders.data.graph import TrackGraph
 from ssl_audio.recommenders.data.node_features import NAMES
 from ssl_audio.recommenders.data.sampling import PairSampler
-from ssl_audio.recommenders.data.training_data import TrainingData, sound_of
+from ssl_audio.recommenders.data.training_data import TrainingData
 from ssl_audio.recommenders.evaluation.completion import CompletionTask, scores_by_cosine
 from ssl_audio.recommenders.evaluation.next_track import (
     CatalogueScorer,
@@ -314,8 +314,8 @@ class _Systems:
         """About their mean, which they all share and which makes every cosine high."""
         data = self.data
         assert data.embeddings is not None
-        mean = data.embeddings[data.heard & (data.counts > 0)].mean(0)
-        return np.where(data.heard[:, None], data.embeddings - mean, 0)
+        mean = data.embeddings[data.has_audio & (data.counts > 0)].mean(0)
+        return np.where(data.has_audio[:, None], data.embeddings - mean, 0)
 
     def _plain_graphsage(self) -> System:
         """GraphSAGE that knows of a track how many neighbours it has, and nothing else."""
@@ -382,7 +382,7 @@ class _Systems:
         self._node_features(groups)  # refused before anything is trained, as an empty graph is
         assert self.data.graph.edges
         if weights == "learnt" or weights[TASKS.index("sound")]:
-            sound_of(self.data, sound)
+            self.data.similarity_features(sound)
         system.train = partial(self._train_graph_model, groups, weights, sound, system.folder)
         return system
 
@@ -414,7 +414,7 @@ class _Systems:
         )  # fmt: skip
         self._fit(model, PairBatches(pairs, self.seed), "musig.steps", folder)
         about = {"features": groups, "sound": sound, "genres": data.genres,
-                 "counted": data.counted}  # fmt: skip
+                 "counted": data.popularity_counted}  # fmt: skip
         model.save(folder / MODEL, about)
         if groups:
             save_scaler(data.features(groups, self.settings["missing"])[1], folder / MODEL)
@@ -429,7 +429,7 @@ class _Systems:
         """What the sound task compares, and of which tracks it is known; nothing, where it does not
         count and nothing is at hand."""
         if "sound" in model.tasks or sound in self.data.groups:
-            values, heard = sound_of(self.data, sound)
+            values, heard = self.data.similarity_features(sound)
         else:
             values = np.zeros((len(self.data.catalogue), 1), np.float32)
             heard = np.zeros(len(values), bool)
@@ -483,7 +483,7 @@ class _Systems:
 
         features = "embeddings" if self.data.embeddings is not None else ""
         system = self._system("Transformer", features)
-        unheard = int((~self.data.heard).sum()) if features else 0
+        unheard = int((~self.data.has_audio).sum()) if features else 0
         if unheard:
             self.data.note(
                 f"{unheard} tracks have no audio embedding; the transformer does without"
@@ -512,7 +512,8 @@ class _Systems:
         )
 
         data = self.data
-        audio, heard = (None, None) if data.embeddings is None else (data.embeddings, data.heard)
+        audio = data.embeddings
+        heard = None if audio is None else data.has_audio
         kept = folder / "model"
         if not kept.exists():
             vocabulary = vocabulary_of(data.train, len(data.catalogue))

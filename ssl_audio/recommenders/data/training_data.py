@@ -1,12 +1,12 @@
-"""What a comparison of playlist models is made from: playlists in splits, features, cold tracks."""
+"""Training data of the playlist models: split playlists, track features, cold tracks."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from ssl_audio.recommenders.data.membership import membership_digest, named
 from ssl_audio.recommenders.data.node_features import (
     ACOUSTIC,
     AUDIO,
+    GENRE,
     POPULARITY,
     FeatureGroup,
     Scaler,
@@ -33,31 +34,37 @@ from ssl_audio.recommenders.data.node_features import (
 )
 from ssl_audio.recommenders.data.sources import write_table
 from ssl_audio.recommenders.data.store import PlaylistStore, build_store, open_store
+from ssl_audio.settings.recommend import StoreSettings
 
-Settings = Mapping[str, Any]
 TRAINING_PART = "train.parquet"
-HEARD = (AUDIO, ACOUSTIC)  # the groups that a cold track has
+FROM_AUDIO = (AUDIO, ACOUSTIC)  # groups computed from audio: the only ones that cold tracks have
+LEFT_OUT = {  # counts of a store's report that results mention
+    "duplicates": "positions repeat a track of their playlist and are left out",
+    "unknown": "positions are of tracks without features",
+    "empty": "playlists have no track and are left out",
+}
 
 
 @dataclass
 class TrainingData:
-    """Playlists and what is known of their tracks.
+    """Playlists and the features of their tracks.
 
-    Cold tracks are in no training playlist, and nothing but their sound is known of them.
+    Cold tracks are in no training playlist, and only their audio features are known.
 
     Attributes:
-        name: of the playlists' file.
-        catalogue: of all tracks; without artist, album and genre where they are cold.
+        name: file name of the playlists.
+        catalogue: all tracks; artist, album and genre of cold tracks are "".
         train, validation, test: playlists; those of training without cold tracks.
         cold: (tracks,) bool.
-        groups: features that are at hand, by name.
+        groups: the available feature groups by name.
         embeddings: (tracks, d) float32 audio embeddings, 0 where there is none; or None.
-        heard: (tracks,) bool, those with one.
-        least_weight: of the graph's edges.
-        genres: of the genre group's columns.
-        counted: popularity is counted in the training playlists, and in no store.
-        notes: what every result must say.
-        hashes: of what was read.
+        has_audio: (tracks,) bool, True where a track has an audio embedding.
+        min_weight: playlists that two tracks must share for an edge of the graph.
+        genres: names of the genre group's columns.
+        popularity_counted: True if popularity is counted in the training playlists, False if it
+            comes from a feature store.
+        notes: remarks that the results must show.
+        hashes: content hashes of the inputs.
     """
 
     name: str
@@ -68,45 +75,59 @@ class TrainingData:
     cold: np.ndarray
     groups: Mapping[str, FeatureGroup]
     embeddings: np.ndarray | None
-    heard: np.ndarray
-    least_weight: int
+    has_audio: np.ndarray
+    min_weight: int
     genres: list[str] = field(default_factory=list)
-    counted: bool = False
+    popularity_counted: bool = False
     notes: list[str] = field(default_factory=list)
     hashes: dict[str, str] = field(default_factory=dict)
 
     @cached_property
     def counts(self) -> np.ndarray:
-        """(tracks,) training playlists that each is in."""
+        """(tracks,) number of training playlists that hold each track."""
         return np.bincount(self.train.tracks, minlength=len(self.catalogue))
 
     @cached_property
     def graph(self) -> TrackGraph:
-        """Of the training playlists."""
-        return build_graph(self.train, len(self.catalogue), self.least_weight)
+        """Co-occurrence graph of the training playlists."""
+        return build_graph(self.train, len(self.catalogue), self.min_weight)
 
-    def features(self, names: list[str], missing: str) -> tuple[np.ndarray, Scaler]:
-        """(tracks, d) float32 in [0, 1]: these groups side by side, and how they were scaled.
+    def features(self, names: Sequence[str], missing: str) -> tuple[np.ndarray, Scaler]:
+        """Concatenated feature groups, (tracks, d) float32 in [0, 1], and their scaling.
 
         Raises:
-            SslAudioError: a group that is not at hand, or missing features that are refused.
+            SslAudioError: an unavailable group, or tracks without features with missing="refuse".
         """
-        groups = list(self.groups.values())
-        matrix, report = join(groups, names, missing, fit=self.counts > 0)
+        matrix, report = join(list(self.groups.values()), names, missing, fit=self.counts > 0)
         for name, count in report.imputed.items():
-            unheard = count - (0 if name in HEARD else int(self.cold.sum()))
-            if unheard > 0:
-                self.note(f"{unheard} tracks have no {name} features and got the mean")
+            without = count - (0 if name in FROM_AUDIO else int(self.cold.sum()))
+            if without > 0:
+                self.note(f"{without} tracks have no {name} features and got the mean")
         return matrix, report.scaler
 
+    def similarity_features(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Features that MUSIG's audio similarity task compares.
+
+        Returns:
+            (tracks, d) float32 in [0, 1], and (tracks,) bool, True for tracks that have them.
+
+        Raises:
+            SslAudioError: they are not available.
+        """
+        if name not in self.groups:
+            raise SslAudioError(
+                f"musig.similarity={name} needs stores.{name}=: see ssl-audio acoustic --help"
+            )
+        return self.features([name], "impute")[0], self.groups[name].present
+
     def note(self, text: str) -> None:
-        """Say something that every result must say, once."""
+        """Add a remark to the results and print it, once."""
         if text not in self.notes:
             self.notes.append(text)
             say(text)
 
     def summary(self) -> dict[str, Any]:
-        """For the results."""
+        """Name, counts, notes and hashes, for the results."""
         splits = {"training": self.train, "validation": self.validation, "test": self.test}
         counts: dict[str, int] = {f"{name} playlists": len(p) for name, p in splits.items()}
         counts |= {"tracks": len(self.catalogue), "cold tracks": int(self.cold.sum())}
@@ -115,99 +136,114 @@ class TrainingData:
         return {"name": self.name, "counts": counts, "notes": self.notes, "hashes": self.hashes}
 
 
-def load_training_data(settings: Settings, folder: Path) -> TrainingData:
-    """Read playlists and features as a recipe says.
+def load_training_data(
+    source: Path,
+    folder: Path,
+    stores: StoreSettings,
+    *,
+    min_weight: int,
+    cold: float,
+    seed: int = 0,
+    music: Path | None = None,
+    unknown: Literal["keep", "drop", "refuse"] = "keep",
+) -> TrainingData:
+    """Read playlists and features.
 
     Args:
-        settings: of `recommend`.
-        folder: of the run; a store is made in it from playlists in other formats.
+        source, folder, stores, seed, music, unknown: as for `open_playlists`; the training part of
+            the playlists is written to `folder`.
+        min_weight: playlists that two tracks must share for an edge of the graph.
+        cold: share of the tracks left out of all training playlists.
 
     Raises:
-        SslAudioError: something that cannot be read, or playlists and features without a track in
-            common.
+        SslAudioError: unreadable files, or playlists and features without a track in common.
     """
-    store = open_playlists(settings, folder)
+    store = open_playlists(source, folder, stores, seed=seed, music=music, unknown=unknown)
     known = store.catalogue()
-    cold = cold_tracks(known.ids, settings["completion"]["cold"], settings["seed"])
-    catalogue = _without_words(known, cold)
-    train = store.playlists("train").without_tracks(cold)
+    held_out = cold_tracks(known.ids, cold, seed)
+    catalogue = _without_metadata(known, held_out)
     data = TrainingData(
-        name=Path(settings["playlists"]).name,
+        name=source.name,
         catalogue=catalogue,
-        train=train,
+        train=store.playlists("train").without_tracks(held_out),
         validation=store.playlists("validation"),
         test=store.playlists("test"),
-        cold=cold,
+        cold=held_out,
         groups={},
         embeddings=None,
-        heard=np.zeros(len(catalogue), bool),
-        least_weight=settings["graph"]["least_weight"],
+        has_audio=np.zeros(len(catalogue), bool),
+        min_weight=min_weight,
         hashes={"playlists": str(store.about.get("content", ""))},
     )
-    _note_what_was_left_out(data, store.about.get("counts") or {})
-    stores = settings["stores"]
-    data.groups = _groups(data, stores)
-    _check_acoustic(data, stores[ACOUSTIC], folder)
-    if stores["embeddings"]:
-        data.embeddings, data.heard = read_embeddings(stores["embeddings"], catalogue)
+    counts = store.about.get("counts") or {}
+    for name, text in LEFT_OUT.items():
+        if counts.get(name):
+            data.note(f"{counts[name]} {text}")
+    _add_groups(data, stores)
+    write_table(folder / TRAINING_PART, data.train, catalogue)
+    if stores.acoustic:
+        _check_acoustic(data, stores.acoustic, folder / TRAINING_PART)
+    if stores.embeddings:
+        data.embeddings, data.has_audio = read_embeddings(stores.embeddings, catalogue)
     return data
 
 
-def _note_what_was_left_out(data: TrainingData, counts: Mapping[str, Any]) -> None:
-    texts = {
-        "duplicates": "positions repeat a track of their playlist and are left out",
-        "unknown": "positions are of tracks without features",
-        "empty": "playlists have no track and are left out",
-    }
-    for name, text in texts.items():
-        if counts.get(name):
-            data.note(f"{counts[name]} {text}")
+def open_playlists(
+    source: Path,
+    folder: Path,
+    stores: StoreSettings,
+    *,
+    seed: int = 0,
+    music: Path | None = None,
+    unknown: Literal["keep", "drop", "refuse"] = "keep",
+) -> PlaylistStore:
+    """The store of some playlists, built in a folder unless `source` is a store already.
 
+    Args:
+        source: a playlist store (.duckdb), or playlists in another format (`sources.read_source`).
+        folder: where the store is built; one that is there already is used.
+        stores: feature stores; all their tracks are in the catalogue of a new store.
+        seed: of the splits.
+        music: folder that the ids of .m3u entries are relative to.
+        unknown: tracks that no feature store has (`store.build_store`).
 
-def _check_acoustic(data: TrainingData, path: str | None, folder: Path) -> None:
-    """Write the training part of the playlists, and say if acoustic features come from another.
-
-    Features that were learnt from test playlists, or from cold tracks in playlists, would tell the
-    models what they are asked for.
+    Raises:
+        SslAudioError: unreadable playlists or feature stores.
     """
-    write_table(folder / TRAINING_PART, data.train, data.catalogue)
-    about = stored_about(path) if path else {}
+    if source.suffix == ".duckdb":
+        return open_store(source)
+    built = folder / "playlists.duckdb"
+    if not built.exists():
+        paths = [path for path in (stores.embeddings, stores.acoustic, stores.audio,
+                                   stores.popularity) if path]  # fmt: skip
+        ids = dict.fromkeys(track for path in paths for track in stored_ids(path))
+        catalogue = Catalogue(list(ids)) if ids else None
+        report = build_store(
+            built, source, seed=seed, root=music, catalogue=catalogue, unknown=unknown
+        )
+        say(str(report))
+    return open_store(built)
+
+
+def _check_acoustic(data: TrainingData, path: Path, training_part: Path) -> None:
+    """Add a note if acoustic features were trained on other playlists than the training part.
+
+    Features trained on test playlists, or on cold tracks in playlists, leak the expected results.
+    """
+    about = stored_about(path)
     if "siamese" not in str(about.get("kind")):
         return
-    taught = membership_digest(named(data.train, data.catalogue))
-    if about.get("memberships") != taught:
+    if about.get("memberships") != membership_digest(named(data.train, data.catalogue)):
         data.note(
             f"{path} was learnt from other playlists than this run's training part, so that test "
-            f"playlists or cold tracks may be among them: learn it from {folder / TRAINING_PART}"
+            f"playlists or cold tracks may be among them: learn it from {training_part}"
         )
 
 
-def open_playlists(settings: Settings, folder: Path) -> PlaylistStore:
-    """The store of a run's playlists, made in its folder from other formats."""
-    path = Path(settings["playlists"])
-    if path.suffix == ".duckdb":
-        return open_store(path)
-    kept = folder / "playlists.duckdb"
-    if not kept.exists():
-        report = build_store(
-            kept, path, seed=settings["seed"], root=settings["music"],
-            catalogue=_sounding(settings["stores"]), unknown=settings["unknown"],
-        )  # fmt: skip
-        say(str(report))
-    return open_store(kept)
+def _without_metadata(known: Catalogue, cold: np.ndarray) -> Catalogue:
+    """The catalogue without artist, album and genre of cold tracks."""
 
-
-def _sounding(stores: Mapping[str, str | None]) -> Catalogue | None:
-    """The tracks of the feature stores, so that those in no playlist can be recommended too."""
-    given = [path for path in stores.values() if path]
-    names = dict.fromkeys(track for path in given for track in stored_ids(path))
-    return Catalogue(list(names)) if names else None
-
-
-def _without_words(known: Catalogue, cold: np.ndarray) -> Catalogue:
-    """The catalogue as it is before anybody has written about its cold tracks."""
-
-    def kept(column: Any) -> list[str]:
+    def kept(column: Sequence[str]) -> list[str]:
         return ["" if hidden else text for text, hidden in zip(column, cold, strict=True)]
 
     return replace(
@@ -215,34 +251,20 @@ def _without_words(known: Catalogue, cold: np.ndarray) -> Catalogue:
     )
 
 
-def _groups(data: TrainingData, stores: Mapping[str, str | None]) -> dict[str, FeatureGroup]:
-    found = {}
+def _add_groups(data: TrainingData, stores: StoreSettings) -> None:
+    found: dict[str, FeatureGroup] = {}
     if any(data.catalogue.genres):
         data.genres = top_genres(data.catalogue)
-        found["genre"] = genre_group(data.catalogue, vocabulary=data.genres)
-    for name in (POPULARITY, AUDIO, ACOUSTIC):
-        if path := stores[name]:
+        found[GENRE] = genre_group(data.catalogue, vocabulary=data.genres)
+    for name, path in ((POPULARITY, stores.popularity), (AUDIO, stores.audio),
+                       (ACOUSTIC, stores.acoustic)):  # fmt: skip
+        if path:
             found[name] = read_group(path, name, data.catalogue)
-    data.counted = POPULARITY not in found
-    found.setdefault(POPULARITY, popularity_group(data.counts))
-    for name in set(found) - set(HEARD):
+    if POPULARITY not in found:
+        data.popularity_counted = True
+        found[POPULARITY] = popularity_group(data.counts)
+    for name in set(found) - set(FROM_AUDIO):
         group = found[name]
         values = np.where(data.cold[:, None], 0, group.values).astype(np.float32)
         found[name] = replace(group, values=values, present=group.present & ~data.cold)
-    return found
-
-
-def sound_of(data: TrainingData, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """(tracks, d) float32 in [0, 1], the features that the sound task compares, and (tracks,) bool,
-    those that have them.
-
-    Raises:
-        SslAudioError: they are not at hand.
-    """
-    if name not in HEARD:
-        raise SslAudioError(f"musig.sound={name}: {' or '.join(HEARD)}")
-    if name not in data.groups:
-        raise SslAudioError(
-            f"musig.sound={name} wants stores.{name}=: see python -m ssl_audio.acoustic --help"
-        )
-    return data.features([name], "impute")[0], data.groups[name].present
+    data.groups = found
