@@ -1,0 +1,396 @@
+"""Results of runs as dataclasses: what rooms produce, `results.json` stores and reports show.
+
+A number that could not be computed is NaN here and null in `results.json`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from ssl_audio.io.errors import SslAudioError
+from ssl_audio.io.run_dir import write_atomic
+from ssl_audio.reports.plain import from_plain, to_plain
+
+VERSION = 2  # of the format of results.json
+FILE_NAME = "results.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """What the results of every kind of run have.
+
+    Attributes:
+        run: folder of the run.
+        config: all settings of the run, as plain nested values.
+        versions: versions of Python, the platform and the packages.
+        seconds: wall-clock seconds by stage.
+    """
+
+    kind: ClassVar[str]
+
+    run: str
+    seed: int
+    config: dict[str, Any]
+    versions: dict[str, str]
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with its confidence interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The paired difference `a` - `b` of two systems in one metric.
+
+    Attributes:
+        mean, low, high: the difference and its confidence interval; NaN if undefined.
+        confidence: level of the interval, 0 to 1.
+        p: p-value, corrected for multiple tests; None if no test was made.
+    """
+
+    a: str
+    b: str
+    metric: str
+    mean: float
+    low: float
+    high: float
+    confidence: float = 0.95
+    p: float | None = None
+
+    @property
+    def excludes_zero(self) -> bool:
+        """True if the confidence interval lies on one side of 0."""
+        return self.low > 0 or self.high < 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetSummary:
+    """A labelled data set: `counts` of the tracks used and `missing` ones by split; `notes` say
+    what limits the figures."""
+
+    name: str
+    tags: tuple[str, ...]
+    counts: dict[str, int]
+    missing: dict[str, int]
+    notes: tuple[str, ...]
+    hash: str
+    citation: str
+    licence: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeProtocol:
+    """How probes were trained and measured.
+
+    Attributes:
+        train_on: "tracks" (mean embeddings) or "segments".
+        hop: seconds between two segments of a track; None: the length of a segment.
+        resamples: number of resamples of the test set.
+        fraction: fraction of the test set in each resample, drawn without replacement.
+        confidence: level of the intervals of differences.
+        knn: neighbours of the kNN probe; None: it was not run.
+    """
+
+    probe: str
+    train_on: str
+    hop: float | None
+    resamples: int
+    fraction: float
+    confidence: float
+    knn: int | None
+
+
+@dataclass(frozen=True)
+class MetricSummary:
+    """A metric averaged over tags: `mean` and `std` over the `resamples` of the test set, each
+    resample's value, and the value on the whole test set."""
+
+    mean: float
+    std: float
+    test: float
+    resamples: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class MeanAndStd:
+    """Mean and standard deviation over the resamples of the test set."""
+
+    mean: float
+    std: float
+
+
+@dataclass(frozen=True)
+class TagFigures:
+    """Metrics of one tag, and its number of positives in the test set."""
+
+    roc_auc: MeanAndStd
+    map: MeanAndStd
+    positives: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draws:
+    """Test metrics of probes trained on random subsets of `rows` training tracks, one per draw."""
+
+    rows: int
+    roc_auc: tuple[float, ...]
+    map: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FractionDraws(Draws):
+    """Subsets with a `fraction` of the training set, 0 to 1."""
+
+    fraction: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShotDraws(Draws):
+    """Subsets with `shots` positives per tag."""
+
+    shots: int
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Metrics on the whole test set, averaged over tags."""
+
+    roc_auc: float
+    map: float
+
+
+@dataclass(frozen=True)
+class CalibrationBin:
+    """Mean predicted probability, frequency of positives and number of cases in a bin."""
+
+    confidence: float
+    frequency: float
+    count: int
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Expected calibration error, Brier score, and the non-empty bins they come from."""
+
+    ece: float
+    brier: float
+    bins: tuple[CalibrationBin, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SystemResults:
+    """One encoder or baseline.
+
+    Attributes:
+        probe: the kind of probe that gave the figures.
+        hash: of the weights, or of the baseline's definition.
+        source: where the encoder comes from.
+        dimensions: of its embeddings.
+        undefined: (resample, tag) pairs without positives or without negatives.
+        limited, few_shot: probes on subsets of the training set; empty if not run.
+    """
+
+    name: str
+    kind: str
+    probe: str
+    hash: str
+    source: str
+    dimensions: int
+    roc_auc: MetricSummary
+    map: MetricSummary
+    undefined: int
+    per_tag: dict[str, TagFigures]
+    limited: tuple[FractionDraws, ...]
+    few_shot: tuple[ShotDraws, ...]
+    knn: Scores | None
+    calibration: Calibration | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackMap:
+    """The test tracks' embeddings by one system, projected to two dimensions; `tags` are positions
+    in the data set's tags, a tuple per track."""
+
+    system: str
+    method: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    ids: tuple[str, ...]
+    paths: tuple[str, ...]
+    tags: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeResults(Results):
+    """A comparison of encoders by probes on one labelled data set."""
+
+    kind = "probe"
+
+    dataset: DatasetSummary
+    protocol: ProbeProtocol
+    systems: tuple[SystemResults, ...]
+    differences: tuple[Difference, ...]
+    map: TrackMap | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaylistData:
+    """Playlists or sessions: `counts` by what is counted, `hashes` by file; `notes` say what limits
+    the figures."""
+
+    name: str
+    counts: dict[str, int]
+    notes: tuple[str, ...]
+    hashes: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One metric of a table: its key in the rows' figures, and its title."""
+
+    key: str
+    title: str
+    lower_is_better: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """One system of a table: the features it was trained with, its metrics by key of the columns
+    (a metric that could not be computed is left out), and the seconds of its training."""
+
+    system: str
+    features: str
+    figures: dict[str, Interval]
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """One evaluation of several systems, with paired differences."""
+
+    name: str
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    differences: tuple[Difference, ...]
+
+
+@dataclass(frozen=True)
+class LossHistory:
+    """Loss terms of one training run, each with one value per entry of `step`."""
+
+    step: tuple[int, ...]
+    terms: dict[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoOccurrence:
+    """Pearson correlation `r`, with its 95 % interval, of the similarity `of` two tracks and their
+    co-occurrence in % of the playlists, over `pairs` pairs; the values are of some of the pairs."""
+
+    of: str
+    r: float
+    low: float
+    high: float
+    pairs: int
+    similarity: tuple[float, ...]
+    co_occurrence: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaylistResults(Results):
+    """A comparison of playlist models: completion of playlists, or next sessions.
+
+    Attributes:
+        protocol: one or two sentences.
+        models: folder below `systems/` of each trained model, by its name in small letters.
+        losses: by label of the trained system.
+    """
+
+    kind = "playlists"
+
+    protocol: str
+    data: PlaylistData
+    tables: tuple[Table, ...]
+    losses: dict[str, LossHistory]
+    correlation: CoOccurrence | None
+    models: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingAudio:
+    """The audio of a run: tracks used, files skipped by the scan, files that failed later."""
+
+    hash: str
+    tracks: int
+    skipped: int
+    unreadable_while_training: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainResults(Results):
+    """A pretraining run: the last values of its logged `metrics` and of its measures of `collapse`,
+    and scores of a logistic probe by what was probed, empty without labelled data."""
+
+    kind = "pretrain"
+
+    recipe: str
+    steps: int
+    max_steps: int
+    precision: str
+    metrics: dict[str, float]
+    collapsed: bool
+    collapse: dict[str, float]
+    data: TrainingAudio
+    probe: dict[str, Scores] = field(default_factory=dict)
+
+
+AnyResults = ProbeResults | PlaylistResults | PretrainResults
+_KINDS: dict[str, type[AnyResults]] = {
+    one.kind: one for one in (ProbeResults, PlaylistResults, PretrainResults)
+}
+
+
+def write_results(folder: Path, results: Results) -> Path:
+    """Write `results.json` into the folder of a run; returns its path."""
+    values = {"kind": results.kind, "version": VERSION, **to_plain(results)}
+    path = folder / FILE_NAME
+    write_atomic(path, json.dumps(values, indent=2, allow_nan=False) + "\n")
+    return path
+
+
+def read_results(path: Path) -> AnyResults:
+    """Read `results.json`.
+
+    Args:
+        path: the file, or the folder of the run.
+
+    Raises:
+        SslAudioError: a missing or damaged file, or one of another version or kind.
+    """
+    file = path / FILE_NAME if path.is_dir() else path
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+        kind = values.pop("kind", None) if isinstance(values, dict) else None
+        if kind not in _KINDS:
+            raise SslAudioError(f"{file}: no results of {', '.join(_KINDS)}")
+        version = values.pop("version", values.pop("format", None))
+        if version != VERSION:
+            raise SslAudioError(
+                f"{file}: results of version {version}; this release reads version {VERSION}: "
+                "run the command again"
+            )
+        return from_plain(_KINDS[kind], values)
+    except OSError as error:
+        raise SslAudioError(f"{file}: {error.strerror}") from error
+    except (ValueError, TypeError) as error:
+        raise SslAudioError(f"{file} is damaged: {error}") from error
