@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+from ssl_audio.io.atomic import write_text
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.io.run_dir import write_atomic
 from ssl_audio.reports.plain import from_plain, to_plain
 
 VERSION = 2  # of the format of results.json
@@ -364,7 +364,7 @@ def write_results(folder: Path, results: Results) -> Path:
     """Write `results.json` into the folder of a run; returns its path."""
     values = {"kind": results.kind, "version": VERSION, **to_plain(results)}
     path = folder / FILE_NAME
-    write_atomic(path, json.dumps(values, indent=2, allow_nan=False) + "\n")
+    write_text(path, json.dumps(values, indent=2, allow_nan=False) + "\n")
     return path
 
 
