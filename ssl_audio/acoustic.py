@@ -68,7 +68,8 @@ def _acoustic(settings: dict[str, Any]) -> int:
     from ssl_audio.catalogue.acoustic_features import acoustic_rows
     from ssl_audio.catalogue.acoustic_model import DIMENSIONS
     from ssl_audio.catalogue.embedding import export
-    from ssl_audio.stores.feature_store import Store, read_about
+    from ssl_audio.stores.feature_store import read_about
+    from ssl_audio.stores.writer import Store
 
     output = Path(settings["output"])
     model = _model(settings, output)
@@ -80,7 +81,7 @@ def _acoustic(settings: dict[str, Any]) -> int:
     about = {"kind": f"acoustic, {model.kind}", "model": model.hash, "encoder": encoder}
     if "memberships" in model.about:
         about["memberships"] = model.about["memberships"]
-    store = Store(output, about, DIMENSIONS, group=settings["group"])
+    store = Store(output, about, group=settings["group"])
     todo = (r for r in acoustic_rows(settings["features"], model) if r.id not in store.finished)
     export(tracks_bar(todo, None, "acoustic"), store)
     say(f"{store.close()} tracks x {DIMENSIONS} ({model.kind}): {output}")
@@ -140,11 +141,11 @@ def _descriptors(settings: dict[str, Any]) -> int:
     from ssl_audio.catalogue.descriptors import DESCRIPTORS
     from ssl_audio.catalogue.embedding import export_source
     from ssl_audio.models.extraction import in_order
-    from ssl_audio.stores.feature_store import Store
+    from ssl_audio.stores.writer import Store
 
     output = Path(settings["output"])
     about = {"kind": "descriptors", "model": "42", "names": [d.name for d in DESCRIPTORS]}
-    store = Store(output, about, len(DESCRIPTORS), group=settings["group"])
+    store = Store(output, about, group=settings["group"])
     failures = output.with_name(f"{output.stem}-failures.csv")  # failures.csv is the export's
     summary, count = export_source(
         settings["source"],

@@ -145,12 +145,9 @@ def _hop(recordings: list[tuple[Item, str]], segment: float, tracks: int) -> flo
 
 
 def _store(path: Path, about: dict[str, Any], rows: list[Row]) -> None:
-    from ssl_audio.stores.feature_store import Store
+    from ssl_audio.stores.writer import write_store
 
-    store = Store(path, about, len(rows[0].vector))
-    for row in rows:
-        store.add(row)
-    say(f"{store.close()} tracks x {len(rows[0].vector)}: {path}")
+    say(f"{write_store(path, about, rows)} tracks x {len(rows[0].vector)}: {path}")
 
 
 def _write(generated: Generated, rows: list[Row], settings: dict[str, Any], folder: Path) -> None:

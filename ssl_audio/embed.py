@@ -39,13 +39,13 @@ def run(config: DictConfig) -> int:
     from ssl_audio.io.atomic import write_json
     from ssl_audio.io.run_folder import versions
     from ssl_audio.models.encoder import load_encoder
-    from ssl_audio.stores.feature_store import Store
+    from ssl_audio.stores.writer import Store
 
     encoder = load_encoder(settings["checkpoint"])
     output = Path(settings["output"])
     store = Store(
-        output, _about(settings, encoder), encoder.embedding_size, settings["dtype"],
-        settings["segments"], settings["group"],
+        output, _about(settings, encoder), settings["dtype"], settings["segments"],
+        settings["group"],
     )  # fmt: skip
     failures = output.parent / "failures.csv"
     summary, count = export_source(

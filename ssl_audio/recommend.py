@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -114,16 +113,13 @@ def _export(settings: dict[str, Any], folder: Path) -> None:
 def _write_vectors(path: Path, name: str, ids: list[str], vectors: np.ndarray) -> None:
     import hashlib
 
-    from ssl_audio.stores.feature_store import Row, Store
+    from ssl_audio.stores.feature_store import Row
+    from ssl_audio.stores.writer import write_store
 
     digest = hashlib.sha256(vectors.tobytes()).hexdigest()
     about = {"kind": f"{name} track vectors", "model": digest}
-    path.unlink(missing_ok=True)
-    shutil.rmtree(f"{path}.parts", ignore_errors=True)  # of a run that was killed while it wrote
-    store = Store(path, about, vectors.shape[1])
-    for track, vector in zip(ids, vectors, strict=True):
-        store.add(Row(track, track, 0.0, "", vector))
-    say(f"{store.close()} tracks x {vectors.shape[1]}: {path}")
+    rows = (Row(track, track, 0.0, "", v) for track, v in zip(ids, vectors, strict=True))
+    say(f"{write_store(path, about, rows)} tracks x {vectors.shape[1]}: {path}")
 
 
 def _apply(settings: dict[str, Any]) -> None:

@@ -10,7 +10,8 @@ import soundfile
 from ssl_audio import acoustic
 from ssl_audio.catalogue.acoustic_features import rows_of_tags, tag_correlations
 from ssl_audio.catalogue.acoustic_model import load_acoustic
-from ssl_audio.stores.feature_store import Row, Store, Stored, read_store
+from ssl_audio.stores.feature_store import Row, Stored, read_store
+from ssl_audio.stores.writer import Store
 
 TRACKS = 60
 
@@ -20,7 +21,7 @@ def features(tmp_path, monkeypatch):
     """A store with segments of 60 tracks in two styles, and playlists of one style each."""
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
-    store = Store(tmp_path / "f.parquet", {"kind": "embedding", "model": "abc"}, 16, segments=True)
+    store = Store(tmp_path / "f.parquet", {"kind": "embedding", "model": "abc"}, segments=True)
     for k in range(TRACKS):
         segments = rng.normal(size=(12, 16)).astype(np.float32)
         segments[:, 3] += 3.0 * (k % 2)
@@ -59,9 +60,9 @@ def test_fitted_once_and_applied_without_refitting(features, capsys):
 
 
 def test_without_playlists_the_output_says_pca(features, capsys):
-    status, said = run(capsys, "features=f.parquet", "output=a.npy")
+    status, said = run(capsys, "features=f.parquet", "output=a.parquet")
     assert status == 0 and "pca" in said
-    assert read_store("a.npy").about["kind"] == "acoustic, pca"
+    assert read_store("a.parquet").about["kind"] == "acoustic, pca"
     assert json.loads((features / "a-model" / "config.json").read_text())["kind"] == "pca"
 
 

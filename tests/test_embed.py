@@ -82,9 +82,9 @@ def test_embeddings_equal_embed_file_and_failures_are_listed(
 
 
 def test_the_same_rows_whatever_the_workers_and_batches(run, music):
-    run(f"source={music}", "output=one.npy", "workers=1", "batch_size=32", "group=100")
-    run(f"source={music}", "output=two.npy", "workers=3", "batch_size=2", "group=1")
-    one, two = read_store("one.npy"), read_store("two.npy")
+    run(f"source={music}", "output=one.parquet", "workers=1", "batch_size=32", "group=100")
+    run(f"source={music}", "output=two.parquet", "workers=3", "batch_size=2", "group=1")
+    one, two = read_store("one.parquet"), read_store("two.parquet")
     assert one.ids == two.ids
     np.testing.assert_allclose(one.vectors, two.vectors, atol=1e-5)
 
@@ -125,11 +125,11 @@ def test_the_same_command_goes_on_and_adds_what_is_new(run, music, tmp_path):
 def test_lists_and_standard_input(run, music, tmp_path, monkeypatch):
     names = [str(music / "0.wav"), str(music / "2.ogg"), str(music / "0.wav")]
     (music / "list.txt").write_text("\n".join(names))
-    assert run(f"source={music / 'list.txt'}", "output=a.csv")[0] == 0
-    assert read_store("a.csv").ids == ["0.wav", "2.ogg"]
+    assert run(f"source={music / 'list.txt'}", "output=a.parquet")[0] == 0
+    assert read_store("a.parquet").ids == ["0.wav", "2.ogg"]
     monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(names)))
-    assert run("source=-", "output=b.arrow")[0] == 0
-    assert read_store("b.arrow").ids == names[:2]
+    assert run("source=-", "output=b.parquet")[0] == 0
+    assert read_store("b.parquet").ids == names[:2]
     assert run(f"source={music / '0.wav'}", "output=c.parquet")[0] == 0
     assert read_store("c.parquet").ids == ["0.wav"]
 

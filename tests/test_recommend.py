@@ -29,7 +29,8 @@ from ssl_audio.recommenders.data.sources import (
 )
 from ssl_audio.recommenders.data.store import open_store, store_of
 from ssl_audio.recommenders.generate import GeneratorSettings, generate
-from ssl_audio.stores.feature_store import Row, Store, read_store, rows_of
+from ssl_audio.stores.feature_store import Row, read_rows, read_store
+from ssl_audio.stores.writer import Store
 
 TRACKS, PLAYLISTS = 150, 150
 GENRES = ("rock", "jazz", "folk", "dub")
@@ -65,7 +66,7 @@ class Made:
 
 
 def write_store(path: Path, ids: Sequence[str], vectors: np.ndarray) -> None:
-    store = Store(path, {"kind": path.stem}, vectors.shape[1])
+    store = Store(path, {"kind": path.stem})
     for name, vector in zip(ids, vectors, strict=True):
         store.add(Row(name, f"music/{name}", 30.0, "", vector))
     store.close()
@@ -247,8 +248,8 @@ def test_a_cold_track_is_applied_to_as_it_was_tested(ran: Ran, made: Made, tmp_p
 @pytest.mark.slow
 def test_acoustic_features_of_other_playlists_are_told(made: Made, tmp_path: Path) -> None:
     about = {"kind": "acoustic, siamese", "model": "x", "memberships": "0"}
-    store = Store(tmp_path / "acoustic.parquet", about, 8)
-    for row in rows_of(made.folder / "acoustic.parquet"):
+    store = Store(tmp_path / "acoustic.parquet", about)
+    for row in read_rows(made.folder / "acoustic.parquet"):
         store.add(row)
     store.close()
     run = tmp_path / "run"

@@ -11,15 +11,16 @@ from sklearn.neighbors import NearestNeighbors
 from ssl_audio import embed, search
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.models.encoder import build_encoder
-from ssl_audio.stores.feature_store import Row, Store
+from ssl_audio.stores.feature_store import Row
 from ssl_audio.stores.neighbours import Neighbours
+from ssl_audio.stores.writer import Store
 
 VECTORS = np.random.default_rng(0).normal(size=(500, 16)).astype(np.float32)
 
 
 @pytest.fixture
 def index(tmp_path):
-    store = Store(tmp_path / "f.parquet", {"kind": "embedding"}, 16)
+    store = Store(tmp_path / "f.parquet", {"kind": "embedding"})
     for k, vector in enumerate(VECTORS):
         store.add(Row(f"t{k}", f"/m/{k}", 1.0, "", vector))
     store.close()

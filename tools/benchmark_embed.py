@@ -37,7 +37,8 @@ from ssl_audio.io.parallel import available_processors
 from ssl_audio.models.encoder import Encoder, build_encoder
 from ssl_audio.models.extraction import in_order
 from ssl_audio.models.runtime import for_embedding
-from ssl_audio.stores.feature_store import Row, Store, read_store
+from ssl_audio.stores.feature_store import Row, read_store
+from ssl_audio.stores.writer import Store
 
 RATE_AIM = 4.0  # times the tracks a second of the published script, on two CPU cores
 SEGMENTS = 4  # at a time, in the scripts
@@ -213,7 +214,7 @@ def compare_memory(options: argparse.Namespace) -> None:
         folder = Path(name)
         damaged = make_many(folder, options.files)
         encoder = build_encoder(segment=1.0)
-        store = Store(folder / "f.parquet", {"kind": "embedding"}, 1024, "float16", group=512)
+        store = Store(folder / "f.parquet", {"kind": "embedding"}, "float16", group=512)
         listed = [Item(f"{k}.wav", folder / f"{k}.wav") for k in range(options.files)]
         peaks: list[float] = []
         stop = threading.Event()

@@ -23,7 +23,7 @@ from ssl_audio.catalogue.acoustic_model import (
 from ssl_audio.catalogue.descriptors import descriptors, normalised
 from ssl_audio.catalogue.embedding import Failure, Item, sha256_of
 from ssl_audio.io.errors import AudioError, SslAudioError
-from ssl_audio.stores.feature_store import Row, Stored, read_segments, read_store, rows_of
+from ssl_audio.stores.feature_store import Row, Stored, read_rows, read_segments, read_store
 
 
 def fit(
@@ -65,7 +65,7 @@ def _windows(features: str, stored: Stored) -> Windows:
 
 def acoustic_rows(features: str, model: AcousticModel) -> Iterator[Row]:
     """The acoustic features of a store's tracks, a row group at a time."""
-    for row in rows_of(features):
+    for row in read_rows(features):
         vector = model.features(row.vector[None])[0]
         yield Row(row.id, row.path, row.duration, row.sha256, vector)
 

@@ -20,7 +20,8 @@ from ssl_audio.io.errors import AudioError, SslAudioError
 from ssl_audio.io.progress import tracks_bar
 from ssl_audio.models.encoder import BATCH, Encoder
 from ssl_audio.models.extraction import in_order
-from ssl_audio.stores.feature_store import Row, Store, write_failures
+from ssl_audio.stores.feature_store import Row
+from ssl_audio.stores.writer import Store, write_failures
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,8 @@ from ssl_audio.recommenders.models.transformer import (
     TransformerSettings,
     load_transformer,
 )
-from ssl_audio.stores.feature_store import Row, Store
+from ssl_audio.stores.feature_store import Row
+from ssl_audio.stores.writer import Store
 
 TRACKS, WARM = 40, 30  # the last ten are in no playlist
 IDS = [f"artist {k // 4}/{k:02d} song.mp3" for k in range(TRACKS)]
@@ -47,7 +48,7 @@ def make_run(folder: Path, heard: bool = False, **asked: Any) -> Path:
     audio = np.random.default_rng(0).normal(size=(TRACKS, 4)).astype(np.float32)
     embeddings = folder / "embeddings.parquet"
     if heard:
-        store = Store(embeddings, {"kind": "test"}, 4)
+        store = Store(embeddings, {"kind": "test"})
         for name, vector in zip(IDS, audio, strict=True):
             store.add(Row(name, name, 1.0, "", vector))
         store.close()

@@ -8,23 +8,20 @@ gets its features without any refitting.
 
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import Catalogue, codes_of
+from ssl_audio.stores.feature_store import read_aligned
 
 GENRE, POPULARITY, AUDIO, ACOUSTIC = "genre", "popularity", "audio", "acoustic"
 NAMES = (GENRE, POPULARITY, AUDIO, ACOUSTIC)
 STORED = {POPULARITY: 2, AUDIO: 42, ACOUSTIC: 8}  # dimensions of what feature stores hold
 MOST_GENRES = 50
-METADATA_KEY = b"ssl_audio"
 MISSING = ("impute", "refuse")
 _PARTS = ("low", "high", "mean")
 
@@ -134,7 +131,7 @@ def read_group(path: str | Path, name: str, catalogue: Catalogue) -> FeatureGrou
     Rows of other tracks are passed over. A row with a value that is not finite counts as absent.
 
     Args:
-        path: a store that ends with .parquet, .arrow or .npy (with its .tracks.csv beside it).
+        path: a feature store.
         name: "popularity", "audio" or "acoustic".
         catalogue: whose ids the store's are.
 
@@ -144,7 +141,7 @@ def read_group(path: str | Path, name: str, catalogue: Catalogue) -> FeatureGrou
     """
     if name not in STORED:
         raise SslAudioError(f"features={name} is in no store: {', '.join(STORED)} are")
-    values, present = _rows_of(Path(path), catalogue)
+    values, present = read_aligned(path, catalogue.ids)
     if values.shape[1] != STORED[name]:
         raise SslAudioError(
             f"{path} has vectors of {values.shape[1]}: features={name} wants {STORED[name]}"
@@ -164,128 +161,7 @@ def read_embeddings(path: str | Path, catalogue: Catalogue) -> tuple[np.ndarray,
     Raises:
         SslAudioError: as `read_group`.
     """
-    return _rows_of(Path(path), catalogue)
-
-
-def stored_about(path: str | Path) -> dict[str, Any]:
-    """What made a feature store; empty where it does not say, as `.npy` files.
-
-    Raises:
-        SslAudioError: it cannot be read.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    path = Path(path)
-    try:
-        if path.suffix == ".parquet":
-            metadata = pq.read_schema(path).metadata or {}
-        elif path.suffix == ".arrow":
-            with pa.memory_map(str(path)) as source:
-                metadata = pa.ipc.open_file(source).schema.metadata or {}
-        else:
-            return {}
-        return dict(json.loads(metadata.get(METADATA_KEY, b"{}")))
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise SslAudioError(f"{path} is damaged or no feature store: {error}") from error
-
-
-def stored_ids(path: str | Path) -> list[str]:
-    """The ids of a feature store's tracks, in its order.
-
-    Raises:
-        SslAudioError: it cannot be read.
-    """
-    return [track for ids, _ in _blocks(Path(path)) for track in ids]
-
-
-def _rows_of(path: Path, catalogue: Catalogue) -> tuple[np.ndarray, np.ndarray]:
-    values = np.zeros((len(catalogue), 0), np.float32)
-    present = np.zeros(len(catalogue), bool)
-    found = 0
-    for ids, vectors in _blocks(path):
-        if not values.shape[1]:
-            values = np.zeros((len(catalogue), vectors.shape[1]), np.float32)
-        rows = np.fromiter((catalogue.row.get(track, -1) for track in ids), np.int64, len(ids))
-        found += int((rows >= 0).sum())
-        usable = (rows >= 0) & np.isfinite(vectors).all(axis=1)
-        values[rows[usable]] = vectors[usable]
-        present[rows[usable]] = True
-    if not found:
-        raise SslAudioError(f"{path} has none of the {len(catalogue)} tracks: do the ids agree?")
-    return values, present
-
-
-def _blocks(path: Path) -> Iterator[tuple[list[str], np.ndarray]]:
-    """Ids (n,) and vectors (n, d) of a store, block by block.
-
-    Raises:
-        SslAudioError: no such file, of another format, or damaged.
-    """
-    import pyarrow
-
-    readers = {".parquet": _parquet, ".arrow": _arrow, ".npy": _npy}
-    if path.suffix not in readers:
-        raise SslAudioError(f"{path}: a feature store that ends with {', '.join(readers)}")
-    if not path.is_file():
-        raise SslAudioError(f"{path}: no such file")
-    try:
-        yield from readers[path.suffix](path)
-    except (OSError, ValueError, KeyError, pyarrow.ArrowException) as error:
-        raise SslAudioError(f"{path} is damaged or no feature store: {error}") from error
-
-
-def _parquet(path: Path) -> Iterator[tuple[list[str], np.ndarray]]:
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(path) as file:
-        column = _vector_column(file.schema_arrow)
-        for group in range(file.num_row_groups):
-            table = file.read_row_group(group, columns=["id", column])
-            for batch in table.to_batches():
-                yield batch["id"].to_pylist(), _matrix(batch[column])
-
-
-def _arrow(path: Path) -> Iterator[tuple[list[str], np.ndarray]]:
-    import pyarrow as pa
-
-    with pa.memory_map(str(path)) as source:
-        reader = pa.ipc.open_file(source)
-        column = _vector_column(reader.schema)
-        for number in range(reader.num_record_batches):
-            batch = reader.get_batch(number)
-            yield batch["id"].to_pylist(), _matrix(batch[column])
-
-
-def _npy(path: Path) -> Iterator[tuple[list[str], np.ndarray]]:
-    vectors = np.load(path, allow_pickle=False)
-    with path.with_suffix(".tracks.csv").open(newline="", encoding="utf-8") as file:
-        ids = [row["id"] for row in csv.DictReader(file)][: len(vectors)]
-    if vectors.ndim != 2 or len(ids) != len(vectors):
-        raise ValueError(f"{len(ids)} tracks and vectors {vectors.shape}")
-    yield ids, vectors.astype(np.float32, copy=False)
-
-
-def _vector_column(schema: Any) -> str:
-    """The column of fixed-size lists beside `id`."""
-    import pyarrow as pa
-
-    found = [field.name for field in schema if pa.types.is_fixed_size_list(field.type)]
-    if "id" not in schema.names or len(found) != 1:
-        raise ValueError("it wants a column id and one of vectors of a fixed length")
-    return found[0]
-
-
-def _matrix(column: Any) -> np.ndarray:
-    """(rows, d) float32; a row without vector is NaN."""
-    width = column.type.list_size
-    if column.null_count:
-        matrix = np.full((len(column), width), np.nan, np.float32)
-        filled = column.is_valid().to_numpy(zero_copy_only=False)
-        matrix[filled] = _matrix(column.drop_null())
-        return matrix
-    numbers = column.flatten().to_numpy(zero_copy_only=False)
-    return numbers.astype(np.float32, copy=False).reshape(len(column), width)
+    return read_aligned(path, catalogue.ids)
 
 
 # --- side by side --------------------------------------------------------------------------------

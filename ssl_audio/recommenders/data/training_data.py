@@ -28,13 +28,12 @@ from ssl_audio.recommenders.data.node_features import (
     popularity_group,
     read_embeddings,
     read_group,
-    stored_about,
-    stored_ids,
     top_genres,
 )
 from ssl_audio.recommenders.data.sources import write_table
 from ssl_audio.recommenders.data.store import PlaylistStore, build_store, open_store
 from ssl_audio.settings.recommend import StoreSettings
+from ssl_audio.stores.feature_store import read_about, read_ids
 
 TRAINING_PART = "train.parquet"
 FROM_AUDIO = (AUDIO, ACOUSTIC)  # groups computed from audio: the only ones that cold tracks have
@@ -216,7 +215,7 @@ def open_playlists(
     if not built.exists():
         paths = [path for path in (stores.embeddings, stores.acoustic, stores.audio,
                                    stores.popularity) if path]  # fmt: skip
-        ids = dict.fromkeys(track for path in paths for track in stored_ids(path))
+        ids = dict.fromkeys(track for path in paths for track in read_ids(path))
         catalogue = Catalogue(list(ids)) if ids else None
         report = build_store(
             built, source, seed=seed, root=music, catalogue=catalogue, unknown=unknown
@@ -230,7 +229,7 @@ def _check_acoustic(data: TrainingData, path: Path, training_part: Path) -> None
 
     Features trained on test playlists, or on cold tracks in playlists, leak the expected results.
     """
-    about = stored_about(path)
+    about = read_about(path)
     if "siamese" not in str(about.get("kind")):
         return
     if about.get("memberships") != membership_digest(named(data.train, data.catalogue)):

@@ -26,10 +26,10 @@ from ssl_audio.recommenders.data.node_features import (
     join,
     popularity_group,
     read_group,
-    stored_ids,
 )
 from ssl_audio.recommenders.data.store import PlaylistStore
 from ssl_audio.recommenders.models.musig import load_musig
+from ssl_audio.stores.feature_store import read_ids
 
 SCALER, MODEL = "features.safetensors", "model"
 
@@ -117,7 +117,7 @@ def _ids(names: list[str], stores: Mapping[str, str | None]) -> list[str]:
             f"the model was trained with {', '.join(names)}: give stores.{names[0]}= of the new "
             "tracks, or playlists="
         )
-    return stored_ids(path)
+    return read_ids(path)
 
 
 def _group(

@@ -1,7 +1,5 @@
 """Groups of node features: read, scaled, put side by side, and the same again for new tracks."""
 
-import csv
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -44,15 +42,7 @@ def store(path, ids, values, group=2, dtype=np.float32):
         "path": pa.array([f"{k}.ogg" for k in ids]),
         "embedding": pa.FixedSizeListArray.from_arrays(flat, type=kind),
     })  # fmt: skip
-    if path.suffix == ".parquet":
-        pq.write_table(table, path, row_group_size=group)
-    elif path.suffix == ".arrow":
-        with pa.ipc.new_file(path, table.schema) as writer:
-            writer.write_table(table, max_chunksize=group)
-    else:
-        np.save(path, values.astype(dtype))
-        with path.with_suffix(".tracks.csv").open("w", newline="") as file:
-            csv.writer(file).writerows([["id", "path"], *([k, f"{k}.ogg"] for k in ids)])
+    pq.write_table(table, path, row_group_size=group)
     return path
 
 
@@ -65,11 +55,10 @@ def group(name, values, present=None):
 # --- stores --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("suffix", [".parquet", ".arrow", ".npy"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
-def test_a_stores_rows_go_to_their_tracks(tmp_path, suffix, dtype):
+def test_a_stores_rows_go_to_their_tracks(tmp_path, dtype):
     values = vectors(5, 8)
-    path = store(tmp_path / f"f{suffix}", ["d", "x", "a", "y", "c"], values, dtype=dtype)
+    path = store(tmp_path / "f.parquet", ["d", "x", "a", "y", "c"], values, dtype=dtype)
     found = read_group(path, "acoustic", catalogue())
     assert found.present.tolist() == [True, False, True, True, False]
     expected = values.astype(dtype).astype(np.float32)
@@ -116,13 +105,12 @@ def test_stores_of_something_else_are_refused(tmp_path):
         read_group(wide, "loudness", catalogue())
     with pytest.raises(SslAudioError, match="no such file"):
         read_group(tmp_path / "none.parquet", "audio", catalogue())
-    with pytest.raises(SslAudioError, match="ends with .parquet"):
-        read_group(tmp_path / "none.csv", "audio", catalogue())
+    (tmp_path / "plain.csv").write_text("id,e0\na,1\n")
+    with pytest.raises(SslAudioError, match="Parquet"):
+        read_group(tmp_path / "plain.csv", "audio", catalogue())
     (tmp_path / "torn.parquet").write_bytes(wide.read_bytes()[:100])
     pq.write_table(pa.table({"id": IDS}), tmp_path / "bare.parquet")
-    (tmp_path / "torn.arrow").write_bytes(b"ARROW1")
-    np.save(tmp_path / "bare.npy", vectors(2, 8))
-    for name in ("torn.parquet", "bare.parquet", "torn.arrow", "bare.npy"):
+    for name in ("torn.parquet", "bare.parquet"):
         with pytest.raises(SslAudioError, match="damaged or no feature store"):
             read_group(tmp_path / name, "audio", catalogue())
 
