@@ -22,9 +22,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ssl_audio.io.atomic import atomic_file, write_json, write_text
 from ssl_audio.io.console import warn
 from ssl_audio.io.errors import SslAudioError, first_line
-from ssl_audio.io.atomic import atomic_file, write_json, write_text
 from ssl_audio.stores.feature_store import (
     EMBEDDING,
     METADATA_KEY,
