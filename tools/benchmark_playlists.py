@@ -49,28 +49,20 @@ from torch import Tensor, nn
 from ssl_audio.recommenders.data.collection import Playlists
 from ssl_audio.recommenders.data.graph import LEAST_WEIGHT, TrackGraph, build_graph
 from ssl_audio.recommenders.data.sampling import NeighbourSampler, PairSampler
-from ssl_audio.recommenders.data.vocabulary import (
-    SPECIALS,
-    BatchSettings,
-    TransformerBatches,
-    Vocabulary,
-)
+from ssl_audio.recommenders.data.vocabulary import SPECIALS, Vocabulary
 from ssl_audio.recommenders.evaluation.completion import completion_task, evaluate, scores_by_cosine
 from ssl_audio.recommenders.evaluation.significance import all_paired, holm, interval
 from ssl_audio.recommenders.models.musig import (
     TASKS,
     Musig,
-    MusigSettings,
     PairBatches,
     Pairs,
     Supervision,
 )
 from ssl_audio.recommenders.models.task_weights import FixedWeights
-from ssl_audio.recommenders.models.transformer import (
-    PlaylistTransformer,
-    SideInformation,
-    TransformerSettings,
-)
+from ssl_audio.recommenders.models.transformer import PlaylistTransformer, SideInformation
+from ssl_audio.recommenders.models.transformer_batches import TransformerBatches
+from ssl_audio.settings.recommend import MusigSettings, TransformerSettings
 
 PLAYLISTS, TRACKS, LENGTHS = 95_000, 15_900, (40, 120)
 POPULARITY = 1_700  # chance of the k-th track in proportion to 1 / (k + this): leaves 5.2 M edges
@@ -565,9 +557,10 @@ def measured_step(tracks: int, repeats: int) -> dict[str, float]:
     rows = np.concatenate([[-1] * SPECIALS, np.arange(tracks)]).astype(np.int32)
     words = Vocabulary(rows, len(rows), tracks)
     audio = np.broadcast_to(np.float32(1), (tracks, AUDIO))  # takes no memory of its own
-    model = PlaylistTransformer(words, TransformerSettings(), SideInformation(audio))
+    settings = TransformerSettings()
+    model = PlaylistTransformer(words, settings, SideInformation(audio))
     optimizers = model.optimizers()
-    batches = TransformerBatches(train, words, BatchSettings())
+    batches = TransformerBatches(train, words, settings)
 
     def step(number: int) -> None:
         model.loss(batches(number))["total"].backward()

@@ -81,14 +81,11 @@ from ssl_audio.recommenders.evaluation.significance import Interval, interval, i
 from ssl_audio.recommenders.models.m2grl import (
     M2GRL,
     M2GRLBatches,
-    M2GRLSettings,
     load_m2grl,
-    relation_task,
 )
 from ssl_audio.recommenders.models.musig import (
     TASKS,
     Musig,
-    MusigSettings,
     PairBatches,
     Supervision,
     genre_codes,
@@ -97,8 +94,9 @@ from ssl_audio.recommenders.models.skipgram import SkipGramSettings, train_skipg
 from ssl_audio.recommenders.models.task_weights import FixedWeights
 from ssl_audio.recommenders.models.views import CATEGORY, ITEM
 from ssl_audio.recommenders.systems import BASELINES as PLAYLIST_BASELINES
-from ssl_audio.recommenders.systems import System, degree_features, fit_or_go_on, folder_of
-from ssl_audio.recommenders.training import FitSettings
+from ssl_audio.recommenders.systems import System, degree_features, folder_of
+from ssl_audio.recommenders.training import fit_or_resume
+from ssl_audio.settings.recommend import FitSettings, M2GRLSettings, MusigSettings
 
 Settings = Mapping[str, Any]
 K = 50  # items that are recommended
@@ -106,8 +104,9 @@ FILES = ("movies.csv", "ratings.csv", "tags.csv")
 BASELINES = (
     "popularity", "item_cf", "deepwalk", "node2vec", "line", "eges", "graphsage", "skipgram",
 )  # fmt: skip
-PAPER_WEIGHTS = {ITEM: 0.05, CATEGORY: 1.0, relation_task(CATEGORY): 1.0}  # section 5.3
-ITEM_ALONE = {ITEM: 1.0, CATEGORY: 0.0, relation_task(CATEGORY): 0.0}
+# of the tasks item, category and their alignment
+PAPER_WEIGHTS = (0.05, 1.0, 1.0)  # section 5.3
+ITEM_ALONE = (1.0, 0.0, 0.0)
 COMPARED = ("hit_rate", "recall")
 COLUMNS = {
     "hit_rate": "HitRate@50", "recall": "Recall@50", "precision": "Precision@50", "f1": "F1@50",
@@ -363,11 +362,11 @@ class _Systems:
         self.settings, self.chosen, self.data = settings, settings["m2grl"], data
         self.seed, self.folder = settings["seed"], folder
         self.steps: Mapping[str, int] = self.chosen["session_steps"]
-        self.fit = FitSettings(**settings["trainer"], steps=1, seed=self.seed)
-        keys = (
-            "dimensions", "window", "negatives", "batch", "learning_rate", "weights", "sparse",
-        )  # fmt: skip
-        self.m2grl_settings = M2GRLSettings(seed=self.seed, **{k: self.chosen[k] for k in keys})
+        self.fit = FitSettings(**settings["trainer"])
+        keys = ("dimensions", "window", "negatives", "learning_rate", "weights", "sparse")
+        self.m2grl_settings = M2GRLSettings(
+            batch_size=self.chosen["batch"], **{k: self.chosen[k] for k in keys}
+        )
         # refuses other weights before anything is trained
         M2GRL({ITEM: 1, CATEGORY: 1}, [CATEGORY], self.m2grl_settings)
 
@@ -422,8 +421,10 @@ class _Systems:
         steps: str,
         clip: float | None = None,
     ) -> None:
-        chosen = replace(self.fit, steps=self.steps[steps], clip=clip)
-        fit_or_go_on(model, batches, chosen, folder, self.settings["ckpt_path"])
+        fit_or_resume(
+            model, batches, folder, self.fit, steps=self.steps[steps], seed=self.seed, clip=clip,
+            ckpt_path=self.settings["ckpt_path"],
+        )  # fmt: skip
 
     # --- baselines -------------------------------------------------------------------------------
 
@@ -459,7 +460,8 @@ class _Systems:
         """With M2GRL's settings (A.3), but for the steps and their rate."""
         data, settings = self.data, replace(self.m2grl_settings, learning_rate=EGES_RATE)
         batches = EGESBatches(data.train, data.items, settings, self.seed)
-        model = EGES({CATEGORY: data.links}, data.sizes, batches.pairs.counts > 0, settings)
+        model = EGES({CATEGORY: data.links}, data.sizes, batches.pairs.counts > 0, settings,
+                     self.seed)  # fmt: skip
         self._fit(model, batches, folder, "eges", clip=self.chosen["clip"])
         return self._known(model.vectors())
 
@@ -490,7 +492,7 @@ class _Systems:
         data, settings = self.data, replace(self.m2grl_settings, weights=weights)
         views = {ITEM: data.train, CATEGORY: view_sequences(data.train, data.categories)}
         batches = M2GRLBatches(views, {CATEGORY: data.links}, data.sizes, settings, self.seed)
-        model = M2GRL(data.sizes, [CATEGORY], settings)
+        model = M2GRL(data.sizes, [CATEGORY], settings, self.seed)
         self._fit(model, batches, folder, _kind(weights), clip=self.chosen["clip"])
         model.save(folder / "model")
         return self._known(model.vectors())
@@ -520,14 +522,14 @@ def _kind(weights: Any) -> str:
     """What `session_steps` calls a weighting: fixed ones learn items slower, as they count less."""
     if isinstance(weights, str):
         return weights
-    return "items" if dict(weights) == ITEM_ALONE else "fixed"
+    return "items" if tuple(weights) == ITEM_ALONE else "fixed"
 
 
 def _said(weights: Any) -> str:
     """What weights are called in a system's name."""
     kind = _kind(weights)
     if kind == "fixed":
-        return "weights " + ", ".join(f"{value:g}" for value in weights.values())
+        return "weights " + ", ".join(f"{value:g}" for value in weights)
     return "items alone" if kind == "items" else f"{kind} weights"
 
 

@@ -15,7 +15,6 @@ import torch
 
 from ssl_audio.io.atomic import atomic_file, write_json
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.io.lightning_run import resume_path
 from ssl_audio.recommenders.baselines.matrix_factorisation import warp_factors
 from ssl_audio.recommenders.baselines.node2vec import Node2VecSettings, node2vec_vectors
 from ssl_audio.recommenders.baselines.simple import popularity_scores, random_scores
@@ -36,18 +35,22 @@ from ssl_audio.recommenders.models.induction import save_scaler
 from ssl_audio.recommenders.models.musig import (
     TASKS,
     Musig,
-    MusigSettings,
     PairBatches,
     Supervision,
     genre_codes,
 )
 from ssl_audio.recommenders.models.task_weights import FixedWeights, LearntWeights
-from ssl_audio.recommenders.training import FitSettings, fit, read_history
+from ssl_audio.recommenders.training import fit_or_resume, read_history
+from ssl_audio.settings.recommend import (
+    FitSettings,
+    M2GRLSettings,
+    MusigSettings,
+    TransformerSettings,
+)
 
 if TYPE_CHECKING:
-    from ssl_audio.recommenders.data.vocabulary import BatchSettings
     from ssl_audio.recommenders.models.m2grl import M2GRL
-    from ssl_audio.recommenders.models.transformer import PlaylistTransformer, TransformerSettings
+    from ssl_audio.recommenders.models.transformer import PlaylistTransformer
     from ssl_audio.recommenders.models.views import Views
 
 Settings = Mapping[str, Any]
@@ -225,34 +228,12 @@ def degree_features(graph: TrackGraph) -> np.ndarray:
     return np.stack([degrees / degrees.max(), np.ones_like(degrees)], axis=1)
 
 
-def fit_or_go_on(
-    model: torch.nn.Module, make_batch: Any, settings: FitSettings, folder: Path, ckpt: str | None
-) -> None:
-    """Train a system's model; with `ckpt` "last" from its last checkpoint, if it has one.
-
-    A run that was stopped between its last step and what is made of the model is taken as it is.
-    """
-    last = folder / "checkpoints" / "last.ckpt"
-    resume = ckpt if last.exists() else None
-    if resume == "last":
-        resume_path("last", folder, settings.steps + 1)  # refuses a damaged one
-        kept = torch.load(last, map_location="cpu", weights_only=True)
-        if kept["batches_done"] == settings.steps:
-            state = {k.removeprefix("model."): v for k, v in kept["state_dict"].items()}
-            model.load_state_dict(state)
-            model.eval()
-            return
-    fit(model, make_batch, settings, folder, resume)
-
-
 class _Systems:
     """Makes systems of one comparison."""
 
     def __init__(self, settings: Settings, data: TrainingData, folder: Path) -> None:
         self.settings, self.data, self.folder = settings, data, folder
-        self.fit = FitSettings(
-            **settings["trainer"], steps=1, seed=settings["seed"], run_dir=folder.parent
-        )
+        self.fit = FitSettings(**settings["trainer"])
         self.ckpt_path = settings["ckpt_path"]
         self.seed = settings["seed"]
         self.told = ", ".join(_listed(settings["features"], NAMES, "features"))
@@ -398,9 +379,8 @@ class _Systems:
             if weights == "learnt"
             else FixedWeights(dict(zip(TASKS, map(float, weights), strict=True))),
             MusigSettings(
-                fan_out=tuple(chosen["fan_out"]),
                 **{k: chosen[k] for k in
-                   ("dimensions", "isolated", "learning_rate", "weight_decay")},
+                   ("fan_out", "dimensions", "isolated", "learning_rate", "weight_decay")},
             ),
         )  # fmt: skip
         genres = genre_codes(data.catalogue.genres)
@@ -445,22 +425,24 @@ class _Systems:
     ) -> None:
         group, name = key.split(".")
         steps = self.settings[group][name]
-        chosen = replace(self.fit, steps=steps, clip=clip, key=key)
-        fit_or_go_on(model, make_batch, chosen, folder, self.ckpt_path)
+        fit_or_resume(
+            model, make_batch, folder, self.fit, steps=steps, seed=self.seed, clip=clip, key=key,
+            run_dir=self.folder.parent, ckpt_path=self.ckpt_path,
+        )  # fmt: skip
 
     # --- M2GRL -----------------------------------------------------------------------------------
 
     def m2grl(self) -> System:
         """Items, their genres and their artists, as far as they are known."""
-        from ssl_audio.recommenders.models.m2grl import M2GRL, M2GRLSettings
+        from ssl_audio.recommenders.models.m2grl import M2GRL
         from ssl_audio.recommenders.models.views import catalogue_views
 
-        keys = ("dimensions", "window", "negatives", "batch", "learning_rate", "weights", "sparse")
+        keys = ("dimensions", "window", "negatives", "learning_rate", "weights", "sparse")
         chosen = self.settings["m2grl"]
-        settings = M2GRLSettings(seed=self.seed, **{k: chosen[k] for k in keys})
+        settings = M2GRLSettings(batch_size=chosen["batch"], **{k: chosen[k] for k in keys})
         views = catalogue_views(self.data.train, self.data.catalogue)
         # made here already, so that weights of other tasks are refused before anything is trained
-        model = M2GRL(views[2], list(views[1]), settings)
+        model = M2GRL(views[2], list(views[1]), settings, self.seed)
         system = self._system("M2GRL")
         system.train = partial(self._train_m2grl, model, views, system.folder)
         return system
@@ -478,9 +460,6 @@ class _Systems:
 
     def transformer(self) -> System:
         """Ids, artists and albums, and sound where there are embeddings."""
-        from ssl_audio.recommenders.data.vocabulary import BatchSettings
-        from ssl_audio.recommenders.models.transformer import TransformerSettings
-
         features = "embeddings" if self.data.embeddings is not None else ""
         system = self._system("Transformer", features)
         unheard = int((~self.data.has_audio).sum()) if features else 0
@@ -488,28 +467,22 @@ class _Systems:
             self.data.note(
                 f"{unheard} tracks have no audio embedding; the transformer does without"
             )
-        chosen = dict(self.settings["transformer"])
-        size, negatives, _ = (chosen.pop(k) for k in ("batch_size", "negatives", "steps"))
-        settings = TransformerSettings(seed=self.seed, **chosen)
-        batch = BatchSettings(size, settings.context, negatives, seed=self.seed)
-        trained = partial(self._trained_transformer, settings, batch, system.folder)
+        settings = TransformerSettings(**self.settings["transformer"])
+        trained = partial(self._trained_transformer, settings, system.folder)
         system.score = lambda: partial(_completion_logits, trained())
         system.everywhere = lambda rows: by_logits(trained(), rows)
         return system
 
     def _trained_transformer(
-        self, settings: TransformerSettings, batch: BatchSettings, folder: Path
+        self, settings: TransformerSettings, folder: Path
     ) -> PlaylistTransformer:
-        from ssl_audio.recommenders.data.vocabulary import (
-            TransformerBatches,
-            unknown_rate,
-            vocabulary_of,
-        )
+        from ssl_audio.recommenders.data.vocabulary import unknown_rate, vocabulary_of
         from ssl_audio.recommenders.models.transformer import (
             PlaylistTransformer,
             SideInformation,
             load_transformer,
         )
+        from ssl_audio.recommenders.models.transformer_batches import TransformerBatches
 
         data = self.data
         audio = data.embeddings
@@ -519,12 +492,10 @@ class _Systems:
             vocabulary = vocabulary_of(data.train, len(data.catalogue))
             warm = data.validation.without_tracks(data.cold)  # as those that are read later
             rate = unknown_rate(vocabulary, data.train, warm)
-            batches = TransformerBatches(
-                data.train, vocabulary, replace(batch, unknown_rate=rate)
-            )  # fmt: skip
+            batches = TransformerBatches(data.train, vocabulary, settings, rate, self.seed)
             side = SideInformation.of(data.catalogue, audio, heard)
             torch.manual_seed(self.seed)  # of the dropout
-            made = PlaylistTransformer(vocabulary, settings, side)
+            made = PlaylistTransformer(vocabulary, settings, side, self.seed)
             self._fit(made, batches, "transformer.steps", folder)
             made.save(kept)
         return load_transformer(kept, audio, heard)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,11 +26,9 @@ from ssl_audio.io.lightning_run import (
     checkpoints,
     keep_earlier_log,
     loggers,
-    pick_precision,
     resume_path,
 )
-from ssl_audio.objectives.schedules import WarmupCosine
-from ssl_audio.recommenders.models.sharded_table import clip_gradients
+from ssl_audio.settings.recommend import FitSettings
 
 
 class PlaylistModel(Protocol):
@@ -42,36 +39,6 @@ class PlaylistModel(Protocol):
 
     def optimizers(self) -> list[torch.optim.Optimizer]:
         """One, or several for tables of another kind: all step together."""
-
-
-@dataclass(frozen=True)
-class FitSettings:
-    """How long and how a playlist model is trained.
-
-    Attributes:
-        steps: batches, an optimiser step each.
-        workers: processes that make batches; 0 makes them in the training process.
-        warmup: fraction of the run with a rising learning rate, before a cosine; None keeps the
-            optimiser's own rate throughout.
-        clip: greatest norm of the gradient; None for no limit.
-        log_every, checkpoint_every: steps.
-        accelerator, precision: as Lightning's; "auto" is bf16 where the device computes in it.
-        seed: of what a model draws in a step.
-        key: what the user sets to have more steps.
-        run_dir: what the user names to go on; None: the folder itself.
-    """
-
-    steps: int
-    workers: int = 0
-    warmup: float | None = None
-    clip: float | None = None
-    log_every: int = 20
-    checkpoint_every: int = 500
-    accelerator: str = "auto"
-    precision: str = "32-true"
-    seed: int = 0
-    key: str = "steps"
-    run_dir: Path | None = None
 
 
 class JointOptimizer(torch.optim.Optimizer):
@@ -85,7 +52,7 @@ class JointOptimizer(torch.optim.Optimizer):
         self.optimizers = optimizers
         groups = [group for one in optimizers for group in one.param_groups]
         super().__init__([{"params": group["params"]} for group in groups], {})
-        self.param_groups = groups  # the very groups, so that a schedule reaches them
+        self.param_groups = groups  # the same objects as in the optimisers
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
@@ -110,15 +77,15 @@ class JointOptimizer(torch.optim.Optimizer):
 
 
 class _Module(lightning.LightningModule):
-    def __init__(self, model: nn.Module, settings: FitSettings) -> None:
+    def __init__(self, model: nn.Module, seed: int) -> None:
         super().__init__()
-        self.model: Any = model  # a PlaylistModel, which a Module cannot be told to be
-        self.settings = settings
+        self.model: Any = model  # a PlaylistModel, which mypy cannot know of a Module
+        self.seed = seed
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         step = self.trainer.global_step
-        # of dropout: drawn from the step, so that a resumed run draws what it would have drawn
-        torch.manual_seed(int(np.random.default_rng((self.settings.seed, step)).integers(2**63)))
+        # dropout is drawn from the step, so that a resumed run draws the same
+        torch.manual_seed(int(np.random.default_rng((self.seed, step)).integers(2**63)))
         terms = self.model.loss(batch)
         total = terms["total"]
         if not torch.isfinite(total):
@@ -130,15 +97,9 @@ class _Module(lightning.LightningModule):
         self.log("loss", total.detach(), prog_bar=True, logger=False)
         return total
 
-    def configure_optimizers(self) -> Any:
-        made = self.model.optimizers()
-        optimizer = made[0] if len(made) == 1 else JointOptimizer(made)
-        if self.settings.warmup is None:
-            return optimizer
-        factor = WarmupCosine(warmup=self.settings.warmup, end=0.0)
-        steps = self.settings.steps
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: factor(min(1, s / steps)))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        optimizers = self.model.optimizers()
+        return optimizers[0] if len(optimizers) == 1 else JointOptimizer(optimizers)
 
     def configure_gradient_clipping(
         self,
@@ -152,6 +113,27 @@ class _Module(lightning.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         batches: Any = self.trainer.fit_loop.epoch_loop.batch_progress.current
         checkpoint["batches_done"] = batches.processed
+
+
+@torch.no_grad()
+def clip_gradients(model: nn.Module, max_norm: float) -> Tensor:
+    """Scale a model's gradients to a norm of at most `max_norm`, sparse gradients too.
+
+    `torch.nn.utils.clip_grad_norm_` refuses sparse gradients.
+
+    Returns:
+        The norm before.
+    """
+    for parameter in model.parameters():
+        if parameter.grad is not None and parameter.grad.is_sparse:
+            parameter.grad = parameter.grad.coalesce()
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    values = [g._values() if g.is_sparse else g for g in gradients]
+    norm = torch.stack([value.square().sum() for value in values]).sum().sqrt()
+    factor = torch.clamp(max_norm / (norm + 1e-6), max=1.0)
+    for value in values:
+        value.mul_(factor)
+    return norm
 
 
 class _Steps(IterableDataset[Any]):
@@ -180,21 +162,33 @@ class _Loader(DataLoader[Any]):
 def fit(
     model: nn.Module,
     make_batch: Callable[[int], Any],
-    settings: FitSettings,
     folder: Path,
+    settings: FitSettings,
+    *,
+    steps: int,
+    seed: int = 0,
+    clip: float | None = None,
+    key: str = "steps",
+    run_dir: Path | None = None,
     ckpt_path: str | None = None,
 ) -> list[dict[str, float]]:
     """Train a playlist model.
 
-    Random numbers in the model follow from torch's seed, which a resume must set alike; the
-    caller's own random numbers go on as if there had been no training.
+    Random numbers in the model follow from `seed` and the step; the global random state is as
+    before when training ends.
 
     Args:
-        model: a `PlaylistModel`; it is trained in place and is on the CPU afterwards.
+        model: a `PlaylistModel`; it is trained in place and is on the CPU afterwards, in
+            evaluation mode.
         make_batch: the batch of a step, from 0; a function of the step alone.
-        settings: length and manner.
         folder: of `logs/` (CSV, TensorBoard) and `checkpoints/`.
-        ckpt_path: "last" goes on with the folder's run.
+        settings: device, precision, logging and checkpoints.
+        steps: batches, an optimiser step each.
+        seed: of the random numbers in the model.
+        clip: max norm of the gradient; None: no limit.
+        key: the setting that an error names for more steps.
+        run_dir: the folder that an interrupted user resumes; None: `folder`.
+        ckpt_path: "last" resumes the folder's run.
 
     Returns:
         The logged terms: one mapping a logged step, with its `step`.
@@ -203,44 +197,74 @@ def fit(
         SslAudioError: a loss that is not finite, or a checkpoint that cannot be used.
     """
     quieten_lightning()
-    resume = resume_path(ckpt_path, folder, settings.steps, settings.key)
+    resume = resume_path(ckpt_path, folder, steps, key)
     start = 0
     if resume is not None:
         keep_earlier_log(folder)
         start = int(torch.load(resume, map_location="cpu", weights_only=True)["batches_done"])
     try:
-        trainer = _trainer(settings, folder)
+        trainer = _trainer(settings, folder, steps, clip, run_dir)
     except (ValueError, RuntimeError, MisconfigurationException) as error:
         raise SslAudioError(f"trainer: {str(error).splitlines()[0]}") from error
     loader = _Loader(
-        _Steps(make_batch, start, settings.steps), batch_size=None, num_workers=settings.workers
+        _Steps(make_batch, start, steps), batch_size=None, num_workers=settings.workers
     )
     # every parameter in float32 and training mode, as Lightning leaves modules as they are
-    module = _Module(model.train(), settings)
+    module = _Module(model.train(), seed)
     with torch.random.fork_rng(devices=[]):
         trainer.fit(module, loader, ckpt_path=resume, weights_only=True)
-    if settings.steps % settings.checkpoint_every:  # the end is a checkpoint too
+    if steps % settings.checkpoint_every:  # the end is a checkpoint too
         trainer.save_checkpoint(folder / "checkpoints" / "last.ckpt")
     model.to("cpu").eval()
     return read_history(folder)
 
 
-def _trainer(settings: FitSettings, folder: Path) -> lightning.Trainer:
+def fit_or_resume(
+    model: nn.Module,
+    make_batch: Callable[[int], Any],
+    folder: Path,
+    settings: FitSettings,
+    *,
+    steps: int,
+    ckpt_path: str | None,
+    **options: Any,
+) -> None:
+    """`fit`, from the folder's last checkpoint with `ckpt_path` "last" if there is one.
+
+    A checkpoint with all its steps done is loaded as it is: the run was stopped between training
+    and what it makes of the model.
+    """
+    last = folder / "checkpoints" / "last.ckpt"
+    resume = ckpt_path if last.exists() else None
+    if resume == "last":
+        resume_path("last", folder, steps + 1)  # refuses a damaged one
+        kept = torch.load(last, map_location="cpu", weights_only=True)
+        if kept["batches_done"] == steps:
+            state = {k.removeprefix("model."): v for k, v in kept["state_dict"].items()}
+            model.load_state_dict(state)
+            model.eval()
+            return
+    fit(model, make_batch, folder, settings, steps=steps, ckpt_path=resume, **options)
+
+
+def _trainer(
+    settings: FitSettings, folder: Path, steps: int, clip: float | None, run_dir: Path | None
+) -> lightning.Trainer:
     return lightning.Trainer(
         default_root_dir=folder,
         logger=loggers(folder),
         callbacks=[
             checkpoints(folder, settings.checkpoint_every, "train/total"),
-            Interrupted(folder, settings.run_dir),
+            Interrupted(folder, run_dir),
             ProgressBar(),
         ],
-        max_steps=settings.steps,
+        max_steps=steps,
         max_epochs=-1,
-        limit_train_batches=settings.steps,  # the whole run is one epoch: a resume is a step of it
-        gradient_clip_val=settings.clip,
-        log_every_n_steps=min(settings.log_every, settings.steps),
+        limit_train_batches=steps,  # the whole run is one epoch: a resume is a step of it
+        gradient_clip_val=clip,
+        log_every_n_steps=min(settings.log_every, steps),
         accelerator=settings.accelerator,
-        precision=pick_precision(settings.precision, settings.accelerator),  # type: ignore[arg-type]
+        precision=settings.precision,
         devices=1,
         use_distributed_sampler=False,
         enable_model_summary=False,

@@ -157,6 +157,12 @@ class TransformerSettings(Group):
     weight_decay: float = setting(0.01, help="weight decay", min=0)
     steps: int = setting(3000, help="training steps", min=1)
 
+    def check(self) -> None:
+        if self.dimensions % self.heads:
+            raise SettingError(
+                "dimensions", self.dimensions, f"a multiple of transformer.heads={self.heads}"
+            )
+
 
 @dataclass(frozen=True, kw_only=True)
 class CompletionSettings(Group):

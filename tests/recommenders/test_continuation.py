@@ -23,9 +23,9 @@ from ssl_audio.recommenders.models.sampling_decoder import generate as generate_
 from ssl_audio.recommenders.models.transformer import (
     PlaylistTransformer,
     SideInformation,
-    TransformerSettings,
     load_transformer,
 )
+from ssl_audio.settings.recommend import TransformerSettings
 from ssl_audio.stores.feature_store import Row
 from ssl_audio.stores.writer import Store
 

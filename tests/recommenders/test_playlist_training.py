@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.recommenders.training import FitSettings, JointOptimizer, fit, read_history
+from ssl_audio.recommenders.training import JointOptimizer, fit, read_history
+from ssl_audio.settings.recommend import FitSettings
 
 ITEMS, STEPS = 40, 12
 BASE = {"log_every": 1, "checkpoint_every": 5, "accelerator": "cpu"}
@@ -53,8 +54,11 @@ def make_batch(step):
     return {"step": torch.tensor(step), "items": items, "wanted": (items % 3).float()}
 
 
-def settings(steps=STEPS, **other):
-    return FitSettings(steps=steps, **(BASE | other))
+def run(model, folder, steps=STEPS, batches=make_batch, seed=0, clip=None, resume=False, **other):
+    return fit(
+        model, batches, folder, FitSettings(**(BASE | other)), steps=steps, seed=seed, clip=clip,
+        ckpt_path="last" if resume else None,
+    )  # fmt: skip
 
 
 def interrupted_and_resumed(model, folder, fail_at, failure=None, **other):
@@ -62,12 +66,12 @@ def interrupted_and_resumed(model, folder, fail_at, failure=None, **other):
     first = model()
     first.fail_at, first.failure = fail_at, failure
     with pytest.raises((RuntimeError, SystemExit, KeyboardInterrupt)):
-        fit(first, make_batch, settings(**other), folder)
+        run(first, folder, **other)
     torch.manual_seed(0)
     torch.rand(5)  # what came before the resume does not count
     torch.manual_seed(11)
     second = model()
-    history = fit(second, make_batch, settings(**other), folder, ckpt_path="last")
+    history = run(second, folder, resume=True, **other)
     return second, history
 
 
@@ -76,14 +80,14 @@ def same(a, b):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("other", [{}, {"warmup": 0.3, "clip": 0.5}], ids=["plain", "scheduled"])
+@pytest.mark.parametrize("other", [{}, {"clip": 0.5}], ids=["plain", "clipped"])
 @pytest.mark.parametrize("model", [
     lambda: Tiny(), lambda: Tiny(sparse=True), lambda: Tiny(dropout=0.5),
 ], ids=["one", "two", "dropout"])  # fmt: skip
 def test_a_resumed_run_ends_as_the_unbroken_one(model, other, tmp_path):
     torch.manual_seed(11)
     whole = model()
-    history = fit(whole, make_batch, settings(**other), tmp_path / "whole")
+    history = run(whole, tmp_path / "whole", **other)
     resumed, again = interrupted_and_resumed(model, tmp_path / "broken", 6, **other)
     assert resumed.seen == list(range(5, STEPS))
     assert same(whole, resumed) and not same(whole, model())
@@ -95,14 +99,13 @@ def test_a_resumed_run_ends_as_the_unbroken_one(model, other, tmp_path):
 def test_a_run_may_be_resumed_again_and_again(tmp_path):
     """Failing at every step behind the last checkpoint: eleven logs, of which none is lost."""
     torch.manual_seed(11)
-    history = fit(Tiny(), make_batch, settings(checkpoint_every=1), tmp_path / "whole")
+    history = run(Tiny(), tmp_path / "whole", checkpoint_every=1)
     for fail_at in range(1, STEPS):
         model = Tiny()
         model.fail_at = fail_at
-        ckpt_path = "last" if fail_at > 1 else None
         with pytest.raises(RuntimeError, match="power"):
-            fit(model, make_batch, settings(checkpoint_every=1), tmp_path / "broken", ckpt_path)
-    again = fit(Tiny(), make_batch, settings(checkpoint_every=1), tmp_path / "broken", "last")
+            run(model, tmp_path / "broken", resume=fail_at > 1, checkpoint_every=1)
+    again = run(Tiny(), tmp_path / "broken", resume=True, checkpoint_every=1)
     assert again == history
     assert len(list((tmp_path / "broken/logs/csv").glob("metrics-*.csv"))) == STEPS - 1
 
@@ -116,7 +119,7 @@ def test_what_was_logged_is_on_the_disk_at_once(tmp_path):
             found.append([row["step"] for row in read_history(tmp_path)])
             return super().loss(batch)
 
-    fit(Spy(), make_batch, settings(4), tmp_path)
+    run(Spy(), tmp_path, 4)
     assert found[-1] == [0, 1, 2]
 
 
@@ -137,9 +140,9 @@ def test_the_latest_log_of_a_step_counts(tmp_path):
 def test_workers_change_nothing(tmp_path):
     first, second = Tiny(dropout=0.5), Tiny(dropout=0.5)
     torch.manual_seed(11)
-    alone = fit(first, make_batch, settings(), tmp_path / "alone")
+    alone = run(first, tmp_path / "alone")
     torch.manual_seed(11)
-    helped = fit(second, make_batch, settings(workers=2), tmp_path / "helped")
+    helped = run(second, tmp_path / "helped", workers=2)
     assert alone == helped and same(first, second) and second.seen == list(range(STEPS))
     resumed, again = interrupted_and_resumed(
         lambda: Tiny(dropout=0.5), tmp_path / "broken", 8, workers=2
@@ -149,7 +152,7 @@ def test_workers_change_nothing(tmp_path):
 
 def test_the_model_is_trained_as_by_a_plain_loop(tmp_path):
     model, plain = Tiny(sparse=True), Tiny(sparse=True)
-    history = fit(model, make_batch, settings(5), tmp_path)
+    history = run(model, tmp_path, 5)
     optimizers = plain.optimizers()
     for step in range(5):
         total = plain.loss(make_batch(step))["total"]
@@ -168,7 +171,7 @@ def test_training_leaves_the_callers_random_numbers_alone(tmp_path):
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    fit(model, make_batch, settings(2), tmp_path)
+    run(model, tmp_path, 2)
     assert torch.equal(torch.rand(3), expected)
 
 
@@ -180,32 +183,15 @@ def test_dropout_differs_by_step_and_by_seed(tmp_path):
     for seed in (1, 2):
         torch.manual_seed(0)
         model = Tiny(dropout=0.5, rate=0.0)
-        histories.append(fit(model, one_batch, settings(3, seed=seed), tmp_path / str(seed)))
+        histories.append(run(model, tmp_path / str(seed), 3, one_batch, seed))
     assert len({row["error"] for history in histories for row in history}) == 6
 
 
 @pytest.mark.parametrize("value", ["nan", "inf"])
 def test_a_loss_that_is_not_finite_is_one_line(value, tmp_path):
     with pytest.raises(SslAudioError, match=f"{value} at step 0.*learning_rate") as raised:
-        fit(Tiny(scale=float(value)), make_batch, settings(), tmp_path)
+        run(Tiny(scale=float(value)), tmp_path)
     assert "\n" not in str(raised.value)
-
-
-@pytest.mark.parametrize("sparse", [False, True])
-def test_the_schedule_reaches_every_optimizer(sparse, tmp_path):
-    class Watched(Tiny):
-        def loss(self, batch):
-            self.rates.append([one.param_groups[0]["lr"] for one in self.made])
-            return super().loss(batch)
-
-    model = Watched(sparse=sparse)
-    fit(model, make_batch, settings(10, warmup=0.4), tmp_path)
-    rates = np.array(model.rates)
-    rising = np.arange(4) / 4
-    falling = 0.5 * (1 + np.cos(np.pi * np.arange(6) / 6))
-    expected = model.rate * np.concatenate([rising, falling])
-    np.testing.assert_allclose(rates[:, 0], expected, atol=1e-12)
-    np.testing.assert_allclose(rates[:, -1], expected * (2 if sparse else 1), atol=1e-12)
 
 
 @pytest.mark.parametrize("sparse", [False, True])
@@ -218,7 +204,7 @@ def test_the_gradient_is_clipped_to_its_norm_over_all_parameters(sparse, tmp_pat
         return {**make_batch(step), "items": torch.tensor([1, 1, 2] * 4), "wanted": torch.ones(12)}
 
     model, before = Plain(sparse, scale=50.0), Plain(sparse, scale=50.0)
-    fit(model, twice, settings(1, clip=0.25), tmp_path)
+    run(model, tmp_path, 1, twice, clip=0.25)
     pairs = list(zip(before.parameters(), model.parameters(), strict=True))
     moved = torch.cat([(a - b).detach().ravel() for a, b in pairs])
     assert moved.norm().item() == pytest.approx(0.25, rel=1e-4)
@@ -230,15 +216,15 @@ def test_the_gradient_is_clipped_to_its_norm_over_all_parameters(sparse, tmp_pat
 
 def test_a_small_gradient_is_not_clipped(tmp_path):
     clipped, free = Tiny(sparse=True), Tiny(sparse=True)
-    fit(clipped, make_batch, settings(2, clip=1e6), tmp_path / "clipped")
-    fit(free, make_batch, settings(2), tmp_path / "free")
+    run(clipped, tmp_path / "clipped", 2, clip=1e6)
+    run(free, tmp_path / "free", 2)
     assert same(clipped, free)
 
 
 def test_a_finished_run_is_not_resumed(tmp_path):
-    fit(Tiny(), make_batch, settings(3), tmp_path)
+    run(Tiny(), tmp_path, 3)
     with pytest.raises(SslAudioError, match=r"finished: 3 steps of 3.* steps=$"):
-        fit(Tiny(), make_batch, settings(3), tmp_path, ckpt_path="last")
+        run(Tiny(), tmp_path, 3, resume=True)
 
 
 @pytest.mark.slow
@@ -246,9 +232,9 @@ def test_a_finished_run_is_not_resumed(tmp_path):
 def test_a_finished_run_goes_on_with_more_steps(checkpoint_every, tmp_path):
     whole, first, more = Tiny(sparse=True), Tiny(sparse=True), Tiny(sparse=True)
     often = {"checkpoint_every": checkpoint_every}
-    history = fit(whole, make_batch, settings(6, **often), tmp_path / "whole")
-    fit(first, make_batch, settings(3, **often), tmp_path / "parts")
-    again = fit(more, make_batch, settings(6, **often), tmp_path / "parts", ckpt_path="last")
+    history = run(whole, tmp_path / "whole", 6, **often)
+    run(first, tmp_path / "parts", 3, **often)
+    again = run(more, tmp_path / "parts", 6, resume=True, **often)
     assert more.seen == [3, 4, 5] and again == history and same(whole, more)
 
 
@@ -258,14 +244,14 @@ def test_a_checkpoint_that_cannot_be_used_is_one_line(content, tmp_path):
         (tmp_path / "checkpoints").mkdir()
         (tmp_path / "checkpoints" / "last.ckpt").write_bytes(content)
     with pytest.raises(SslAudioError, match="no file|is damaged") as raised:
-        fit(Tiny(), make_batch, settings(3), tmp_path, ckpt_path="last")
+        run(Tiny(), tmp_path, 3, resume=True)
     assert "\n" not in str(raised.value)
 
 
 def test_a_run_says_nothing_of_its_machinery(tmp_path):
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        fit(Tiny(sparse=True), make_batch, settings(2, warmup=0.5), tmp_path)
+        run(Tiny(sparse=True), tmp_path, 2)
     ours = [w for w in said if issubclass(w.category, UserWarning)]
     assert not ours, [str(w.message) for w in ours]
 

@@ -23,9 +23,10 @@ from torch import Tensor, nn
 
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import Playlists
-from ssl_audio.recommenders.models.m2grl import M2GRLSettings, WindowPairs, skip_gram_loss
-from ssl_audio.recommenders.models.sharded_table import initial_rows
+from ssl_audio.recommenders.models.m2grl import WindowPairs, skip_gram_loss
+from ssl_audio.recommenders.models.skipgram import initial_vectors
 from ssl_audio.recommenders.models.views import ITEM
+from ssl_audio.settings.recommend import M2GRLSettings
 
 BLOCK = 4096  # items merged at a time, for the vectors of all
 
@@ -49,7 +50,7 @@ class EGESBatches:
     def __call__(self, step: int) -> dict[str, Tensor]:
         """The batch of a step: int64 `from` (batch,) and `to` (batch, 1 + negatives)."""
         rng = np.random.default_rng((self.seed, step))
-        centres, contexts = self.pairs.draw(rng, self.settings.batch, self.settings.negatives)
+        centres, contexts = self.pairs.draw(rng, self.settings.batch_size, self.settings.negatives)
         return {
             "from": torch.from_numpy(centres.astype(np.int64)),
             "to": torch.from_numpy(contexts.astype(np.int64)),
@@ -64,6 +65,7 @@ class EGES(nn.Module):
         sizes: how many items ("item") and how many values of each kind.
         seen: (items,) whether each is in a sequence: `EGESBatches.pairs.counts > 0`.
         settings: of M2GRL; its weights are not used.
+        seed: of the first vectors.
 
     Raises:
         SslAudioError: links of a kind without a size.
@@ -77,16 +79,17 @@ class EGES(nn.Module):
         sizes: Mapping[str, int],
         seen: np.ndarray,
         settings: M2GRLSettings,
+        seed: int = 0,
     ) -> None:
         super().__init__()
         unknown = set(links) - set(sizes)
         if unknown:
             raise SslAudioError(f"links of {sorted(unknown)}, sizes of {sorted(sizes)}")
         self.settings, self.kinds, items = settings, tuple(links), sizes[ITEM]
-        self.item = self._table(items, settings.seed)
+        self.item = self._table(items, seed)
         self.output = self._table(items, None)
         self.sides = nn.ModuleDict(
-            {k: self._table(sizes[k], settings.seed + 1 + n) for n, k in enumerate(links)}
+            {k: self._table(sizes[k], seed + 1 + n) for n, k in enumerate(links)}
         )
         self.mixing = self._table(items, None, 1 + len(links))
         owned = [torch.from_numpy(np.asarray(seen, bool))]
@@ -100,7 +103,7 @@ class EGES(nn.Module):
 
     def _table(self, rows: int, seed: int | None, dimensions: int | None = None) -> nn.Embedding:
         d = dimensions or self.settings.dimensions
-        start = torch.zeros(rows, d) if seed is None else initial_rows(rows, d, seed)
+        start = torch.zeros(rows, d) if seed is None else initial_vectors(rows, d, seed)
         return nn.Embedding.from_pretrained(start, freeze=False, sparse=self.settings.sparse)
 
     def forward(self, items: Tensor) -> Tensor:

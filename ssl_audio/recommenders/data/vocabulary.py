@@ -8,10 +8,9 @@ tracks follow in the order of the catalogue (the causal playlist transformer "tr
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
-import torch
 
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import Playlists
@@ -126,95 +125,3 @@ def unknown_rate(vocabulary: Vocabulary, train: Playlists, validation: Playlists
     """
     seen, expected = vocabulary.unknown_share(train), vocabulary.unknown_share(validation)
     return max(0.0, (expected - seen) / (1 - seen)) if seen < 1 else 0.0
-
-
-@dataclass(frozen=True)
-class BatchSettings:
-    """What a training step reads.
-
-    Attributes:
-        size: playlists in a batch.
-        context: tracks before the one to predict, at most.
-        negatives: tokens drawn for the sampled softmax, shared by the batch; the whole vocabulary
-            where it has no more, and the softmax is then exact.
-        unknown_rate: share of the tracks turned into `<unk>`, 0 to 1 (see `unknown_rate`).
-        seed: of everything that is drawn.
-    """
-
-    size: int = 16
-    context: int = 50
-    negatives: int = 20
-    unknown_rate: float = 0.0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if min(self.size, self.context, self.negatives) < 1:
-            raise SslAudioError(
-                f"size={self.size} context={self.context} negatives={self.negatives}: 1 or more"
-            )
-        if not 0 <= self.unknown_rate < 1:
-            raise SslAudioError(f"unknown_rate={self.unknown_rate}: from 0 to below 1")
-
-
-class TransformerBatch(NamedTuple):
-    """What one step reads.
-
-    Attributes:
-        tokens: (playlists, context + 2) int64: each but the last is read, each but the first is
-            predicted, so that every position of the context is trained.
-        negatives: (negatives,) int64 distinct tokens, any but `<start>`, all equally likely.
-    """
-
-    tokens: torch.Tensor
-    negatives: torch.Tensor
-
-
-class TransformerBatches:
-    """Training batches as a function of the step: no state, so a resumed run reads the same.
-
-    An epoch is a permutation of the playlists drawn from (seed, epoch), and the batches are cut
-    from one permutation after the other: each playlist comes once an epoch, and none is left over.
-    """
-
-    def __init__(
-        self, playlists: Playlists, vocabulary: Vocabulary, settings: BatchSettings
-    ) -> None:
-        if not len(playlists):
-            raise SslAudioError("there is no training playlist")
-        self.playlists = playlists
-        self.vocabulary = vocabulary
-        self.settings = settings
-        self._orders: dict[int, np.ndarray] = {}
-
-    def steps_per_epoch(self) -> int:
-        """Steps after which every playlist has come."""
-        return -(-len(self.playlists) // self.settings.size)
-
-    def __call__(self, step: int) -> TransformerBatch:
-        """The batch of one step."""
-        settings = self.settings
-        rng = np.random.default_rng((settings.seed, 1, step))
-        chosen = self.playlists.take(self._chosen(step))
-        tokens = self.vocabulary.encode(chosen, settings.context + 1, rng)
-        lost = (rng.random(tokens.shape) < settings.unknown_rate) & (tokens >= SPECIALS)
-        tokens[lost] = UNKNOWN
-        candidates = self.vocabulary.size - 1  # any but <start>, which nothing predicts
-        count = min(settings.negatives, candidates)
-        negatives = 1 + rng.choice(candidates, count, replace=False, shuffle=False)
-        return TransformerBatch(torch.from_numpy(tokens).long(), torch.from_numpy(negatives).long())
-
-    def _chosen(self, step: int) -> np.ndarray:
-        places = step * self.settings.size + np.arange(self.settings.size)
-        epochs, within = np.divmod(places, len(self.playlists))
-        chosen = np.empty(len(places), np.int64)
-        for epoch in range(epochs[0], epochs[-1] + 1):
-            chosen[epochs == epoch] = self._order(epoch)[within[epochs == epoch]]
-        return chosen
-
-    def _order(self, epoch: int) -> np.ndarray:
-        if epoch not in self._orders:
-            rng = np.random.default_rng((self.settings.seed, 0, epoch))
-            order = rng.permutation(len(self.playlists))
-            self._orders = {e: o for e, o in self._orders.items() if e == epoch - 1}
-            self._orders[epoch] = order
-        return self._orders[epoch]

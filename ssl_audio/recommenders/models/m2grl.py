@@ -8,59 +8,27 @@ weighted by learnt variances (equation 10, `task_weights.py`).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ssl_audio.io.atomic import atomic_folder
-from ssl_audio.io.errors import CheckpointError, SslAudioError
-from ssl_audio.io.run_folder import is_leader
+from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import Playlists
 from ssl_audio.recommenders.models.alignment import Alignment, LinkDraw
-from ssl_audio.recommenders.models.sharded_table import ShardedEmbedding, initial_rows
-from ssl_audio.recommenders.models.skipgram import noise_distribution
+from ssl_audio.recommenders.models.model_folder import load_model, save_model
+from ssl_audio.recommenders.models.skipgram import initial_vectors, noise_distribution
 from ssl_audio.recommenders.models.task_weights import FixedWeights, LearntWeights
 from ssl_audio.recommenders.models.views import ITEM
+from ssl_audio.settings.recommend import M2GRLSettings
+from ssl_audio.settings.tree import build, plain
 
-WEIGHTS, CONFIG, FORMAT = "model.safetensors", "config.json", 1
+KIND = "m2grl"
 NOISE_POWER = 0.75  # of the counts, for negatives: word2vec's
-
-
-@dataclass(frozen=True)
-class M2GRLSettings:
-    """Sizes and learning; the defaults are those of appendix A.3.
-
-    Gradients are to be clipped at norm 1 (A.3), which is the training loop's to do, with
-    `sharded_table.clip_gradients`: torch's own refuses sparse gradients.
-
-    Attributes:
-        dimensions: of a vector; the paper names none for M2GRL, 64 for its baselines.
-        window: furthest context, in positions, on either side.
-        negatives: drawn for each pair and each link.
-        batch: pairs of each view, and links of each relation, in a step.
-        learning_rate: of Adam.
-        weights: of the tasks: "learnt", "uniform" (each 1), or a weight for each by name; a task is
-            named as its view, or "item-category" for the links of items with the view "category".
-        sparse: gradients and Adam over the rows of a batch alone, so that a step costs as much for
-            two million nodes as for two thousand. Rows that were not drawn then stand still, where
-            dense Adam still moves them by their older gradients.
-        seed: of the first vectors.
-    """
-
-    dimensions: int = 64
-    window: int = 9
-    negatives: int = 10
-    batch: int = 2048
-    learning_rate: float = 0.01
-    weights: str | Mapping[str, float] = "learnt"
-    sparse: bool = False
-    seed: int = 0
 
 
 def relation_task(attribute: str) -> str:
@@ -175,7 +143,7 @@ class M2GRLBatches:
         tasks = self.pairs | self.links
         for number, (task, source) in enumerate(tasks.items()):
             rng = np.random.default_rng((self.seed, step, number))
-            first, second = source.draw(rng, self.settings.batch, self.settings.negatives)
+            first, second = source.draw(rng, self.settings.batch_size, self.settings.negatives)
             batch[f"{task}/from"] = torch.from_numpy(first.astype(np.int64))
             batch[f"{task}/to"] = torch.from_numpy(second.astype(np.int64))
         return batch
@@ -203,7 +171,7 @@ class M2GRL(nn.Module):
             relations, the model is plain skip-gram.
         relations: views that items are linked with.
         settings: dimensions, weights and learning.
-        sharded: rows of the tables over the processes of `torch.distributed` (sharded_table.py).
+        seed: of the first vectors.
 
     Raises:
         SslAudioError: weights that are unknown or not of these tasks.
@@ -214,15 +182,15 @@ class M2GRL(nn.Module):
         sizes: Mapping[str, int],
         relations: Sequence[str],
         settings: M2GRLSettings,
-        sharded: bool = False,
+        seed: int = 0,
     ) -> None:
         super().__init__()
         self.sizes, self.relations, self.settings = dict(sizes), tuple(relations), settings
-        d, seed = settings.dimensions, settings.seed
+        d = settings.dimensions
         self.inputs, self.outputs = nn.ModuleDict(), nn.ModuleDict()
         for number, (view, size) in enumerate(self.sizes.items()):
-            self.inputs[view] = _table(size, settings, sharded, seed + number)
-            self.outputs[view] = _table(size, settings, sharded, None)
+            self.inputs[view] = _table(size, settings, seed + number)
+            self.outputs[view] = _table(size, settings, None)
         generator = torch.Generator().manual_seed(seed)
         self.alignments = nn.ModuleDict({a: Alignment(d, generator) for a in self.relations})
         self.weights = _weights(settings.weights, self.tasks)
@@ -294,87 +262,55 @@ class M2GRL(nn.Module):
         return self._alignment(attribute).relational(_rows(self.inputs[view])).cpu().numpy()
 
     def save(self, folder: str | Path) -> None:
-        """Write the model's folder: weights and configuration, all or nothing.
-
-        The tables are written whole. Where they are sharded all processes must call this, and
-        the first one writes.
+        """Write the model's folder, all or nothing.
 
         Raises:
             SslAudioError: it cannot be written.
         """
-        from safetensors.torch import save_file
-
-        state = {name: tensor.detach().cpu().clone() for name, tensor in self.state_dict().items()}
-        state |= {f"{kind}.{view}.weight": _rows(table).cpu().clone()
-                  for kind in ("inputs", "outputs")
-                  for view, table in getattr(self, kind).items()}  # fmt: skip
-        if not is_leader():
-            return
-        config = {"format": FORMAT, "sizes": self.sizes, "relations": self.relations,
-                  "settings": asdict(self.settings)}  # fmt: skip
-        try:
-            with atomic_folder(Path(folder)) as temporary:
-                save_file(state, temporary / WEIGHTS)
-                (temporary / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
-        except OSError as error:
-            raise SslAudioError(f"model={folder}: {error.strerror}") from error
+        config = {"sizes": self.sizes, "relations": self.relations,
+                  "settings": plain(self.settings)}  # fmt: skip
+        save_model(Path(folder), KIND, config, self.state_dict())
 
 
-def _table(
-    size: int, settings: M2GRLSettings, sharded: bool, seed: int | None
-) -> nn.Embedding | ShardedEmbedding:
+def _table(size: int, settings: M2GRLSettings, seed: int | None) -> nn.Embedding:
     """A table that starts at random, or at 0 for no seed: word2vec's input and output."""
     d, sparse = settings.dimensions, settings.sparse
-    if sharded:
-        split = ShardedEmbedding(size, d, sparse)
-        if seed is not None:
-            split.weight.data = initial_rows(size, d, seed, split.part, split.parts)
-        return split
-    start = torch.zeros(size, d) if seed is None else initial_rows(size, d, seed)
+    start = torch.zeros(size, d) if seed is None else initial_vectors(size, d, seed)
     return nn.Embedding.from_pretrained(start, freeze=False, sparse=sparse)
 
 
 def _rows(table: nn.Module) -> Tensor:
-    """(nodes, d) of a whole table, wherever its rows are."""
-    if isinstance(table, ShardedEmbedding):
-        return table.whole()
+    """(nodes, d)."""
     assert isinstance(table, nn.Embedding)
     return table.weight.detach()
 
 
 def _weights(
-    weights: str | Mapping[str, float], tasks: Sequence[str]
+    weights: str | tuple[float, ...], tasks: Sequence[str]
 ) -> FixedWeights | LearntWeights:
     if weights == "learnt":
         return LearntWeights(tasks)
     if weights == "uniform":
         return FixedWeights(dict.fromkeys(tasks, 1.0))
-    if isinstance(weights, str) or set(weights) != set(tasks):
+    if isinstance(weights, str) or len(weights) != len(tasks):
         raise SslAudioError(
-            f"weights={weights}: learnt, uniform, or a number for each of {', '.join(tasks)}"
+            f"m2grl.weights={weights}: learnt, uniform, or a number for each of the tasks "
+            f"{', '.join(tasks)}"
         )
-    return FixedWeights(weights)
+    return FixedWeights(dict(zip(tasks, weights, strict=True)))
 
 
 def load_m2grl(folder: str | Path) -> M2GRL:
-    """Read a model's folder; nothing in it is unpickled.
+    """A saved model, in evaluation mode.
 
     Raises:
         CheckpointError: no folder, a damaged one, or one of another format.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
 
-    folder = Path(folder)
-    try:
-        config = json.loads((folder / CONFIG).read_text())
-        if config["format"] != FORMAT:
-            raise CheckpointError(f"{folder}: format {config['format']}, this reads {FORMAT}")
-        settings = M2GRLSettings(**config["settings"])
+    def make(config: dict[str, Any], tensors: dict[str, Tensor]) -> M2GRL:
+        settings = build(M2GRLSettings, config["settings"])
         model = M2GRL(config["sizes"], config["relations"], settings)
-        model.load_state_dict(load_file(folder / WEIGHTS))
-    except FileNotFoundError as error:
-        raise CheckpointError(f"model={folder}: no {Path(error.filename).name} there") from error
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        raise CheckpointError(f"model={folder} is damaged: {error}") from error
-    return model.eval()
+        model.load_state_dict(tensors)
+        return model.eval()
+
+    return load_model(Path(folder), KIND, make)

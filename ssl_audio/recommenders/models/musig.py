@@ -9,47 +9,26 @@ it is GraphSAGE.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ssl_audio.io.atomic import atomic_folder, write_json
-from ssl_audio.io.errors import CheckpointError
 from ssl_audio.recommenders.data.graph import TrackGraph
 from ssl_audio.recommenders.data.sampling import NeighbourSampler, PairSampler
+from ssl_audio.recommenders.models.model_folder import load_model, save_model
 from ssl_audio.recommenders.models.task_weights import FixedWeights, LearntWeights
+from ssl_audio.settings.recommend import MusigSettings
+from ssl_audio.settings.tree import build, plain
 
 TASKS = ("playlist", "genre", "sound")
 UNKNOWN = -1  # genre of a track whose genre nobody says
-WEIGHTS, CONFIG, FORMAT = "model.safetensors", "config.json", 1
-
-
-@dataclass(frozen=True)
-class MusigSettings:
-    """The network and its training.
-
-    Attributes:
-        dimensions: of the vectors, and of the hidden states.
-        fan_out: neighbours sampled of a track, then of each of those; as many as aggregators.
-        isolated: share of a batch's tracks that are shown without neighbours, so that tracks
-            without any are known from training.
-        learning_rate, weight_decay: of AdamW.
-    """
-
-    dimensions: int = 128
-    fan_out: tuple[int, ...] = (25, 10)
-    isolated: float = 0.1
-    learning_rate: float = 3e-3
-    weight_decay: float = 0.0
+KIND = "musig"
 
 
 class Pairs(NamedTuple):
@@ -321,17 +300,14 @@ class Musig(nn.Module):
         """Write weights and settings in one step, with whatever says how features are made."""
         weights = self.task_weights
         config = {
-            "format": FORMAT,
             "inputs": self.inputs,
-            "settings": asdict(self.settings),
+            "settings": plain(self.settings),
             "tasks": self.tasks,
             "task_weights": weights.current(),
             "learnt": isinstance(weights, LearntWeights),
             "about": dict(about or {}),
         }
-        with atomic_folder(folder) as made:
-            save_file({k: v.contiguous() for k, v in self.state_dict().items()}, made / WEIGHTS)
-            write_json(made / CONFIG, config)
+        save_model(folder, KIND, config, self.state_dict())
 
 
 def load_musig(folder: str | Path) -> tuple[Musig, dict[str, Any]]:
@@ -340,20 +316,15 @@ def load_musig(folder: str | Path) -> tuple[Musig, dict[str, Any]]:
     Raises:
         CheckpointError: no such folder, damaged, or of another format.
     """
-    folder = Path(folder)
-    try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        if config["format"] != FORMAT:
-            raise CheckpointError(f"{folder}: format {config['format']}; this is {FORMAT}")
-        settings = config["settings"] | {"fan_out": tuple(config["settings"]["fan_out"])}
-        made = LearntWeights(config["tasks"]) if config["learnt"] else FixedWeights(
-            config["task_weights"]
-        )  # fmt: skip
-        model = Musig(config["inputs"], made, MusigSettings(**settings))
-        model.load_state_dict(load_file(folder / WEIGHTS))
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        raise CheckpointError(f"{folder} holds no MUSIG model that can be read: {error}") from error
-    return model.eval(), config["about"]
+
+    def make(config: dict[str, Any], tensors: dict[str, Tensor]) -> tuple[Musig, dict[str, Any]]:
+        tasks, weights = config["tasks"], config["task_weights"]
+        made = LearntWeights(tasks) if config["learnt"] else FixedWeights(weights)
+        model = Musig(config["inputs"], made, build(MusigSettings, config["settings"]))
+        model.load_state_dict(tensors)
+        return model.eval(), config["about"]
+
+    return load_model(Path(folder), KIND, make)
 
 
 @dataclass(frozen=True)

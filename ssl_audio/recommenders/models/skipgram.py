@@ -18,6 +18,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.parallel import available_processors
@@ -67,6 +69,12 @@ def noise_distribution(counts: np.ndarray, power: float) -> np.ndarray:
     """(tracks,) float64 probabilities from how often each track occurs."""
     weights = np.where(counts > 0, counts.astype(np.float64) ** power, 0.0)
     return weights / weights.sum()
+
+
+def initial_vectors(rows: int, dimensions: int, seed: int) -> Tensor:
+    """(rows, dimensions) float32, uniform within +-1 / (2 dimensions), as word2vec's."""
+    uniform = np.random.default_rng(seed).random((rows, dimensions), np.float32)
+    return torch.from_numpy((uniform - 0.5) / dimensions)
 
 
 def train_skipgram(

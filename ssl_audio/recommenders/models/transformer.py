@@ -12,11 +12,10 @@ audio embeddings are looked up for the tokens of the batch.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,57 +23,21 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ssl_audio.io.atomic import atomic_folder, write_json
 from ssl_audio.io.errors import CheckpointError, SslAudioError
 from ssl_audio.models.weight_decay import parameter_groups
 from ssl_audio.recommenders.data.collection import Catalogue, Playlists, codes_of
-from ssl_audio.recommenders.data.vocabulary import (
-    END,
-    SPECIALS,
-    UNKNOWN,
-    TransformerBatch,
-    Vocabulary,
-)
+from ssl_audio.recommenders.data.vocabulary import END, SPECIALS, UNKNOWN, Vocabulary
+from ssl_audio.recommenders.models.model_folder import load_model, save_model
 from ssl_audio.recommenders.models.sampled_softmax import sampled_softmax_loss
+from ssl_audio.recommenders.models.transformer_batches import TransformerBatch
+from ssl_audio.settings.recommend import TransformerSettings
+from ssl_audio.settings.tree import build, plain
 
+KIND, COLUMN = "transformer", "catalogue."
 SCALE = 0.02  # standard deviation of what is learnt from nothing
 PLAYLISTS = 256  # read at a time outside training
 ROWS = 16_384  # tracks whose vectors are made at a time outside training
 STATISTICS = 10_000  # tracks that the audio embeddings' mean and deviation are taken from
-
-
-@dataclass(frozen=True)
-class TransformerSettings:
-    """The model and its training; the defaults are those of trecs.
-
-    Attributes:
-        layers, heads, dimensions, feed_forward, context: sizes; context in tracks.
-        dropout: of embeddings, attention and both sublayers, 0 to 1.
-        id_dropout: how often a track that is known by more is read and predicted without its id.
-        corrected: add the sampled softmax's bias correction.
-        learning_rate, weight_decay: of AdamW, and of the tables' sparse form of it.
-        seed: of the initial weights.
-    """
-
-    layers: int = 6
-    heads: int = 8
-    dimensions: int = 128
-    feed_forward: int = 256
-    context: int = 50
-    dropout: float = 0.1
-    id_dropout: float = 0.2
-    corrected: bool = True
-    learning_rate: float = 5e-4
-    weight_decay: float = 0.01
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.dimensions % self.heads:
-            raise SslAudioError(
-                f"dimensions={self.dimensions}: a multiple of heads={self.heads} is needed"
-            )
-        if not (0 <= self.dropout < 1 and 0 <= self.id_dropout <= 1):
-            raise SslAudioError(f"dropout={self.dropout} id_dropout={self.id_dropout}: from 0 to 1")
 
 
 @dataclass(frozen=True, eq=False)
@@ -294,6 +257,7 @@ class PlaylistTransformer(nn.Module):
         settings: sizes and training.
         side: what else is known of the catalogue's tracks; not saved with the model, but artists
             and albums are.
+        seed: of the initial weights.
 
     Raises:
         SslAudioError: side information of another catalogue.
@@ -304,6 +268,7 @@ class PlaylistTransformer(nn.Module):
         vocabulary: Vocabulary,
         settings: TransformerSettings | None = None,
         side: SideInformation | None = None,
+        seed: int = 0,
     ) -> None:
         super().__init__()
         self.settings = settings = settings or TransformerSettings()
@@ -313,7 +278,7 @@ class PlaylistTransformer(nn.Module):
         self.readable = vocabulary.extended(side.known(vocabulary.catalogue))
         d = settings.dimensions
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(settings.seed)
+            torch.manual_seed(seed)
             self.tracks = Tracks(self.readable, side, settings)
             self.positions = nn.Parameter(SCALE * torch.randn(settings.context + 1, d))
             self.blocks = nn.ModuleList(Block(settings) for _ in range(settings.layers))
@@ -462,70 +427,48 @@ class PlaylistTransformer(nn.Module):
 
     def save(self, folder: str | Path) -> None:
         """Write weights, vocabulary, artists and albums, in one step; audio stays where it is."""
-        from safetensors.numpy import save_file as save_arrays
-        from safetensors.torch import save_file
-
         side = self.tracks.side
         columns = {"rows": self.vocabulary.rows, "artists": side.artists, "albums": side.albums}
-        width = None if side.audio is None else side.audio.shape[1]
-        with atomic_folder(Path(folder)) as temporary:
-            state = {name: value.contiguous() for name, value in self.state_dict().items()}
-            save_file(state, str(temporary / "model.safetensors"))
-            kept = {name: column for name, column in columns.items() if column is not None}
-            save_arrays(kept, str(temporary / "tracks.safetensors"))
-            write_json(
-                temporary / "config.json",
-                {"model": "transformer", "settings": asdict(self.settings),
-                 "catalogue": self.vocabulary.catalogue, "audio_dimensions": width},
-            )  # fmt: skip
+        kept = {COLUMN + name: torch.from_numpy(column)
+                for name, column in columns.items() if column is not None}  # fmt: skip
+        config = {
+            "settings": plain(self.settings),
+            "catalogue": self.vocabulary.catalogue,
+            "audio_dimensions": None if side.audio is None else side.audio.shape[1],
+        }
+        save_model(Path(folder), KIND, config, {**self.state_dict(), **kept})
 
 
 def load_transformer(
     folder: str | Path, audio: np.ndarray | None = None, heard: np.ndarray | None = None
 ) -> PlaylistTransformer:
-    """A saved model, not training.
+    """A saved model, in evaluation mode.
 
     Args:
         folder: that `save` wrote.
         audio, heard: of the catalogue it was trained with (see `SideInformation`).
 
     Raises:
-        CheckpointError: no such folder, or damaged.
-        SslAudioError: it needs audio embeddings, has none, or of another width.
+        CheckpointError: no such folder, damaged, or audio embeddings of another width than in
+            training.
     """
-    folder = Path(folder)
-    try:
-        config = json.loads((folder / "config.json").read_text())
-        columns = _read(folder / "tracks.safetensors")
-        rows = columns["rows"].numpy()
-        settings = TransformerSettings(**config["settings"])
-        catalogue, width = int(config["catalogue"]), config["audio_dimensions"]
-        state = _read(folder / "model.safetensors")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{folder}: no playlist transformer can be read ({error})") from error
     given = None if audio is None else audio.shape[1]
-    if given != width:
-        raise SslAudioError(
-            f"{folder}: trained with audio embeddings of {width or 'no'} dimensions, "
-            f"given {given or 'none'}: give the same as in training"
-        )
-    artists, albums = (
-        columns[name].numpy() if name in columns else None for name in ("artists", "albums")
-    )
-    side = SideInformation(audio, heard, artists, albums)
-    model = PlaylistTransformer(Vocabulary(rows, len(rows), catalogue), settings, side)
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        raise CheckpointError(f"{folder}: weights of another shape ({error})") from error
-    return model.eval()
 
+    def make(config: dict[str, Any], tensors: dict[str, Tensor]) -> PlaylistTransformer:
+        width = config["audio_dimensions"]
+        if given != width:
+            raise CheckpointError(
+                f"{folder}: trained with audio embeddings of {width or 'no'} dimensions, "
+                f"given {given or 'none'}: give the same as in training"
+            )
+        names = [name for name in tensors if name.startswith(COLUMN)]
+        columns = {name.removeprefix(COLUMN): tensors.pop(name).numpy() for name in names}
+        rows = columns.pop("rows")
+        vocabulary = Vocabulary(rows, len(rows), config["catalogue"])
+        settings = build(TransformerSettings, config["settings"])
+        side = SideInformation(audio, heard, **columns)
+        model = PlaylistTransformer(vocabulary, settings, side)
+        model.load_state_dict(tensors)
+        return model.eval()
 
-def _read(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise ValueError(f"{path.name}: {error}") from error
+    return load_model(Path(folder), KIND, make)

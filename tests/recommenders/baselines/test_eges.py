@@ -7,7 +7,7 @@ import torch
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.baselines.eges import EGES, EGESBatches
 from ssl_audio.recommenders.data.collection import playlists_of
-from ssl_audio.recommenders.models.m2grl import M2GRLSettings
+from ssl_audio.settings.recommend import M2GRLSettings
 
 LINKS = {
     "category": (np.array([3, 0, 1, 1, 4]), np.array([1, 0, 0, 2, 2])),  # 2 has none
@@ -18,7 +18,7 @@ SEEN = np.array([True, True, True, False, True, False])
 
 
 def made(sparse=False):
-    model = EGES(LINKS, SIZES, SEEN, M2GRLSettings(4, sparse=sparse))
+    model = EGES(LINKS, SIZES, SEEN, M2GRLSettings(dimensions=4, sparse=sparse))
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -84,12 +84,12 @@ def test_gradients_are_finite_where_something_is_missing(sparse):
 
 def test_links_without_a_size_are_refused():
     with pytest.raises(SslAudioError, match="shop"):
-        EGES(LINKS, {"item": 6, "category": 3}, SEEN, M2GRLSettings(4))
+        EGES(LINKS, {"item": 6, "category": 3}, SEEN, M2GRLSettings(dimensions=4))
 
 
 def test_batches_are_a_function_of_seed_and_step():
     sequences = playlists_of([[0, 1, 2], [4, 0, 1, 2]])
-    chosen = M2GRLSettings(batch=64)
+    chosen = M2GRLSettings(batch_size=64)
     one, same = (EGESBatches(sequences, 6, chosen, seed=3) for _ in range(2))
     one(0)
     for name, tensor in one(9).items():
@@ -106,7 +106,7 @@ def test_new_items_land_near_their_category():
     old = [np.flatnonzero((category == c) & ~new) for c in range(6)]
     sequences = playlists_of([rng.choice(old[k % 6], 12) for k in range(400)])
     links = {"category": (np.arange(120), category)}
-    chosen = M2GRLSettings(16, batch=256, negatives=5)
+    chosen = M2GRLSettings(dimensions=16, batch_size=256, negatives=5)
     batches = EGESBatches(sequences, 120, chosen)
     model = EGES(links, {"item": 120, "category": 6}, batches.pairs.counts > 0, chosen)
     (optimizer,) = model.optimizers()

@@ -26,8 +26,8 @@ from ssl_audio.recommenders.evaluation.next_track import (
 from ssl_audio.recommenders.models.transformer import (
     PlaylistTransformer,
     SideInformation,
-    TransformerSettings,
 )
+from ssl_audio.settings.recommend import TransformerSettings
 
 TRACKS = 80
 

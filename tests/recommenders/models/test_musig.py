@@ -12,7 +12,6 @@ from ssl_audio.recommenders.models.musig import (
     UNKNOWN,
     Aggregator,
     Musig,
-    MusigSettings,
     PairBatches,
     Pairs,
     Supervision,
@@ -21,6 +20,7 @@ from ssl_audio.recommenders.models.musig import (
     load_musig,
 )
 from ssl_audio.recommenders.models.task_weights import FixedWeights, LearntWeights
+from ssl_audio.settings.recommend import MusigSettings
 
 TRACKS, INPUTS = 60, 5
 EQUAL = FixedWeights({"playlist": 1.0, "genre": 1.0, "sound": 1.0})
@@ -218,7 +218,7 @@ def test_saved_models_give_the_same_vectors(tmp_path):
 
 
 def test_a_damaged_model_is_one_line(tmp_path):
-    with pytest.raises(CheckpointError, match="holds no MUSIG model"):
+    with pytest.raises(CheckpointError, match="no musig model"):
         load_musig(tmp_path)
 
 

@@ -16,8 +16,8 @@ from ssl_audio.recommenders.models.sampling_decoder import TrackIndex, generate,
 from ssl_audio.recommenders.models.transformer import (
     PlaylistTransformer,
     SideInformation,
-    TransformerSettings,
 )
+from ssl_audio.settings.recommend import TransformerSettings
 
 CATALOGUE = 60
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,6 @@ from ssl_audio.recommenders.data.vocabulary import (
     SPECIALS,
     START,
     UNKNOWN,
-    BatchSettings,
-    TransformerBatch,
-    TransformerBatches,
     Vocabulary,
     vocabulary_of,
 )
@@ -27,9 +25,11 @@ from ssl_audio.recommenders.models.transformer import (
     PlaylistTransformer,
     SideInformation,
     SparseAdamW,
-    TransformerSettings,
     load_transformer,
 )
+from ssl_audio.recommenders.models.transformer_batches import TransformerBatch, TransformerBatches
+from ssl_audio.settings.fields import SettingError
+from ssl_audio.settings.recommend import TransformerSettings
 
 CATALOGUE = 40
 SMALL = TransformerSettings(layers=2, heads=4, dimensions=16, feed_forward=24, context=8)
@@ -105,8 +105,8 @@ def reference_hidden(model: PlaylistTransformer, embedded: Tensor) -> Tensor:
 @pytest.mark.parametrize("settings", [SMALL, TransformerSettings()], ids=["small", "trecs"])
 def test_loss_and_logits_are_those_of_plain_pytorch(settings: TransformerSettings) -> None:
     model = perturbed(PlaylistTransformer(vocabulary(), settings)).eval()
-    asked = BatchSettings(size=5, context=settings.context, negatives=99, unknown_rate=0.1)
-    batch = TransformerBatches(some_playlists(), vocabulary(), asked)(0)
+    drawn = replace(settings, batch_size=5, negatives=99)
+    batch = TransformerBatches(some_playlists(), vocabulary(), drawn, unknown_rate=0.1)(0)
     read, targets = batch.tokens[:, :-1], batch.tokens[:, 1:]
     table = model.tracks.ids.weight
     with torch.no_grad():
@@ -124,12 +124,11 @@ def test_loss_and_logits_are_those_of_plain_pytorch(settings: TransformerSetting
 def test_the_sampled_loss_is_the_formula() -> None:
     """In float64 from the table and the states, position by position."""
     settings = TransformerSettings(
-        layers=1, heads=2, dimensions=8, feed_forward=8, context=8, corrected=False
-    )
+        layers=1, heads=2, dimensions=8, feed_forward=8, context=8, corrected=False, batch_size=4,
+        negatives=7,
+    )  # fmt: skip
     model = perturbed(PlaylistTransformer(vocabulary(), settings)).eval()
-    batch = TransformerBatches(
-        some_playlists(), vocabulary(), BatchSettings(size=4, context=8, negatives=7)
-    )(2)
+    batch = TransformerBatches(some_playlists(), vocabulary(), settings)(2)
     tokens, negatives = batch.tokens.numpy(), batch.negatives.numpy()
     with torch.no_grad():
         found = float(model.loss(batch)["total"])
@@ -308,14 +307,14 @@ def test_a_saved_model_scores_as_before(tmp_path: Path, known: SideInformation |
 
 
 def test_a_folder_that_is_none_or_needs_audio_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="no playlist transformer"):
+    with pytest.raises(CheckpointError, match="no transformer model"):
         load_transformer(tmp_path / "nothing")
     PlaylistTransformer(vocabulary(), SMALL, side()).save(tmp_path / "model")
     with pytest.raises(SslAudioError, match="6 dimensions, given none"):
         load_transformer(tmp_path / "model")
     weights = tmp_path / "model" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:100])
-    with pytest.raises(CheckpointError, match="model.safetensors"):
+    with pytest.raises(CheckpointError, match="no transformer model"):
         load_transformer(tmp_path / "model", side().audio, side().heard)
 
 
@@ -328,7 +327,7 @@ def test_side_information_that_does_not_fit_is_refused() -> None:
     object.__setattr__(model.tracks.side, "audio", broken)
     with pytest.raises(SslAudioError, match="track 3 is not finite"):
         model.output_vectors(np.array([2, 3]))
-    with pytest.raises(SslAudioError, match="multiple of heads"):
+    with pytest.raises(SettingError, match="multiple of transformer.heads=8"):
         TransformerSettings(dimensions=100, heads=8)
 
 
@@ -354,7 +353,7 @@ def trained(known: SideInformation | None, steps: int) -> PlaylistTransformer:
     )  # fmt: skip
     vocabulary = vocabulary_of(train, 80)
     model = PlaylistTransformer(vocabulary, settings, known)
-    batches = TransformerBatches(train, vocabulary, BatchSettings(size=16, context=12))
+    batches = TransformerBatches(train, vocabulary, settings)
     optimizers = model.optimizers()
     torch.manual_seed(0)
     for step in range(steps):
@@ -401,7 +400,7 @@ def peak_of_a_step(tracks: int, dimensions: int) -> int:
     audio = np.broadcast_to(np.float32(1.0), (tracks, 64))
     model = PlaylistTransformer(words, settings, SideInformation(audio))
     optimizers = model.optimizers()
-    batches = TransformerBatches(train, words, BatchSettings())
+    batches = TransformerBatches(train, words, settings)
 
     def step(number: int) -> None:
         model.loss(batches(number))["total"].backward()
