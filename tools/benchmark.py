@@ -74,7 +74,7 @@ def encoder(options: argparse.Namespace) -> dict:
     fast = build_encoder().to(where).eval()
     folded = fast.folded()
     compiled = fast.folded()
-    compiled.backbone.compile(dynamic=False)
+    compiled.network.compile(dynamic=False)
     mel = plain.frontend(torch.randn(options.segments, 64_000, device=where))
 
     def bf16(network: torch.nn.Module) -> Callable[[], object]:
@@ -91,8 +91,8 @@ def encoder(options: argparse.Namespace) -> dict:
         "eager float32": float32(plain.backbone),
         "channels_last": float32(fast.backbone),
         "channels_last bf16": bf16(fast.backbone),
-        "channels_last bf16 folded": bf16(folded.backbone),
-        "channels_last bf16 folded compiled": bf16(compiled.backbone),
+        "channels_last bf16 folded": bf16(folded.network),
+        "channels_last bf16 folded compiled": bf16(compiled.network),
     }
     seconds = race(candidates, options.repeats)
     rows = table("encoder forward, 4 s segments", seconds, options.segments, "segments")

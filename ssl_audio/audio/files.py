@@ -20,7 +20,7 @@ import re
 import shutil
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from os import PathLike
@@ -181,7 +181,10 @@ def stream(path: AnyPath, sample_rate: int = SAMPLE_RATE) -> Iterator[np.ndarray
         if reader.frames == 0:
             raise AudioError(path, "empty", "no samples")
         some = False
-        for block in _resampled(reader, sample_rate):
+        blocks = reader.blocks(0, None)
+        if reader.rate != sample_rate:
+            blocks = resampled(blocks, reader.rate, sample_rate)
+        for block in blocks:
             if len(block):
                 some = True
                 _check_values(path, block)
@@ -190,20 +193,28 @@ def stream(path: AnyPath, sample_rate: int = SAMPLE_RATE) -> Iterator[np.ndarray
         raise AudioError(path, "truncated", "nothing can be decoded from 0.00 s on")
 
 
-def _resampled(reader: _Reader, sample_rate: int) -> Iterator[np.ndarray]:
-    if reader.rate == sample_rate:
-        yield from reader.blocks(0, None)
-        return
-    resampler = soxr.ResampleStream(reader.rate, sample_rate, 1, dtype="float32")
+def resampled(
+    blocks: Iterable[np.ndarray], rate: int, sample_rate: int
+) -> Iterator[np.ndarray]:
+    """Resample a mono waveform that is given in blocks.
+
+    Args:
+        blocks: float32 (samples,) each, at `rate` Hz.
+        rate, sample_rate: of the blocks and of the result, Hz.
+
+    Yields:
+        float32 (samples,); the number of samples in all is the duration's at the new rate, rounded.
+    """
+    resampler = soxr.ResampleStream(rate, sample_rate, 1, dtype="float32")
     frames = given = 0
-    for block in reader.blocks(0, None):
+    for block in blocks:
         frames += len(block)
         result = resampler.resample_chunk(block)
         given += len(result)
         yield result
     rest = resampler.resample_chunk(np.zeros(0, np.float32), last=True)
-    common = math.gcd(reader.rate, sample_rate)
-    yield rest[: max(0, round(frames * (sample_rate // common) / (reader.rate // common)) - given)]
+    common = math.gcd(rate, sample_rate)
+    yield rest[: max(0, round(frames * (sample_rate // common) / (rate // common)) - given)]
 
 
 def _check_crop(start: float, duration: float | None, sample_rate: int) -> None:
@@ -427,7 +438,7 @@ class _SoundFileReader:
             wanted = size if count is None else min(size, count)
             got = self._block(block[:wanted])
             if len(got):
-                yield _mean(got)
+                yield mixed_down(got)
             if len(got) < wanted:
                 return
             count = None if count is None else count - wanted
@@ -516,8 +527,8 @@ def _block_frames(channels: int) -> int:
     return max(1, _BLOCK_SAMPLES // channels)
 
 
-def _mean(frames: np.ndarray) -> np.ndarray:
-    """(frames, channels) to (frames,)."""
+def mixed_down(frames: np.ndarray) -> np.ndarray:
+    """Average the channels: (frames, channels) to (frames,)."""
     mono = frames[:, 0].copy()
     with np.errstate(all="ignore"):  # what is not finite is refused later, with the file's name
         for channel in range(1, frames.shape[1]):  # ten times as fast as a mean over a short axis
@@ -600,7 +611,7 @@ class _CodecReader:
             found = self._decoder.get_samples_played_in_range(begin, end)
         except Exception:  # none there, or damage: the caller sees that samples are missing
             return
-        samples = _mean(found.data.numpy().T)
+        samples = mixed_down(found.data.numpy().T)
         gap = round((found.pts_seconds - begin) * self.rate)
         if 0 < gap <= self.rate:  # the first packet of some containers starts late
             samples = np.concatenate([np.zeros(gap, np.float32), samples])
@@ -633,7 +644,7 @@ class _VorbisReader:
             return
         size = _block_frames(self.channels)
         for first in range(0, len(found), size):
-            yield _mean(found[first : first + size])
+            yield mixed_down(found[first : first + size])
 
     def _decoded(self) -> np.ndarray | None:
         """(frames, channels), or None where it is for libsndfile to say what is wrong."""
@@ -654,9 +665,9 @@ class _VorbisReader:
         expected = np.empty_like(first, order="C")
         if len(self._reader._block(expected)) < len(first):
             return False
-        mono = _mean(expected)  # the order of more than two channels is each decoder's own
+        mono = mixed_down(expected)  # the order of more than two channels is each decoder's own
         loud = float(np.abs(mono).max()) > 100 * _SAME
-        return loud and float(np.abs(_mean(first) - mono).max()) <= _SAME
+        return loud and float(np.abs(mixed_down(first) - mono).max()) <= _SAME
 
 
 @cache

@@ -18,7 +18,7 @@ from ssl_audio.audio.manifest import find_audio, read_list, read_table
 from ssl_audio.io.console import say
 from ssl_audio.io.errors import AudioError, SslAudioError
 from ssl_audio.io.progress import tracks_bar
-from ssl_audio.models.encoder import BATCH, Encoder
+from ssl_audio.models.embedder import BATCH, Embedder
 from ssl_audio.models.extraction import in_order
 from ssl_audio.stores.feature_store import Row
 from ssl_audio.stores.writer import Store, write_failures
@@ -96,7 +96,7 @@ def _id(path: Path, root: Path) -> str:
     return files.printable(str(path))
 
 
-def embed_item(item: Item, encoder: Encoder, settings: Settings) -> Row | Failure:
+def embed_item(item: Item, encoder: Embedder, settings: Settings) -> Row | Failure:
     """One track's row, or why there is none; the encoder is one `for_embedding`."""
     path = files.printable(str(item.path))
     samples = 0
@@ -133,7 +133,7 @@ def sha256_of(path: Path) -> str:
 
 
 def local_results(
-    todo: Iterable[Item], encoder: Encoder, settings: Settings, workers: int | None
+    todo: Iterable[Item], encoder: Embedder, settings: Settings, workers: int | None
 ) -> Iterator[Row | Failure]:
     """Rows by an encoder that is `for_embedding` on this machine, in the order of the items."""
     return in_order(todo, partial(embed_item, encoder=encoder, settings=settings), workers)

@@ -11,7 +11,7 @@ from ssl_audio.audio.files import SAMPLE_RATE
 from ssl_audio.catalogue.acoustic_features import describe_waveform
 from ssl_audio.catalogue.embedding import Failure, Item, Settings, embed_item
 from ssl_audio.io.errors import AudioError
-from ssl_audio.models.encoder import Encoder
+from ssl_audio.models.embedder import Embedder
 from ssl_audio.stores.feature_store import Row
 
 
@@ -28,7 +28,7 @@ class Excerpts:
     descriptors: list[Row]
 
 
-def excerpts_of(item: Item, encoder: Encoder, hop: float) -> Excerpts | Failure:
+def excerpts_of(item: Item, encoder: Embedder, hop: float) -> Excerpts | Failure:
     """Embed and describe every segment of a recording by itself.
 
     Args:

@@ -26,7 +26,9 @@ from torch import Tensor, nn
 from ssl_audio import __version__
 from ssl_audio.audio.logmel import LogMel
 from ssl_audio.io.errors import SslAudioError, first_line
-from ssl_audio.models.encoder import SMALLEST_SIDE, Encoder
+from ssl_audio.models.backbone import fold_batch_norms
+from ssl_audio.models.embedder import MIN_FRAMES
+from ssl_audio.models.encoder import Encoder
 
 TOLERANCE = 1e-4  # of the embeddings' largest value: it may be 0.05, or 20
 METADATA = "metadata.json"  # the extra file of a .pt2
@@ -122,14 +124,14 @@ class Exportable(nn.Module):
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
         self.frontend: LogMel = encoder.frontend
-        self.backbone = encoder.folded().backbone.to(
+        self.backbone = fold_batch_norms(encoder.backbone).to(
             memory_format=torch.contiguous_format  # type: ignore[call-overload]
         )
         _replace_layers(self.backbone)
 
     def forward(self, waveform: Tensor) -> Tensor:
         """(batch, samples) float32 to (batch, embedding_size)."""
-        shortest = SMALLEST_SIDE * self.frontend.hop
+        shortest = MIN_FRAMES * self.frontend.hop
         missing = torch.sym_max(0, shortest - waveform.shape[1])
         return self.backbone(self._log_mel(F.pad(waveform, (0, missing))))
 

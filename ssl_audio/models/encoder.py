@@ -1,50 +1,44 @@
-"""The encoder: waveform to embedding, and the folder that it is kept in."""
+"""The encoder: from a waveform to an embedding, and from and to its folder."""
 
 from __future__ import annotations
 
 import copy
 import hashlib
 import json
+import os
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from huggingface_hub import ModelHubMixin
 from torch import Tensor, nn
 
-from ssl_audio.audio import files
 from ssl_audio.audio.logmel import LogMel
-from ssl_audio.io.atomic import atomic_folder
 from ssl_audio.io.errors import CheckpointError
+from ssl_audio.io.model_folder import (
+    CONFIG,
+    WEIGHTS,
+    ModelFolder,
+    read_model_folder,
+    write_model_folder,
+)
 from ssl_audio.models.backbone import RESNET, create_backbone, fold_batch_norms
-from ssl_audio.models.hub import HubFolder
+from ssl_audio.models.embedder import MIN_FRAMES, Embedder, Embedding, padded
+from ssl_audio.models.extraction import FileEmbedding, embed_files
+from ssl_audio.models.hub import card_for_hub, local_folder
+from ssl_audio.models.shipped import shipped_folder
 
-FORMAT = 1
-WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
-SMALLEST_SIDE = 32  # frames: what the backbone's strides leave at least one column of
-BATCH = 32  # segments embedded at a time: bounds the memory for a track of any length
-
-
-@dataclass(frozen=True)
-class Embedding:
-    """What a track becomes.
-
-    Attributes:
-        track: (embedding_size,) mean over the segments.
-        segments: (n, embedding_size).
-        times: (n,) starts of the segments, seconds.
-    """
-
-    track: np.ndarray
-    segments: np.ndarray
-    times: np.ndarray
+KIND = "encoder"
 
 
-class Encoder(nn.Module, HubFolder):
+class Encoder(nn.Module, ModelHubMixin):
     """Log-mel front end and backbone: 16 kHz mono waveform to embedding.
+
+    `save_pretrained(folder)` writes the folder that `load_encoder` reads and leaves other files in
+    it alone; `push_to_hub(repo_id, private=..., token=...)` uploads it.
 
     Attributes:
         frontend: the log-mel.
@@ -61,7 +55,7 @@ class Encoder(nn.Module, HubFolder):
     ) -> None:  # fmt: skip
         super().__init__()
         self.frontend = frontend
-        # 1.9 times as fast on a CPU, and what the tensor cores of a GPU want
+        # 1.9 times as fast on a CPU, and the layout of a GPU's tensor cores
         self.backbone = backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.backbone_name = backbone_name
         self.embedding_size = embedding_size
@@ -81,135 +75,69 @@ class Encoder(nn.Module, HubFolder):
         Raises:
             ValueError: another shape or type.
         """
-        if waveform.ndim != 2 or not waveform.is_floating_point() or not waveform.shape[-1]:
-            raise ValueError(
-                "waveform is (batch, samples) of floats, not "
-                f"{tuple(waveform.shape)} of {waveform.dtype}; one waveform is waveform[None]"
-            )
-        missing = SMALLEST_SIDE * self.frontend.hop - waveform.shape[-1]
-        if missing > 0:
-            waveform = nn.functional.pad(waveform, (0, missing))
-        return self.backbone(self.frontend(waveform))
+        return self.backbone(self.frontend(padded(waveform, self.frontend)))
 
-    @torch.inference_mode()
-    def embed(self, waveform: np.ndarray | Tensor, hop: float | None = None) -> Embedding:
-        """Embed one waveform of any length by its segments.
-
-        Segments start every `hop` seconds; the last one ends with the waveform, so that all of it
-        counts. A waveform shorter than a segment is one segment, padded with silence. Where
-        segments overlap, the hop is rounded to whole frames of the log-mel (32 ms), which is then
-        computed once for all of them.
-
-        Args:
-            waveform: (samples,).
-            hop: seconds; default is the segment's length.
-
-        Raises:
-            ValueError: another shape, or a hop that is not positive.
-        """
-        samples = torch.as_tensor(waveform).float().cpu().numpy()
-        if samples.ndim != 1 or not len(samples):
-            raise ValueError(f"waveform is (samples,), not {samples.shape}")
-        return self.embed_blocks([samples], hop)
-
-    @torch.inference_mode()
-    def embed_file(self, path: str | Path, hop: float | None = None) -> Embedding:
-        """Embed an audio file of any format, sample rate, channel count and length.
-
-        The same audio gives the same embedding always: segments lie where `embed` puts them. The
-        file is read in blocks, so that its length costs no memory (but for an ogg of up to six
-        minutes that FFmpeg decodes: 270 MiB at most).
-
-        Args:
-            path: the file.
-            hop: seconds between the segments' starts; default is the segment's length.
-
-        Raises:
-            AudioError: the file cannot be read.
-        """
-        return self.embed_blocks(files.stream(path), hop)
-
-    def folded(self) -> Encoder:
-        """A copy for inference alone, a quarter faster: batch norms are part of the convolutions.
-
-        Its embeddings equal this encoder's to rounding; it cannot be trained or saved.
-        """
-        return self.with_network(fold_batch_norms(self.backbone))
-
-    def with_network(self, network: nn.Module) -> Encoder:
-        """A copy for inference alone, with what stands for the backbone there."""
-        frontend = copy.deepcopy(self.frontend)  # the copy may go to another device
-        return Encoder(
-            frontend, network, self.backbone_name, self.embedding_size, self.segment
-        ).eval()
-
-    def _hop(self, hop: float | None, length: int) -> int:
-        samples = round((self.segment if hop is None else hop) * self.sample_rate)
-        if samples < 1:
-            raise ValueError(f"hop={hop}: seconds, above 0")
-        if samples < length:
-            samples = max(1, round(samples / self.frontend.hop)) * self.frontend.hop
-        return samples
-
-    @torch.inference_mode()
-    def embed_blocks(
-        self, blocks: Iterable[np.ndarray], hop: float | None = None, batch_size: int = BATCH
+    def embed(
+        self,
+        waveform: np.ndarray | Tensor,
+        sample_rate: int | None = None,
+        hop: float | None = None,
     ) -> Embedding:
-        """Embed one waveform that is given in blocks, as `embed` would the whole of it.
+        """Embed one waveform of any length by its segments: see `Embedder.embed`.
+
+        >>> encoder = build_encoder(embedding_size=16).eval()
+        >>> stereo = np.zeros((44_100 * 6, 2), dtype=np.int16)
+        >>> encoder.embed(stereo, sample_rate=44_100).segments.shape
+        (2, 16)
+        """
+        return self.embedder().embed(waveform, sample_rate, hop)
+
+    def embed_file(self, path: str | Path, hop: float | None = None) -> Embedding:
+        """Embed an audio file of any format, sample rate and length: see `Embedder.embed_file`."""
+        return self.embedder().embed_file(path, hop)
+
+    def embed_files(
+        self,
+        paths: Iterable[str | Path],
+        hop: float | None = None,
+        workers: int | None = None,
+        progress: bool = True,
+    ) -> Iterator[FileEmbedding]:
+        """Embed many files, in their order, on all processors.
 
         Args:
-            blocks: (samples,) each.
-            hop: as in `embed`.
-            batch_size: segments at a time; it bounds the memory, and changes rounding alone.
+            paths: the files.
+            hop: as in `embed_file`.
+            workers: files at a time; None is the number of processors.
+            progress: show a progress bar on standard error.
+
+        Yields:
+            One result a file; a file that cannot be read has an `error` instead of an embedding.
         """
-        was_training = self.training
-        self.eval()
-        length = round(self.segment * self.sample_rate)
-        step = self._hop(hop, length)
-        parts = segments(blocks, length, step)
-        starts: list[int] = []
-        rows: list[np.ndarray] = []
-        while batch := list(islice(parts, batch_size)):
-            starts += [start for start, _ in batch]
-            rows.append(self.backbone(self._log_mels(batch, length, step)).float().cpu().numpy())
-        self.train(was_training)
-        embeddings = np.concatenate(rows)
-        return Embedding(embeddings.mean(0), embeddings, np.array(starts) / self.sample_rate)
+        return embed_files(self.folded(), list(paths), hop, workers, progress)
 
-    def _log_mels(self, batch: list[tuple[int, np.ndarray]], length: int, step: int) -> Tensor:
-        """Of a batch's segments, which follow each other; the last may lie off the grid."""
-        device = self.frontend.window.device
-        count = self._overlapping(batch, length, step)
-        made = []
-        if count:
-            first, *others = [part for _, part in batch[:count]]
-            run = np.concatenate([first, *(part[-step:] for part in others)])
-            made.append(self.frontend.sliding(torch.from_numpy(run).to(device), length, step))
-        if rest := batch[count:]:
-            shortest = SMALLEST_SIDE * self.frontend.hop
-            waveforms = np.zeros((len(rest), max(length, shortest)), np.float32)
-            for row, (_, part) in zip(waveforms, rest, strict=True):
-                row[: len(part)] = part
-            made.append(self.frontend(torch.from_numpy(waveforms).to(device)))
-        return torch.cat(made)
+    def folded(self) -> Embedder:
+        """A copy for embedding, a quarter faster: batch norms are merged into the convolutions.
 
-    def _overlapping(self, batch: list[tuple[int, np.ndarray]], length: int, step: int) -> int:
-        """How many of a batch's segments share frames with their neighbours: all, or few, or 0."""
-        frame = self.frontend.hop
-        if step >= length or length % frame or length < SMALLEST_SIDE * frame or len(batch) < 2:
-            return 0
-        on_grid = batch[-1][0] - batch[-2][0] == step
-        return len(batch) if on_grid else len(batch) - 1
+        Its embeddings equal this encoder's in evaluation mode up to rounding.
+        """
+        frontend = copy.deepcopy(self.frontend)  # the copy may go to another device
+        network = fold_batch_norms(self.backbone).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return Embedder(frontend, network, self.segment)
+
+    def embedder(self) -> Embedder:
+        """This encoder's front end and network for embedding, not copied.
+
+        Raises:
+            ValueError: the encoder is in training mode.
+        """
+        if self.training:
+            raise ValueError("embedding needs evaluation mode: call encoder.eval() first")
+        return Embedder(self.frontend, self.backbone, self.segment)
 
     @property
     def weights_hash(self) -> str:
-        """SHA-256 of the weights and of the configuration: equal for equal embeddings.
-
-        Raises:
-            ValueError: a copy `for_embedding`, whose weights are elsewhere.
-        """
-        if next(self.backbone.parameters(), None) is None:
-            raise ValueError("a copy for embedding has no weights: ask the encoder it was made of")
+        """SHA-256 of the weights and of the configuration: equal for equal embeddings."""
         digest = hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode())
         for name, tensor in sorted(self.state_dict().items()):
             digest.update(name.encode())
@@ -218,7 +146,7 @@ class Encoder(nn.Module, HubFolder):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What `build_encoder` needs to make the same encoder, as JSON values."""
+        """Arguments of `build_encoder` for an encoder of the same architecture, as JSON values."""
         return {
             "frontend": self.frontend.settings,
             "backbone": self.backbone_name,
@@ -229,54 +157,61 @@ class Encoder(nn.Module, HubFolder):
     def save(
         self, folder: str | Path, card: str, metadata: Mapping[str, Any] | None = None
     ) -> Path:
-        """Write the checkpoint folder: weights, configuration and model card, all or nothing.
+        """Write the encoder's folder in one step: weights, configuration and model card.
 
         Args:
-            folder: replaced if it is there already.
+            folder: replaced if it exists.
             card: the text of its README.md.
             metadata: further JSON values for config.json.
         """
-        from safetensors.torch import save_file
+        arrays = {k: v.detach().cpu().contiguous().numpy() for k, v in self.state_dict().items()}
+        config = {"encoder": self.settings, "metadata": dict(metadata or {})}
+        return write_model_folder(folder, KIND, ModelFolder(config, arrays, card))
 
-        folder = Path(folder)
-        with atomic_folder(folder) as temporary:
-            state = {k: v.detach().cpu().contiguous() for k, v in self.state_dict().items()}
-            save_file(state, temporary / WEIGHTS)
-            config = {
-                "format": FORMAT,
-                "encoder": self.settings,
-                "sha256": files.sha256(temporary / WEIGHTS),
-                "metadata": dict(metadata or {}),
-            }
-            (temporary / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
-            (temporary / CARD).write_text(card)
-        return folder
+    @classmethod
+    def from_pretrained(  # type: ignore[override]
+        cls,
+        pretrained_model_name_or_path: str | Path,
+        *,
+        force_download: bool = False,
+        token: str | bool | None = None,
+        cache_dir: str | Path | None = None,
+        local_files_only: bool = False,
+        revision: str | None = None,
+    ) -> Encoder:
+        """Read an encoder from a folder, without a network, or else from the Hugging Face Hub.
 
+        Args:
+            pretrained_model_name_or_path: a folder, or a repository's OWNER/NAME.
+            force_download: download what is in the cache too.
+            token: of the Hub; default is the one that `hf auth login` keeps.
+            cache_dir: folder of the downloads.
+            local_files_only: use the cache only.
+            revision: branch, tag or commit.
 
-def segments(
-    blocks: Iterable[np.ndarray], length: int, hop: int
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Cut a waveform, given in blocks, into segments; memory is a block and a segment.
+        Returns:
+            The encoder, in evaluation mode.
 
-    Args:
-        blocks: (samples,) each, at least one sample in all.
-        length, hop: of the segments, samples.
+        Raises:
+            CheckpointError: neither a folder nor a repository, or a damaged one.
+        """
+        folder = local_folder(
+            str(pretrained_model_name_or_path),
+            force_download=force_download,
+            token=token,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+            revision=revision,
+        )
+        return load_encoder(folder)
 
-    Yields:
-        First sample, and (length,) samples: every `hop`, and one more that ends with the waveform.
-        A waveform shorter than a segment is one segment, as short as it is.
-    """
-    held, offset, start = np.zeros(0, np.float32), 0, 0  # held[0] is the waveform's sample offset
-    for block in blocks:
-        held = np.concatenate([held, block]) if len(held) else block
-        while start + length <= offset + len(held):
-            yield start, held[start - offset : start - offset + length]
-            start += hop
-        done = max(0, min(start - offset, len(held) - length))  # the last segment may start there
-        held, offset = held[done:], offset + done
-    last = max(0, offset + len(held) - length)
-    if start - hop != last:
-        yield last, held[last - offset :]
+    def _save_pretrained(self, save_directory: Path) -> None:
+        target = Path(save_directory)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
+            written = self.save(Path(folder) / "encoder", card_for_hub(self.card), self.metadata)
+            # the configuration last: it has the weights' checksum
+            for file in sorted(written.iterdir(), key=lambda file: file.suffix == ".json"):
+                os.replace(file, target / file.name)
 
 
 def build_encoder(
@@ -298,13 +233,14 @@ def build_encoder(
     """
     logmel = LogMel.named(frontend) if isinstance(frontend, str) else LogMel(**frontend)
     frames = logmel.frames(round(segment * logmel.settings["sample_rate"]))
-    frames = max(frames, SMALLEST_SIDE)
-    network = create_backbone(backbone, embedding_size, logmel.n_mels, frames)
+    network = create_backbone(backbone, embedding_size, logmel.n_mels, max(frames, MIN_FRAMES))
     return Encoder(logmel, network, backbone, embedding_size, segment)
 
 
 def load_encoder(path: str | Path) -> Encoder:
-    """Read a checkpoint folder; nothing in it is unpickled.
+    """Read an encoder: a folder, or the name of one that the package ships, such as "contrastive".
+
+    Nothing in it is unpickled.
 
     Returns:
         The encoder, in evaluation mode.
@@ -312,56 +248,23 @@ def load_encoder(path: str | Path) -> Encoder:
     Raises:
         CheckpointError: no folder, a damaged one, or one of another architecture.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    folder = Path(path)
-    config = _read_config(folder)
-    encoder = _encoder_of(folder, config)
-    weights = folder / WEIGHTS
-    if not weights.is_file():
-        raise CheckpointError(f"{folder}: no {WEIGHTS}")
-    if files.sha256(weights) != config["sha256"]:
-        raise CheckpointError(f"{weights} is damaged: its checksum is not that of {CONFIG}")
-    try:
-        state = load_file(weights)
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{weights} is damaged: {error}") from error
-    _check_architecture(weights, state, encoder.state_dict())
-    encoder.load_state_dict(state)
-    metadata = config.get("metadata")
-    encoder.metadata = metadata if isinstance(metadata, dict) else {}
-    card = folder / CARD
-    encoder.card = card.read_text(errors="replace") if card.is_file() else ""
-    return encoder.eval()
-
-
-def _read_config(folder: Path) -> dict[str, Any]:
+    folder = shipped_folder(str(path)) or Path(path)
     if folder.suffix == ".ckpt":
         raise CheckpointError(
             f"{folder} is for resuming a run (ckpt_path=); load the folder encoder/ beside it"
         )
-    if not folder.is_dir():
-        raise CheckpointError(f"{folder}: no such checkpoint folder")
+    read = read_model_folder(folder, KIND)
     try:
-        config = json.loads((folder / CONFIG).read_text())
-        config["encoder"], config["sha256"], config["format"]
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{folder}: no {CONFIG}; is it a checkpoint folder?") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{folder / CONFIG} is damaged: {error}") from error
-    if config["format"] != FORMAT:
-        raise CheckpointError(
-            f"{folder}: format {config['format']}, and this version reads format {FORMAT}"
-        )
-    return config
-
-
-def _encoder_of(folder: Path, config: Mapping[str, Any]) -> Encoder:
-    try:
-        return build_encoder(**config["encoder"])
+        encoder = build_encoder(**read.config["encoder"])
     except (TypeError, KeyError) as error:
-        raise CheckpointError(f"{folder / CONFIG}: {error}") from error
+        raise CheckpointError(f"{folder / CONFIG} is damaged: {error}") from error
+    state = {name: torch.from_numpy(array) for name, array in read.arrays.items()}
+    _check_architecture(folder / WEIGHTS, state, encoder.state_dict())
+    encoder.load_state_dict(state)
+    metadata = read.config.get("metadata")
+    encoder.metadata = metadata if isinstance(metadata, dict) else {}
+    encoder.card = read.card
+    return encoder.eval()
 
 
 def _check_architecture(

@@ -13,6 +13,8 @@ from threadpoolctl import threadpool_limits
 from ssl_audio.audio import files
 from ssl_audio.io.errors import AudioError
 from ssl_audio.io.parallel import Item, Result, available_processors, keep_freed_memory, threaded
+from ssl_audio.io.progress import tracks_bar
+from ssl_audio.models.embedder import Embedder, Embedding
 
 # Blocks of a 16 kHz mono waveform, in order, to (rows, dimensions) float32.
 Features = Callable[[Iterable[np.ndarray]], np.ndarray]
@@ -73,6 +75,48 @@ def extract(
         Results; a file that cannot be read is one with an `error`.
     """
     yield from in_order(paths, lambda path: _extract_one(path, features), workers)
+
+
+@dataclass(frozen=True)
+class FileEmbedding:
+    """The outcome of embedding one file.
+
+    Attributes:
+        path: the file.
+        embedding: its embedding, or None.
+        error: why there is none.
+    """
+
+    path: Path
+    embedding: Embedding | None
+    error: AudioError | None = None
+
+
+def embed_files(
+    embedder: Embedder,
+    paths: Sequence[str | Path],
+    hop: float | None = None,
+    workers: int | None = None,
+    progress: bool = True,
+) -> Iterator[FileEmbedding]:
+    """Embed files in parallel, one result a file, in the order of the files.
+
+    Args:
+        embedder: used from several threads.
+        paths: the files.
+        hop: seconds between the starts of segments.
+        workers: files at a time; None is the number of processors.
+        progress: show a progress bar on standard error.
+    """
+
+    def one(path: str | Path) -> FileEmbedding:
+        try:
+            return FileEmbedding(Path(path), embedder.embed_file(path, hop))
+        except AudioError as error:
+            return FileEmbedding(Path(path), None, error)
+
+    results = in_order(paths, one, workers)
+    yield from tracks_bar(results, len(paths), "embedding") if progress else results
 
 
 def _one_thread() -> None:

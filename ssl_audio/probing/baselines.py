@@ -18,7 +18,8 @@ import torch
 from ssl_audio.audio.files import SAMPLE_RATE
 from ssl_audio.audio.logmel import LogMel
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.models.encoder import Encoder, build_encoder, load_encoder, segments
+from ssl_audio.models.embedder import segments
+from ssl_audio.models.encoder import Encoder, build_encoder, load_encoder
 from ssl_audio.models.extraction import Features
 from ssl_audio.models.runtime import for_embedding
 

@@ -9,9 +9,35 @@ from ssl_audio.io.errors import SslAudioError
 
 
 def test_released_equals_the_published_front_end(shared):
+    """Equal where float32 decides the value at all.
+
+    The transform of a frame is exact to some 1e-7 of the frame's largest bin, whatever the library
+    or the processor. A band far below the loudest one is therefore mostly rounding: decibels agree
+    closely near the peak, and powers agree to a fraction of the peak everywhere.
+    """
     reference = np.load(shared / "reference" / "released-format-contrastive.npz")
-    found = LogMel.named("released")(torch.from_numpy(reference["waveform"]))
-    np.testing.assert_allclose(found[:, 0].numpy(), reference["log_mel"], atol=5e-5)
+    found = LogMel.named("released")(torch.from_numpy(reference["waveform"]))[:, 0].numpy()
+    expected = reference["log_mel"]
+    peak = expected.max(axis=(1, 2), keepdims=True)
+    loud = expected > peak - 60
+    np.testing.assert_allclose(found[loud], expected[loud], rtol=0, atol=2e-4)
+    powers = 10 ** ((found - peak) / 10), 10 ** ((expected - peak) / 10)
+    np.testing.assert_allclose(*powers, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["default", "released"])
+def test_the_number_of_threads_does_not_matter(name):
+    waveform = torch.randn(3, 64_000, generator=torch.Generator().manual_seed(0))
+    threads = torch.get_num_threads()
+    try:
+        found = []
+        for count in (1, 2, 4):
+            torch.set_num_threads(count)
+            found.append(LogMel.named(name)(waveform))
+    finally:
+        torch.set_num_threads(threads)
+    for other in found[1:]:
+        torch.testing.assert_close(other, found[0], rtol=0, atol=1e-4)
 
 
 def test_default_equals_librosa_in_float64():

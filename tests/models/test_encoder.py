@@ -11,8 +11,12 @@ from hypothesis import strategies as st
 
 import ssl_audio
 from ssl_audio.io.errors import CheckpointError, SslAudioError
+from ssl_audio.models import shipped
 from ssl_audio.models.backbone import create_backbone
-from ssl_audio.models.encoder import build_encoder, segments
+from ssl_audio.models.embedder import segments
+from ssl_audio.models.encoder import build_encoder
+from ssl_audio.models.shipped import NAMES
+from ssl_audio.models.waveforms import mono_waveform
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +171,7 @@ def test_damaged_folders_are_refused(encoder, tmp_path, damage, message):
 def test_a_training_checkpoint_is_not_an_encoder(tmp_path):
     with pytest.raises(CheckpointError, match="resuming"):
         ssl_audio.load_encoder(tmp_path / "last.ckpt")
-    with pytest.raises(CheckpointError, match="no such"):
+    with pytest.raises(CheckpointError, match="no such model folder"):
         ssl_audio.load_encoder(tmp_path / "none")
 
 
@@ -179,7 +183,84 @@ def test_folding_the_batch_norms_changes_nothing_but_speed():
             layer.running_var.uniform_(0.5, 2)
     waveform = torch.randn(2, 64_000)
     folded = encoder.folded()
-    assert not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in folded.modules())
+    assert not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in folded.network.modules())
     assert any(isinstance(layer, torch.nn.BatchNorm2d) for layer in encoder.modules())
     with torch.inference_mode():
         torch.testing.assert_close(folded(waveform), encoder(waveform), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("rate", [16_000, 44_100, 8_000])
+@pytest.mark.parametrize("channels", [1, 2, 5])
+def test_an_array_gives_the_embedding_of_its_file(encoder, tmp_path, rate, channels):
+    samples = 0.3 * np.random.default_rng(0).standard_normal((rate * 5, channels)).clip(-3, 3)
+    soundfile.write(tmp_path / "a.wav", samples, rate, subtype="PCM_16")
+    expected = encoder.embed_file(tmp_path / "a.wav")
+    pcm, _ = soundfile.read(tmp_path / "a.wav", dtype="int16", always_2d=True)
+    floats, _ = soundfile.read(tmp_path / "a.wav", dtype="float64", always_2d=True)
+    for array in (pcm, floats, pcm.T, torch.from_numpy(floats.astype(np.float32).T.copy())):
+        found = encoder.embed(array, sample_rate=rate)
+        np.testing.assert_array_equal(found.times, expected.times)
+        np.testing.assert_allclose(found.segments, expected.segments, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("pcm", "expected"),
+    [
+        (np.array([0, 128, 255], np.uint8), [-1, 0, 127 / 128]),
+        (np.array([-128, 0, 127], np.int8), [-1, 0, 127 / 128]),
+        (np.array([-32768, 0, 32767], np.int16), [-1, 0, 32767 / 32768]),
+        (np.array([-(2**31), 0], np.int32), [-1, 0]),
+    ],
+)
+def test_integer_samples_are_scaled_by_their_full_scale(pcm, expected):
+    np.testing.assert_allclose(mono_waveform(pcm, 16_000, 16_000), expected, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (np.zeros(0, np.float32), "not \\(0,\\)"),
+        (np.zeros((2, 0)), "not \\(2, 0\\)"),
+        (np.zeros((2, 2, 2)), "not \\(2, 2, 2\\)"),
+        (np.array([0.0, np.nan]), "NaN"),
+        (np.array([0.0, 1e300]), "infinite"),
+        (np.zeros(9, np.int64), "int64"),
+        (np.zeros(9, bool), "bool"),
+    ],
+)
+def test_arrays_that_are_no_waveform_are_refused(encoder, wrong, message):
+    with pytest.raises(ValueError, match=message):
+        encoder.embed(wrong)
+
+
+def test_an_encoder_in_training_mode_does_not_embed():
+    with pytest.raises(ValueError, match="evaluation mode"):
+        build_encoder(embedding_size=8).train().embed(np.zeros(16_000))
+
+
+def test_embed_files_is_ordered_and_reports_errors_by_file(encoder, tmp_path, capsys):
+    paths = []
+    for index, seconds in enumerate([9, 1, 3, 5]):
+        paths.append(tmp_path / f"{index}.wav")
+        soundfile.write(paths[-1], noise(16_000 * seconds).numpy(), 16_000)
+    paths[2].write_bytes(b"not audio")
+    found = list(encoder.embed_files(paths, workers=2))
+    assert [one.path for one in found] == paths
+    assert [one.error is None for one in found] == [True, True, False, True]
+    assert str(paths[2]) in str(found[2].error)
+    for one in (found[0], found[3]):
+        alone = encoder.embed_file(one.path).track
+        np.testing.assert_allclose(one.embedding.track, alone, rtol=0, atol=1e-4)
+    assert "embedding" in capsys.readouterr().err
+    list(encoder.embed_files(paths[:1], progress=False))
+    assert capsys.readouterr().err == ""
+
+
+def test_shipped_encoders_are_found_by_name(tmp_path, monkeypatch):
+    for name in NAMES:
+        assert ssl_audio.load_encoder(name).embedding_size == 1024
+    monkeypatch.setattr(shipped, "__file__", str(tmp_path / "ssl_audio" / "models" / "shipped.py"))
+    with pytest.raises(CheckpointError, match="not part of the wheel"):
+        ssl_audio.load_encoder("byol")
+    with pytest.raises(CheckpointError, match="no such model folder"):
+        ssl_audio.load_encoder("contrastiv")

@@ -1,0 +1,111 @@
+"""A model on disk: a folder of `config.json`, `model.safetensors` and a card, checked when read.
+
+Nothing in it is unpickled or executed, and the folder appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ssl_audio.io.atomic import atomic_folder
+from ssl_audio.io.errors import CheckpointError, SslAudioError, first_line
+
+FORMAT = 1
+WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """What a model's folder holds.
+
+    Attributes:
+        config: JSON values that its architecture and meaning follow from.
+        arrays: weights by name.
+        card: text of its README.md; empty without one.
+    """
+
+    config: dict[str, Any]
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    card: str = ""
+
+
+def write_model_folder(folder: str | Path, kind: str, model: ModelFolder) -> Path:
+    """Write a model's folder in one step, in place of an older one.
+
+    Args:
+        folder: where; its parents are made.
+        kind: of the model, such as "encoder"; another kind's reader refuses it.
+        model: what is written.
+
+    Raises:
+        SslAudioError: the folder cannot be written.
+    """
+    from safetensors.numpy import save_file
+
+    folder = Path(folder)
+    try:
+        with atomic_folder(folder) as temporary:
+            arrays = {name: np.asarray(a, order="C") for name, a in model.arrays.items()}
+            save_file(arrays, temporary / WEIGHTS)
+            checked = {"sha256": _sha256(temporary / WEIGHTS)}
+            config = {"format": FORMAT, "kind": kind, **model.config, **checked}
+            (temporary / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+            if model.card:
+                (temporary / CARD).write_text(model.card, encoding="utf-8")
+    except OSError as error:
+        raise SslAudioError(f"{folder}: {error.strerror or error}") from error
+    return folder
+
+
+def read_model_folder(folder: str | Path, kind: str) -> ModelFolder:
+    """Read a model's folder.
+
+    Raises:
+        CheckpointError: no folder, a damaged one, one of another kind or format.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    folder = Path(folder)
+    config = _read_config(folder, kind)
+    weights = folder / WEIGHTS
+    if not weights.is_file():
+        raise CheckpointError(f"{folder}: no {WEIGHTS}")
+    try:
+        if _sha256(weights) != config["sha256"]:
+            raise CheckpointError(f"{weights} is damaged: its checksum is not that of {CONFIG}")
+        arrays = load_file(weights)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{weights} is damaged: {first_line(error)}") from error
+    card = folder / CARD
+    text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
+    return ModelFolder(config, arrays, text)
+
+
+def _read_config(folder: Path, kind: str) -> dict[str, Any]:
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder}: no such model folder")
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        format, found = config["format"], config.get("kind", kind)
+        config["sha256"]
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{folder}: no {CONFIG}; is it a model folder?") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{folder / CONFIG} is damaged: {first_line(error)}") from error
+    if format != FORMAT:
+        raise CheckpointError(f"{folder}: format {format}, and this version reads format {FORMAT}")
+    if found != kind:
+        raise CheckpointError(f"{folder} holds a model of kind {found}, not of kind {kind}")
+    return dict(config)
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
