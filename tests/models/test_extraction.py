@@ -69,7 +69,8 @@ def test_threads_are_given_back_and_embeddings_are_the_encoders_own(paths):
     torch.manual_seed(0)
     encoder = build_encoder(segment=1.0).eval()
     threads = torch.get_num_threads()
-    found = list(extract(paths[:3], lambda blocks: encoder.embedder().embed_blocks(blocks).segments, 2))
+    embedder = encoder.embedder()
+    found = list(extract(paths[:3], lambda blocks: embedder.embed_blocks(blocks).segments, 2))
     assert torch.get_num_threads() == threads
     for result in found:
         expected = encoder.embed_file(result.path).segments
