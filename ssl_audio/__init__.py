@@ -1,19 +1,53 @@
-"""Self-supervised audio representations: train an encoder on unlabelled music, and use it."""
+"""Self-supervised audio representations: train an encoder on unlabelled music, measure and use it.
 
+>>> import numpy as np, ssl_audio
+>>> encoder = ssl_audio.load_encoder("contrastive")
+>>> encoder.embed(np.zeros(44_100 * 5), sample_rate=44_100).track.shape
+(1024,)
+"""
+
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ssl_audio.io.version import __version__
 
 if TYPE_CHECKING:
+    from ssl_audio.io.errors import AudioError, CheckpointError, SslAudioError
+    from ssl_audio.models.embedder import Embedding
     from ssl_audio.models.encoder import Encoder, build_encoder, load_encoder
+    from ssl_audio.objectives.barlow_twins import barlow_twins
+    from ssl_audio.objectives.byol import byol_loss
+    from ssl_audio.objectives.clustering import cluster_cross_entropy
+    from ssl_audio.objectives.contrastive import nt_xent
+    from ssl_audio.objectives.vicreg import vicreg
 
-__all__ = ["Encoder", "__version__", "build_encoder", "load_encoder"]
+# where each public name is defined: imported on first use, since torch takes a second
+_MODULES = {
+    "AudioError": "io.errors",
+    "CheckpointError": "io.errors",
+    "Embedding": "models.embedder",
+    "Encoder": "models.encoder",
+    "SslAudioError": "io.errors",
+    "barlow_twins": "objectives.barlow_twins",
+    "build_encoder": "models.encoder",
+    "byol_loss": "objectives.byol",
+    "cluster_cross_entropy": "objectives.clustering",
+    "load_encoder": "models.encoder",
+    "nt_xent": "objectives.contrastive",
+    "vicreg": "objectives.vicreg",
+}
+__all__ = [
+    "AudioError", "CheckpointError", "Embedding", "Encoder", "SslAudioError",
+    "__version__", "barlow_twins", "build_encoder", "byol_loss", "cluster_cross_entropy",
+    "load_encoder", "nt_xent", "vicreg",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
-    """Import torch and the models only when one is asked for: `--help` needs neither."""
-    if name in __all__:
-        from ssl_audio.models import encoder
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
 
-        return getattr(encoder, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -23,9 +23,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ssl_audio import __version__
 from ssl_audio.audio.logmel import LogMel
 from ssl_audio.io.errors import SslAudioError, first_line
+from ssl_audio.io.version import __version__
 from ssl_audio.models.backbone import fold_batch_norms
 from ssl_audio.models.embedder import MIN_FRAMES
 from ssl_audio.models.encoder import Encoder

@@ -28,7 +28,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-import ssl_audio
 from ssl_audio.audio import files
 from ssl_audio.catalogue.embedding import Failure, Item, Settings, embed_item
 from ssl_audio.io.errors import CheckpointError, SslAudioError
@@ -127,7 +126,7 @@ def _start() -> None:
     """Join or start a cluster; its workers must find this package, installed or not."""
     import ray
 
-    package = Path(ssl_audio.__file__).parent
+    package = Path(__file__).resolve().parents[1]
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     if os.environ.get("RAY_ADDRESS"):

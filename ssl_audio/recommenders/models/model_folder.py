@@ -1,64 +1,50 @@
-"""A trained model on disk: a folder of `model.safetensors` and `config.json`."""
+"""Trained playlist models on disk, in the package's one form of model folder."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+import torch
 from torch import Tensor
 
-from ssl_audio.io.atomic import atomic_folder, write_json
-from ssl_audio.io.errors import CheckpointError, SslAudioError
+from ssl_audio.io.errors import CheckpointError, SslAudioError, first_line
+from ssl_audio.io.model_folder import ModelFolder, read_model_folder, write_model_folder
 
-WEIGHTS, CONFIG = "model.safetensors", "config.json"
-FORMAT = 2
 Model = TypeVar("Model")
 
 
 def save_model(
     folder: Path, kind: str, config: Mapping[str, Any], tensors: Mapping[str, Tensor]
 ) -> None:
-    """Write a model's folder, all or nothing.
+    """Write a model's folder in one step.
 
     Raises:
         SslAudioError: it cannot be written.
     """
-    kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    try:
-        with atomic_folder(folder) as temporary:
-            save_file(kept, temporary / WEIGHTS)
-            write_json(temporary / CONFIG, {"model": kind, "format": FORMAT, **config})
-    except OSError as error:
-        raise SslAudioError(f"{folder}: {error.strerror}") from error
+    arrays = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
+    write_model_folder(folder, kind, ModelFolder(dict(config), arrays))
 
 
 def load_model(
     folder: Path, kind: str, make: Callable[[dict[str, Any], dict[str, Tensor]], Model]
 ) -> Model:
-    """A saved model; nothing in the folder is unpickled.
+    """Read a model's folder; nothing in it is unpickled.
 
     Args:
         folder: written by `save_model`.
         kind: of the model.
-        make: makes the model of its configuration and tensors.
+        make: makes the model from its configuration and tensors.
 
     Raises:
         CheckpointError: no folder, a damaged one, or another kind or format.
     """
+    read = read_model_folder(folder, kind)
+    tensors = {name: torch.from_numpy(array) for name, array in read.arrays.items()}
     try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        found = config["model"], config["format"]
-        if found != (kind, FORMAT):
-            raise CheckpointError(f"{folder} holds {found}, not {(kind, FORMAT)}: train again")
-        return make(config, load_file(folder / WEIGHTS))
-    except CheckpointError:
-        raise
-    except (OSError, ValueError, LookupError, TypeError, RuntimeError, SafetensorError,
-            SslAudioError) as error:  # fmt: skip
+        return make(read.config, tensors)
+    except (ValueError, LookupError, TypeError, RuntimeError, SslAudioError) as error:
         raise CheckpointError(
-            f"{folder}: no {kind} model that can be read ({str(error).splitlines()[0]})"
+            f"{folder}: no {kind} model that can be read ({first_line(error)})"
         ) from error
