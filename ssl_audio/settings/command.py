@@ -30,6 +30,7 @@ class Command(Generic[Settings]):
         settings: the dataclass of its settings.
         positional: keys that words without `=` are values of, in order.
         named_recipes: a recipe is required, and may be one of the package's.
+        script: of a tool, how it is started, such as `python tools/prepare.py`.
     """
 
     name: str
@@ -39,6 +40,12 @@ class Command(Generic[Settings]):
     settings: type[Settings]
     positional: tuple[str, ...] = ()
     named_recipes: bool = False
+    script: str = ""
+
+    @property
+    def program(self) -> str:
+        """The words that start the command."""
+        return self.script or f"ssl-audio {self.name}"
 
     def load(self, words: Sequence[str]) -> Settings:
         """The settings that the words of a command line give.
@@ -86,7 +93,7 @@ class Command(Generic[Settings]):
             print(to_yaml(settings), end="", flush=True)
             return 0
         if isinstance(settings, CommandSettings):
-            line = shlex.join(["ssl-audio", self.name, *words])
+            line = f"{self.program} {shlex.join(words)}".strip()
             settings = replace(settings, command=line)
         return run(settings)
 

@@ -25,9 +25,9 @@ def help_text(command: Command) -> str:
     lines = [
         command.summary,
         "",
-        f"usage: ssl-audio {command.name} {command.usage}",
+        f"usage: {command.program} {command.usage}",
         "example:",
-        *(f"  ssl-audio {command.name} {example}" for example in command.examples),
+        *(f"  {command.program} {example}" for example in command.examples),
         *_selections(command),
         *_settings(command.settings),
         "",
