@@ -28,6 +28,7 @@ from ssl_audio.io.atomic import atomic_file
 from ssl_audio.io.cache import cache_folder
 from ssl_audio.io.errors import AudioError, SslAudioError
 from ssl_audio.io.parallel import available_processors
+from ssl_audio.io.progress import progress_bar
 
 AnyPath = str | PathLike[str]
 
@@ -346,12 +347,12 @@ def scan(
     pool = _Pool(_worker_count(workers, len(todo)), check_silence, time_limit)
     if todo:
         try:
-            with _Bar(len(todo)) if progress else _NoBar() as bar:
+            with progress_bar("scanning audio", len(todo), "files", shown=progress) as step:
                 for path, (duration, reason, detail) in pool.examine(todo):
                     seen = _Verdict(*stamps[path], duration, reason, detail, check_silence)
                     verdicts[path] = seen
                     saver.add(path, seen)
-                    bar.step()
+                    step()
         finally:
             saver.save()  # an interrupted scan goes on where it was
     return _manifest(wanted, verdicts, min_duration, duplicates)
@@ -571,47 +572,6 @@ def _examine(path: str, check_silence: bool, files: Any) -> _Answer:
         return 0.0, error.reason, error.detail
     except Exception as error:  # one file must not end the scan of the others
         return 0.0, "unreadable", f"{type(error).__name__}: {error}"
-
-
-class _Bar:
-    """A progress bar on standard error."""
-
-    def __init__(self, total: int) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-        self._progress = Progress(
-            "scanning audio",
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-        )
-        self._task = self._progress.add_task("scan", total=total)
-
-    def __enter__(self) -> _Bar:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def step(self) -> None:
-        self._progress.advance(self._task)
-
-
-class _NoBar(_Bar):
-    def __init__(self) -> None:
-        pass
-
-    def __enter__(self) -> _NoBar:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def step(self) -> None:
-        pass
 
 
 # --- remembering it ------------------------------------------------------------------------------

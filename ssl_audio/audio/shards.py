@@ -18,8 +18,8 @@ import io
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -31,7 +31,8 @@ import numpy as np
 from ssl_audio.audio import files, manifest
 from ssl_audio.audio.manifest import Manifest, Skipped, Source, Track
 from ssl_audio.io.errors import AudioError, SslAudioError
-from ssl_audio.io.parallel import available_processors, threaded
+from ssl_audio.io.parallel import available_processors, in_order
+from ssl_audio.io.progress import progress_bar
 
 AnyPath = str | PathLike[str]
 Entry = dict[str, Any]  # of a sidecar: what became of one file
@@ -268,8 +269,8 @@ def _write(
     kept, covered = len(shards), sum(len(entries) for entries in shards)
     rest = found.tracks[covered:]
     with (
-        closing(threaded(rest, _decode, threads, _LOOKAHEAD)) as results,
-        _bar(len(found.tracks), covered, progress) as step,
+        closing(in_order(rest, _decode, threads, _LOOKAHEAD)) as results,
+        progress_bar("decoding audio", len(found.tracks), "files", covered, progress) as step,
         _Writer(folder, kept, limit, identity) as writer,
     ):
         for result in results:
@@ -285,25 +286,6 @@ def _write(
     report.save_report(folder / "skipped.csv")
     _write_index(folder, shards, identity, len(report.skipped))
     return len(shards) - kept
-
-
-@contextmanager
-def _bar(total: int, done: int, shown: bool) -> Iterator[Callable[[], None]]:
-    """Show a bar on standard error, and give what moves it on by one file."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    bar = Progress(
-        "decoding audio",
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        disable=not shown,
-    )
-    task = bar.add_task("decode", total=total, completed=done)
-    with bar:
-        yield lambda: bar.advance(task)
 
 
 # --- decoding ------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from ssl_audio.audio.files import SAMPLE_RATE
 from ssl_audio.io.atomic import write_json, write_text
 from ssl_audio.io.cache import cache_folder
 from ssl_audio.io.errors import SslAudioError
+from ssl_audio.io.progress import with_progress
 
 VERSION = 1  # of the music: raise it when the same parameters would sound different
 SPLITS = (("train", 0.65), ("validation", 0.8), ("test", 1.0))  # by cumulative fraction
@@ -360,7 +361,7 @@ def make_demo(
             return folder
     (folder / "audio").mkdir(parents=True, exist_ok=True)
     jobs = [(folder, seed, track, seconds) for track in range(tracks)]
-    tags = _progress(_run(jobs, workers), tracks, progress)
+    tags = with_progress(_run(jobs, workers), "making the demo corpus", tracks, shown=progress)
     _write_lists(folder, list(tags), seconds)
     write_json(done, parameters)
     return folder
@@ -390,16 +391,6 @@ def _make_track(job: tuple[Path, int, int, float]) -> tuple[str, ...]:
         soundfile.write(temporary, song.samples, SAMPLE_RATE, format="FLAC")
         os.replace(temporary, path)
     return song.tags
-
-
-def _progress(
-    tags: Iterator[tuple[str, ...]], total: int, shown: bool
-) -> Iterable[tuple[str, ...]]:
-    from rich.console import Console
-    from rich.progress import track
-
-    console = Console(stderr=True)
-    return track(tags, "making the demo corpus", total, console=console, disable=not shown)
 
 
 def _write_lists(folder: Path, tags: list[tuple[str, ...]], seconds: float) -> None:

@@ -1,16 +1,18 @@
-"""Work on many things at a time, on threads: in order, and in bounded memory."""
+"""Work on several items at a time, on threads, with results in order and in bounded memory."""
 
 from __future__ import annotations
 
 import ctypes
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+LOOKAHEAD = 4  # results per worker that may wait to be taken
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -25,47 +27,64 @@ def available_processors() -> int:
 
 @cache
 def keep_freed_memory() -> None:
-    """Have the C library keep what is freed for what is asked for next, where it can be told to.
+    """Let glibc keep freed memory for the next allocation.
 
-    A track's arrays, of some megabytes, would else be pages that the system takes back, clears and
-    maps again for each of them, and two threads wait for each other at that: a fourteenth of the
-    time of an export. The process holds little more at its most, and gives it back at its end.
+    Otherwise the arrays of each track, of some megabytes, are unmapped, cleared and mapped again,
+    and threads wait for each other at that.
     """
     try:
-        tell = ctypes.CDLL(None).mallopt
+        mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):  # no glibc
         return
-    tell(_M_MMAP_THRESHOLD, 1 << 25)  # the most there is
-    tell(_M_TRIM_THRESHOLD, 1 << 30)
+    mallopt(_M_MMAP_THRESHOLD, 1 << 25)  # the largest value that glibc accepts
+    mallopt(_M_TRIM_THRESHOLD, 1 << 30)
 
 
-def threaded(
+def in_order(
     items: Iterable[Item],
     work: Callable[[Item], Result],
-    threads: int,
-    lookahead: int,
-    prepare: Callable[[], None] | None = None,
+    workers: int | None = None,
+    lookahead: int = LOOKAHEAD,
 ) -> Generator[Result, None, None]:
-    """The results of work on items, in the order of the items.
+    """The results of work on items, in the order of the items, computed by threads.
 
-    Threads do where the work releases Python's lock, as decoders, resamplers, hashes and torch do.
+    Threads are of use where the work releases Python's lock, as decoders, resamplers, hashes and
+    torch do. Each thread computes alone: BLAS and torch use one thread of their own in each.
 
     Args:
         items: taken as they are needed, a few ahead.
         work: called from several threads at once.
-        threads: items at a time.
-        lookahead: items that a thread may be ahead of whoever takes the results.
-        prepare: called once in each thread.
+        workers: items at a time; None is the number of processors.
+        lookahead: results per worker that may wait to be taken.
     """
+    from threadpoolctl import threadpool_limits
+
+    keep_freed_memory()
+    torch: Any = sys.modules.get("torch")
+    torch_threads = torch.get_num_threads() if torch else 1
+    count = workers or available_processors()
     waiting: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(threads, initializer=prepare) as pool:
+    with (
+        threadpool_limits(1, user_api="blas"),
+        ThreadPoolExecutor(count, initializer=_one_torch_thread) as pool,
+    ):
         try:
             for item in items:
                 waiting.append(pool.submit(work, item))
-                if len(waiting) > lookahead * threads:
+                if len(waiting) > lookahead * count:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
-        finally:  # whoever stops early, or is interrupted, does not wait for the rest
+        finally:  # a caller that stops early, or an interrupt, does not wait for the rest
             for future in waiting:
                 future.cancel()
+            if torch:
+                torch.set_num_threads(torch_threads)
+
+
+def _one_torch_thread() -> None:
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
+
+
+threaded = in_order

@@ -1,21 +1,30 @@
-"""A bar for what takes long, on standard error."""
+"""The progress bar of everything that takes long, on standard error."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import contextmanager
 from typing import TypeVar
 
-Result = TypeVar("Result")
+Item = TypeVar("Item")
 
 
-def tracks_bar(results: Iterable[Result], total: int | None, doing: str) -> Iterator[Result]:
-    """Results as they come, with a bar of tracks a second and the time that is left.
+@contextmanager
+def progress_bar(
+    title: str, total: int | None, unit: str = "tracks", done: int = 0, shown: bool = True
+) -> Iterator[Callable[[], None]]:
+    """Show a bar with rate and remaining time; gives the function that advances it by one.
 
     Args:
-        results: one a track.
-        total: how many will come; None where nobody knows.
-        doing: said before the bar.
+        title: shown before the bar.
+        total: number of items; None where it is unknown.
+        unit: what an item is, in the plural.
+        done: items that an earlier run has finished.
+        shown: False shows nothing.
     """
+    if not shown:
+        yield lambda: None
+        return
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -27,12 +36,35 @@ def tracks_bar(results: Iterable[Result], total: int | None, doing: str) -> Iter
     )
 
     columns = (
-        TextColumn(doing), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+        TextColumn(title, markup=False), BarColumn(), MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"), TimeElapsedColumn(), TextColumn("left"),
+        TimeRemainingColumn(),
     )  # fmt: skip
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(doing, total=total, rate="")
-        for result in results:
-            yield result
+        task = bar.add_task(title, total=total, completed=done, rate="")
+
+        def advance() -> None:
             speed = bar.tasks[task].speed
-            bar.update(task, advance=1, rate=f"{speed:.1f} tracks/s" if speed else "")
+            bar.update(task, advance=1, rate=f"{speed:.1f} {unit}/s" if speed else "")
+
+        yield advance
+
+
+def with_progress(
+    items: Iterable[Item],
+    title: str,
+    total: int | None = None,
+    unit: str = "tracks",
+    shown: bool = True,
+) -> Iterator[Item]:
+    """Items as they come, with a bar; `total` is their number where they have no length."""
+    if total is None and isinstance(items, Sized):
+        total = len(items)
+    with progress_bar(title, total, unit, shown=shown) as advance:
+        for item in items:
+            yield item
+            advance()
+
+
+def tracks_bar(results: Iterable[Item], total: int | None, title: str) -> Iterator[Item]:
+    return with_progress(results, title, total)

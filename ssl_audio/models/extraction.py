@@ -7,18 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
-from threadpoolctl import threadpool_limits
 
 from ssl_audio.audio import files
 from ssl_audio.io.errors import AudioError
-from ssl_audio.io.parallel import Item, Result, available_processors, keep_freed_memory, threaded
-from ssl_audio.io.progress import tracks_bar
+from ssl_audio.io.parallel import in_order
+from ssl_audio.io.progress import with_progress
 from ssl_audio.models.embedder import Embedder, Embedding
 
 # Blocks of a 16 kHz mono waveform, in order, to (rows, dimensions) float32.
 Features = Callable[[Iterable[np.ndarray]], np.ndarray]
-LOOKAHEAD = 4  # tracks a worker may be ahead of whoever takes the results
 
 
 @dataclass(frozen=True)
@@ -34,31 +31,6 @@ class Extracted:
     path: Path
     rows: np.ndarray | None
     error: AudioError | None = None
-
-
-def in_order(
-    items: Iterable[Item], work: Callable[[Item], Result], workers: int | None = None
-) -> Iterator[Result]:
-    """The results of work on items, in their order, computed by threads in bounded memory.
-
-    Each thread decodes a track and runs the network on it, alone: decoding and network then share
-    all processors to the end, whichever takes longer, where a pipeline of the two would wait for
-    the slower. Decoders and torch release Python's lock, so threads do.
-
-    Args:
-        items: taken as they are needed, a few ahead.
-        work: called from several threads at once.
-        workers: items at a time; None is the number of processors.
-    """
-    threads = torch.get_num_threads()
-    keep_freed_memory()
-    try:
-        # each thread's own matrix products on all processors would only be in each other's way
-        with threadpool_limits(1, user_api="blas"):
-            count = workers or available_processors()
-            yield from threaded(items, work, count, LOOKAHEAD, _one_thread)
-    finally:
-        torch.set_num_threads(threads)
 
 
 def extract(
@@ -116,11 +88,7 @@ def embed_files(
             return FileEmbedding(Path(path), None, error)
 
     results = in_order(paths, one, workers)
-    yield from tracks_bar(results, len(paths), "embedding") if progress else results
-
-
-def _one_thread() -> None:
-    torch.set_num_threads(1)
+    yield from with_progress(results, "embedding", len(paths), "files", progress)
 
 
 def _extract_one(path: Path, features: Features) -> Extracted:

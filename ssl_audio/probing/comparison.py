@@ -17,9 +17,9 @@ from ssl_audio.datasets.dataset import SPLITS, TaggingDataset, load_dataset
 from ssl_audio.io.atomic import atomic_file, write_json
 from ssl_audio.io.console import say, warn
 from ssl_audio.io.errors import SslAudioError
+from ssl_audio.io.parallel import in_order
 from ssl_audio.io.run_folder import versions
 from ssl_audio.models.encoder import build_encoder
-from ssl_audio.models.extraction import in_order
 from ssl_audio.probing.baselines import System, baseline, checkpoint_system, encoder_system
 from ssl_audio.probing.bootstrap import METRICS, Bootstrap, bootstrap, paired_difference
 from ssl_audio.probing.calibration import calibration

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -14,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.io.parallel import available_processors
-from ssl_audio.models.extraction import in_order
+from ssl_audio.io.parallel import available_processors, in_order
+from ssl_audio.io.progress import progress_bar
 from ssl_audio.probing.kernels import Adam, LogisticSlope
 
 VALIDATION_ROWS = 2048  # scored at a time
@@ -148,7 +147,8 @@ def train_probes(
         ).run(advance)
 
     found: dict[int, TrainedProbe] = {}
-    with _bar(name if progress else None, len(subsets), settings.epochs * len(groups)) as advance:
+    title, steps = f"{name}: {len(subsets)} probes", settings.epochs * len(groups)
+    with progress_bar(title, steps, "epochs", shown=progress) as advance:
         # a thread a group: what is not a matrix product then keeps the other processors busy too
         for group, probes in zip(groups, in_order(groups, trained), strict=True):
             found.update(zip(group, probes, strict=True))
@@ -467,17 +467,3 @@ def _segment_moments(
     sizes = np.array([len(rows) for rows in subsets])[:, None]
     mean, square = total[:, 0] / sizes, total[:, 1] / sizes
     return list(map(_moments_of, mean, np.sqrt(np.maximum(square - mean**2, 0))))
-
-
-@contextmanager
-def _bar(name: str | None, probes: int, total: int) -> Iterator[Callable[[], None]]:
-    """Gives what moves the bar by an epoch; without a name there is none."""
-    if name is None:
-        yield lambda: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True)) as bar:
-        task = bar.add_task(f"{name}: {probes} probes", total=total)
-        yield lambda: bar.advance(task)

@@ -7,8 +7,9 @@ import pytest
 import soundfile
 import torch
 
+from ssl_audio.io.parallel import LOOKAHEAD
 from ssl_audio.models.encoder import build_encoder
-from ssl_audio.models.extraction import LOOKAHEAD, extract
+from ssl_audio.models.extraction import extract
 
 
 @pytest.fixture
