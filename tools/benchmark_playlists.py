@@ -47,7 +47,7 @@ from benchmark_probe import aim, check, race, row
 from torch import Tensor, nn
 
 from ssl_audio.recommenders.data.collection import Playlists
-from ssl_audio.recommenders.data.graph import LEAST_WEIGHT, TrackGraph, build_graph
+from ssl_audio.recommenders.data.graph import TrackGraph, build_graph
 from ssl_audio.recommenders.data.sampling import NeighbourSampler, PairSampler
 from ssl_audio.recommenders.data.vocabulary import SPECIALS, Vocabulary
 from ssl_audio.recommenders.evaluation.completion import completion_task, evaluate, scores_by_cosine
@@ -64,7 +64,7 @@ from ssl_audio.recommenders.models.transformer import PlaylistTransformer, SideI
 from ssl_audio.recommenders.models.transformer_batches import TransformerBatches
 from ssl_audio.settings.recommend import MusigSettings, TransformerSettings
 
-PLAYLISTS, TRACKS, LENGTHS = 95_000, 15_900, (40, 120)
+PLAYLISTS, TRACKS, LENGTHS, MIN_WEIGHT = 95_000, 15_900, (40, 120), 10
 POPULARITY = 1_700  # chance of the k-th track in proportion to 1 / (k + this): leaves 5.2 M edges
 FAN_OUT, PAIRS, FEATURES = (25, 10), 512, 102  # genre, popularity, audio and acoustic features
 GRAPH_AIM, GRAPH_SECONDS, SAMPLING_AIM = 100.0, 60.0, 5.0  # on two CPU cores
@@ -126,17 +126,17 @@ def compare_graphs(options: argparse.Namespace) -> dict[str, object]:
     playlists = made_playlists()
     share = playlists.take(np.arange(round(PLAYLISTS * options.share)))
     started = time.perf_counter()
-    graph = build_graph(playlists, TRACKS)
+    graph = build_graph(playlists, TRACKS, MIN_WEIGHT)
     first = time.perf_counter() - started
     scale = pairs_in(playlists) / pairs_in(share)
     runs: dict[str, Callable[[], None]] = {
         "plain": lambda: plain_graph(share) and None,
-        "ssl_audio": lambda: build_graph(playlists, TRACKS) and None,
+        "ssl_audio": lambda: build_graph(playlists, TRACKS, MIN_WEIGHT) and None,
     }
     seconds = race(runs, options.repeats)
     plain = seconds["plain"] * scale
     print(f"\ngraph: {PLAYLISTS:,} playlists, {TRACKS:,} tracks, {pairs_in(playlists) / 1e6:.0f} M "
-          f"pairs, {graph.edges / 1e6:.2f} M edges of weight {LEAST_WEIGHT} or more, median of "
+          f"pairs, {graph.edges / 1e6:.2f} M edges of weight {MIN_WEIGHT} or more, median of "
           f"{options.repeats}")  # fmt: skip
     print(f"  the plain loop counted {len(share):,} playlists in {seconds['plain']:.1f} s; "
           f"its time is scaled by {scale:.0f}")  # fmt: skip
@@ -238,7 +238,7 @@ def neighbour_loader_works() -> bool:
 
 def compare_sampling(options: argparse.Namespace) -> dict[str, object]:
     """Seconds of an epoch's sampling and gathering."""
-    graph = build_graph(made_playlists(), TRACKS)
+    graph = build_graph(made_playlists(), TRACKS, MIN_WEIGHT)
     features = torch.rand(TRACKS, FEATURES, generator=torch.Generator().manual_seed(0))
     pairs = PairSampler(graph, PAIRS // 2, 1, seed=0)
     linked = torch.from_numpy(graph.degree > 0)
@@ -257,10 +257,10 @@ def compare_sampling(options: argparse.Namespace) -> dict[str, object]:
         runs["track by track, random.choices"] = lambda: [plain.read(b) for b in batches] and None
     runs["ssl_audio"] = lambda: [gathered.read(b) for b in batches] and None
     runs["ssl_audio, sampling alone"] = lambda: [gathered.sample(b) for b in batches] and None
-    scale = pairs.steps_per_epoch / options.batches
+    scale = pairs.epochs.steps / options.batches
     seconds = {name: scale * value for name, value in race(runs, options.repeats).items()}
     against = seconds[next(iter(runs))]
-    print(f"\nsampling: an epoch of {pairs.steps_per_epoch:,} batches of {PAIRS} pairs, fan-out "
+    print(f"\nsampling: an epoch of {pairs.epochs.steps:,} batches of {PAIRS} pairs, fan-out "
           f"{FAN_OUT}, {FEATURES} features, {graph.edges / 1e6:.2f} M edges, median of "
           f"{options.repeats}")  # fmt: skip
     print(f"  {options.batches} batches were run; times are scaled by {scale:.0f}")
@@ -463,13 +463,13 @@ def same_losses(candidates: dict[str, Fed], ours: Fed, steps: range) -> bool:
 
 def compare_epochs(options: argparse.Namespace) -> dict[str, object]:
     """Seconds of an epoch of training."""
-    graph = build_graph(made_playlists(), TRACKS)
+    graph = build_graph(made_playlists(), TRACKS, MIN_WEIGHT)
     sampler = PairSampler(graph, PAIRS, 1, seed=0, negative_power=0.75)
     batches = PairBatches(sampler)
     ours = Fed(made_model(graph), batches)
     ours.train(range(options.steps))  # so that there is something to disagree about
     candidates = competitors(graph, batches, ours)
-    epoch, scale = sampler.steps_per_epoch, sampler.steps_per_epoch / options.steps
+    epoch, scale = sampler.epochs.steps, sampler.epochs.steps / options.steps
     print(f"\nepoch: {epoch:,} steps of {PAIRS} edges and {PAIRS} strangers, fan-out {FAN_OUT}, "
           f"{FEATURES} features, {DIMENSIONS} dimensions, {graph.edges / 1e6:.2f} M edges, median "
           f"of {options.repeats}")  # fmt: skip

@@ -1,7 +1,7 @@
-"""Playlists and the catalogue that they draw from, as every playlist model reads them.
+"""Playlists and their catalogue in memory, as every playlist model reads them.
 
-A track is a row number of the catalogue; a collection of playlists is one long list of such
-numbers, cut by offsets. So a million playlists are two arrays, and nothing loops over them.
+A track is a row number of the catalogue; playlists are compressed rows (`csr`) of such numbers, so
+that a million playlists are two arrays and no code loops over them.
 """
 
 from __future__ import annotations
@@ -11,6 +11,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ssl_audio.recommenders.data.csr import (
+    kept_offsets,
+    offsets_of,
+    owners_of,
+    places_of,
+    take_rows,
+)
+
 
 @dataclass(frozen=True)
 class Playlists:
@@ -18,8 +26,8 @@ class Playlists:
 
     Attributes:
         tracks: (positions of all playlists,) int32 rows of the catalogue, in order.
-        offsets: (playlists + 1,) int64, where each playlist starts.
-        ids: (playlists,) what its source calls it.
+        offsets: (playlists + 1,) int64, where each playlist starts in `tracks`.
+        ids: (playlists,) their names in the source.
     """
 
     tracks: np.ndarray
@@ -42,50 +50,56 @@ class Playlists:
 
     @property
     def lengths(self) -> np.ndarray:
-        """(playlists,) tracks in each."""
+        """(playlists,) number of tracks."""
         return np.diff(self.offsets)
 
     @property
     def owners(self) -> np.ndarray:
         """(positions,) int32, the playlist that each position is in."""
-        return np.repeat(np.arange(len(self), dtype=np.int32), self.lengths)
+        return owners_of(self.offsets)
+
+    @property
+    def places(self) -> np.ndarray:
+        """(positions,) int64, the place of each position in its playlist, from 0."""
+        return places_of(self.offsets)
 
     def take(self, chosen: np.ndarray) -> Playlists:
         """Some of the playlists, in the order given: row numbers, or a mask (playlists,)."""
         rows = np.flatnonzero(chosen) if chosen.dtype == bool else chosen
-        lengths = self.lengths[rows]
-        offsets = np.concatenate([[0], np.cumsum(lengths)])
-        within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
-        positions = np.repeat(self.offsets[rows], lengths) + within
+        positions, offsets = take_rows(self.offsets, rows)
         return Playlists(self.tracks[positions], offsets, [self.ids[k] for k in rows.tolist()])
 
-    def keep(self, wanted: np.ndarray) -> Playlists:
-        """The same playlists with only the positions that a mask (positions,) keeps."""
-        ends = np.concatenate([[0], np.cumsum(wanted)])
-        return Playlists(self.tracks[wanted], ends[self.offsets], self.ids)
+    def keep(self, mask: np.ndarray) -> Playlists:
+        """The same playlists with only the positions of a mask (positions,)."""
+        return Playlists(self.tracks[mask], kept_offsets(self.offsets, mask), self.ids)
 
     def without_tracks(self, tracks: np.ndarray) -> Playlists:
         """The same playlists without the tracks of a mask (catalogue,)."""
         return self.keep(~tracks[self.tracks])
 
+    def distinct(self, tracks: int) -> Playlists:
+        """Each playlist's distinct tracks, ascending, of a catalogue of `tracks`."""
+        from scipy import sparse
+
+        entries = np.ones(len(self.tracks), bool), self.tracks.copy(), self.offsets.copy()
+        matrix = sparse.csr_array(entries, (len(self), tracks))
+        matrix.sum_duplicates()  # sorts each row, too
+        return Playlists(matrix.indices, matrix.indptr.astype(np.int64), self.ids)
+
 
 def playlists_of(lists: Sequence[Sequence[int]], ids: Sequence[str] | None = None) -> Playlists:
     """Playlists from lists of track rows."""
-    offsets = np.concatenate([[0], np.cumsum([len(one) for one in lists])]).astype(np.int64)
+    offsets = offsets_of(np.array([len(one) for one in lists], np.int64))
     flat = np.fromiter((t for one in lists for t in one), np.int32, int(offsets[-1]))
     return Playlists(flat, offsets, ids or [str(k) for k in range(len(lists))])
 
 
 def codes_of(names: Sequence[str]) -> tuple[np.ndarray, list[str]]:
-    """Names as numbers.
-
-    By a dictionary: an array of strings has room for the longest name at every place.
-
-    Args:
-        names: (n,); "" is none.
+    """Integer codes of names.
 
     Returns:
-        (n,) int32 rows of the values, -1 for ""; and the values, sorted, each once.
+        (n,) int32, the place of each name among the sorted distinct names, -1 for "" (no name);
+        and these names.
     """
     values = sorted(set(names) - {""})
     number = {"": -1} | {name: k for k, name in enumerate(values)}
@@ -94,11 +108,12 @@ def codes_of(names: Sequence[str]) -> tuple[np.ndarray, list[str]]:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """What is known of the tracks, a row each; "" where something is not known.
+    """Tracks and their metadata, one row each; "" where a value is not known.
 
     Attributes:
-        ids: (tracks,) unique: what feature stores and playlist files call them.
+        ids: (tracks,) unique; the ids of feature stores and playlist files.
         artists, albums, genres, titles: (tracks,).
+        row: row number by id.
     """
 
     ids: Sequence[str]

@@ -1,4 +1,4 @@
-"""What a graph model is shown of a graph: neighbours of tracks, and pairs of tracks.
+"""Random samples of a track graph: neighbours of tracks, and pairs of tracks.
 
 MUSIG, section 3.4: "we uniformly sample a fixed-size set of neighbors"; section 3.5: pairs of a
 track and another "derived either from neighborhood of s_i, or negatively sampled from elsewhere".
@@ -6,42 +6,84 @@ track and another "derived either from neighborhood of s_i, or negatively sample
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from ssl_audio.io.errors import SslAudioError
+from ssl_audio.recommenders.data.csr import bisect_rows
 from ssl_audio.recommenders.data.graph import TrackGraph
 
-BITS = 31  # of the random numbers: a neighbour's chance is off by degree / 2^31 of itself at most
-ROUNDS = 8  # of drawing negatives by degree anew, before what is left is drawn uniformly
+BITS = 31  # of a random number; the relative error of a neighbour's probability is degree / 2^31
+REDRAWS = 8  # draws of a negative by degree before it is drawn uniformly
+
+
+class ShuffledEpochs:
+    """Rows 0 to `rows` - 1 in batches: all of them in a random order, epoch after epoch.
+
+    A batch is a function of the seed and the step alone; it may end one epoch and begin the next.
+
+    Args:
+        rows: number of rows, 1 or more.
+        batch_size: rows in a batch.
+        seed: seeds of the generator; -1 stands for the number of the epoch.
+    """
+
+    def __init__(self, rows: int, batch_size: int, seed: Sequence[int]) -> None:
+        self.rows, self.batch_size, self.seed = rows, batch_size, tuple(seed)
+        self._orders: dict[int, np.ndarray] = {}  # of the last two epochs
+
+    @property
+    def steps(self) -> int:
+        """Batches until all rows were drawn."""
+        return -(-self.rows // self.batch_size)
+
+    def batch(self, step: int) -> np.ndarray:
+        """(batch_size,) rows of one step."""
+        places = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
+        epochs, within = np.divmod(places, self.rows)
+        parts = [
+            self._order(epoch)[within[epochs == epoch]]
+            for epoch in range(epochs[0], epochs[-1] + 1)
+        ]
+        return np.concatenate(parts)
+
+    def _order(self, epoch: int) -> np.ndarray:
+        if epoch not in self._orders:
+            order = np.arange(self.rows, dtype=np.int32 if self.rows < 2**31 else np.int64)
+            seed = [epoch if part == -1 else part for part in self.seed]
+            np.random.default_rng(seed).shuffle(order)
+            self._orders = {e: o for e, o in self._orders.items() if e == epoch - 1}
+            self._orders[epoch] = order
+        return self._orders[epoch]
 
 
 class NeighbourSampler:
-    """Neighbours drawn uniformly, with replacement, by one gather from compressed rows.
+    """Draws neighbours uniformly, with replacement, by one gather from compressed rows.
 
     Args:
         offsets: (tracks + 1,) int64, where each track's neighbours start.
-        neighbours: (2 edges,) int32 or int64, on the same device; nodes and generators that are
-            given later are on it, too.
+        neighbours: (2 edges,) int32 or int64, on the same device as the nodes and generators that
+            are passed later.
     """
 
     def __init__(self, offsets: Tensor, neighbours: Tensor) -> None:
         self.offsets, self.neighbours = offsets, neighbours
         self._degrees = offsets.diff()
-        self._starts = torch.where(self._degrees > 0, offsets[:-1], 0)  # always a place to look at
+        self._starts = torch.where(self._degrees > 0, offsets[:-1], 0)  # always a valid position
 
     def sample(self, nodes: Tensor, size: int, generator: torch.Generator) -> Tensor:
         """A fixed number of neighbours of each node.
 
         Args:
-            nodes: (n,) int64; -1 is no node, so that what was sampled can be sampled from.
-            size: neighbours of each.
-            generator: of the neighbours; the same state gives the same ones.
+            nodes: (n,) int64; -1 is no node, so that samples can be sampled from.
+            size: neighbours of each node.
+            generator: source of randomness.
 
         Returns:
-            (n, size) int64. A node without neighbours, and -1, have -1 in the whole row; another
-            has none in it.
+            (n, size) int64; rows of nodes without neighbours, and of -1, are all -1.
         """
         shape = (len(nodes), size)
         if not len(self.neighbours):
@@ -58,106 +100,70 @@ class NeighbourSampler:
 
 
 class PairSampler:
-    """Pairs to train on: edges, and as many pairs without an edge for each as are wanted.
+    """Training pairs: edges, and for each edge some pairs without an edge.
 
-    A batch is a function of the seed and its step. Edges are drawn without replacement: step after
-    step goes through all of them in random order, and then again in another one; a batch may end
-    one round and begin the next. By weight they are drawn with replacement. Which of an edge's
-    tracks is on the left is a coin toss.
+    A batch is a function of the seed and the step. Edges are drawn without replacement
+    (`ShuffledEpochs`); which track of an edge is on the left is random.
 
     A negative has the left track of its edge, and on the right any track that is neither it nor a
-    neighbour of it. A left track with an edge to every other one has no such partner: another one
-    takes its place in that negative, drawn uniformly from those that have.
+    neighbour of it. A left track with edges to all others has no such partner: in its negatives it
+    is replaced by a track that has, drawn uniformly.
 
     Args:
-        graph: with an edge at least.
-        positives_per_batch: edges in a batch.
-        negatives_per_positive: 0 or more.
-        seed: of all of it.
-        by_weight: draw an edge in proportion to its weight.
-        negative_power: draw the right track of a negative in proportion to this power of its degree
-            (one without edges has the chance of one with a single edge). 0 is uniformly and exact.
-            Others are drawn eight times over while they hit neighbours, and what still does, of
-            tracks with hardly a partner left, is drawn uniformly.
+        graph: with at least one edge.
+        positives: edges in a batch.
+        negatives: negatives of each edge, 0 or more.
+        seed: of all random numbers.
+        negative_power: the right track of a negative is drawn with probability proportional to
+            max(degree, 1) ** negative_power. 0 is uniform and exact. Otherwise a draw that hits a
+            neighbour is repeated up to eight times, and then made uniformly.
 
     Raises:
-        SslAudioError: no edges, or negatives wanted of a graph with all of them.
+        SslAudioError: no edges, or a complete graph, which has no negatives.
     """
 
     def __init__(
         self,
         graph: TrackGraph,
-        positives_per_batch: int,
-        negatives_per_positive: int,
+        positives: int,
+        negatives: int,
         seed: int,
-        by_weight: bool = False,
         negative_power: float = 0.0,
     ) -> None:
         if not graph.edges:
-            raise SslAudioError("the graph has no edges to learn from: lower least_weight")
-        self.graph, self.seed = graph, seed
-        self.positives, self.negatives = positives_per_batch, negatives_per_positive
-        self.left, self.right, weights = graph.upper()
-        self.weights = np.cumsum(weights, dtype=np.int64) if by_weight else None
-        self.partners = len(graph) - 1 - graph.degree  # of each track, without an edge to it
+            raise SslAudioError("the graph has no edges to learn from: lower graph.min_weight")
+        self.graph, self.negatives, self.seed = graph, negatives, seed
+        self.left, self.right, _ = graph.upper()
+        self.epochs = ShuffledEpochs(graph.edges, positives, (seed, -1, 1))
+        self.partners = len(graph) - 1 - graph.degree  # of each track: tracks without an edge to it
         self.partnered = np.flatnonzero(self.partners)
-        if negatives_per_positive and not len(self.partnered):
+        if negatives and not len(self.partnered):
             raise SslAudioError(
                 "every track has an edge to every other one, so no pair is negative: "
-                "raise least_weight"
+                "raise graph.min_weight"
             )
-        chances = np.maximum(graph.degree, 1) ** negative_power
-        self.chances = np.cumsum(chances / chances.sum()) if negative_power else None
-        self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int32))  # of the last epoch used
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Batches until every edge was drawn, where they are drawn without replacement."""
-        return -(-self.graph.edges // self.positives)
+        weights = np.maximum(graph.degree, 1) ** negative_power
+        self.cumulative = np.cumsum(weights / weights.sum()) if negative_power else None
 
     def pairs(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        """The batch of a step, the edges first and then the negatives of each in turn.
+        """The batch of a step: first the edges, then the negatives of each edge in turn.
 
         Returns:
-            (B,) int64 left and (B,) int64 right tracks, and (B,) float32, 1 for an edge and 0 for
-            none, with B = positives (1 + negatives).
+            (B,) int64 left and (B,) int64 right tracks, and (B,) float32, 1 for edges and 0 for
+            negatives, with B = positives (1 + negatives).
         """
         rng = np.random.default_rng((self.seed, step))
-        edges = self._edges(step, rng)
+        edges = self.epochs.batch(step)
         tracks = np.stack([self.left[edges], self.right[edges]]).astype(np.int64)
         left, right = np.where(rng.random(len(edges)) < 0.5, tracks, tracks[::-1])
-        others, strangers = self._negatives(np.repeat(left, self.negatives), rng)
-        co_occur = torch.zeros(len(left) + len(others))
+        lefts, rights = self._negatives(np.repeat(left, self.negatives), rng)
+        co_occur = torch.zeros(len(left) + len(lefts))
         co_occur[: len(left)] = 1
         return (
-            torch.from_numpy(np.concatenate([left, others])),
-            torch.from_numpy(np.concatenate([right, strangers])),
+            torch.from_numpy(np.concatenate([left, lefts])),
+            torch.from_numpy(np.concatenate([right, rights])),
             co_occur,
         )
-
-    def _edges(self, step: int, rng: np.random.Generator) -> np.ndarray:
-        """(positives,) which edges the step has."""
-        if self.weights is not None:
-            drawn = rng.integers(self.weights[-1], size=self.positives)
-            return np.searchsorted(self.weights, drawn, side="right")
-        epochs, places = np.divmod(
-            np.arange(step * self.positives, (step + 1) * self.positives), self.graph.edges
-        )
-        parts = [
-            self._epoch(epoch)[places[epochs == epoch]]
-            for epoch in range(epochs[0], epochs[-1] + 1)
-        ]
-        return np.concatenate(parts)
-
-    def _epoch(self, epoch: int) -> np.ndarray:
-        """(edges,) int32 or int64, the order of an epoch; that of the last one is kept."""
-        known, order = self._order
-        if known != epoch:
-            kind = np.int32 if self.graph.edges < 2**31 else np.int64
-            order = np.arange(self.graph.edges, dtype=kind)
-            np.random.default_rng((self.seed, epoch, 1)).shuffle(order)  # another stream than steps
-            self._order = (epoch, order)
-        return order
 
     def _negatives(
         self, left: np.ndarray, rng: np.random.Generator
@@ -165,21 +171,21 @@ class PairSampler:
         """(n,) left and right tracks of pairs without an edge."""
         if not len(left):
             return left, left
-        stand_in = self.partnered[rng.integers(len(self.partnered), size=len(left))]
-        left = np.where(self.partners[left] > 0, left, stand_in)
+        replacement = self.partnered[rng.integers(len(self.partnered), size=len(left))]
+        left = np.where(self.partners[left] > 0, left, replacement)
         right = np.full(len(left), -1)
-        if self.chances is not None:
-            for draws in (1, ROUNDS - 1):  # all that most need, and at once what the others need
-                wanted = np.flatnonzero(right < 0)
-                right[wanted] = self._by_degree(left[wanted], draws, rng)
-        wanted = np.flatnonzero(right < 0)
-        right[wanted] = self._strangers(left[wanted], rng)
+        if self.cumulative is not None:
+            for draws in (1, REDRAWS - 1):  # one is enough for most; the others draw all at once
+                missing = np.flatnonzero(right < 0)
+                right[missing] = self._by_degree(left[missing], draws, rng)
+        missing = np.flatnonzero(right < 0)
+        right[missing] = self._uniform(left[missing], rng)
         return left, right
 
     def _by_degree(self, left: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
         """(n,) the first of some tracks drawn by degree without an edge to `left` (n,), or -1."""
-        assert self.chances is not None
-        drawn = np.searchsorted(self.chances, rng.random((len(left), draws)), side="right")
+        assert self.cumulative is not None
+        drawn = np.searchsorted(self.cumulative, rng.random((len(left), draws)), side="right")
         drawn = np.minimum(drawn, len(self.graph) - 1)  # the last sum may round to below 1
         rows = np.broadcast_to(left[:, None], drawn.shape)
         good = drawn != rows
@@ -187,19 +193,19 @@ class PairSampler:
         first = np.take_along_axis(drawn, good.argmax(1)[:, None], axis=1)[:, 0]
         return np.where(good.any(1), first, -1)
 
-    def _strangers(self, left: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def _uniform(self, left: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """(n,) tracks drawn uniformly from those that are neither `left` (n,) nor its neighbours.
 
-        A rank r is drawn below their number. The track of that rank is r + k with k the neighbours
-        before it, and those are the ones whose number less their own rank is r at most: bisection
-        finds k. The track itself is skipped by counting as if it were not there.
+        A rank r is drawn below their number. The track of rank r is r + k, with k the number of
+        neighbours before it: the neighbours whose number minus their own rank is at most r, which
+        bisection counts. `left` itself is skipped by counting as if it were not there.
         """
         rank = rng.integers(self.partners[left])
         first = self.graph.offsets[left]
 
-        def before(places: np.ndarray) -> np.ndarray:
-            tracks = self.graph.neighbours[places]
-            return tracks - (tracks > left) - (places - first) <= rank
+        def before(positions: np.ndarray) -> np.ndarray:
+            tracks = self.graph.neighbours[positions]
+            return tracks - (tracks > left) - (positions - first) <= rank
 
-        found = rank + self.graph.bisect(left, before)
+        found = rank + bisect_rows(self.graph.offsets, left, before)
         return found + (found >= left)

@@ -1,4 +1,4 @@
-"""Samplers: only what the graph has, every bit of it equally often, and the same for a seed."""
+"""Samplers draw what the graph has, with the right probabilities, and repeatably."""
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ def generator(seed=0):
 
 @settings(max_examples=50, deadline=None)
 @given(pairs_of_tracks, st.lists(st.integers(-1, 11), max_size=20), st.integers(1, 6))
-def test_what_is_sampled_is_a_neighbour_and_who_has_none_gets_minus_one(pairs, nodes, size):
+def test_samples_are_neighbours_or_minus_one_without_any(pairs, nodes, size):
     graph = graph_of(pairs, 12)
     found = sampler_of(graph).sample(torch.tensor(nodes, dtype=torch.int64), size, generator())
     assert found.shape == (len(nodes), size) and found.dtype == torch.int64
@@ -70,7 +70,7 @@ def test_the_last_of_many_neighbours_is_reached_as_often_as_the_first():
     assert chisquare(counts).pvalue > 1e-3
 
 
-def test_what_was_sampled_can_be_sampled_from():
+def test_samples_can_be_sampled_from():
     graph = made()
     sampler, state = sampler_of(graph), generator()
     first = sampler.sample(torch.arange(60), 5, state)
@@ -110,14 +110,11 @@ def batches(sampler, steps):
     st.integers(1, 7),
     st.integers(0, 4),
     st.integers(0, 99),
-    st.booleans(),
     st.sampled_from([0.0, 0.75]),
 )
-def test_positives_are_edges_and_negatives_are_not(
-    pairs, positives, negatives, step, by_weight, power
-):
+def test_positives_are_edges_and_negatives_are_not(pairs, positives, negatives, step, power):
     graph = graph_of(pairs, 10)  # the tenth is alone, so that every track has a partner
-    sampler = PairSampler(graph, positives, negatives, 0, by_weight, power)
+    sampler = PairSampler(graph, positives, negatives, 0, power)
     left, right, co_occur = (part.numpy() for part in sampler.pairs(step))
     assert len(left) == len(right) == len(co_occur) == positives * (1 + negatives)
     assert co_occur.tolist() == [1.0] * positives + [0.0] * (positives * negatives)
@@ -130,33 +127,22 @@ def test_every_edge_is_drawn_once_in_an_epoch_whatever_the_batch():
     graph = made()
     for positives in (1, 7, 64, 2 * graph.edges + 3):
         sampler = PairSampler(graph, positives, 1, seed=3)
-        left, right, co_occur = batches(sampler, 2 * sampler.steps_per_epoch + 1)
+        left, right, co_occur = batches(sampler, 2 * sampler.epochs.steps + 1)
         kept = co_occur == 1
         drawn = np.sort(np.stack([left[kept], right[kept]]), axis=0)
         codes = drawn[0] * len(graph) + drawn[1]
         lower, higher, _ = graph.upper()
-        wanted = lower.astype(np.int64) * len(graph) + higher
+        expected = lower.astype(np.int64) * len(graph) + higher
         epochs = [codes[k * graph.edges : (k + 1) * graph.edges] for k in range(2)]
         for epoch in epochs:
-            np.testing.assert_array_equal(np.sort(epoch), wanted)
-        assert (epochs[0] != epochs[1]).any() and (epochs[0] != wanted).any()
+            np.testing.assert_array_equal(np.sort(epoch), expected)
+        assert (epochs[0] != epochs[1]).any() and (epochs[0] != expected).any()
 
 
-def test_an_edge_stands_either_way_round():
+def test_either_track_of_an_edge_is_on_the_left():
     left, right, co_occur = batches(PairSampler(made(), 100, 0, seed=0), 40)
     assert co_occur.all()
     assert (left < right).mean() == pytest.approx(0.5, abs=0.03)
-
-
-def test_edges_are_drawn_by_their_weight():
-    graph = made()
-    left, right, _ = batches(PairSampler(graph, 1000, 0, seed=1, by_weight=True), 20)
-    drawn = np.sort(np.stack([left, right]), axis=0)
-    lower, higher, weights = graph.upper()
-    counts = np.zeros((60, 60), int)
-    np.add.at(counts, tuple(drawn), 1)
-    share = weights / weights.sum()
-    assert chisquare(counts[lower, higher], share * 20_000).pvalue > 1e-3
 
 
 def negatives_of(graph, track, **settings):
@@ -166,29 +152,29 @@ def negatives_of(graph, track, **settings):
 
 
 @pytest.mark.parametrize("track", [0, 7, 20])
-def test_negatives_are_uniform_over_all_who_are_no_neighbours(track):
+def test_negatives_are_uniform_over_all_tracks_without_an_edge(track):
     graph = made()
-    strangers = np.setdiff1d(np.arange(60), [*graph[track], track])
+    others = np.setdiff1d(np.arange(60), [*graph[track], track])
     counts = negatives_of(graph, track)
-    assert counts.sum() == counts[strangers].sum() > 1000
-    assert chisquare(counts[strangers]).pvalue > 1e-3
+    assert counts.sum() == counts[others].sum() > 1000
+    assert chisquare(counts[others]).pvalue > 1e-3
 
 
 def test_negatives_follow_the_power_of_the_degree():
     graph = made()
-    strangers = np.setdiff1d(np.arange(60), [*graph[30], 30])
-    counts = negatives_of(graph, 30, negative_power=0.75)[strangers]
+    others = np.setdiff1d(np.arange(60), [*graph[30], 30])
+    counts = negatives_of(graph, 30, negative_power=0.75)[others]
     # by a formula of its own: of eight draws at most, and then uniformly
     chances = np.maximum(graph.degree, 1) ** 0.75
     chances /= chances.sum()
-    never = (1 - chances[strangers].sum()) ** 8
-    share = chances[strangers] / chances[strangers].sum() * (1 - never) + never / len(strangers)
+    never = (1 - chances[others].sum()) ** 8
+    share = chances[others] / chances[others].sum() * (1 - never) + never / len(others)
     assert never < 0.2
     assert chisquare(counts, share * counts.sum()).pvalue > 1e-3
     assert chisquare(counts).pvalue < 1e-6
 
 
-def test_a_track_with_an_edge_to_all_others_gives_its_place_to_another():
+def test_a_track_with_edges_to_all_others_is_replaced_in_negatives():
     star = graph_of([(0, other) for other in range(1, 6)], 6)
     left, right, co_occur = batches(PairSampler(star, 5, 3, seed=0), 30)
     negative = co_occur == 0
@@ -208,7 +194,7 @@ def test_a_batch_is_a_function_of_the_seed_and_the_step():
     assert not torch.equal(one.pairs(3)[1], one.pairs(4)[1])
 
 
-def test_graphs_that_leave_nothing_to_draw_are_refused():
+def test_graphs_without_edges_or_without_negatives_are_refused():
     with pytest.raises(SslAudioError, match="no edges"):
         PairSampler(TrackGraph.from_edges(np.empty((0, 2)), 3), 1, 1, 0)
     everyone = graph_of([(0, 1), (0, 2), (1, 2)], 3)
