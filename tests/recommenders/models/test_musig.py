@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from ssl_audio.io.errors import CheckpointError
-from ssl_audio.recommenders.data.graph import TrackGraph, with_edges
+from ssl_audio.recommenders.data.graph import TrackGraph
 from ssl_audio.recommenders.data.sampling import PairSampler
 from ssl_audio.recommenders.models.musig import (
     TASKS,
@@ -195,7 +195,9 @@ def test_new_tracks_get_vectors_without_training():
     more = np.concatenate([features, rng.random((2, INPUTS), dtype=np.float32)])
     # the first new track has no edges, the second has some
     new = np.array([[TRACKS + 1, 0], [TRACKS + 1, 3], [TRACKS + 1, 6]])
-    grown = with_edges(graph, new, tracks=TRACKS + 2)
+    left, right, weights = graph.upper()
+    edges = np.concatenate([np.stack([left, right], 1), new])
+    grown = TrackGraph.from_edges(edges, TRACKS + 2, np.concatenate([weights, [1, 1, 1]]))
     after = model.vectors(more, grown)
     assert after.shape == (TRACKS + 2, 16) and np.isfinite(after).all()
     near = np.unique(np.concatenate([[0, 3, 6], graph[0], graph[3], graph[6]]))
