@@ -13,7 +13,7 @@ from ssl_audio.recipe import Command, main_with, resolve
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from ssl_audio.stores.neighbours import Match, Neighbours
+    from ssl_audio.stores.neighbours import Match, StoreIndex
 
 COMMAND = Command(
     name="search",
@@ -29,16 +29,16 @@ def run(config: DictConfig) -> None:
     settings = resolve(config)
     if settings["k"] < 1:
         raise SslAudioError(f"k={settings['k']}: 1 or more")
-    from ssl_audio.stores.neighbours import Neighbours
+    from ssl_audio.stores.neighbours import StoreIndex
 
-    neighbours = Neighbours(settings["index"], settings["approximate"])
+    neighbours = StoreIndex(Path(settings["index"]), settings["approximate"])
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["rank", "similarity", "id", "path"])
     for rank, match in enumerate(_matches(neighbours, settings), 1):
         writer.writerow([rank, f"{match.similarity:.4f}", match.id, match.path])
 
 
-def _matches(neighbours: Neighbours, settings: dict[str, Any]) -> list[Match]:
+def _matches(neighbours: StoreIndex, settings: dict[str, Any]) -> list[Match]:
     query, k = str(settings["query"]), settings["k"]
     if query in neighbours.row or not Path(query).is_file():
         return neighbours.of_track(query, k)

@@ -1,119 +1,204 @@
-"""Nearest neighbours in a feature store: exact for small ones, approximate (HNSW) for large."""
+"""Nearest neighbours among vectors: exact, or approximate by an HNSW graph for large catalogues."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from ssl_audio.io.atomic import atomic_file
-from ssl_audio.io.console import say
+from ssl_audio.io.console import say, warn
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.stores.feature_store import Stored, read_store
 
-EXACT = 200_000  # tracks: a query is then one matrix product of 30 ms
-BLOCK = 65_536  # rows scored at a time
+MAX_EXACT = 200_000  # vectors; an exact search of so many takes some tens of milliseconds
+MAX_SCORES = 1 << 22  # inner products at a time: 16 MB
+EXPANSION = 256  # candidates that a graph search examines; more find more of the nearest
+
+Metric = Literal["cosine", "inner_product"]
+
+
+class NeighbourIndex:
+    """Search for the vectors that are most similar to queries.
+
+    HNSW needs a metric, which the inner product is not. Each vector v is therefore extended by
+    sqrt(M^2 - |v|^2), with M the largest norm, and each query by 0: all vectors then have the norm
+    M, and the nearest by angle has the largest inner product (Bachrach et al. 2014, "Speeding up
+    the Xbox recommender system using a Euclidean transformation for inner-product spaces").
+
+    Args:
+        vectors: (n, dimensions).
+        metric: what similarity is.
+        approximate: search by a graph; None: for more than 200,000 vectors.
+        saved: file that keeps the graph; one that is there is used.
+
+    Raises:
+        SslAudioError: usearch, which the graph needs, is not installed.
+    """
+
+    def __init__(
+        self,
+        vectors: np.ndarray,
+        metric: Metric,
+        approximate: bool | None = False,
+        saved: Path | None = None,
+    ) -> None:
+        self.metric = metric
+        self.vectors = _unit(vectors) if metric == "cosine" else np.asarray(vectors, np.float32)
+        by_graph = len(vectors) > MAX_EXACT if approximate is None else approximate
+        self.graph = _graph(self._extended(), saved) if by_graph and len(vectors) else None
+
+    def nearest(self, queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """The most similar vectors of each query, the most similar first; of equals, lower rows.
+
+        Args:
+            queries: (queries, dimensions).
+            count: vectors per query, 1 or more.
+
+        Returns:
+            (queries, min(count, n)) rows and similarities. An approximate search that finds fewer
+            fills up with row -1 and similarity -inf.
+
+        Raises:
+            SslAudioError: another number of dimensions, or a count below 1.
+        """
+        if count < 1:
+            raise SslAudioError(f"k={count}: 1 or more")
+        if queries.shape[1] != self.vectors.shape[1]:
+            raise SslAudioError(
+                f"the index has {self.vectors.shape[1]} dimensions, the query {queries.shape[1]}"
+            )
+        queries = _unit(queries) if self.metric == "cosine" else np.asarray(queries, np.float32)
+        count = min(count, len(self.vectors))
+        found = self._approximate(queries, count) if self.graph else self._exact(queries, count)
+        order = np.lexsort((found[0], -found[1]), axis=1)[:, :count]
+        return np.take_along_axis(found[0], order, 1), np.take_along_axis(found[1], order, 1)
+
+    def _exact(self, queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """At least the nearest, unordered; in blocks of vectors."""
+        block = max(count, MAX_SCORES // max(1, len(queries)))
+        rows = [np.zeros((len(queries), 0), np.int64)]
+        scores = [np.zeros((len(queries), 0), np.float32)]
+        for start in range(0, len(self.vectors), block):
+            part = queries @ self.vectors[start : start + block].T
+            kept = np.argpartition(-part, min(count, part.shape[1]) - 1, axis=1)[:, :count]
+            rows.append(kept + start)
+            scores.append(np.take_along_axis(part, kept, 1))
+        return np.concatenate(rows, 1), np.concatenate(scores, 1)
+
+    def _approximate(self, queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+        assert self.graph is not None
+        self.graph.expansion_search = max(EXPANSION, 2 * count)
+        rows = np.full((len(queries), count), -1, np.int64)
+        extra = self.graph.ndim - queries.shape[1]
+        for row, query in zip(rows, np.pad(queries, ((0, 0), (0, extra))), strict=True):
+            keys = self.graph.search(query, count).keys
+            row[: len(keys)] = keys
+        scores = np.einsum("qcd,qd->qc", self.vectors[rows], queries)
+        return rows, np.where(rows < 0, -np.inf, scores)
+
+    def _extended(self) -> np.ndarray:
+        """The vectors, of which all have one norm."""
+        if self.metric == "cosine":
+            return self.vectors
+        squares = np.einsum("nd,nd->n", self.vectors, self.vectors, dtype=np.float64)
+        rest = np.sqrt(np.maximum(squares.max() - squares, 0.0)).astype(np.float32)
+        return np.column_stack([self.vectors, rest])
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return (vectors / np.maximum(norms, 1e-12)).astype(np.float32, copy=False)
+
+
+def _graph(vectors: np.ndarray, saved: Path | None) -> Any:
+    try:
+        from usearch.index import Index
+    except ImportError as error:
+        raise SslAudioError(
+            'approximate search needs usearch: pip install "ssl_audio[search]", or give '
+            "approximate=false"
+        ) from error
+    graph = Index(ndim=vectors.shape[1], metric="cos", dtype="f16", connectivity=32,
+                  expansion_add=EXPANSION, expansion_search=EXPANSION)  # fmt: skip
+    if saved is not None and saved.exists():
+        graph.load(str(saved))
+        return graph
+    graph.add(np.arange(len(vectors)), vectors, log=saved is not None)
+    if saved is not None:
+        try:
+            with atomic_file(saved) as temporary:
+                graph.save(temporary)
+        except (OSError, RuntimeError) as error:
+            warn(f"{saved} cannot be written, so the next search builds the graph again: {error}")
+    return graph
 
 
 @dataclass(frozen=True)
 class Match:
-    """A neighbour.
-
-    Attributes:
-        id, path: of the track.
-        similarity: cosine, -1 to 1.
-    """
+    """A track near a query; the similarity is a cosine, -1 to 1."""
 
     id: str
     path: str
     similarity: float
 
 
-class Neighbours:
-    """Search by cosine.
+class StoreIndex:
+    """Search among the tracks of a feature store, by cosine.
+
+    The graph of an approximate search is kept beside the store, and built again when that changes.
 
     Args:
-        index: a store's file.
-        approximate: use HNSW; None: for more than 200,000 tracks.
+        path: the store.
+        approximate: as in `NeighbourIndex`.
 
     Raises:
-        SslAudioError: the store cannot be read, or usearch is missing.
+        SslAudioError: the store cannot be read, or usearch is not installed.
     """
 
-    def __init__(self, index: str | Path, approximate: bool | None = None) -> None:
-        self.stored: Stored = read_store(index)
-        norms = np.linalg.norm(self.stored.vectors, axis=1, keepdims=True)
-        self.unit = self.stored.vectors / np.maximum(norms, 1e-12)
+    def __init__(self, path: Path, approximate: bool | None = None) -> None:
+        self.stored: Stored = read_store(path)
         self.row = {track: k for k, track in enumerate(self.stored.ids)}
-        wanted = len(self.unit) > EXACT if approximate is None else approximate
-        self.graph = _graph(Path(index), self.unit) if wanted else None
+        saved = _graph_file(path)
+        if approximate is None:
+            approximate = len(self.row) > MAX_EXACT
+        if approximate and not saved.exists():
+            say(f"building the graph of {len(self.row)} tracks, once")
+        self.index = NeighbourIndex(self.stored.vectors, "cosine", approximate, saved)
+        for old in path.parent.glob(f"{path.name}.*.usearch"):
+            if old != saved:
+                old.unlink()
 
     def of_track(self, track: str, k: int) -> list[Match]:
-        """The k tracks nearest to one of the store's, itself left out.
+        """The k tracks nearest to one of the store's, without itself.
 
         Raises:
             SslAudioError: no such track.
         """
         if track not in self.row:
-            raise SslAudioError(f"query={track}: no file of that name, and no track of the index")
-        found = self.of_vector(self.unit[self.row[track]], k + 1)
+            raise SslAudioError(f"query={track}: no such file, and no track of the index")
+        found = self.of_vector(self.stored.vectors[self.row[track]], k + 1)
         return [match for match in found if match.id != track][:k]
 
     def of_vector(self, vector: np.ndarray, k: int) -> list[Match]:
         """The k tracks nearest to a vector (dimensions,), the nearest first.
 
         Raises:
-            SslAudioError: k below 1, or a vector of another length.
+            SslAudioError: a vector of another length.
         """
-        if k < 1:
-            raise SslAudioError(f"k={k}: 1 or more")
-        if vector.shape != self.unit.shape[1:]:
-            raise SslAudioError(
-                f"the index has {self.unit.shape[1]} dimensions, the query {vector.shape}"
-            )
-        unit = (vector / max(float(np.linalg.norm(vector)), 1e-12)).astype(np.float32)
-        k = min(k, len(self.unit))
-        rows, similarities = self._approximate(unit, k) if self.graph else self._exact(unit, k)
+        (rows,), (similarities,) = self.index.nearest(vector[None], k)
         return [
-            Match(self.stored.ids[r], self.stored.paths[r], float(s))
-            for r, s in zip(rows, similarities, strict=True)
+            Match(self.stored.ids[row], self.stored.paths[row], float(similarity))
+            for row, similarity in zip(rows, similarities, strict=True)
+            if row >= 0
         ]
 
-    def _exact(self, unit: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        scores = self.unit @ unit
-        best = np.argpartition(-scores, k - 1)[:k]
-        best = best[np.lexsort((best, -scores[best]))]
-        return best, scores[best]
 
-    def _approximate(self, unit: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        found = self.graph.search(unit, k)  # type: ignore[union-attr]
-        return found.keys.astype(np.int64), 1.0 - found.distances
-
-
-def _graph(index: Path, unit: np.ndarray) -> Any:
-    """The HNSW graph of a store: built once, kept beside it, rebuilt when the store changes."""
-    try:
-        from usearch.index import Index
-    except ImportError as error:
-        raise SslAudioError(
-            'approximate search: pip install "ssl_audio[search]", or approximate=false'
-        ) from error
-    stamp = f"{index.stat().st_size}:{index.stat().st_mtime_ns}:{unit.shape}"
-    name = hashlib.sha256(stamp.encode()).hexdigest()[:16]
-    kept = index.with_name(f"{index.name}.{name}.usearch")
-    graph = Index(ndim=unit.shape[1], metric="cos", dtype="f16", connectivity=16,
-                  expansion_add=128, expansion_search=128)  # fmt: skip
-    if kept.exists():
-        graph.load(str(kept))
-        return graph
-    say(f"building the graph of {len(unit)} tracks, once")
-    graph.add(np.arange(len(unit)), unit, log=True)
-    with atomic_file(kept) as temporary:
-        graph.save(temporary)
-    for old in index.parent.glob(f"{index.name}.*.usearch"):
-        if old != kept:
-            old.unlink()
-    return graph
+def _graph_file(path: Path) -> Path:
+    """Where the graph of a store is kept: a name of its own for each version of the store."""
+    stat = path.stat()
+    version = hashlib.sha256(f"2:{stat.st_size}:{stat.st_mtime_ns}".encode()).hexdigest()[:16]
+    return path.with_name(f"{path.name}.{version}.usearch")

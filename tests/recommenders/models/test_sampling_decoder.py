@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import playlists_of
 from ssl_audio.recommenders.data.vocabulary import vocabulary_of
-from ssl_audio.recommenders.models import sampling_decoder as generation
-from ssl_audio.recommenders.models.sampling_decoder import TrackIndex, generate, track_index
+from ssl_audio.recommenders.models.sampling_decoder import generate, track_index
 from ssl_audio.recommenders.models.transformer import (
     PlaylistTransformer,
     SideInformation,
@@ -91,43 +90,6 @@ def test_the_same_seed_gives_the_same_playlists() -> None:
     assert generate(ours, seeds, 8, k=10, seed=4) == first
     assert generate(ours, seeds[:2], 8, k=10, seed=4) == first[:2]
     assert generate(ours, seeds, 8, k=10, seed=5) != first
-
-
-@pytest.mark.parametrize("scored", [7, 100, 1 << 24])
-def test_the_exact_search_is_brute_force(monkeypatch: pytest.MonkeyPatch, scored: int) -> None:
-    """However few inner products are made at a time."""
-    monkeypatch.setattr(generation, "SCORED", scored)
-    rng = torch.Generator().manual_seed(0)
-    vectors, queries = (torch.randn(n, 8, generator=rng) for n in (90, 5))
-    rows = np.random.default_rng(0).permutation(500)[:90]
-    found, products = TrackIndex(rows, vectors).nearest(queries, 12)
-    scores = (queries.double() @ vectors.double().T).numpy()
-    order = np.argsort(-scores, axis=1)[:, :12]
-    assert (found == rows[order]).all()
-    np.testing.assert_allclose(products, np.take_along_axis(scores, order, 1), rtol=1e-4)
-
-
-def test_an_index_of_fewer_tracks_than_asked_for_says_so() -> None:
-    vectors = torch.eye(3)
-    for approximate in (False, True):
-        found, products = TrackIndex(np.array([7, 8, 9]), vectors, approximate).nearest(
-            torch.tensor([[1.0, 3.0, 2.0]]), 5
-        )
-        assert found[0].tolist() == [8, 9, 7, -2, -2]
-        assert products[0].tolist() == [3.0, 2.0, 1.0, -np.inf, -np.inf]
-
-
-def test_the_graph_finds_large_inner_products_of_vectors_of_any_length() -> None:
-    """Norms from 1 to 5, as a trained output head has; nine of the ten best on average."""
-    rng = torch.Generator().manual_seed(0)
-    vectors = torch.randn(3000, 16, generator=rng) * (1 + 4 * torch.rand(3000, 1, generator=rng))
-    queries = torch.randn(50, 16, generator=rng)
-    rows = np.arange(3000)
-    exact, products = TrackIndex(rows, vectors).nearest(queries, 10)
-    found, approximate = TrackIndex(rows, vectors, approximate=True).nearest(queries, 10)
-    shared = [len(set(a) & set(b)) for a, b in zip(exact, found, strict=True)]
-    assert np.mean(shared) > 9
-    assert (np.diff(approximate, axis=1) <= 0).all() and (approximate <= products + 1e-4).all()
 
 
 def test_a_graph_writes_the_same_playlists_as_the_exact_search() -> None:
