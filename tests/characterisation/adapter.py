@@ -347,10 +347,11 @@ def write_store(
         vectors: (tracks, d).
         segments: (tracks, n, d), one every 4 s.
     """
-    from ssl_audio.features.store import Row, Store
+    from ssl_audio.stores.feature_store import Row
+    from ssl_audio.stores.writer import Store
 
     about = {"kind": "embedding", "model": "made"}
-    store = Store(path, about, vectors.shape[1], segments=segments is not None)
+    store = Store(path, about, segments=segments is not None)
     for k, (name, vector) in enumerate(zip(ids, vectors, strict=True)):
         more = () if segments is None else (segments[k], 4.0 * np.arange(segments.shape[1]))
         store.add(Row(name, f"music/{name}", 30.0, "", vector, *more))
