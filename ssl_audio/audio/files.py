@@ -193,9 +193,7 @@ def stream(path: AnyPath, sample_rate: int = SAMPLE_RATE) -> Iterator[np.ndarray
         raise AudioError(path, "truncated", "nothing can be decoded from 0.00 s on")
 
 
-def resampled(
-    blocks: Iterable[np.ndarray], rate: int, sample_rate: int
-) -> Iterator[np.ndarray]:
+def resampled(blocks: Iterable[np.ndarray], rate: int, sample_rate: int) -> Iterator[np.ndarray]:
     """Resample a mono waveform that is given in blocks.
 
     Args:

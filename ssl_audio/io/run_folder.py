@@ -6,7 +6,7 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -64,7 +64,9 @@ def run_folder_of_leader(run_dir: Path | None) -> Path:
 
 
 @contextmanager
-def open_run_folder(folder: Path, config: str, resumed: bool = False) -> Iterator[None]:
+def open_run_folder(
+    folder: Path, config: str, resumed: bool = False, inputs: Collection[str] = ()
+) -> Iterator[None]:
     """Create a run's folder with its configuration and versions.
 
     If the run fails before it has written a checkpoint or any result, everything that was created
@@ -74,6 +76,7 @@ def open_run_folder(folder: Path, config: str, resumed: bool = False) -> Iterato
         folder: created with its parents where it does not exist.
         config: YAML text of `config.yaml`.
         resumed: keep the first `config.yaml`, and write `config-resumed.yaml`.
+        inputs: names of further files in it that are no results, such as converted inputs.
 
     Raises:
         SslAudioError: the folder cannot be created.
@@ -90,16 +93,19 @@ def open_run_folder(folder: Path, config: str, resumed: bool = False) -> Iterato
         write_json(folder / VERSIONS, versions())
         yield
     except BaseException:
-        _remove_failed_start(folder, before, created)
+        _remove_failed_start(folder, before, created, inputs)
         raise
     finally:
         os.environ.pop(_FOLDER_VARIABLE, None)
 
 
-def _remove_failed_start(folder: Path, before: set[Path], created: list[Path]) -> None:
+def _remove_failed_start(
+    folder: Path, before: set[Path], created: list[Path], inputs: Collection[str]
+) -> None:
     """Remove what a run created, unless it has checkpoints or results."""
     new = set(folder.iterdir()) - before
-    if any(p.name not in _DESCRIPTIONS for p in new) or any(folder.glob("checkpoints/*")):
+    kept = {path.name for path in new} - _DESCRIPTIONS - set(inputs)
+    if kept or any(folder.glob("checkpoints/*")):
         return
     for path in new:
         shutil.rmtree(path) if path.is_dir() else path.unlink()

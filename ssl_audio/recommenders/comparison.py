@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,11 @@ import numpy as np
 from ssl_audio.io.atomic import write_json
 from ssl_audio.io.console import say
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.io.run_folder import versions
+from ssl_audio.io.run_folder import CONFIG, choose_run_folder, open_run_folder, versions
 from ssl_audio.recommenders.data.node_features import ACOUSTIC, AUDIO
 from ssl_audio.recommenders.data.training_data import (
     TrainingData,
     load_training_data,
-    open_playlists,
 )
 from ssl_audio.recommenders.evaluation.completion import CompletionTask, completion_task, evaluate
 from ssl_audio.recommenders.evaluation.correlation import co_occurrence_by_sound
@@ -29,19 +28,20 @@ from ssl_audio.recommenders.evaluation.next_track import (
     next_track_task,
 )
 from ssl_audio.recommenders.evaluation.significance import all_paired, holm, interval
+from ssl_audio.recommenders.models.induction import write_vectors
 from ssl_audio.recommenders.systems import (
     BY_TASK,
     BY_WEIGHTS,
     MAIN,
-    VECTORS,
     System,
     check_kept,
     identity_of,
     systems_of,
 )
-from ssl_audio.settings.recommend import StoreSettings
+from ssl_audio.settings.recommend import RecommendSettings
+from ssl_audio.settings.tree import plain, to_yaml
 
-Settings = Mapping[str, Any]
+INPUTS = ("train.parquet", "playlists.duckdb")  # files of a run folder that are no results
 COMPARED = ("hr", "ndcg@10")  # the metrics of paired differences
 COLUMNS = {
     "hr": "HR", "mrr": "MRR", "precision@1": "P@1", "precision@5": "P@5", "precision@10": "P@10",
@@ -64,19 +64,36 @@ TEXTS = {
 }  # fmt: skip
 
 
-def compare(settings: Settings, folder: Path) -> dict[str, Any]:
+@contextmanager
+def run_folder(settings: RecommendSettings, name: str) -> Iterator[Path]:
+    """The folder of a run, new or resumed; removed again where nothing has been trained in it."""
+    resume = settings.ckpt_path is not None
+    folder = settings.run_dir if resume else choose_run_folder(settings.run_dir, name)
+    assert folder is not None  # the settings require run_dir= with ckpt_path=
+    resumed = resume and (folder / CONFIG).exists()
+    with open_run_folder(folder, to_yaml(settings), resumed, INPUTS):
+        yield folder
+
+
+def compare(settings: RecommendSettings) -> dict[str, Any]:
     """Train and measure every system; returns what is written to `results.json`.
 
-    What a system has finished is kept in `folder/systems/`, and `ckpt_path=last` goes on after it.
+    Each finished system is kept in the run's folder `systems/`; `ckpt_path=last` resumes after it.
 
     Raises:
         SslAudioError: playlists, features or settings that cannot be used.
     """
+    with run_folder(settings, "recommend-playlists") as folder:
+        return _compare(settings, folder)
+
+
+def _compare(settings: RecommendSettings, folder: Path) -> dict[str, Any]:
+    assert settings.playlists is not None
     started = time.monotonic()
     data = load_training_data(
-        Path(settings["playlists"]), folder, StoreSettings(**settings["stores"]),
-        min_weight=settings["graph"]["least_weight"], cold=settings["completion"]["cold"],
-        seed=settings["seed"], music=settings["music"], unknown=settings["unknown"],
+        settings.playlists, folder, settings.stores, min_weight=settings.graph.min_weight,
+        cold=settings.completion.cold, seed=settings.seed, music=settings.music,
+        unknown=settings.unknown,
     )  # fmt: skip
     seconds = {"data": time.monotonic() - started}
     systems = systems_of(settings, data, folder)
@@ -98,7 +115,7 @@ def compare(settings: Settings, folder: Path) -> dict[str, Any]:
         "kind": "playlists",
         "format": 1,
         "run": str(folder),
-        "seed": settings["seed"],
+        "seed": settings.seed,
         "protocol": _protocol(settings, tasks),
         "data": data.summary(),
         "tables": _tables(settings, systems, tasks, whole, figures, seconds),
@@ -106,18 +123,23 @@ def compare(settings: Settings, folder: Path) -> dict[str, Any]:
         "losses": {s.label: s.losses() for s in systems if s.losses()},
         "correlation": _correlation(data, settings),
         "seconds": {name: round(value, 1) for name, value in seconds.items()},
-        "config": dict(settings),
+        "config": plain(settings),
         "versions": versions(),
     }
     write_json(folder / "results.json", results)
+    for system in systems:
+        vectors = system.vectors() if system.main else None
+        if vectors is not None:
+            name = system.name.lower()
+            write_vectors(folder / f"{name}-tracks.parquet", name, data.catalogue.ids, vectors)
     return results
 
 
-def _tasks(settings: Settings, data: TrainingData) -> dict[str, CompletionTask]:
+def _tasks(settings: RecommendSettings, data: TrainingData) -> dict[str, CompletionTask]:
     """Completion of test playlists, of all their tracks and of cold ones alone."""
-    chosen = settings["completion"]
-    wanted = {"seed_share": chosen["seed_share"], "least": chosen["least"],
-              "most": chosen["most"], "seed": settings["seed"]}  # fmt: skip
+    chosen = settings.completion
+    wanted: dict[str, Any] = {"seed_share": chosen.seed_share, "least": chosen.min_tracks,
+              "most": chosen.max_playlists, "seed": settings.seed}  # fmt: skip
     tracks = len(data.catalogue)
     warm = data.test.without_tracks(data.cold)
     tasks = {MAIN: _several(completion_task(warm, tracks, pool=~data.cold, **wanted))}
@@ -133,20 +155,22 @@ def _several(task: CompletionTask) -> CompletionTask:
     if len(task) < 2:
         raise SslAudioError(
             "one test playlist alone can be completed, and an interval needs two: give more "
-            "playlists, or lower completion.least="
+            "playlists, or lower completion.min_tracks="
         )
     return task
 
 
-def _whole_task(settings: Settings, data: TrainingData, task: CompletionTask) -> NextTrackTask:
+def _whole_task(
+    settings: RecommendSettings, data: TrainingData, task: CompletionTask
+) -> NextTrackTask:
     warm = data.test.without_tracks(data.cold)
     artists = data.catalogue.artists
-    return next_track_task(task, warm, ~data.cold, settings["seed"], artists=artists)
+    return next_track_task(task, warm, ~data.cold, settings.seed, artists=artists)
 
 
-def _protocol(settings: Settings, tasks: Mapping[str, CompletionTask]) -> str:
-    share = 100 * settings["completion"]["seed_share"]
-    least = settings["completion"]["least"]
+def _protocol(settings: RecommendSettings, tasks: Mapping[str, CompletionTask]) -> str:
+    share = 100 * settings.completion.seed_share
+    least = settings.completion.min_tracks
     return (
         f"The first {share:g} % of each of {len(tasks[MAIN])} test playlists of {least} or more "
         "tracks are the seeds; the rest, mixed with as many random tracks, is ranked."
@@ -154,7 +178,7 @@ def _protocol(settings: Settings, tasks: Mapping[str, CompletionTask]) -> str:
 
 
 def _tables(
-    settings: Settings,
+    settings: RecommendSettings,
     systems: Sequence[System],
     tasks: Mapping[str, CompletionTask],
     whole: NextTrackTask,
@@ -179,13 +203,13 @@ def _of(systems: Sequence[System], table: str) -> list[System]:
 
 
 def _table(
-    settings: Settings,
+    settings: RecommendSettings,
     systems: Sequence[System],
     table: str,
     figures: Mapping[str, Mapping[str, np.ndarray]],
     seconds: Mapping[str, float],
 ) -> dict[str, Any]:
-    chosen = {"seed": settings["seed"], "resamples": settings["completion"]["resamples"]}
+    chosen = {"seed": settings.seed, "resamples": settings.completion.resamples}
     rows = [
         {
             "system": system.name,
@@ -242,25 +266,10 @@ def differences(
     return found
 
 
-def _correlation(data: TrainingData, settings: Settings) -> dict[str, Any] | None:
+def _correlation(data: TrainingData, settings: RecommendSettings) -> dict[str, Any] | None:
     name = next((g for g in HEARD_FIRST if g in data.groups), None)
     if name is None:
         return None
     group = data.groups[name]
-    found = co_occurrence_by_sound(data.train, group.values, group.present, settings["seed"])
+    found = co_occurrence_by_sound(data.train, group.values, group.present, settings.seed)
     return found and {**found, "of": f"{name} similarity (inner product)"}
-
-
-def track_vectors(settings: Settings, folder: Path) -> Iterator[tuple[str, list[str], np.ndarray]]:
-    """The vectors that a finished comparison has kept of the models that have any.
-
-    Yields:
-        The model's name in small letters, ids, and (tracks, d) float32.
-    """
-    store = open_playlists(Path(settings["playlists"]), folder, StoreSettings())
-    ids = list(store.catalogue().ids)
-    models = json.loads((folder / "results.json").read_text(encoding="utf-8"))["models"]
-    for name, system in models.items():
-        kept = folder / "systems" / system / VECTORS
-        if kept.exists():
-            yield name, ids, np.load(kept, allow_pickle=False)

@@ -1,14 +1,14 @@
-"""A listener's playlist, written on by a trained transformer."""
+"""Continue a listener's playlist with a trained transformer."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import yaml
 
 from ssl_audio.io.console import say
 from ssl_audio.io.errors import SslAudioError
@@ -19,45 +19,76 @@ from ssl_audio.recommenders.data.store import open_store
 from ssl_audio.recommenders.data.vocabulary import UNKNOWN
 from ssl_audio.recommenders.models.sampling_decoder import generate, track_index
 from ssl_audio.recommenders.models.transformer import PlaylistTransformer, load_transformer
+from ssl_audio.settings.recommend import RecommendSettings
+from ssl_audio.settings.tree import build
 
-LARGE = 200_000  # tracks from which a graph search pays
-
-Settings = Mapping[str, Any]
+MIN_TRACKS_FOR_GRAPH = 200_000  # from so many tracks on, graph search (HNSW) is faster
 
 
-def continue_playlist(settings: Settings, path: Path, output: Path) -> int:
-    """Write an M3U of the tracks that go on from a playlist: the new ones alone, in order.
+def continue_playlist(
+    playlist: Path,
+    output: Path | None = None,
+    run_dir: Path | None = None,
+    *,
+    length: int = 30,
+    k: int = 20,
+    seed: int = 0,
+    approximate: bool | None = None,
+    music: Path | None = None,
+    embeddings: Path | None = None,
+) -> Path:
+    """Write an M3U file of the tracks that continue a playlist, in order, without its own tracks.
 
-    None of them comes twice or is in the playlist. Entries are absolute paths where the music
-    folder is known, ids else; artist and title stand beside them where the run's playlists told.
+    No track is repeated. Entries are absolute paths if the music folder is known, otherwise ids.
+    Artist and title are included where the run's playlists have them.
 
     Args:
-        settings: of `recommend`: run_dir, length, k, seed, approximate, and, where they are not
-            as the run had them, music and stores.embeddings.
-        path: the playlist. Entries that the model does not know are counted and read as unknown
+        playlist: an M3U file. Entries that the model does not know are counted and read as unknown
             tracks.
-        output: of the new M3U; its folder exists.
+        output: the new M3U file, in a folder that exists; None: NAME-more.m3u beside the playlist.
+        run_dir: run with a trained transformer; None: the newest below `runs/`.
+        length: tracks to add.
+        k: each next track is drawn from so many of the most likely.
+        seed: of the draws.
+        approximate: HNSW search of the next track; None: from `MIN_TRACKS_FOR_GRAPH` tracks on.
+        music: folder that the tracks' ids are relative to; None: as in the run.
+        embeddings: feature store of the transformer; None: as in the run.
 
     Returns:
-        The number of tracks in it.
+        The new file.
 
     Raises:
         SslAudioError: no such playlist or run, a run without a transformer or whose playlists have
-            changed, no entry that is known, or more tracks wanted than there are.
+            changed, no known entry, or fewer tracks than `length`.
     """
-    _check_files(path, output)
-    run = Path(settings["run_dir"])
-    told = _configuration(run)
-    catalogue = _catalogue(run, told)
-    model = _transformer(run, settings["stores"]["embeddings"] or told["stores"]["embeddings"],
-                         catalogue)  # fmt: skip
-    music = settings["music"] or _music(told)
-    seeds = _known(read_m3u(path, music), model, catalogue, path)
-    index = track_index(model, _by_graph(settings["approximate"], len(model.recommendable)))
-    length, k = settings["length"], settings["k"]
-    added = generate(model, [seeds], length, k, settings["seed"], index)[0]
+    output = output or playlist.with_name(f"{playlist.stem}-more.m3u")
+    _check_files(playlist, output)
+    run = run_dir or _newest_run()
+    used = _settings_of(run)
+    assert used.playlists is not None
+    catalogue = _catalogue(run, used.playlists)
+    model = _transformer(run, embeddings or used.stores.embeddings, catalogue)
+    music = music or _music(used)
+    seeds = _known(read_m3u(playlist, music), model, catalogue, playlist)
+    tracks = len(model.recommendable)
+    by_graph = tracks > MIN_TRACKS_FOR_GRAPH if approximate is None else approximate
+    added = generate(model, [seeds], length, k, seed, track_index(model, by_graph))[0]
     write_m3u(output, [_entry(catalogue, row, music) for row in added])
-    return len(added)
+    say(f"{len(added)} tracks: {output}")
+    return output
+
+
+def _newest_run() -> Path:
+    """The last run below `runs/` that has trained a transformer."""
+    found = sorted(Path("runs").glob("*/results.json"), key=lambda p: p.stat().st_mtime)
+    for path in reversed(found):
+        if "transformer" in json.loads(path.read_text(encoding="utf-8")).get("models", {}):
+            say(f"with the transformer of {path.parent}")
+            return path.parent
+    raise SslAudioError(
+        "playlist= needs a trained transformer, and no run below runs/ has one: name its run_dir=, "
+        "or train one with model=transformer"
+    )
 
 
 def _check_files(path: Path, output: Path) -> None:
@@ -67,27 +98,23 @@ def _check_files(path: Path, output: Path) -> None:
         raise SslAudioError(f"output={output} is the playlist itself: name another file")
 
 
-def _configuration(run: Path) -> dict[str, Any]:
-    """What the run was asked."""
-    from omegaconf import OmegaConf
-
+def _settings_of(run: Path) -> RecommendSettings:
+    """The settings of a run that compared models on playlists."""
     try:
-        told = OmegaConf.to_container(OmegaConf.load(run / "config.yaml"))
+        text = (run / "config.yaml").read_text(encoding="utf-8")
+        used = build(RecommendSettings, yaml.safe_load(text))
     except OSError as error:
-        raise SslAudioError(
-            f"run_dir={run}: no run of python -m ssl_audio.recommend is there"
-        ) from error
-    if not isinstance(told, dict) or "playlists" not in told or "stores" not in told:
-        raise SslAudioError(f"run_dir={run} is a run of another command than recommend")
-    if told["playlists"] is None:
+        raise SslAudioError(f"run_dir={run}: no run of ssl-audio recommend is there") from error
+    except (SslAudioError, yaml.YAMLError, TypeError) as error:
+        raise SslAudioError(f"run_dir={run} is no run of ssl-audio recommend: {error}") from error
+    if used.playlists is None:
         raise SslAudioError(f"run_dir={run} was trained on MovieLens, and has no playlists")
-    return told  # type: ignore[return-value]
+    return used
 
 
-def _catalogue(run: Path, told: Settings) -> Catalogue:
+def _catalogue(run: Path, playlists: Path) -> Catalogue:
     """The tracks that the run was trained on, in its order."""
-    given = Path(told["playlists"])
-    store = open_store(given if given.suffix == ".duckdb" else run / "playlists.duckdb")
+    store = open_store(playlists if playlists.suffix == ".duckdb" else run / "playlists.duckdb")
     results = run / "results.json"
     if results.is_file():
         hashes = json.loads(results.read_text())["data"]["hashes"]
@@ -96,15 +123,15 @@ def _catalogue(run: Path, told: Settings) -> Catalogue:
     return store.catalogue()
 
 
-def _transformer(run: Path, embeddings: str | None, catalogue: Catalogue) -> PlaylistTransformer:
-    """The run's transformer; of one with sound and one without, that which the store fits."""
+def _transformer(run: Path, embeddings: Path | None, catalogue: Catalogue) -> PlaylistTransformer:
+    """The run's transformer; of one with audio embeddings and one without, the one that fits."""
     found = sorted((run / "systems").glob("main-transformer*/model"))
     if not found:
         raise SslAudioError(
             f"run_dir={run} has no trained transformer: train one with model=transformer"
         )
-    audio, heard = read_embeddings(embeddings, catalogue) if embeddings else (None, None)
-    model = load_transformer(found[-1] if embeddings else found[0], audio, heard)
+    audio, has_audio = read_embeddings(embeddings, catalogue) if embeddings else (None, None)
+    model = load_transformer(found[-1] if embeddings else found[0], audio, has_audio)
     if model.vocabulary.catalogue != len(catalogue):
         raise SslAudioError(
             f"run_dir={run}: trained on {model.vocabulary.catalogue} tracks, and its playlists "
@@ -113,12 +140,12 @@ def _transformer(run: Path, embeddings: str | None, catalogue: Catalogue) -> Pla
     return model
 
 
-def _music(told: Settings) -> str | None:
-    """The folder that the run's ids are relative to, where it was told: of M3Us, their own."""
-    given = Path(told["playlists"])
-    if told["music"] or given.suffix in (".duckdb", ".csv", ".parquet", ".json"):
-        return told["music"]
-    return str(given if given.is_dir() else given.parent)
+def _music(used: RecommendSettings) -> Path | None:
+    """The folder that the run's ids are relative to, if known; for M3U files, their own folder."""
+    given = used.playlists
+    if given is None or used.music or given.suffix in (".duckdb", ".csv", ".parquet", ".json"):
+        return used.music
+    return given if given.is_dir() else given.parent
 
 
 def _known(
@@ -143,15 +170,7 @@ def _known(
     return rows.tolist()
 
 
-def _by_graph(approximate: Any, tracks: int) -> bool:
-    if approximate is None:
-        return tracks > LARGE
-    if not isinstance(approximate, bool):
-        raise SslAudioError(f"approximate={approximate}: true, false or null")
-    return approximate
-
-
-def _entry(catalogue: Catalogue, row: int, music: str | None) -> tuple[str, str]:
+def _entry(catalogue: Catalogue, row: int, music: Path | None) -> tuple[str, str]:
     """A track's path and what a player shows."""
     track, title, artist = catalogue.ids[row], catalogue.titles[row], catalogue.artists[row]
     shown = f"{artist} - {title}" if artist and title else title

@@ -47,7 +47,7 @@ from ssl_audio.recommenders.baselines.item_cf import ItemCF
 from ssl_audio.recommenders.baselines.line import LineSettings, line_vectors
 from ssl_audio.recommenders.baselines.node2vec import Node2VecSettings, node2vec_vectors
 from ssl_audio.recommenders.baselines.track2vec import Word2VecSettings
-from ssl_audio.recommenders.comparison import differences
+from ssl_audio.recommenders.comparison import differences, run_folder
 from ssl_audio.recommenders.data.collection import Catalogue, Playlists
 from ssl_audio.recommenders.data.graph import TrackGraph
 from ssl_audio.recommenders.data.movielens import read_movielens
@@ -93,12 +93,11 @@ from ssl_audio.recommenders.models.musig import (
 from ssl_audio.recommenders.models.skipgram import SkipGramSettings, train_skipgram
 from ssl_audio.recommenders.models.task_weights import FixedWeights
 from ssl_audio.recommenders.models.views import CATEGORY, ITEM
-from ssl_audio.recommenders.systems import BASELINES as PLAYLIST_BASELINES
 from ssl_audio.recommenders.systems import System, degree_features, folder_of
 from ssl_audio.recommenders.training import fit_or_resume
-from ssl_audio.settings.recommend import FitSettings, M2GRLSettings, MusigSettings
+from ssl_audio.settings.recommend import MusigSettings, RecommendSettings
+from ssl_audio.settings.tree import plain
 
-Settings = Mapping[str, Any]
 K = 50  # items that are recommended
 FILES = ("movies.csv", "ratings.csv", "tags.csv")
 BASELINES = (
@@ -132,15 +131,19 @@ SAGE_PAIRS, SAGE_RATE = 512, 3e-3
 EGES_RATE = 3e-3
 
 
-def compare(settings: Settings, folder: Path) -> dict[str, Any]:
+def compare(settings: RecommendSettings) -> dict[str, Any]:
     """Train and measure every system; returns what is written to `results.json`.
 
-    What a system has finished is kept in `folder/systems/`, and `ckpt_path=last` goes on after it.
+    Each finished system is kept in the run's folder `systems/`; `ckpt_path=last` resumes after it.
 
     Raises:
         SslAudioError: a MovieLens folder or settings that cannot be used, or too few users.
     """
-    _check(settings)
+    with run_folder(settings, "recommend-movielens") as folder:
+        return _compare(settings, folder)
+
+
+def _compare(settings: RecommendSettings, folder: Path) -> dict[str, Any]:
     started = time.monotonic()
     data = load_next_session_data(settings)
     seconds = {"data": time.monotonic() - started}
@@ -163,14 +166,14 @@ def compare(settings: Settings, folder: Path) -> dict[str, Any]:
         "kind": "playlists",
         "format": 1,
         "run": str(folder),
-        "seed": settings["seed"],
+        "seed": settings.seed,
         "protocol": _protocol(settings, data),
         "data": data.summary(),
         "tables": tables,
         "losses": {s.label: s.losses() for s in systems if s.losses()},
         "correlation": None,
         "seconds": {name: round(value, 1) for name, value in seconds.items()},
-        "config": dict(settings),
+        "config": plain(settings),
         "versions": versions(),
     }
     write_json(folder / "results.json", results)
@@ -250,7 +253,7 @@ class NextSessionData:
         return {"name": self.name, "counts": counts, "notes": notes, "hashes": self.hashes}
 
 
-def load_next_session_data(settings: Settings) -> NextSessionData:
+def load_next_session_data(settings: RecommendSettings) -> NextSessionData:
     """Read a MovieLens folder and hold sessions out.
 
     Args:
@@ -262,19 +265,22 @@ def load_next_session_data(settings: Settings) -> NextSessionData:
         SslAudioError: files that are missing or malformed, other categories or rules, or too few
             users.
     """
-    source, chosen = Path(settings["movielens"]), settings["m2grl"]
-    kind = chosen["categories"]
-    if kind not in ("genres", "tags"):
-        raise SslAudioError(f"m2grl.categories={kind}: genres or tags")
+    source, chosen = settings.movielens, settings.m2grl
+    assert source is not None
+    kind = chosen.categories
     read = read_movielens(source, kind)
     if read.categories.nnz == 0:
         raise SslAudioError(f"{source}: no movie has {kind}; give the other m2grl.categories")
-    rules = SessionRules(**settings["sessions"])
+    given = settings.sessions
+    rules = SessionRules(
+        least_stay=given.min_stay, idle=given.idle, merge=given.merge, longest=given.max_length,
+        least_rating=given.min_rating,
+    )  # fmt: skip
     if rules.least_stay is not None:
-        say("sessions.least_stay drops nothing: MovieLens does not tell how long a movie was open")
+        say("sessions.min_stay has no effect: MovieLens does not record how long a movie was open")
     sessions = make_sessions(read.events, rules)
     train, task = next_session_task(sessions.playlists, sessions.owners)
-    if chosen["validate"]:
+    if chosen.validate:
         train, task = next_session_task(train, _owners(train, sessions))
     if len(task) < 2:
         raise SslAudioError(
@@ -331,48 +337,24 @@ class Recommender(System):
         return retrieve_by(self.rank, task, K)
 
 
-def _baselines(settings: Settings) -> list[str]:
-    """Those asked for, each once.
-
-    The recipe's own list is of baselines for playlists: where it is left as it is, all are meant.
-    """
-    asked = settings["baselines"]
-    asked = dict.fromkeys([asked] if isinstance(asked, str) else asked or [])
-    return list(BASELINES if set(asked) == set(PLAYLIST_BASELINES) else asked)
-
-
-def _check(settings: Settings) -> None:
-    """Refuse what would have no effect.
-
-    Raises:
-        SslAudioError: another model than M2GRL, or a baseline that is not of `BASELINES`.
-    """
-    model = settings["model"]
-    if model != "m2grl" and model != ["m2grl"]:
-        raise SslAudioError(f"model={model}: movielens= is M2GRL's protocol; give model=m2grl")
-    for name in _baselines(settings):
-        if name not in BASELINES:
-            raise SslAudioError(f"baselines={name}: with movielens= {', '.join(BASELINES)}")
-
-
 class _Systems:
     """Makes the systems of one comparison."""
 
-    def __init__(self, settings: Settings, data: NextSessionData, folder: Path) -> None:
-        self.settings, self.chosen, self.data = settings, settings["m2grl"], data
-        self.seed, self.folder = settings["seed"], folder
-        self.steps: Mapping[str, int] = self.chosen["session_steps"]
-        self.fit = FitSettings(**settings["trainer"])
-        keys = ("dimensions", "window", "negatives", "learning_rate", "weights", "sparse")
-        self.m2grl_settings = M2GRLSettings(
-            batch_size=self.chosen["batch"], **{k: self.chosen[k] for k in keys}
-        )
-        # refuses other weights before anything is trained
-        M2GRL({ITEM: 1, CATEGORY: 1}, [CATEGORY], self.m2grl_settings)
+    def __init__(self, settings: RecommendSettings, data: NextSessionData, folder: Path) -> None:
+        self.settings, self.chosen, self.data = settings, settings.m2grl, data
+        self.seed, self.folder = settings.seed, folder
+        self.steps: Mapping[str, int] = plain(self.chosen.session_steps)
+        # weights of another number of tasks are refused before anything is trained
+        M2GRL({ITEM: 1, CATEGORY: 1}, [CATEGORY], self.chosen)
 
     def all(self) -> list[Recommender]:
         """Baselines, then M2GRL."""
-        return [*map(self._baseline, _baselines(self.settings)), *self.m2grl()]
+        given = self.settings.baselines
+        names: list[str] = list(BASELINES if given is None else dict.fromkeys(given))
+        for name in names:
+            if name not in BASELINES:
+                raise SslAudioError(f"baselines={name}: with movielens= {', '.join(BASELINES)}")
+        return [*map(self._baseline, names), *self.m2grl()]
 
     def _baseline(self, name: str) -> Recommender:
         """One of `BASELINES`."""
@@ -391,9 +373,9 @@ class _Systems:
 
     def m2grl(self) -> list[Recommender]:
         """As the recipe says, the others being compared with it; and with other weights."""
-        found = [self._m2grl(self.chosen["weights"])]
+        found = [self._m2grl(self.chosen.weights)]
         found[0].main = True
-        if self.chosen["by_weights"]:
+        if self.chosen.by_weights:
             others = [self._m2grl(w) for w in ("learnt", "uniform", PAPER_WEIGHTS, ITEM_ALONE)]
             found += [one for one in others if one.label != found[0].label]
             for one in found:
@@ -422,8 +404,8 @@ class _Systems:
         clip: float | None = None,
     ) -> None:
         fit_or_resume(
-            model, batches, folder, self.fit, steps=self.steps[steps], seed=self.seed, clip=clip,
-            ckpt_path=self.settings["ckpt_path"],
+            model, batches, folder, self.settings.trainer, steps=self.steps[steps], seed=self.seed,
+            clip=clip, ckpt_path=self.settings.ckpt_path,
         )  # fmt: skip
 
     # --- baselines -------------------------------------------------------------------------------
@@ -439,30 +421,30 @@ class _Systems:
         return next(self._similar.scores(triggers, len(triggers))).toarray()
 
     def _walks(self, q: float) -> np.ndarray:
-        graph, dimensions = self.data.graph, self.chosen["dimensions"]
+        graph, dimensions = self.data.graph, self.chosen.dimensions
         learning = replace(WALKS.skip_gram, dimensions=dimensions, seed=self.seed)
         chosen = replace(WALKS, q=q, skip_gram=learning)
         return node2vec_vectors(graph.offsets, graph.neighbours, graph.weights, chosen)
 
     def _line(self) -> np.ndarray:
         graph = self.data.graph
-        chosen = replace(LINE, dimensions=self.chosen["dimensions"], seed=self.seed)
+        chosen = replace(LINE, dimensions=self.chosen.dimensions, seed=self.seed)
         return line_vectors(graph.offsets, graph.neighbours, graph.weights, chosen)
 
     def _skip_gram(self) -> np.ndarray:
         chosen = SkipGramSettings(
-            dimension=self.chosen["dimensions"], window=self.chosen["window"],
-            negatives=self.chosen["negatives"], seed=self.seed, epochs=EPOCHS, rate=RATE,
+            dimension=self.chosen.dimensions, window=self.chosen.window,
+            negatives=self.chosen.negatives, seed=self.seed, epochs=EPOCHS, rate=RATE,
         )  # fmt: skip
         return train_skipgram(self.data.train, self.data.items, chosen)
 
     def _eges(self, folder: Path) -> np.ndarray:
         """With M2GRL's settings (A.3), but for the steps and their rate."""
-        data, settings = self.data, replace(self.m2grl_settings, learning_rate=EGES_RATE)
+        data, settings = self.data, replace(self.chosen, learning_rate=EGES_RATE)
         batches = EGESBatches(data.train, data.items, settings, self.seed)
         model = EGES({CATEGORY: data.links}, data.sizes, batches.pairs.counts > 0, settings,
                      self.seed)  # fmt: skip
-        self._fit(model, batches, folder, "eges", clip=self.chosen["clip"])
+        self._fit(model, batches, folder, "eges", clip=self.chosen.clip)
         return self._known(model.vectors())
 
     def _graphsage(self, folder: Path) -> np.ndarray:
@@ -473,7 +455,7 @@ class _Systems:
         model = Musig(
             features.shape[1],
             FixedWeights(dict(zip(TASKS, (1.0, 0.0, 0.0), strict=True))),
-            MusigSettings(dimensions=self.chosen["dimensions"], learning_rate=SAGE_RATE),
+            MusigSettings(dimensions=self.chosen.dimensions, learning_rate=SAGE_RATE),
         )
         unknown = Supervision(genre_codes([""] * data.items), torch.zeros(data.items, 1))
         model.learn_from(features, data.graph, unknown)
@@ -489,11 +471,11 @@ class _Systems:
         )
 
     def _train_m2grl(self, weights: Any, folder: Path) -> np.ndarray:
-        data, settings = self.data, replace(self.m2grl_settings, weights=weights)
+        data, settings = self.data, replace(self.chosen, weights=weights)
         views = {ITEM: data.train, CATEGORY: view_sequences(data.train, data.categories)}
         batches = M2GRLBatches(views, {CATEGORY: data.links}, data.sizes, settings, self.seed)
         model = M2GRL(data.sizes, [CATEGORY], settings, self.seed)
-        self._fit(model, batches, folder, _kind(weights), clip=self.chosen["clip"])
+        self._fit(model, batches, folder, _kind(weights), clip=self.chosen.clip)
         model.save(folder / "model")
         return self._known(model.vectors())
 
@@ -512,7 +494,7 @@ class _Systems:
         model = MultiViewMetric(known.vectors()[kept], known.relational(CATEGORY)[kept])
         sizes = (len(kept), self.data.categories.shape[1])
         batches = DiversityPairs(
-            sequences, links, sizes, self.chosen["batch"], self.chosen["window"], self.seed
+            sequences, links, sizes, self.chosen.batch_size, self.chosen.window, self.seed
         )
         self._fit(model, batches, folder, "metric")
         return model.vectors()
@@ -536,8 +518,8 @@ def _said(weights: Any) -> str:
 # --- tables --------------------------------------------------------------------------------------
 
 
-def _protocol(settings: Settings, data: NextSessionData) -> str:
-    held = "session before the last" if settings["m2grl"]["validate"] else "last session"
+def _protocol(settings: RecommendSettings, data: NextSessionData) -> str:
+    held = "session before the last" if settings.m2grl.validate else "last session"
     return (
         f"Of each of {len(data.task)} users the {held} is to be found, among the first {K} of all "
         "movies but those seen: every movie seen before is a trigger. Of a user with one session "
@@ -553,7 +535,7 @@ def _caption(data: NextSessionData) -> str:
 
 
 def _table(
-    settings: Settings,
+    settings: RecommendSettings,
     name: str,
     caption: str,
     systems: Sequence[Recommender],
@@ -577,8 +559,8 @@ def _table(
     }
 
 
-def _drawn(settings: Settings) -> dict[str, int]:
-    return {"seed": settings["seed"], "resamples": settings["completion"]["resamples"]}
+def _drawn(settings: RecommendSettings) -> dict[str, int]:
+    return {"seed": settings.seed, "resamples": settings.completion.resamples}
 
 
 def _row(system: System, figures: Mapping[str, Interval], seconds: float) -> dict[str, Any]:
@@ -590,7 +572,9 @@ def _row(system: System, figures: Mapping[str, Interval], seconds: float) -> dic
     }
 
 
-def _diversity(settings: Settings, made: _Systems, seconds: dict[str, float]) -> dict[str, Any]:
+def _diversity(
+    settings: RecommendSettings, made: _Systems, seconds: dict[str, float]
+) -> dict[str, Any]:
     """Neighbours by section 6.1's metric and plain ones, of the items of training sessions."""
     data, base = made.data, made.m2grl()[0]
     kept = np.flatnonzero(data.counts)
@@ -611,7 +595,7 @@ def _diversity(settings: Settings, made: _Systems, seconds: dict[str, float]) ->
              metric.key: diverse_neighbours(learnt, K)}  # fmt: skip
     categories = category_matrix(links, (len(kept), data.categories.shape[1]))
     truth = _renumbered(data.task.truth, number)
-    window = settings["m2grl"]["window"]
+    window = settings.m2grl.window
     columns = {key: diversity_columns(found, categories, truth, window)
                for key, found in lists.items()}  # fmt: skip
     metric.main = True
@@ -640,7 +624,7 @@ def _renumbered(playlists: Playlists, number: np.ndarray) -> Playlists:
 
 
 def _diversity_figures(
-    settings: Settings, columns: Mapping[str, np.ndarray]
+    settings: RecommendSettings, columns: Mapping[str, np.ndarray]
 ) -> dict[str, Interval]:
     drawn = _drawn(settings)
     figures = {key: interval(values, **drawn) for key, values in columns.items()}

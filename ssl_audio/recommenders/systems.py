@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,6 @@ from ssl_audio.recommenders.baselines.node2vec import Node2VecSettings, node2vec
 from ssl_audio.recommenders.baselines.simple import popularity_scores, random_scores
 from ssl_audio.recommenders.baselines.track2vec import concatenated, track2vec
 from ssl_audio.recommenders.data.graph import TrackGraph
-from ssl_audio.recommenders.data.node_features import NAMES
 from ssl_audio.recommenders.data.sampling import PairSampler
 from ssl_audio.recommenders.data.training_data import TrainingData
 from ssl_audio.recommenders.evaluation.completion import CompletionTask, scores_by_cosine
@@ -41,19 +40,14 @@ from ssl_audio.recommenders.models.musig import (
 )
 from ssl_audio.recommenders.models.task_weights import FixedWeights, LearntWeights
 from ssl_audio.recommenders.training import fit_or_resume, read_history
-from ssl_audio.settings.recommend import (
-    FitSettings,
-    M2GRLSettings,
-    MusigSettings,
-    TransformerSettings,
-)
+from ssl_audio.settings.recommend import RecommendSettings, TransformerSettings
+from ssl_audio.settings.tree import plain
 
 if TYPE_CHECKING:
     from ssl_audio.recommenders.models.m2grl import M2GRL
     from ssl_audio.recommenders.models.transformer import PlaylistTransformer
     from ssl_audio.recommenders.models.views import Views
 
-Settings = Mapping[str, Any]
 Scorer = Callable[[CompletionTask], np.ndarray]
 MODELS = ("musig", "m2grl", "transformer")
 BASELINES = ("random", "popularity", "warp", "track2vec", "node2vec", "graphsage", "embeddings")
@@ -145,24 +139,26 @@ class System:
         }
 
 
-def systems_of(settings: Settings, data: TrainingData, folder: Path) -> list[System]:
+def systems_of(settings: RecommendSettings, data: TrainingData, folder: Path) -> list[System]:
     """All systems of a comparison: baselines, what is compared with them, then variants.
 
     Raises:
         SslAudioError: an unknown model or baseline, or features that are not at hand.
     """
     made = _Systems(settings, data, folder / "systems")
-    models = _listed(settings["model"], MODELS, "model")
-    baselines = _listed(settings["baselines"], BASELINES, "baselines")
+    baselines = BASELINES if settings.baselines is None else settings.baselines
+    for name in baselines:
+        if name not in BASELINES:
+            raise SslAudioError(f"baselines={name}: with playlists= {', '.join(BASELINES)}")
     found = [system for name in baselines if made.can(name) for system in made.baseline(name)]
-    if settings["by_features"]:
+    if settings.by_features:
         found += made.by_features()
-    for name in models:
+    for name in settings.model:
         found.append(getattr(made, name)())
         found[-1].main = True
-    if settings["by_task"]:
+    if settings.by_task:
         found += made.by_task()
-    if settings["by_weights"]:
+    if settings.by_weights:
         found += made.by_weights()
     return _distinct(found)
 
@@ -192,19 +188,12 @@ def check_kept(folder: Path, identity: Mapping[str, Any]) -> None:
     write_json(path, now)
 
 
-def identity_of(settings: Settings, data: TrainingData) -> dict[str, Any]:
+def identity_of(settings: RecommendSettings, data: TrainingData) -> dict[str, Any]:
     decide = ("seed", "stores", "missing", "graph", "musig", "m2grl", "transformer")
     """What decides how a comparison's systems come out."""
-    cold = settings["completion"]["cold"]
-    return {**{key: settings[key] for key in decide}, "completion.cold": cold, **data.hashes}
-
-
-def _listed(value: Any, known: Sequence[str], key: str) -> list[str]:
-    names = [value] if isinstance(value, str) else list(value or [])
-    for name in names:
-        if name not in known:
-            raise SslAudioError(f"{key}={name}: {', '.join(known)}")
-    return names
+    values = plain(settings)
+    cold = settings.completion.cold
+    return {**{key: values[key] for key in decide}, "completion.cold": cold, **data.hashes}
 
 
 def _distinct(systems: list[System]) -> list[System]:
@@ -231,12 +220,11 @@ def degree_features(graph: TrackGraph) -> np.ndarray:
 class _Systems:
     """Makes systems of one comparison."""
 
-    def __init__(self, settings: Settings, data: TrainingData, folder: Path) -> None:
+    def __init__(self, settings: RecommendSettings, data: TrainingData, folder: Path) -> None:
         self.settings, self.data, self.folder = settings, data, folder
-        self.fit = FitSettings(**settings["trainer"])
-        self.ckpt_path = settings["ckpt_path"]
-        self.seed = settings["seed"]
-        self.told = ", ".join(_listed(settings["features"], NAMES, "features"))
+        self.ckpt_path = settings.ckpt_path
+        self.seed = settings.seed
+        self.told = ", ".join(settings.features)
 
     def _place(self, label: str, table: str = MAIN) -> Path:
         return folder_of(self.folder, f"{table} {label}")
@@ -324,15 +312,7 @@ class _Systems:
 
     def musig_weights(self) -> Any:
         """Of the recipe: learnt, or one for each task."""
-        weights = self.settings["musig"]["weights"]
-        if weights == "learnt":
-            return weights
-        known = isinstance(weights, list) and len(weights) == len(TASKS) and any(weights)
-        if not known or not all(isinstance(w, int | float) and w >= 0 for w in weights):
-            raise SslAudioError(
-                f"musig.weights={weights}: learnt, or a number for each of {', '.join(TASKS)}"
-            )
-        return tuple(weights)
+        return self.settings.musig.weights
 
     def by_task(self) -> list[System]:
         """MUSIG's Table 3: what the sound task compares, against what the tracks are told by."""
@@ -352,12 +332,12 @@ class _Systems:
     def _track2vec_with(self, group: str) -> np.ndarray:
         kept = self._place("Track2Vec") / VECTORS
         vectors = np.load(kept) if kept.exists() else self._track2vec()
-        return concatenated(vectors, self.data.features([group], self.settings["missing"])[0])
+        return concatenated(vectors, self.data.features([group], self.settings.missing)[0])
 
     def _graph_model(
         self, name: str, features: str, weights: Any, sound: str | None = None, table: str = MAIN
     ) -> System:
-        sound = sound or self.settings["musig"]["sound"]
+        sound = sound or self.settings.musig.similarity
         system = self._system(_name(name, weights, sound, table), features, table)
         groups = [group.strip() for group in features.split(",") if group.strip()]
         self._node_features(groups)  # refused before anything is trained, as an empty graph is
@@ -370,7 +350,7 @@ class _Systems:
     def _train_graph_model(
         self, groups: list[str], weights: Any, sound: str, folder: Path
     ) -> np.ndarray:
-        data, chosen = self.data, self.settings["musig"]
+        data, chosen = self.data, self.settings.musig
         features = self._node_features(groups)
         torch.manual_seed(self.seed)
         model = Musig(
@@ -378,10 +358,7 @@ class _Systems:
             LearntWeights(TASKS)
             if weights == "learnt"
             else FixedWeights(dict(zip(TASKS, map(float, weights), strict=True))),
-            MusigSettings(
-                **{k: chosen[k] for k in
-                   ("fan_out", "dimensions", "isolated", "learning_rate", "weight_decay")},
-            ),
+            chosen,
         )  # fmt: skip
         genres = genre_codes(data.catalogue.genres)
         if "genre" in model.tasks and not any(data.catalogue.genres):
@@ -389,20 +366,20 @@ class _Systems:
         told = Supervision(genres, *self._sound(model, sound))
         model.learn_from(features, data.graph, told)
         pairs = PairSampler(
-            data.graph, chosen["batch_size"], chosen["negatives"], self.seed,
-            negative_power=chosen["negative_power"],
+            data.graph, chosen.batch_size, chosen.negatives, self.seed,
+            negative_power=chosen.negative_power,
         )  # fmt: skip
-        self._fit(model, PairBatches(pairs, self.seed), "musig.steps", folder)
+        self._fit(model, PairBatches(pairs, self.seed), "musig.steps", chosen.steps, folder)
         about = {"features": groups, "sound": sound, "genres": data.genres,
                  "counted": data.popularity_counted}  # fmt: skip
         model.save(folder / MODEL, about)
         if groups:
-            save_scaler(data.features(groups, self.settings["missing"])[1], folder / MODEL)
+            save_scaler(data.features(groups, self.settings.missing)[1], folder / MODEL)
         return model.vectors(features, data.graph)
 
     def _node_features(self, groups: list[str]) -> np.ndarray:
         if groups:
-            return self.data.features(groups, self.settings["missing"])[0]
+            return self.data.features(groups, self.settings.missing)[0]
         return degree_features(self.data.graph)
 
     def _sound(self, model: Musig, sound: str) -> tuple[torch.Tensor, torch.Tensor]:
@@ -420,14 +397,13 @@ class _Systems:
         model: torch.nn.Module,
         make_batch: Any,
         key: str,
+        steps: int,
         folder: Path,
         clip: float | None = None,
     ) -> None:
-        group, name = key.split(".")
-        steps = self.settings[group][name]
         fit_or_resume(
-            model, make_batch, folder, self.fit, steps=steps, seed=self.seed, clip=clip, key=key,
-            run_dir=self.folder.parent, ckpt_path=self.ckpt_path,
+            model, make_batch, folder, self.settings.trainer, steps=steps, seed=self.seed,
+            clip=clip, key=key, run_dir=self.folder.parent, ckpt_path=self.ckpt_path,
         )  # fmt: skip
 
     # --- M2GRL -----------------------------------------------------------------------------------
@@ -437,9 +413,7 @@ class _Systems:
         from ssl_audio.recommenders.models.m2grl import M2GRL
         from ssl_audio.recommenders.models.views import catalogue_views
 
-        keys = ("dimensions", "window", "negatives", "learning_rate", "weights", "sparse")
-        chosen = self.settings["m2grl"]
-        settings = M2GRLSettings(batch_size=chosen["batch"], **{k: chosen[k] for k in keys})
+        settings = self.settings.m2grl
         views = catalogue_views(self.data.train, self.data.catalogue)
         # made here already, so that weights of other tasks are refused before anything is trained
         model = M2GRL(views[2], list(views[1]), settings, self.seed)
@@ -451,7 +425,8 @@ class _Systems:
         from ssl_audio.recommenders.models.m2grl import M2GRLBatches
 
         batches = M2GRLBatches(*views, model.settings, self.seed)
-        self._fit(model, batches, "m2grl.steps", folder, self.settings["m2grl"]["clip"])
+        chosen = self.settings.m2grl
+        self._fit(model, batches, "m2grl.steps", chosen.steps, folder, chosen.clip)
         model.save(folder / MODEL)
         vectors = model.vectors()
         return np.where((self.data.counts > 0)[:, None], vectors, 0)  # others were never learnt
@@ -467,7 +442,7 @@ class _Systems:
             self.data.note(
                 f"{unheard} tracks have no audio embedding; the transformer does without"
             )
-        settings = TransformerSettings(**self.settings["transformer"])
+        settings = self.settings.transformer
         trained = partial(self._trained_transformer, settings, system.folder)
         system.score = lambda: partial(_completion_logits, trained())
         system.everywhere = lambda rows: by_logits(trained(), rows)
@@ -496,7 +471,7 @@ class _Systems:
             side = SideInformation.of(data.catalogue, audio, heard)
             torch.manual_seed(self.seed)  # of the dropout
             made = PlaylistTransformer(vocabulary, settings, side, self.seed)
-            self._fit(made, batches, "transformer.steps", folder)
+            self._fit(made, batches, "transformer.steps", settings.steps, folder)
             made.save(kept)
         return load_transformer(kept, audio, heard)
 

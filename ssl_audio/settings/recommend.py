@@ -65,8 +65,10 @@ class MusigSettings(Group):
     def check(self) -> None:
         if not self.fan_out:
             raise SettingError("fan_out", self.fan_out, "whole numbers, such as [25,10]")
-        if isinstance(self.weights, tuple) and len(self.weights) != 3:
-            raise SettingError("weights", list(self.weights), "three numbers, or learnt")
+        if isinstance(self.weights, tuple) and (len(self.weights) != 3 or not any(self.weights)):
+            raise SettingError(
+                "weights", list(self.weights), "learnt, or three numbers, one of them above 0"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,15 +82,6 @@ class SessionSteps(Group):
     eges: int = setting(1000, help="EGES", min=1)
     graphsage: int = setting(600, help="GraphSAGE", min=1)
     metric: int = setting(500, help="the diversity model", min=1)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TaskWeights(Group):
-    """Fixed weights of M2GRL's tasks."""
-
-    item: float = setting(0.05, help="weight of the item view", min=0)
-    category: float = setting(1.0, help="weight of the category view", min=0)
-    alignment: float = setting(1.0, help="weight of the alignment of the views", min=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,9 +242,17 @@ class RecommendSettings(CommandSettings):
     )
 
     def check(self) -> None:
-        if self.apply is None:
-            given = [k for k in ("playlists", "movielens", "playlist") if getattr(self, k)]
-            if len(given) != 1:
-                raise SettingError(
-                    "playlists", self.playlists, "give one of playlists=, movielens= and playlist="
-                )
+        given = [k for k in ("playlists", "movielens", "playlist") if getattr(self, k)]
+        if self.apply is None and len(given) != 1:
+            raise SettingError(
+                given[1] if given else "playlists", getattr(self, given[1]) if given else None,
+                "give one of playlists=, movielens= and playlist=",
+            )  # fmt: skip
+        if self.movielens is not None and self.model != ("m2grl",):
+            raise SettingError(
+                "model", f"[{','.join(self.model)}]", "with movielens= give model=m2grl"
+            )
+        if self.ckpt_path is not None and self.run_dir is None:
+            raise SettingError(
+                "ckpt_path", self.ckpt_path, "name the folder of the run to resume with run_dir="
+            )

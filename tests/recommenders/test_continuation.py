@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from omegaconf import OmegaConf
 
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders import continuation
@@ -25,7 +24,8 @@ from ssl_audio.recommenders.models.transformer import (
     SideInformation,
     load_transformer,
 )
-from ssl_audio.settings.recommend import TransformerSettings
+from ssl_audio.settings.recommend import RecommendSettings, StoreSettings, TransformerSettings
+from ssl_audio.settings.tree import to_yaml
 from ssl_audio.stores.feature_store import Row
 from ssl_audio.stores.writer import Store
 
@@ -63,15 +63,16 @@ def make_run(folder: Path, heard: bool = False, **asked: Any) -> Path:
             p.add_(0.3 * torch.randn(p.shape, generator=rng))
     model.save(run / "systems" / ("main-transformer-embeddings" if heard else "main-transformer")
                / "model")  # fmt: skip
-    told = {"playlists": str(stored), "music": None,
-            "stores": {"embeddings": str(embeddings) if heard else None}}  # fmt: skip
-    OmegaConf.save(OmegaConf.create(told | asked), run / "config.yaml")
+    stores = StoreSettings(embeddings=embeddings if heard else None)
+    used = RecommendSettings(playlists=stored, stores=stores, **asked)
+    (run / "config.yaml").write_text(to_yaml(used))
     return run
 
 
-def settings(run: Path, **changed: Any) -> dict[str, Any]:
-    return {"run_dir": str(run), "length": 8, "k": 5, "seed": 0, "approximate": None,
-            "music": None, "stores": {"embeddings": None}} | changed  # fmt: skip
+def more(run: Path, playlist: Path, output: Path, **changed: Any) -> int:
+    """Continue a playlist; returns how many tracks were added."""
+    continue_playlist(playlist, output, run, **{"length": 8, "k": 5, **changed})
+    return len(read_m3u(output))
 
 
 @pytest.fixture
@@ -89,21 +90,21 @@ def playlist(tmp_path: Path) -> Path:
 
 def test_the_new_tracks_are_what_the_model_generates(run: Path, playlist: Path) -> None:
     output = playlist.with_name("my-more.m3u")
-    assert continue_playlist(settings(run), playlist, output) == 8
+    assert more(run, playlist, output) == 8
     model = load_transformer(run / "systems" / "main-transformer" / "model")
     wanted = generate_rows(model, [[3, 4, 5]], 8, 5, 0)[0]
     assert [track.id for track in read_m3u(output)] == [IDS[row] for row in wanted]
     assert not {3, 4, 5} & set(wanted) and len(set(wanted)) == 8 and max(wanted) < WARM
     first = output.read_bytes()
-    continue_playlist(settings(run), playlist, output)
+    more(run, playlist, output)
     assert output.read_bytes() == first
-    continue_playlist(settings(run, seed=1), playlist, output)
+    more(run, playlist, output, seed=1)
     assert output.read_bytes() != first
 
 
 def test_titles_stand_where_the_catalogue_has_them(run: Path, playlist: Path) -> None:
     output = playlist.with_name("more.m3u")
-    continue_playlist(settings(run, length=WARM - 3), playlist, output)
+    more(run, playlist, output, length=WARM - 3)
     lines = output.read_text().splitlines()
     shown = {line: before for before, line in zip(lines, lines[1:], strict=False)}
     assert len([line for line in lines if not line.startswith("#")]) == WARM - 3
@@ -117,16 +118,16 @@ def test_entries_lead_to_the_music_folder(run: Path, tmp_path: Path) -> None:
     lists.mkdir()
     write_m3u(lists / "my.m3u", [(str(music / IDS[k]), "") for k in (3, 4)])
     output = lists / "more.m3u"
-    continue_playlist(settings(run, music=str(music)), lists / "my.m3u", output)
+    more(run, lists / "my.m3u", output, music=music)
     entries = [line for line in output.read_text().splitlines() if not line.startswith("#")]
     assert len(entries) == 8 and all(entry.startswith(f"{music}/artist ") for entry in entries)
     assert {str(Path(entry).relative_to(music)) for entry in entries} < set(IDS)
 
 
 def test_the_music_folder_of_the_run_serves_too(tmp_path: Path) -> None:
-    run = make_run(tmp_path, music=str(tmp_path / "music"))
+    run = make_run(tmp_path, music=tmp_path / "music")
     write_m3u(tmp_path / "my.m3u", [(f"music/{IDS[3]}", "")])
-    continue_playlist(settings(run), tmp_path / "my.m3u", tmp_path / "more.m3u")
+    more(run, tmp_path / "my.m3u", tmp_path / "more.m3u")
     for track in read_m3u(tmp_path / "more.m3u", tmp_path / "music"):
         assert track.id in IDS
 
@@ -143,7 +144,7 @@ def test_unknown_tracks_are_counted_and_read_as_unknown(
     """One that the catalogue lacks, and one that training never saw."""
     path, output = tmp_path / "my.m3u", tmp_path / "more.m3u"
     write_m3u(path, [(IDS[3], ""), ("other/new.mp3", ""), (IDS[35], ""), (IDS[4], "")])
-    continue_playlist(settings(run), path, output)
+    more(run, path, output)
     assert (
         "2 of 4 tracks are unknown to the model, such as other/new.mp3" in capsys.readouterr().err
     )
@@ -157,7 +158,7 @@ def test_sound_makes_tracks_of_no_playlist_known(
 ) -> None:
     run, output = make_run(tmp_path, heard=True), tmp_path / "more.m3u"
     write_m3u(playlist, [(IDS[35], ""), (IDS[4], "")])
-    assert continue_playlist(settings(run, length=TRACKS - 2), playlist, output) == TRACKS - 2
+    assert more(run, playlist, output, length=TRACKS - 2) == TRACKS - 2
     assert {track.id for track in read_m3u(output)} == set(IDS) - {IDS[35], IDS[4]}
     assert "unknown" not in capsys.readouterr().err
 
@@ -166,10 +167,8 @@ def test_embeddings_that_were_moved_can_be_named_anew(tmp_path: Path, playlist: 
     run, output = make_run(tmp_path, heard=True), tmp_path / "more.m3u"
     moved = (tmp_path / "embeddings.parquet").rename(tmp_path / "moved.parquet")
     with pytest.raises(SslAudioError, match="embeddings.parquet: no such file"):
-        continue_playlist(settings(run), playlist, output)
-    assert continue_playlist(
-        settings(run, stores={"embeddings": str(moved)}), playlist, output
-    ) == 8  # fmt: skip
+        more(run, playlist, output)
+    assert more(run, playlist, output, embeddings=moved) == 8
 
 
 @pytest.mark.parametrize(
@@ -188,9 +187,9 @@ def test_a_graph_is_searched_where_tracks_are_many(
         original(self, rows, vectors, approximate)
 
     monkeypatch.setattr(TrackIndex, "__init__", watched)
-    monkeypatch.setattr(continuation, "LARGE", large)
+    monkeypatch.setattr(continuation, "MIN_TRACKS_FOR_GRAPH", large)
     output = playlist.with_name("more.m3u")
-    assert continue_playlist(settings(run, approximate=asked), playlist, output) == 8
+    assert more(run, playlist, output, approximate=asked) == 8
     assert made == [graph]
 
 
@@ -199,7 +198,7 @@ def refused(
 ) -> None:
     output = output or playlist.with_name("more.m3u")
     with pytest.raises(SslAudioError, match=match) as caught:
-        continue_playlist(settings(run, **changed), playlist, output)
+        more(run, playlist, output, **changed)
     assert "\n" not in str(caught.value)
     assert output == playlist or not output.exists()
 
@@ -209,7 +208,6 @@ def test_what_cannot_be_used_is_refused_in_a_line(run: Path, playlist: Path) -> 
     refused(playlist, run.with_name("absent"), "run_dir=.*absent: no run")
     refused(playlist, run, "is the playlist itself", output=playlist)
     refused(playlist, run, "length=0 k=5: 1 or more", length=0)
-    refused(playlist, run, "approximate=maybe: true, false or null", approximate="maybe")
     refused(playlist, run, "ask for a smaller length=", length=WARM)
     refused(playlist, run, "cannot write", output=playlist.with_name("no") / "folder.m3u")
     assert [track.id for track in read_m3u(playlist)] == IDS[3:6]
@@ -227,8 +225,8 @@ def test_runs_of_another_kind_are_refused(run: Path, playlist: Path) -> None:
     config = run / "config.yaml"
     told = config.read_text()
     config.write_text("recipe: contrastive\n")
-    refused(playlist, run, "another command")
-    config.write_text(told.replace(str(run.parent / "playlists.duckdb"), "null"))
+    refused(playlist, run, "no run of ssl-audio recommend: recipe: no such setting")
+    config.write_text("movielens: ml\nmodel: [m2grl]\n")
     refused(playlist, run, "MovieLens")
     config.write_text(told)
     (run / "systems" / "main-transformer").rename(run / "systems" / "main-musig")

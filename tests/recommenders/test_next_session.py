@@ -8,7 +8,6 @@ import pytest
 
 from ssl_audio import recommend
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.recipe import load, resolve
 from ssl_audio.recommenders.data.movielens import read_movielens
 from ssl_audio.recommenders.data.sessions import MOVIELENS, SessionRules, make_sessions
 from ssl_audio.recommenders.evaluation.retrieval import f1_of
@@ -24,10 +23,9 @@ USERS, MOVIES, YEARS, WORLDS = 48, 96, 3, 4
 GENRES = ("Comedy", "Drama", "Horror", "Western")
 optimizers = M2GRL.optimizers
 NAMES = ("learnt", "uniform", "fixed", "items", "eges", "graphsage", "metric")
-STEPS = "m2grl.session_steps={" + ", ".join(f"{name}: 5" for name in NAMES) + "}"
 QUICK = [
-    "model=m2grl", "trainer.accelerator=cpu", STEPS, "m2grl.dimensions=8", "m2grl.batch=64",
-    "completion.resamples=50",
+    "model=m2grl", "trainer.accelerator=cpu", "m2grl.dimensions=8", "m2grl.batch_size=64",
+    "completion.resamples=50", *(f"m2grl.session_steps.{name}=5" for name in NAMES),
 ]  # fmt: skip
 MAIN = [
     "Popularity", "Item-CF", "DeepWalk", "Node2Vec", "LINE", "EGES", "GraphSAGE",
@@ -66,7 +64,7 @@ def movies(tmp_path):
 
 
 def settings(folder, *more):
-    return resolve(load(recommend.COMMAND, [f"movielens={folder}", *QUICK, *more]))
+    return recommend.COMMAND.load([f"movielens={folder}", *QUICK, *more])
 
 
 @pytest.fixture(scope="module")
@@ -168,9 +166,11 @@ def test_validation_never_sees_the_last_session(movies):
 
 
 def test_the_recipe_has_the_papers_rules_of_sessions(movies):
-    rules = settings(movies)["sessions"]
-    assert SessionRules(**rules) == MOVIELENS
-    assert list(rules) == ["least_rating", "least_stay", "idle", "merge", "longest"]
+    rules = settings(movies).sessions
+    assert SessionRules(
+        least_stay=rules.min_stay, idle=rules.idle, merge=rules.merge, longest=rules.max_length,
+        least_rating=rules.min_rating,
+    ) == MOVIELENS  # fmt: skip
 
 
 def test_rules_of_sessions_are_those_of_the_settings(movies, capsys):
@@ -178,15 +178,15 @@ def test_rules_of_sessions_are_those_of_the_settings(movies, capsys):
     taken = USERS * 5 * YEARS
     plain = load_next_session_data(settings(movies))
     assert len(plain.train.tracks) + len(plain.task.truth.tracks) == taken - USERS
-    rated = load_next_session_data(settings(movies, "sessions.least_rating=null"))
+    rated = load_next_session_data(settings(movies, "sessions.min_rating=null"))
     assert len(rated.train.tracks) + len(rated.task.truth.tracks) == taken
-    short = load_next_session_data(settings(movies, "sessions.longest=2"))
+    short = load_next_session_data(settings(movies, "sessions.max_length=2"))
     assert short.train.lengths.max() == 2
     for one in ("idle=40000000", "merge=40000000"):
         assert len(load_next_session_data(settings(movies, f"sessions.{one}")).train) == USERS
-    assert "sessions.least_stay" not in capsys.readouterr().err
-    load_next_session_data(settings(movies, "sessions.least_stay=2"))
-    assert "sessions.least_stay drops nothing" in capsys.readouterr().err
+    assert "sessions.min_stay" not in capsys.readouterr().err
+    load_next_session_data(settings(movies, "sessions.min_stay=2"))
+    assert "sessions.min_stay has no effect" in capsys.readouterr().err
 
 
 def test_baselines_may_be_chosen_and_tables_have_sparse_gradients(movies, tmp_path, monkeypatch):
@@ -194,13 +194,13 @@ def test_baselines_may_be_chosen_and_tables_have_sparse_gradients(movies, tmp_pa
     monkeypatch.setattr(M2GRL, "optimizers", lambda self: made.append(self) or optimizers(self))
     chosen = settings(
         movies, "baselines=[popularity,skipgram,popularity]", "m2grl.by_weights=false",
-        "m2grl.sparse=true",
+        "m2grl.sparse=true", f"run_dir={tmp_path / 'run'}",
     )  # fmt: skip
-    results = compare(chosen, tmp_path)
+    results = compare(chosen)
     names = [row["system"] for row in results["tables"][0]["rows"]]
     assert names == ["Popularity", "SGNS, items alone", "M2GRL, learnt weights"]
     assert [one.settings.sparse for one in made] == [True]
-    assert load_m2grl(tmp_path / "systems/m2grl-learnt-weights-genres/model").settings.sparse
+    assert load_m2grl(tmp_path / "run/systems/m2grl-learnt-weights-genres/model").settings.sparse
 
 
 def test_tags_are_categories(movies):
@@ -220,20 +220,21 @@ def test_consecutive_movies_make_the_graph(movies):
 @pytest.mark.parametrize(
     ("more", "wanted"),
     [
-        (["m2grl.categories=shops"], "genres or tags"),
-        (["m2grl.weights=odd"], "weights=odd: learnt, uniform, or a number for each of"),
+        (["m2grl.categories=shops"], r"m2grl.categories=shops: genres \| tags"),
+        (["m2grl.weights=odd"], "m2grl.weights=odd: "),
+        (["m2grl.weights=[1,2]"], "learnt, uniform, or a number for each of"),
         (["movielens=/nowhere"], "/nowhere/movies.csv: no such file"),
-        (["model=musig"], "model=musig: movielens= is M2GRL's protocol; give model=m2grl"),
+        (["model=musig"], r"model=\[musig\]: with movielens= give model=m2grl"),
         (["model=[m2grl,musig]"], "give model=m2grl"),
         (["baselines=[line,warp]"], "baselines=warp: with movielens= popularity, item_cf, "),
-        (["sessions.merge=soon"], "sessions.merge=soon: a number above 0, or null"),
-        (["sessions.least_rating=6"], "the rules of sessions= keep none of"),
+        (["sessions.merge=soon"], "sessions.merge=soon: a number or null"),
+        (["sessions.min_rating=6"], "the rules of sessions= keep none of"),
     ],
 )
 def test_what_cannot_be_used_is_told_in_a_line(movies, tmp_path, more, wanted):
     with pytest.raises(SslAudioError, match=wanted) as caught:
-        compare(settings(movies, *more), tmp_path / "run")
-    assert "\n" not in str(caught.value)
+        compare(settings(movies, *more, f"run_dir={tmp_path / 'run'}"))
+    assert "\n" not in str(caught.value) and not (tmp_path / "run").exists()
 
 
 def test_a_malformed_line_is_told_by_its_number(movies, tmp_path):
@@ -242,7 +243,7 @@ def test_a_malformed_line_is_told_by_its_number(movies, tmp_path):
     lines[6] = "1,two,4.0,9"
     path.write_text("\n".join(lines) + "\n")
     with pytest.raises(SslAudioError, match=r"ratings.csv, line 7: movieId='two'"):
-        compare(settings(movies), tmp_path / "run")
+        compare(settings(movies, f"run_dir={tmp_path / 'run'}"))
 
 
 def test_too_few_users_are_refused(movies, tmp_path):
@@ -250,7 +251,7 @@ def test_too_few_users_are_refused(movies, tmp_path):
     own = [line for line in path.read_text().splitlines() if line.startswith(("userId", "1,"))]
     path.write_text("\n".join(own) + "\n")
     with pytest.raises(SslAudioError, match="1 users with something to find, 2 or more"):
-        compare(settings(movies), tmp_path / "run")
+        compare(settings(movies, f"run_dir={tmp_path / 'run'}"))
 
 
 def test_too_few_movies_are_refused(movies, tmp_path):
@@ -259,7 +260,7 @@ def test_too_few_movies_are_refused(movies, tmp_path):
     few = [line for line in lines[1:] if int(line.split(",")[1]) <= 40]
     path.write_text("\n".join([lines[0], *few]) + "\n")
     with pytest.raises(SslAudioError, match="movies in training sessions: more than 50"):
-        compare(settings(movies), tmp_path / "run")
+        compare(settings(movies, f"run_dir={tmp_path / 'run'}"))
 
 
 def test_no_categories_are_refused(movies, tmp_path):
@@ -269,18 +270,23 @@ def test_no_categories_are_refused(movies, tmp_path):
         text = text.replace(genre, "(no genres listed)")
     path.write_text(text)
     with pytest.raises(SslAudioError, match="no movie has genres"):
-        compare(settings(movies), tmp_path / "run")
+        compare(settings(movies, f"run_dir={tmp_path / 'run'}"))
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(SMALL is None, reason="ml-latest-small is not at ../shared")
 def test_ml_latest_small(tmp_path):
     """Counts of the real set; co-occurrence and M2GRL know more than what is popular."""
-    chosen = resolve(
-        load(recommend.COMMAND, [f"movielens={SMALL}", "model=m2grl", "m2grl.by_weights=false"])
+    chosen = recommend.COMMAND.load(
+        [
+            f"movielens={SMALL}",
+            "model=m2grl",
+            "m2grl.by_weights=false",
+            f"run_dir={tmp_path / 'run'}",
+        ]
     )
     sessions = make_sessions(read_movielens(SMALL).events, MOVIELENS)
-    results = compare(chosen, tmp_path)
+    results = compare(chosen)
     counts = results["data"]["counts"]
     assert counts["users"] == len(np.unique(sessions.owners)) == counts["users asked"] == 609
     assert counts["training sessions"] == 1617 and counts["movies"] == 9742

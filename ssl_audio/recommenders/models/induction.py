@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from safetensors import SafetensorError
@@ -28,8 +30,11 @@ from ssl_audio.recommenders.data.node_features import (
     read_group,
 )
 from ssl_audio.recommenders.data.store import PlaylistStore
+from ssl_audio.recommenders.data.training_data import open_playlists
 from ssl_audio.recommenders.models.musig import load_musig
-from ssl_audio.stores.feature_store import read_ids
+from ssl_audio.settings.recommend import StoreSettings
+from ssl_audio.stores.feature_store import Row, read_ids
+from ssl_audio.stores.writer import write_store
 
 SCALER, MODEL = "features.safetensors", "model"
 
@@ -52,12 +57,57 @@ def load_scaler(folder: Path) -> Scaler:
         raise CheckpointError(f"{folder / SCALER} cannot be read: {error}") from error
 
 
-def musig_of(run: Path) -> Path:
-    """The folder of a run's MUSIG.
+def write_new_vectors(
+    run: Path,
+    output: Path,
+    stores: StoreSettings,
+    playlists: Path | None = None,
+    *,
+    music: Path | None = None,
+    unknown: Literal["keep", "drop", "refuse"] = "keep",
+    min_weight: int = 10,
+    missing: Literal["impute", "refuse"] = "impute",
+) -> None:
+    """Write a feature store of vectors by a run's MUSIG, of tracks it may not have seen.
+
+    Args:
+        run: folder of a run that has trained MUSIG.
+        output: a new .parquet file.
+        stores, min_weight, missing: see `new_vectors`.
+        playlists, music, unknown: playlists that give the tracks edges; see `open_playlists`.
 
     Raises:
-        SslAudioError: no such run, or it has none.
+        SslAudioError: no MUSIG, features that cannot be used, or an output that exists.
     """
+    if output.exists() or output.suffix != ".parquet":
+        raise SslAudioError(f"output={output}: a new file that ends with .parquet")
+    model = _musig_of(run)
+    with tempfile.TemporaryDirectory() as folder:
+        store = None
+        if playlists:
+            store = open_playlists(playlists, Path(folder), stores, music=music, unknown=unknown)
+        ids, vectors = new_vectors(model, stores, store, min_weight, missing)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    write_vectors(output, "musig", ids, vectors)
+
+
+def write_vectors(path: Path, name: str, ids: Sequence[str], vectors: np.ndarray) -> None:
+    """Write a feature store of track vectors (tracks, d); an older one is replaced.
+
+    Args:
+        path: ends with .parquet.
+        name: of the model that made them.
+        ids: (tracks,).
+        vectors: see above.
+    """
+    digest = hashlib.sha256(vectors.tobytes()).hexdigest()
+    about = {"kind": f"{name} track vectors", "model": digest}
+    rows = (Row(track, track, 0.0, "", v) for track, v in zip(ids, vectors, strict=True))
+    say(f"{write_store(path, about, rows)} tracks x {vectors.shape[1]}: {path}")
+
+
+def _musig_of(run: Path) -> Path:
+    """The folder of a run's MUSIG model."""
     if not run.is_dir():
         raise SslAudioError(f"apply={run}: no such folder")
     try:
@@ -71,9 +121,9 @@ def musig_of(run: Path) -> Path:
 
 def new_vectors(
     folder: str | Path,
-    stores: Mapping[str, str | None],
+    stores: StoreSettings,
     store: PlaylistStore | None,
-    least_weight: int,
+    min_weight: int,
     missing: str = "impute",
 ) -> tuple[list[str], np.ndarray]:
     """Vectors of the tracks of feature stores, or of a store of playlists, without any training.
@@ -82,7 +132,7 @@ def new_vectors(
         folder: of a saved MUSIG.
         stores: files of the features that it was trained with, by group.
         store: playlists that give the tracks edges; None: they have none.
-        least_weight: playlists that two tracks share, for an edge.
+        min_weight: playlists that two tracks share, for an edge.
         missing: "impute" or "refuse" tracks without features.
 
     Returns:
@@ -105,13 +155,13 @@ def new_vectors(
     if store is None:
         graph = TrackGraph.from_edges(np.empty((0, 2), np.int64), len(catalogue))
     else:
-        graph = build_graph(store.playlists(), len(catalogue), least_weight)
+        graph = build_graph(store.playlists(), len(catalogue), min_weight)
     return list(catalogue.ids), model.vectors(features, graph)
 
 
-def _ids(names: list[str], stores: Mapping[str, str | None]) -> list[str]:
+def _ids(names: list[str], stores: StoreSettings) -> list[str]:
     """Of the first store that is given of the model's features."""
-    path = next((path for name in names if (path := stores.get(name))), None)
+    path = next((path for name in names if (path := getattr(stores, name, None))), None)
     if path is None:
         raise SslAudioError(
             f"the model was trained with {', '.join(names)}: give stores.{names[0]}= of the new "
@@ -122,12 +172,12 @@ def _ids(names: list[str], stores: Mapping[str, str | None]) -> list[str]:
 
 def _group(
     name: str,
-    stores: Mapping[str, str | None],
+    stores: StoreSettings,
     store: PlaylistStore | None,
     catalogue: Catalogue,
     about: Mapping[str, Any],
 ) -> FeatureGroup:
-    path = stores.get(name)
+    path = getattr(stores, name, None)  # genres are in no store
     if path:
         return read_group(path, name, catalogue)
     if name == GENRE:
