@@ -23,7 +23,7 @@ SMALLER = {
     "demo": ["recordings=recordings", "tracks=600", "playlists=80", "longest=50"],
     "playlists=playlists/train.parquet": ["siamese.steps=20", "siamese.every=20"],
     "ssl_audio.recommend model=": ["musig.steps=5", "m2grl.steps=5", "transformer.steps=5",
-                                   "transformer.layers=1", "graph.least_weight=2"],
+                                   "transformer.layers=1", "graph.min_weight=2"],
 }  # fmt: skip
 FEW = [word for word in SMALL if not word.startswith("data=")]
 

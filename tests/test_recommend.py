@@ -185,7 +185,7 @@ def test_tracks_without_an_embedding_are_counted(ran: Ran) -> None:
 
 @pytest.mark.slow
 def test_a_finished_run_is_not_trained_again(ran: Ran) -> None:
-    assert "holds a run already" in refused(*ran.words)
+    assert "already holds a run" in refused(*ran.words)
     kept = {path: path.stat().st_mtime_ns for path in (ran.folder / "systems").rglob("*")}
     status, _, err = call(*ran.words, "ckpt_path=last")
     assert status == 0, err
@@ -304,7 +304,11 @@ def test_a_damaged_checkpoint_is_one_line(ran: Ran, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_figures(ran: Ran, tmp_path: Path) -> None:
-    words = [*ran.words, f"run_dir={tmp_path}", "model=transformer"]
+    words = [
+        *(w for w in ran.words if "model=" not in w),
+        f"run_dir={tmp_path}",
+        "model=transformer",
+    ]
     assert call(*words)[0] == 0
     again = json.loads((tmp_path / "results.json").read_text())
     for table, other in zip(ran.results["tables"], again["tables"], strict=True):
@@ -449,7 +453,7 @@ def test_duplicates_and_playlists_that_are_too_short_are_told(tmp_path: Path) ->
         (["playlists=PLAYLISTS", "musig.steps=2.5"], "musig.steps=2.5: a whole number, 1 or more"),
         (["playlists=PLAYLISTS", "musig.weights=[1,1]"], "musig.weights="),
         (["playlists=PLAYLISTS", "musig.weights=[0,0,0]"], "musig.weights="),
-        (["playlists=PLAYLISTS", "musig.fan_out=0"], "musig.fan_out=(0,): a list of whole"),
+        (["playlists=PLAYLISTS", "musig.fan_out=0"], "musig.fan_out=(4, 3, 0): a list of whole"),
         (["playlists=PLAYLISTS", "completion.cold=1"], "completion.cold=1.0: a number, 0 or more"),
         (["playlists=PLAYLISTS", "completion.max_playlists=1"],
          "completion.max_playlists=1: a whole"),
