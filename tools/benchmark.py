@@ -1,23 +1,21 @@
-"""Ratios, measured side by side in one run: `python tools/benchmark.py [WHAT ...] [--json FILE]`.
-
-WHAT is encoder, logmel, step, nt_xent, pairs or loader; all of them by default. Every figure is the
-median of interleaved repeats, so that a machine that slows down slows down every candidate.
-"""
+"""Ratios of the encoder and of training to a peer in the same run: `python tools/benchmark.py`."""
 
 from __future__ import annotations
 
-import argparse
 import json
-import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import soundfile
 import torch
 import torch.nn.functional as F
+from timing import Candidates, aim, race, table
 
 from ssl_audio.audio import files, shards
 from ssl_audio.audio.logmel import LogMel
@@ -25,40 +23,20 @@ from ssl_audio.audio.manifest import Source, Track
 from ssl_audio.audio.pairs import PairBatchSampler, PairDataset, collate_pairs
 from ssl_audio.models.encoder import build_encoder
 from ssl_audio.objectives.contrastive import Contrastive, nt_xent
-
-Candidates = dict[str, Callable[[], object]]
-
-
-def race(candidates: Candidates, repeats: int) -> dict[str, float]:
-    """Median seconds of each candidate; one run of each first, uncounted."""
-    for run in candidates.values():
-        run()
-    seconds: dict[str, list[float]] = {name: [] for name in candidates}
-    for _ in range(repeats):
-        for name, run in candidates.items():
-            started = time.perf_counter()
-            run()
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
-            seconds[name].append(time.perf_counter() - started)
-    return {name: statistics.median(values) for name, values in seconds.items()}
+from ssl_audio.settings.command import Command
+from ssl_audio.settings.fields import Group, setting
 
 
-def table(title: str, seconds: dict[str, float], amount: int, unit: str) -> dict[str, dict]:
-    """Print rates and ratios to the first candidate."""
-    first = next(iter(seconds.values()))
-    print(f"\n{title}")
-    rows = {}
-    for name, value in seconds.items():
-        rows[name] = {"rate": amount / value, "unit": f"{unit}/s", "ratio": first / value}
-        print(f"  {name:<44} {amount / value:10.1f} {unit}/s   {first / value:6.2f}x")
-    return rows
-
-
-def aim(ratio: float, wanted: float, what: str) -> None:
-    """Say whether a ratio is what is aimed at on two CPU cores."""
-    verdict = "met" if ratio >= wanted else "MISSED"
-    print(f"  aim {wanted:g}x for the {what}: {verdict} ({ratio:.2f}x)")
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkSettings(Group):
+    what: tuple[Literal["encoder", "logmel", "step", "nt_xent", "pairs", "loader"], ...] = setting(
+        (), help="what to measure; default: everything"
+    )
+    segments: int = setting(32, help="segments in the encoder's batch", min=1)
+    pairs: int = setting(256, help="pairs in the training step's batch", min=2)
+    loss_pairs: int = setting(256, help="pairs in the batch of NT-Xent", min=2)
+    repeats: int = setting(5, help="repeats, of which the median is taken", min=1)
+    json: Path | None = setting(None, help="file that the figures are written to")
 
 
 def device() -> str:
@@ -66,7 +44,7 @@ def device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def encoder(options: argparse.Namespace) -> dict:
+def encoder(options: BenchmarkSettings) -> dict:
     """The encoder's forward pass, against the plain eager float32 network."""
     where = device()
     plain = build_encoder().to(where).eval()
@@ -100,7 +78,7 @@ def encoder(options: argparse.Namespace) -> dict:
     return rows
 
 
-def logmel(options: argparse.Namespace) -> dict:
+def logmel(options: BenchmarkSettings) -> dict:
     """The log-mel, against torchaudio's."""
     from torchaudio.transforms import AmplitudeToDB, MelSpectrogram
 
@@ -141,7 +119,7 @@ def contrastive_step(pairs: int, channels_last: bool, bf16: bool) -> Callable[[]
     return run
 
 
-def step(options: argparse.Namespace) -> dict:
+def step(options: BenchmarkSettings) -> dict:
     """One whole contrastive step, as it is configured against the plain one."""
     candidates: Candidates = {
         "eager float32": contrastive_step(options.pairs, False, False),
@@ -161,7 +139,7 @@ def broadcast_nt_xent(z: torch.Tensor) -> torch.Tensor:
     return F.cross_entropy(similarity, target)
 
 
-def nt_xent_forms(options: argparse.Namespace) -> dict:
+def nt_xent_forms(options: BenchmarkSettings) -> dict:
     """NT-Xent as a matrix product against the broadcast form: time, and memory allocated."""
     z = torch.randn(2, options.loss_pairs, 2048, requires_grad=True)
     forms: Candidates = {
@@ -185,7 +163,7 @@ def largest_allocation(run: Callable[[], object]) -> int:
     return max(event.self_cpu_memory_usage for event in profiler.events())
 
 
-def pairs(options: argparse.Namespace) -> dict:
+def pairs(options: BenchmarkSettings) -> dict:
     """Pairs a second and process by format, against decoding the whole file for each pair."""
     rows = {}
     for form in ("wav", "flac", "ogg", "mp3", "shards"):
@@ -208,7 +186,7 @@ def crops_of(tracks: list[Track], passes: int = 1) -> Callable[[], object]:
     return lambda: [collate_pairs([dataset[key] for key in batch]) for batch in batches]
 
 
-def shards_against_mp3(options: argparse.Namespace) -> dict:
+def shards_against_mp3(options: BenchmarkSettings) -> dict:
     """Crops of the same tracks from mp3 and from shards, two to a pair."""
     with tempfile.TemporaryDirectory() as folder:
         tracks, passes = made_tracks(Path(folder), "mp3"), 16  # a single one takes but 1 ms
@@ -223,7 +201,7 @@ def shards_against_mp3(options: argparse.Namespace) -> dict:
     return rows
 
 
-def loader(options: argparse.Namespace) -> dict:
+def loader(options: BenchmarkSettings) -> dict:
     """Whether one decoding process keeps up with a training step, by format.
 
     Pairs a second that the loader gives, as a ratio to those that the step takes. Above 1, the
@@ -293,24 +271,30 @@ WHAT = {
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", nargs="*", metavar="WHAT", help=", ".join(WHAT))
-    parser.add_argument("--segments", type=int, default=32, help="in the encoder's batch")
-    parser.add_argument("--pairs", type=int, default=256, help="in the step's batch")
-    parser.add_argument("--loss-pairs", type=int, default=256, help="in NT-Xent's batch")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--json", type=Path, help="write the figures there")
-    options = parser.parse_args()
-    unknown = set(options.what) - set(WHAT)
-    if unknown:
-        parser.error(f"unknown: {', '.join(sorted(unknown))}; choose from {', '.join(WHAT)}")
+COMMAND = Command(
+    name="benchmark",
+    script="python tools/benchmark.py",
+    summary="Measure ratios to a peer in the same run: encoder, step, loss, crops, loader.",
+    usage="[WHAT ...] [KEY=VALUE ...]",
+    examples=("encoder logmel", "step pairs=64 json=figures.json"),
+    settings=BenchmarkSettings,
+    positional=("what",),
+)
+
+
+def run(settings: BenchmarkSettings) -> None:
+    """Measure what is named, or everything."""
     threads = torch.get_num_threads()
     print(f"torch {torch.__version__}, {device()}, {threads} threads")
-    found = {name: WHAT[name](options) for name in options.what or WHAT}
-    if options.json:
-        options.json.write_text(json.dumps(found, indent=2) + "\n")
+    found = {name: WHAT[name](settings) for name in settings.what or WHAT}
+    if settings.json:
+        settings.json.write_text(json.dumps(found, indent=2) + "\n")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command's entry point; returns the exit status."""
+    return COMMAND.main(run, arguments)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

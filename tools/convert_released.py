@@ -1,4 +1,4 @@
-"""Convert the published multi-view SSL weights into a checkpoint folder of this project.
+"""Convert the published multi-view SSL weights into an encoder folder of this project.
 
     python tools/convert_released.py contrastive.pt converted/contrastive
 
@@ -8,16 +8,18 @@ teacher-student methods, of which the student is taken.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from ssl_audio.io.errors import CheckpointError
+from ssl_audio.io.errors import CheckpointError, first_line
 from ssl_audio.models.encoder import Encoder, build_encoder
+from ssl_audio.settings.command import Command
+from ssl_audio.settings.fields import Group, setting
 
 PREFIXES = ("student.module.backbone.", "module.backbone.")
 NETWORK, FRONTEND = "embedding.", "spec."
@@ -28,6 +30,23 @@ Desblancs and Hennequin, "An experimental comparison of multi-view self-supervis
 music tagging", ICASSP 2024. Nothing was trained here; see the publication for data and results,
 and for the licence of the weights.
 """
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvertSettings(Group):
+    source: Path = setting(help="published checkpoint, .pt")
+    output: Path = setting(help="folder of the converted encoder")
+
+
+COMMAND = Command(
+    name="convert_released",
+    script="python tools/convert_released.py",
+    summary="Convert the published multi-view SSL weights into an encoder folder.",
+    usage="SOURCE OUTPUT",
+    examples=("contrastive.pt converted/contrastive",),
+    settings=ConvertSettings,
+    positional=("source", "output"),
+)
 
 
 def convert(checkpoint: Path) -> Encoder:
@@ -69,30 +88,26 @@ def _load(checkpoint: Path) -> Mapping[str, Tensor]:
         raise CheckpointError(f"{checkpoint}: no such file")
     try:
         saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch names damage by a dozen exceptions
+    except Exception as error:  # torch reports damage by many types of exception
         raise CheckpointError(
-            f"{checkpoint}: damaged, or not a checkpoint: {str(error).splitlines()[0]}"
+            f"{checkpoint}: damaged, or not a checkpoint: {first_line(error)}"
         ) from error
     if not isinstance(saved, dict) or not isinstance(saved.get("model"), Mapping):
         raise CheckpointError(f"{checkpoint}: no entry 'model', as the published files have")
     return saved["model"]
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command's entry point; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("output_folder", type=Path)
-    given = parser.parse_args(arguments)
-    try:
-        encoder = convert(given.checkpoint)
-    except CheckpointError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    folder = encoder.save(given.output_folder, card=CARD.format(name=given.checkpoint.name))
+def run(settings: ConvertSettings) -> None:
+    """Convert one file."""
+    encoder = convert(settings.source)
+    folder = encoder.save(settings.output, card=CARD.format(name=settings.source.name))
     print(f"wrote {folder}")
     print(f"use it: ssl_audio.load_encoder('{folder}').embed_file('song.mp3').track")
-    return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command's entry point; returns the exit status."""
+    return COMMAND.main(run, arguments)
 
 
 if __name__ == "__main__":

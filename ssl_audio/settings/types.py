@@ -81,7 +81,8 @@ def _describe_one(hint: Any) -> str:
     if typing.get_origin(hint) is Literal:
         return " | ".join(map(str, typing.get_args(hint)))
     if typing.get_origin(hint) is tuple:
-        return f"a list of {_PLURALS.get(typing.get_args(hint)[0], 'values')}"
+        element = typing.get_args(hint)[0]
+        return f"a list of {_PLURALS.get(element) or describe(element)}"
     return _NAMES.get(hint, "a component (_target_ and its arguments)")
 
 
