@@ -372,11 +372,11 @@ def recommend(playlists: Path, stores: Mapping[str, Path], run_dir: Path) -> dic
         f"playlists={playlists}", f"run_dir={run_dir}", "seed=0",
         *(f"stores.{group}={path}" for group, path in stores.items()),
         "model=[musig,m2grl,transformer]", f"baselines=[{','.join(PLAYLIST_BASELINES)}]",
-        "features=[popularity,acoustic]", "graph.least_weight=8",
+        "features=[popularity,acoustic]", "graph.min_weight=8",
         "trainer.accelerator=cpu", "trainer.log_every=2",
-        "completion.resamples=50", "completion.cold=0.25", "completion.least=30",
+        "completion.resamples=50", "completion.cold=0.25", "completion.min_tracks=30",
         "musig.steps=6", "musig.batch_size=32", "musig.dimensions=8", "musig.fan_out=[4,3]",
-        "m2grl.steps=6", "m2grl.batch=64", "m2grl.dimensions=8",
+        "m2grl.steps=6", "m2grl.batch_size=64", "m2grl.dimensions=8",
         "transformer.steps=6", "transformer.layers=1", "transformer.heads=2",
         "transformer.dimensions=8", "transformer.feed_forward=8", "transformer.batch_size=4",
     ])  # fmt: skip
@@ -391,7 +391,7 @@ def recommend_sessions(movielens: Path, run_dir: Path) -> dict[str, Any]:
         f"movielens={movielens}", f"run_dir={run_dir}", "seed=0", "model=m2grl",
         f"baselines=[{','.join(SESSION_BASELINES)}]", "m2grl.by_weights=false",
         "trainer.accelerator=cpu", "completion.resamples=50", "m2grl.dimensions=8",
-        "m2grl.batch=128", "m2grl.session_steps.learnt=10", "m2grl.session_steps.eges=10",
+        "m2grl.batch_size=128", "m2grl.session_steps.learnt=10", "m2grl.session_steps.eges=10",
         "m2grl.session_steps.graphsage=3", "m2grl.session_steps.metric=10",
     ])  # fmt: skip
     return _playlist_results(run_dir)
