@@ -31,14 +31,10 @@ def run(config: DictConfig) -> None:
     from ssl_audio.probing.comparison import compare
 
     results = compare(settings, folder)
-    from ssl_audio.reports.page import write_report
-    from ssl_audio.reports.tables import text_table
+    from ssl_audio.reports.legacy import typed
+    from ssl_audio.reports.page import publish
 
-    written = write_report(results, folder)
-    print(text_table(results))
-    for path in written:
-        if path.name == "report.html":
-            print(f"report: {path}")
+    publish(typed(results), folder)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -43,16 +43,15 @@ def run(settings: RecommendSettings) -> None:
 
 
 def _compare(settings: RecommendSettings) -> None:
-    from ssl_audio.reports.page import write_report
-    from ssl_audio.reports.playlist_page import text_tables
+    from ssl_audio.reports.legacy import typed
+    from ssl_audio.reports.page import publish
 
     if settings.movielens is not None:
         from ssl_audio.recommenders.next_session import compare
     else:
         from ssl_audio.recommenders.comparison import compare
     results = compare(settings)
-    print(text_tables(results))
-    print(f"report: {write_report(results, Path(results['run']))[0]}")
+    publish(typed(results), Path(results["run"]))
 
 
 def main(arguments: list[str] | None = None) -> int:

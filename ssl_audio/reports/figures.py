@@ -1,130 +1,349 @@
-"""The figures of a comparison as PNG and SVG."""
+"""The figures of each kind of results, by group and by what a figure of the group is of."""
 
 from __future__ import annotations
 
-import io
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from ssl_audio.io.atomic import write_bytes
-from ssl_audio.reports.tables import NAMES
+from ssl_audio.reports.drawing import INK, SOFT, colour, describe, marker
+from ssl_audio.reports.results import (
+    CoOccurrence,
+    Difference,
+    Draws,
+    LossHistory,
+    PlaylistResults,
+    ProbeResults,
+    SystemResults,
+    Table,
+)
+from ssl_audio.reports.tables import METRICS, difference_text, metric_titles, number, pairs_of
 
-# Okabe and Ito's colours, which people who see colours differently can tell apart, and four more
-COLOURS = (
-    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#8B5A2B",
-    "#5D3A9B", "#A6A600", "#882255", "#000000",
-)  # fmt: skip
-Results = Mapping[str, Any]
-
-
-def save_figures(results: Results, folder: Path) -> list[Path]:
-    """Write every figure that the results have data for; returns the files."""
-    folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    with style():
-        figures = {"bootstrap": _bootstrap(results), "tags": _tags(results)}
-        if any(system["limited"] for system in results["systems"]):
-            figures["limited_data"] = _curves(results, "limited")
-        if any(system["few_shot"] for system in results["systems"]):
-            figures["few_shot"] = _curves(results, "few_shot")
-        for name, figure in figures.items():
-            written += [save(figure, folder / f"{name}.{kind}") for kind in ("png", "svg")]
-    return written
-
-
-@contextmanager
-def style() -> Iterator[None]:
-    """How every figure looks, without a window."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    settings: Any = {"svg.hashsalt": "ssl_audio", "font.size": 9, "axes.spines.top": False,
-                "axes.spines.right": False}  # fmt: skip
-    with matplotlib.rc_context(settings):
-        yield
-
-
-def save(figure: Any, path: Path) -> Path:
-    """Write a figure in one step, the same bytes for the same figure."""
-    buffer = io.BytesIO()
-    metadata = {"Date": None} if path.suffix == ".svg" else {"Software": None}
-    figure.savefig(buffer, format=path.suffix[1:], dpi=200, bbox_inches="tight", metadata=metadata)
-    write_bytes(path, buffer.getvalue())
-    return path
-
-
-def _bootstrap(results: Results) -> Any:
-    """Figure 1 of the multi-view comparison: a dot a resample, a marker at their mean."""
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    systems = results["systems"]
-    figure = Figure(figsize=(8, 0.8 + 0.32 * len(systems)))
-    for axes, (metric, title) in zip(
-        figure.subplots(1, 2, sharey=True), NAMES.items(), strict=True
-    ):
-        for row, system in enumerate(systems):
-            values, colour = system[metric]["resamples"], COLOURS[row % len(COLOURS)]
-            defined = [v for v in values if v is not None]
-            axes.plot(defined, [row] * len(defined), "o", color=colour, alpha=0.25, ms=4, mew=0)
-            if not defined:
-                continue
-            axes.plot(system[metric]["mean"], row, "D", color=colour, ms=6, mec="white")
-        axes.set_xlabel(title)
-        axes.set_yticks(range(len(systems)), [system["name"] for system in systems])
-        axes.grid(axis="x", alpha=0.3)
-    axes.invert_yaxis()
+ROW = 0.22  # height of a row of labels, inches
+AXES = {
+    "roc_auc": "ROC-AUC, mean over tags",
+    "map": "mean average precision (mAP)",
+}
+Figures = dict[str, dict[str, "Figure"]]
+
+
+def probe_figures(results: ProbeResults) -> Figures:
+    """Resamples, differences, limited data, few shots, tags by system, and calibration."""
+    systems = results.systems
+    found: Figures = {"bootstrap": {"": _intervals(_resamples(systems))}}
+    if results.differences:
+        found["differences"] = {"": _differences(results.differences, METRICS)}
+    if any(one.limited for one in systems):
+        found["limited_data"] = {"": _limited_data(systems)}
+    if any(one.few_shot for one in systems):
+        found["few_shot"] = {"": _few_shot(systems)}
+    found["tags"] = {one.name: _tags(one, k) for k, one in enumerate(systems)}
+    if any(one.calibration for one in systems):
+        found["calibration"] = {"": _calibration(systems)}
+    return found
+
+
+def playlist_figures(results: PlaylistResults) -> Figures:
+    """Intervals and differences of each table, losses by system, and co-occurrence."""
+    found: Figures = {}
+    for k, table in enumerate(results.tables, 1):
+        found[f"table-{k}"] = {"": _table(table)}
+        if table.differences:
+            titles = metric_titles(table)
+            found[f"differences-{k}"] = {"": _differences(table.differences, titles)}
+    if results.losses:
+        found["losses"] = {name: _losses(one) for name, one in results.losses.items()}
+    if results.correlation:
+        found["correlation"] = {"": _co_occurrence(results.correlation)}
+    return found
+
+
+# --- means with intervals ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Estimate:
+    """A row of a panel: a mean with error bars from `low` to `high`, above dots of its sample."""
+
+    label: str
+    mean: float
+    low: float
+    high: float
+    text: str
+    series: int = 0
+    dots: Sequence[float] = ()
+
+
+def _intervals(panels: dict[str, list[_Estimate]], zero: bool = False) -> Figure:
+    """One panel per axis title; all panels have the same rows. `zero` draws a line at 0."""
+    rows = next(iter(panels.values()))
+    height = 0.6 + ROW * len(rows)
+    figure, all_axes = _figure(4 * max(len(panels), 1.4), height, len(panels))
+    for axes, (title, estimates) in zip(all_axes, panels.items(), strict=True):
+        if zero:
+            axes.axvline(0, color=SOFT, lw=1, ls="--")
+        for y, one in enumerate(estimates):
+            _estimate(axes, y, one)
+        axes.set_xlabel(_short(title, 40))
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.set_yticks(range(len(rows)), [""] * len(rows))
+        axes.grid(axis="x")
+    all_axes[0].set_yticks(range(len(rows)), [_short(one.label, 60) for one in rows])
     return figure
 
 
-def _curves(results: Results, part: str) -> Any:
-    """Figure 2 of the multi-view comparison: figures against the share of the labels."""
-    from matplotlib.figure import Figure
+def _estimate(axes: Axes, y: int, one: _Estimate) -> None:
+    shade = colour(one.series)
+    dots = [v for v in one.dots if not math.isnan(v)]
+    axes.plot(dots, [y] * len(dots), "o", color=shade, alpha=0.25, ms=4, mew=0)
+    if math.isnan(one.mean):
+        return
+    _bar(axes, [one.low, one.high], [y, y], shade)
+    (point,) = axes.plot(
+        one.mean, y, marker(one.series), color=shade, ms=6, mec="#ffffff", mew=0.7, zorder=4
+    )
+    describe(point, f"{one.label}: {one.text}")
 
-    key, label = ("fraction", "training labels (%)") if part == "limited" else (
-        "shots", "positives a tag")  # fmt: skip
-    figure = Figure(figsize=(8, 3.2))
-    for axes, (metric, title) in zip(figure.subplots(1, 2), NAMES.items(), strict=True):
-        for row, system in enumerate(results["systems"]):
-            if not system[part]:
-                continue
-            x = [p[key] * (100 if key == "fraction" else 1) for p in system[part]]
-            draws = [[v for v in p[metric] if v is not None] or [math.nan] for p in system[part]]
-            y = [sum(values) / len(values) for values in draws]
-            low, high = list(map(min, draws)), list(map(max, draws))
-            if key == "fraction":
-                whole = system[metric]["test"]
-                x, y = [*x, 100], [*y, math.nan if whole is None else whole]
-                low, high = [*low, y[-1]], [*high, y[-1]]
-            colour = COLOURS[row % len(COLOURS)]
-            axes.fill_between(x, low, high, color=colour, alpha=0.12, lw=0)
-            axes.plot(x, y, "o-", color=colour, ms=3, lw=1.2, label=system["name"])
+
+def _resamples(systems: Sequence[SystemResults]) -> dict[str, list[_Estimate]]:
+    """Figure 1 of the multi-view comparison: the metrics on each resample, mean and deviation."""
+    panels = {}
+    for metric, title in AXES.items():
+        panels[title] = [
+            _Estimate(
+                one.name, f.mean, f.mean - f.std, f.mean + f.std,
+                f"{number(f.mean)} ± {number(f.std)}, whole test set {number(f.test)}", k,
+                f.resamples,
+            )
+            for k, one in enumerate(systems) for f in [getattr(one, metric)]
+        ]  # fmt: skip
+    return panels
+
+
+def _differences(differences: Sequence[Difference], titles: dict[str, str]) -> Figure:
+    """Paired differences with their confidence intervals, one panel per metric."""
+    pairs = pairs_of(differences)
+    panels = {
+        f"difference in {titles[metric]}": [
+            _Estimate(f"{a} − {b}", one.mean, one.low, one.high, difference_text(one))
+            if (one := found.get(metric))
+            else _Estimate(f"{a} − {b}", math.nan, math.nan, math.nan, "")
+            for (a, b), found in pairs.items()
+        ]
+        for metric in dict.fromkeys(one.metric for one in differences)
+    }
+    return _intervals(panels, zero=True)
+
+
+def _table(table: Table) -> Figure:
+    """The metrics of a table that are tested for differences, or its first one."""
+    tested = dict.fromkeys(one.metric for one in table.differences) or [table.columns[0].key]
+    titles = metric_titles(table)
+    panels: dict[str, list[_Estimate]] = {}
+    for metric in tested:
+        rows = panels[titles[metric]] = []
+        for k, row in enumerate(table.rows):
+            label, found = f"{row.system} {row.features}".strip(), row.figures.get(metric)
+            low, mean, high = (found.low, found.mean, found.high) if found else [math.nan] * 3
+            text = f"{number(mean)}, 95 % interval {number(low)} to {number(high)}"
+            rows.append(_Estimate(label, mean, low, high, text, k))
+    return _intervals(panels)
+
+
+# --- curves --------------------------------------------------------------------------------------
+
+
+def _limited_data(systems: Sequence[SystemResults]) -> Figure:
+    """Figure 2 of the multi-view comparison: metrics against the fraction of the labels."""
+    curves = {
+        metric: [
+            [*((100 * part.fraction, _defined(part, metric)) for part in one.limited),
+             (100.0, [getattr(one, metric).test])] if one.limited else []
+            for one in systems
+        ]
+        for metric in METRICS
+    }  # fmt: skip
+    return _curves(systems, curves, "share of the training labels, %")
+
+
+def _few_shot(systems: Sequence[SystemResults]) -> Figure:
+    curves = {
+        metric: [[(float(p.shots), _defined(p, metric)) for p in one.few_shot] for one in systems]
+        for metric in METRICS
+    }
+    return _curves(systems, curves, "positives per tag in the training set")
+
+
+def _defined(draws: Draws, metric: str) -> list[float]:
+    return [value for value in getattr(draws, metric) if not math.isnan(value)]
+
+
+def _curves(
+    systems: Sequence[SystemResults],
+    curves: dict[str, list[list[tuple[float, list[float]]]]],
+    label: str,
+) -> Figure:
+    """Means of draws with bars from the least to the greatest, a line per system; log axis."""
+    figure, all_axes = _figure(8.4, 3.4, 2, sharey=False)
+    for axes, (metric, lines) in zip(all_axes, curves.items(), strict=True):
+        for k, (system, line) in enumerate(zip(systems, lines, strict=True)):
+            _curve(axes, k, system.name, line, 1.03 ** (k - len(systems) / 2))
+        ticks = sorted({x for line in lines for x, _ in line})
         axes.set_xscale("log")
-        axes.set_xticks(x, [f"{v:g}" for v in x])
+        axes.set_xlim(ticks[0] / 1.3, ticks[-1] * 1.3)
+        axes.set_xticks(ticks, [f"{x:g}" for x in ticks])
         axes.minorticks_off()
         axes.set_xlabel(label)
-        axes.set_ylabel(title)
-        axes.grid(alpha=0.3)
-    axes.legend(frameon=False, bbox_to_anchor=(1.02, 1), loc="upper left", fontsize=8)
+        axes.set_ylabel(AXES[metric])
+        axes.grid()
+    names = {k: one.name for k, one in enumerate(systems) if any(v[k] for v in curves.values())}
+    _legend(all_axes[-1], names)
     return figure
 
 
-def _tags(results: Results) -> Any:
-    """Average precision of each tag, of the first system, with the resamples' deviation."""
+def _curve(
+    axes: Axes, k: int, name: str, line: Sequence[tuple[float, list[float]]], shift: float
+) -> None:
+    """`shift` moves the points of a system aside, so that error bars do not hide each other."""
+    points = [(x * shift, sum(v) / len(v), min(v), max(v), len(v)) for x, v in line if v]
+    points = [p for p in points if not math.isnan(p[1])]
+    axes.plot([p[0] for p in points], [p[1] for p in points], color=colour(k), lw=1.3)
+    for x, mean, low, high, draws in points:
+        _bar(axes, [x, x], [low, high], colour(k))
+        (point,) = axes.plot(
+            x, mean, marker(k), color=colour(k), ms=6, mec="#ffffff", mew=0.7, zorder=4
+        )
+        text = f"{number(mean)}, {draws} draws from {number(low)} to {number(high)}"
+        describe(point, f"{name}: {text if draws > 1 else number(mean)}")
+
+
+def _losses(history: LossHistory) -> Figure:
+    """One panel per term, since their scales differ."""
+    terms = history.terms
+    figure, all_axes = _figure(3.4 * len(terms), 2.4, len(terms), sharey=False)
+    for k, (axes, (term, values)) in enumerate(zip(all_axes, terms.items(), strict=True)):
+        axes.plot(history.step, values, color=colour(k), lw=1.2)
+        (last,) = axes.plot(history.step[-1], values[-1], "o", color=colour(k), ms=5)
+        describe(last, f"{term} at step {history.step[-1]}: {number(values[-1], 4)}")
+        axes.set_xlabel("training step")
+        axes.set_ylabel(f"loss: {_short(term, 40)}")
+        axes.grid()
+    return figure
+
+
+# --- tags, calibration, co-occurrence ------------------------------------------------------------
+
+
+def _tags(system: SystemResults, series: int) -> Figure:
+    """Both metrics of every tag, in the order of `tag_order(system)["score"]`."""
+    tags = tag_order(system)["score"]
+    found = [system.per_tag[tag] for tag in tags]
+    height = 0.6 + ROW * len(tags)
+    figure, all_axes = _figure(7.2, height, 2)
+    figure.subplots_adjust(top=1 - 0.1 / height, bottom=0.5 / height, wspace=0.12)
+    for axes, (metric, title) in zip(all_axes, METRICS.items(), strict=True):
+        values = [getattr(one, metric) for one in found]
+        bars = axes.barh(range(len(tags)), [v.mean for v in values], 0.7, color=colour(series))
+        for row, (bar, value) in enumerate(zip(bars, values, strict=True)):
+            if math.isnan(value.mean):
+                continue
+            text = f"{tags[row]}: {title} {number(value.mean)} ± {number(value.std)}"
+            describe(bar, f"{text}, {found[row].positives} positives", row)
+            low, high = max(0, value.mean - value.std), min(1, value.mean + value.std)
+            describe(_bar(axes, [low, high], [row, row], INK), row=row)
+        axes.set(xlim=(0, 1), ylim=(len(tags) - 0.5, -0.5), yticks=[])
+        axes.set_xlabel({"roc_auc": "ROC-AUC", "map": "average precision"}[metric])
+        axes.grid(axis="x")
+    for row, (tag, one) in enumerate(zip(tags, found, strict=True)):
+        name = all_axes[0].text(-0.03, row, _short(tag, 40), va="center", ha="right")
+        count = all_axes[1].text(1.04, row, f"{one.positives} positives", va="center", color=SOFT)
+        describe(name, tag, row)
+        describe(count, row=row)
+    return figure
+
+
+def tag_order(system: SystemResults) -> dict[str, list[str]]:
+    """The tags of a system by average precision, by frequency, and by name."""
+    by = system.per_tag
+    names = sorted(by)
+    return {
+        "score": sorted(names, key=lambda t: (math.isnan(by[t].map.mean), -by[t].map.mean)),
+        "frequency": sorted(names, key=lambda t: -by[t].positives),
+        "name": names,
+    }
+
+
+def _calibration(systems: Sequence[SystemResults]) -> Figure:
+    """Frequency of positives by predicted probability, with the expected calibration error."""
+    figure, (axes,) = _figure(4.6, 4.2, 1)
+    axes.plot([0, 1], [0, 1], color=SOFT, lw=1, ls="--")
+    names = {}
+    for k, system in enumerate(systems):
+        if not system.calibration:
+            continue
+        names[k] = f"{system.name} (ECE {number(system.calibration.ece)})"
+        bins = system.calibration.bins
+        x, y = [one.confidence for one in bins], [one.frequency for one in bins]
+        axes.plot(x, y, color=colour(k), lw=1.3)
+        for one in bins:
+            reach = 1.96 * math.sqrt(one.frequency * (1 - one.frequency) / one.count)
+            low, high = max(0, one.frequency - reach), min(1, one.frequency + reach)
+            _bar(axes, [one.confidence] * 2, [low, high], colour(k))
+            (point,) = axes.plot(one.confidence, one.frequency, marker(k), color=colour(k), ms=5)
+            text = f"predicted {number(one.confidence, 2)}, observed {number(one.frequency, 2)}"
+            describe(point, f"{system.name}: {text} ({one.count} cases)")
+    axes.set_xlabel("predicted probability of a tag")
+    axes.set_ylabel("observed frequency of the tag")
+    axes.grid()
+    _legend(axes, names)
+    return figure
+
+
+def _co_occurrence(found: CoOccurrence) -> Figure:
+    """Figure 1, right, of MUSIG."""
+    figure, (axes,) = _figure(5.5, 4, 1)
+    axes.plot(found.similarity, found.co_occurrence, "o", ms=3, mew=0, alpha=0.3, color=colour(0))
+    axes.set_xlabel(found.of)
+    axes.set_ylabel("playlists with both tracks, %")
+    axes.grid()
+    return figure
+
+
+# --- helpers -------------------------------------------------------------------------------------
+
+
+def _figure(width: float, height: float, panels: int, sharey: bool = True) -> tuple[Figure, Any]:
     from matplotlib.figure import Figure
 
-    system = results["systems"][0]
-    tags = [t for t, f in system["per_tag"].items() if f["map"]["mean"] is not None]
-    tags.sort(key=lambda tag: system["per_tag"][tag]["map"]["mean"])
-    figure = Figure(figsize=(5, 0.8 + 0.18 * len(tags)))
-    axes = figure.subplots()
-    figures = [system["per_tag"][tag]["map"] for tag in tags]
-    axes.barh(
-        tags, [f["mean"] for f in figures], xerr=[f["std"] for f in figures], color=COLOURS[0],
-        error_kw={"lw": 0.8},
-    )  # fmt: skip
-    axes.set_xlabel(f"average precision, {system['name']}")
-    axes.margins(y=0.01)
-    return figure
+    figure = Figure(figsize=(width, height))
+    all_axes = figure.subplots(1, panels, squeeze=False, sharey=sharey)[0]
+    if not sharey:
+        figure.subplots_adjust(wspace=0.3)
+    return figure, all_axes
+
+
+def _bar(axes: Axes, x: Sequence[float], y: Sequence[float], shade: str) -> Any:
+    """An error bar with caps."""
+    from matplotlib.lines import Line2D
+
+    cap = "|" if y[0] == y[1] else "_"
+    line = Line2D(x, y, color=shade, lw=1.3, marker=cap, ms=6, mew=1.3, zorder=3)
+    axes.add_line(line)
+    return line
+
+
+def _legend(axes: Axes, names: dict[int, str]) -> None:
+    from matplotlib.lines import Line2D
+
+    lines = [Line2D([], [], color=colour(k), marker=marker(k), ms=5, lw=1.3) for k in names]
+    labels = [f" {_short(name, 48)}" for name in names.values()]  # one with "_" first is left out
+    axes.legend(lines, labels, bbox_to_anchor=(1.02, 1), loc="upper left")
+
+
+def _short(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"

@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 
 from ssl_audio.io.atomic import write_text
 from ssl_audio.io.errors import SslAudioError
+from ssl_audio.io.run_folder import RESULTS
 from ssl_audio.reports.plain import from_plain, to_plain
 
 VERSION = 2  # of the format of results.json
-FILE_NAME = "results.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +52,7 @@ class Difference:
     """The paired difference `a` - `b` of two systems in one metric.
 
     Attributes:
-        mean, low, high: the difference and its confidence interval; NaN if undefined.
-        confidence: level of the interval, 0 to 1.
+        confidence: level of the interval from `low` to `high`, 0 to 1.
         p: p-value, corrected for multiple tests; None if no test was made.
     """
 
@@ -111,8 +110,8 @@ class ProbeProtocol:
 
 @dataclass(frozen=True)
 class MetricSummary:
-    """A metric averaged over tags: `mean` and `std` over the `resamples` of the test set, each
-    resample's value, and the value on the whole test set."""
+    """A metric averaged over tags: its values on `resamples` of the test set, their mean and
+    standard deviation, and the value on the whole `test` set."""
 
     mean: float
     std: float
@@ -168,6 +167,13 @@ class Scores:
     map: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class KnnScores(Scores):
+    """Metrics of the kNN probe with `k` neighbours."""
+
+    k: int
+
+
 @dataclass(frozen=True)
 class CalibrationBin:
     """Mean predicted probability, frequency of positives and number of cases in a bin."""
@@ -211,7 +217,7 @@ class SystemResults:
     per_tag: dict[str, TagFigures]
     limited: tuple[FractionDraws, ...]
     few_shot: tuple[ShotDraws, ...]
-    knn: Scores | None
+    knn: KnnScores | None
     calibration: Calibration | None
 
 
@@ -264,8 +270,8 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """One system of a table: the features it was trained with, its metrics by key of the columns
-    (a metric that could not be computed is left out), and the seconds of its training."""
+    """One system of a table: the features and the seconds of its training, and its metrics by key
+    of the columns; a metric that could not be computed is left out."""
 
     system: str
     features: str
@@ -308,13 +314,8 @@ class CoOccurrence:
 
 @dataclass(frozen=True, kw_only=True)
 class PlaylistResults(Results):
-    """A comparison of playlist models: completion of playlists, or next sessions.
-
-    Attributes:
-        protocol: one or two sentences.
-        models: folder below `systems/` of each trained model, by its name in small letters.
-        losses: by label of the trained system.
-    """
+    """A comparison of playlist models: completion of playlists, or next sessions. `losses` are by
+    label of the system; `models` has the folder below `systems/` of each, by its lowercase name."""
 
     kind = "playlists"
 
@@ -363,7 +364,7 @@ _KINDS: dict[str, type[AnyResults]] = {
 def write_results(folder: Path, results: Results) -> Path:
     """Write `results.json` into the folder of a run; returns its path."""
     values = {"kind": results.kind, "version": VERSION, **to_plain(results)}
-    path = folder / FILE_NAME
+    path = folder / RESULTS
     write_text(path, json.dumps(values, indent=2, allow_nan=False) + "\n")
     return path
 
@@ -377,7 +378,7 @@ def read_results(path: Path) -> AnyResults:
     Raises:
         SslAudioError: a missing or damaged file, or one of another version or kind.
     """
-    file = path / FILE_NAME if path.is_dir() else path
+    file = path / RESULTS if path.is_dir() else path
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
         kind = values.pop("kind", None) if isinstance(values, dict) else None

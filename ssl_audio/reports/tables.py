@@ -1,115 +1,345 @@
-"""The figures of a comparison as rows: for the console, CSV, and a paper."""
+"""Results as tables: for the terminal, for LaTeX, for the page, and one figure a line as CSV."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-Results = Mapping[str, Any]
-COLUMNS = (
-    "run", "dataset", "system", "probe", "setting", "draw", "rows", "metric", "mean", "std", "test",
-)  # fmt: skip
-NAMES = {"roc_auc": "ROC-AUC", "map": "mAP"}
+from ssl_audio.reports.published import PUBLISHED, SOURCE
+from ssl_audio.reports.results import (
+    AnyResults,
+    Column,
+    Difference,
+    Draws,
+    MetricSummary,
+    PlaylistResults,
+    ProbeResults,
+    Row,
+    SystemResults,
+    Table,
+)
+
+METRICS = {"roc_auc": "ROC-AUC", "map": "mAP"}  # of probes
+MAX_OPEN_PAIRS = 12  # longer tables of differences are folded on the page, not printed
+_LATEX = str.maketrans(
+    {c: f"\\{c}" for c in "_%&#${}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+)
 
 
-def shown(value: float | None, digits: int = 3) -> str:
-    """A figure, or a dash where there is none."""
-    return "–" if value is None else f"{value:.{digits}f}"
+@dataclass(frozen=True)
+class Cell:
+    """One cell.
+
+    Attributes:
+        mark: "best" of its column, "sure" or "unsure" of its sign, or "".
+        series: number of the series whose colour is shown beside the text.
+    """
+
+    text: str
+    mark: str = ""
+    series: int | None = None
 
 
-def protocol_text(results: Results) -> str:
-    """What a table's protocol column says of a run."""
-    p = results["protocol"]
-    boot = p["bootstrap"]
-    of = "track means" if p["train_on"] == "tracks" else "single segments"
+@dataclass(frozen=True)
+class Grid:
+    """A table of cells."""
+
+    title: str
+    caption: str
+    header: tuple[str, ...]
+    rows: list[list[Cell]]
+
+
+# --- numbers -------------------------------------------------------------------------------------
+
+
+def number(value: float, digits: int = 3, sign: bool = False) -> str:
+    """A number with so many decimals, or a dash for NaN."""
+    if math.isnan(value):
+        return "–"
+    return f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
+
+
+def difference_text(one: Difference, digits: int = 3) -> str:
+    """`+0.030 [+0.010, +0.050], p = 0.012`."""
+    if math.isnan(one.mean):
+        return "–"
+    mean, low, high = (number(v, digits, sign=True) for v in (one.mean, one.low, one.high))
+    p = "" if one.p is None else ", p < 0.001" if one.p < 0.001 else f", p = {one.p:.3f}"
+    return f"{mean} [{low}, {high}]{p}"
+
+
+def _mean_and_std(found: MetricSummary) -> str:
+    return f"{number(found.mean)} ± {number(found.std)}"
+
+
+# --- tables of probes ----------------------------------------------------------------------------
+
+
+def protocol_text(results: ProbeResults) -> str:
+    """How the probes were measured, in half a line."""
+    p = results.protocol
+    on = "track means" if p.train_on == "tracks" else "single segments"
     return (
-        f"{p['probe']['kind']} probe on {of}; {boot['resamples']} resamples of "
-        f"{round(100 * boot['fraction'])} % of {results['dataset']['counts']['test']} test tracks"
+        f"{p.probe} probe on {on}; {p.resamples} resamples of {100 * p.fraction:g} % of "
+        f"{results.dataset.counts['test']} test tracks"
     )
 
 
-def text_table(results: Results) -> str:
-    """The main table in plain text."""
-    header = ("system", "probe", "ROC-AUC", "mAP", "kNN mAP", "ECE")
-    rows = [_cells(system) for system in results["systems"]]
-    widths = [max(len(row[k]) for row in [header, *rows]) for k in range(len(header))]
-    lines = ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)) for r in (header, *rows)]
-    notes = [f"note: {note}" for note in results["dataset"]["notes"]]
-    return "\n".join([*lines, *notes, protocol_text(results)])
-
-
-def _cells(system: Mapping[str, Any]) -> tuple[str, ...]:
-    figures = [
-        f"{shown(system[m]['mean'])} ± {shown(system[m]['std'])}" for m in ("roc_auc", "map")
-    ]
-    knn = system["knn"]["map"] if system.get("knn") else None
-    calibration = system.get("calibration")
-    return (
-        system["name"],
-        system["probe"],
-        *figures,
-        shown(knn),
-        shown(calibration["ece"] if calibration else None),
+def probe_grid(results: ProbeResults) -> Grid:
+    """The systems with their macro metrics."""
+    best = {
+        metric: _best([getattr(one, metric).mean for one in results.systems]) for metric in METRICS
+    }
+    header = ["system", "probe"]
+    for name in METRICS.values():
+        header += [name, "whole set"]
+    rows = []
+    for k, one in enumerate(results.systems):
+        cells = [Cell(one.name, series=k), Cell(one.probe)]
+        for metric in METRICS:
+            found = getattr(one, metric)
+            mark = "best" if found.mean == best[metric] else ""
+            cells += [Cell(_mean_and_std(found), mark), Cell(number(found.test))]
+        cells.append(Cell(number(one.knn.map) if one.knn else "–"))
+        cells.append(Cell(number(one.calibration.ece) if one.calibration else "–"))
+        rows.append(cells)
+    caption = (
+        "Mean and standard deviation over the resamples of the test set, and the value on the "
+        "whole set; ECE is the expected calibration error."
     )
+    return Grid("Metrics", caption, (*header, "kNN mAP", "ECE"), rows)
 
 
-def csv_text(many: Sequence[Results]) -> str:
-    """One figure a line: whole test set, each tag, limited data and few-shot draws."""
-    file = io.StringIO()
-    writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for results in many:
-        for system in results["systems"]:
-            base = {
-                "run": results["run"],
-                "dataset": results["dataset"]["name"],
-                "system": system["name"],
-                "probe": system["probe"],
-            }
-            writer.writerows({**base, **row} for row in _figure_rows(results, system))
-    return file.getvalue()
+def side_by_side(many: Sequence[AnyResults]) -> Grid:
+    """Every probed system of several runs."""
+    rows = [
+        [Cell(results.run), Cell(results.dataset.name), Cell(one.name),
+         *(Cell(_mean_and_std(getattr(one, metric))) for metric in METRICS),
+         Cell(protocol_text(results))]
+        for results in many if isinstance(results, ProbeResults) for one in results.systems
+    ]  # fmt: skip
+    header = ("run", "dataset", "system", *METRICS.values(), "protocol")
+    return Grid("All runs", "", header, rows)
 
 
-def _figure_rows(results: Results, system: Mapping[str, Any]) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    training = results["dataset"]["counts"]["train"]
-    for metric in NAMES:
-        figures = {key: system[metric][key] for key in ("mean", "std", "test")}
-        rows.append({"setting": "all", "rows": training, "metric": metric, **figures})
-        for tag, by_metric in system["per_tag"].items():
-            rows.append({"setting": f"tag {tag}", "metric": metric, **by_metric[metric]})
-        for part in system["limited"]:
-            rows += _draws(f"{100 * part['fraction']:g} %", part, metric)
-        for part in system["few_shot"]:
-            rows += _draws(f"{part['shots']} shots", part, metric)
-    return rows
-
-
-def _draws(setting: str, part: Mapping[str, Any], metric: str) -> list[dict[str, Any]]:
-    return [
-        {"setting": setting, "draw": draw, "rows": part["rows"], "metric": metric, "test": value}
-        for draw, value in enumerate(part[metric])
+def published_grid(dataset: str) -> Grid:
+    """Published metrics of probes on a data set; without rows where none are known."""
+    rows = [
+        [Cell(name), *(Cell(number(value)) for value in values)]
+        for name, values in PUBLISHED.get(dataset, {}).items()
     ]
+    return Grid("Published", SOURCE, ("objective", *METRICS.values()), rows)
 
 
-def latex_table(results: Results) -> str:
-    """The main table for a paper (booktabs)."""
-    lines = [
-        r"\begin{tabular}{llcc}",
-        r"\toprule",
-        r"System & Probe & ROC-AUC & mAP \\",
-        r"\midrule",
+# --- tables of playlists -------------------------------------------------------------------------
+
+
+def metric_titles(table: Table) -> dict[str, str]:
+    """Titles of the columns by key."""
+    return {column.key: column.title for column in table.columns}
+
+
+def playlist_grid(table: Table) -> Grid:
+    """The systems with their means and half the width of the 95 % intervals."""
+    best = {column.key: _best_of(table.rows, column) for column in table.columns}
+    rows = [
+        [Cell(row.system, series=k), Cell(row.features),
+         *(_interval_cell(row, column.key, best[column.key]) for column in table.columns)]
+        for k, row in enumerate(table.rows)
+    ]  # fmt: skip
+    header = ("system", "features", *metric_titles(table).values())
+    return Grid(table.name, table.caption, header, rows)
+
+
+def _best_of(rows: Sequence[Row], column: Column) -> float:
+    means = [row.figures[column.key].mean for row in rows if column.key in row.figures]
+    return -_best([-v for v in means]) if column.lower_is_better else _best(means)
+
+
+def _best(values: Sequence[float]) -> float:
+    return max((v for v in values if not math.isnan(v)), default=math.nan)
+
+
+def _interval_cell(row: Row, metric: str, best: float) -> Cell:
+    found = row.figures.get(metric)
+    if found is None:
+        return Cell("–")
+    text = f"{number(found.mean)} ±{number((found.high - found.low) / 2)}"
+    return Cell(text, "best" if found.mean == best else "")
+
+
+# --- differences ---------------------------------------------------------------------------------
+
+Pairs = dict[tuple[str, str], dict[str, Difference]]
+
+
+def pairs_of(differences: Sequence[Difference]) -> Pairs:
+    """Differences by pair of systems, then by metric."""
+    pairs: Pairs = {}
+    for one in differences:
+        pairs.setdefault((one.a, one.b), {})[one.metric] = one
+    return pairs
+
+
+def difference_grid(
+    differences: Sequence[Difference], titles: Mapping[str, str], digits: int = 3
+) -> Grid:
+    """One row per pair of systems, one column per metric that was tested."""
+    metrics = list(dict.fromkeys(one.metric for one in differences))
+    pairs = pairs_of(differences)
+    rows = [
+        [Cell(f"{a} − {b}"), *(_difference_cell(found.get(m), digits) for m in metrics)]
+        for (a, b), found in pairs.items()
     ]
-    for system in results["systems"]:
-        cells = [_escaped(system["name"]), system["probe"]]
-        cells += [f"${shown(system[m]['mean'])} \\pm {shown(system[m]['std'])}$" for m in NAMES]
-        lines.append(" & ".join(cells) + r" \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+    percent = f"{100 * differences[0].confidence:g} %" if differences else ""
+    corrected = any(one.p is not None for one in differences)
+    tests = " and p-values (Holm's correction)" if corrected else ""
+    caption = f"With {percent} confidence intervals{tests}."
+    title = f"{len(pairs)} paired difference{'s' if len(pairs) > 1 else ''}"
+    return Grid(title, caption, ("difference", *(titles[m] for m in metrics)), rows)
+
+
+def _difference_cell(one: Difference | None, digits: int) -> Cell:
+    if one is None:
+        return Cell("–")
+    return Cell(difference_text(one, digits), "sure" if one.excludes_zero else "unsure")
+
+
+def differences_of(results: ProbeResults | Table) -> Grid:
+    """The paired differences of a comparison of probes or of one table of playlist models."""
+    if isinstance(results, ProbeResults):
+        return difference_grid(results.differences, METRICS)
+    return difference_grid(results.differences, metric_titles(results), digits=4)
+
+
+# --- text and LaTeX ------------------------------------------------------------------------------
+
+
+def terminal_text(results: AnyResults) -> str:
+    """The tables of a comparison, and their paired differences, for the terminal."""
+    if isinstance(results, ProbeResults):
+        notes = [f"note: {note}" for note in results.dataset.notes]
+        end = "\n".join([*notes, protocol_text(results)])
+        parts = [_lines(probe_grid(results)), *_difference_lines(results), end]
+    elif isinstance(results, PlaylistResults):
+        parts = []
+        for table in results.tables:
+            parts.append(f"{table.name}: {table.caption}\n{_lines(playlist_grid(table))}")
+            parts += _difference_lines(table)
+    return "\n\n".join(parts)
+
+
+def _difference_lines(results: ProbeResults | Table) -> Iterator[str]:
+    grid = differences_of(results)
+    if len(grid.rows) > MAX_OPEN_PAIRS:
+        yield f"{grid.title}: see the report"
+    elif grid.rows:
+        yield f"{grid.title}. {grid.caption}\n{_lines(grid)}"
+
+
+def _lines(grid: Grid) -> str:
+    rows = [list(grid.header), *([cell.text for cell in row] for row in grid.rows)]
+    widths = [max(len(row[k]) for row in rows) for k in range(len(grid.header))]
+    lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in rows]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def latex(results: AnyResults) -> str:
+    """The tables of a comparison for a paper (booktabs)."""
+    if isinstance(results, ProbeResults):
+        return _latex(probe_grid(results))
+    tables = results.tables if isinstance(results, PlaylistResults) else ()
+    return "\n".join(_latex(playlist_grid(table)) for table in tables)
+
+
+def _latex(grid: Grid) -> str:
+    columns = "ll" + "c" * (len(grid.header) - 2)
+    rows = [[_latex_cell(cell.text) for cell in row] for row in grid.rows]
+    lines = [" & ".join(row) + r" \\" for row in [[*map(_escaped, grid.header)], *rows]]
+    return "\n".join(
+        [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", lines[0], r"\midrule", *lines[1:],
+         r"\bottomrule", r"\end{tabular}", ""]
+    )  # fmt: skip
+
+
+def _latex_cell(text: str) -> str:
+    if text == "–":
+        return "--"
+    if re.fullmatch(r"[-+]?\d+\.\d+( ± ?\d+\.\d+)?", text):
+        return "$" + re.sub(" ± ?", r" \\pm ", text) + "$"
+    return _escaped(text)
 
 
 def _escaped(text: str) -> str:
-    for character in r"\_%&#$":
-        text = text.replace(character, f"\\{character}")
-    return text
+    return text.translate(_LATEX)
+
+
+# --- CSV -----------------------------------------------------------------------------------------
+
+_PROBE_COLUMNS = (
+    "run", "dataset", "system", "probe", "setting", "draw", "rows", "metric", "mean", "std", "test",
+)  # fmt: skip
+_PLAYLIST_COLUMNS = (
+    "run", "table", "system", "features", "metric", "mean", "low", "high", "seconds",
+)  # fmt: skip
+
+
+def probe_csv(many: Sequence[ProbeResults]) -> str:
+    """One value a line: the whole training set, each tag, and each draw of a subset of it."""
+    rows = []
+    for results in many:
+        for system in results.systems:
+            about = {
+                "run": results.run, "dataset": results.dataset.name, "system": system.name,
+                "probe": system.probe,
+            }  # fmt: skip
+            rows += [{**about, **row} for row in _system_rows(results, system)]
+    return _csv(_PROBE_COLUMNS, rows)
+
+
+def _system_rows(results: ProbeResults, system: SystemResults) -> Iterator[dict[str, Any]]:
+    for metric in METRICS:
+        found = getattr(system, metric)
+        yield {
+            "setting": "all", "rows": results.dataset.counts["train"], "metric": metric,
+            "mean": found.mean, "std": found.std, "test": found.test,
+        }  # fmt: skip
+        for tag, by_metric in system.per_tag.items():
+            one = getattr(by_metric, metric)
+            yield {"setting": f"tag {tag}", "metric": metric, "mean": one.mean, "std": one.std}
+        for part in system.limited:
+            yield from _draw_rows(f"{100 * part.fraction:g} %", part, metric)
+        for few in system.few_shot:
+            yield from _draw_rows(f"{few.shots} shots", few, metric)
+
+
+def _draw_rows(setting: str, part: Draws, metric: str) -> Iterator[dict[str, Any]]:
+    for draw, value in enumerate(getattr(part, metric)):
+        yield {"setting": setting, "draw": draw, "rows": part.rows, "metric": metric, "test": value}
+
+
+def playlist_csv(many: Sequence[PlaylistResults]) -> str:
+    """One value a line."""
+    return _csv(_PLAYLIST_COLUMNS, [
+        {"run": results.run, "table": table.name, "system": row.system, "features": row.features,
+         "seconds": row.seconds, "metric": metric, "mean": found.mean, "low": found.low,
+         "high": found.high}
+        for results in many for table in results.tables for row in table.rows
+        for metric, found in row.figures.items()
+    ])  # fmt: skip
+
+
+def _csv(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
+    file = io.StringIO()
+    writer = csv.DictWriter(file, columns, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({k: "" if v != v else v for k, v in row.items()})
+    return file.getvalue()

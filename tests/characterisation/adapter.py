@@ -409,7 +409,9 @@ def _playlist_results(run_dir: Path) -> dict[str, Any]:
         },
         "differences": {
             table["name"]: {
-                f"{one['a']} - {one['b']}, {one['metric']}": _figures(one)
+                f"{one['a']} - {one['b']}, {one['metric']}": _figures(
+                    {k: v for k, v in one.items() if k != "confidence"}  # 0.95 everywhere
+                )
                 for one in table["differences"]
             }
             for table in results["tables"]

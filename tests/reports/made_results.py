@@ -14,6 +14,7 @@ from ssl_audio.reports.results import (
     Difference,
     FractionDraws,
     Interval,
+    KnnScores,
     LossHistory,
     MeanAndStd,
     MetricSummary,
@@ -49,7 +50,7 @@ def system(name, shift=0.0):
         limited=(FractionDraws(fraction=0.01, rows=2, **draws),
                  FractionDraws(fraction=0.1, rows=20, **draws)),
         few_shot=(ShotDraws(shots=1, rows=2, **draws),),
-        knn=Scores(0.7, 0.4),
+        knn=KnnScores(0.7, 0.4, k=3),
         calibration=Calibration(0.05, 0.1, (CalibrationBin(0.1, 0.2, 9),
                                             CalibrationBin(0.8, 0.7, 4))),
     )  # fmt: skip
@@ -84,6 +85,12 @@ def probe_results(*names, run="run"):
 def change_systems(results, **changes):
     """The same results with other values of every system."""
     return replace(results, systems=tuple(replace(one, **changes) for one in results.systems))
+
+
+def small(results):
+    """The same comparison of probes with few figures."""
+    changed = change_systems(results, limited=(), few_shot=(), calibration=None)
+    return replace(changed, differences=())
 
 
 def table(name, systems):

@@ -1,10 +1,11 @@
-"""The report in a real browser: no error, and a map that answers."""
+"""The report in a real browser: no error, charts that answer, and a map that plays."""
 
 import shutil
 import wave
+from dataclasses import replace
 
 import pytest
-from test_page import HOSTILE, made_results
+from made_results import HOSTILE, playlist_results, probe_results
 
 from ssl_audio.reports.page import page_html
 
@@ -24,26 +25,33 @@ def browser():
         started.close()
 
 
+def opened(browser, folder, results):
+    """The open page; `said` has what its console printed."""
+    (folder / "report.html").write_text(page_html([results]))
+    page = browser.new_page(viewport={"width": 1100, "height": 900})
+    page.said = []
+    page.on("console", lambda message: page.said.append(message.text))
+    page.on("pageerror", lambda error: page.said.append(str(error)))
+    page.on("dialog", lambda dialog: page.said.append("a dialog"))
+    page.on("request", lambda request: page.said.append(request.url))
+    page.goto((folder / "report.html").as_uri())
+    assert page.said.pop(0).startswith("file://")
+    return page
+
+
 @pytest.fixture
 def page(browser, tmp_path):
-    """The open page, with all that its console said, and one track that can be played."""
-    results = made_results()
-    for k, name in enumerate(("there.wav", "gone.wav")):
-        results["map"]["paths"][k] = str(tmp_path / name)
-    with wave.open(str(tmp_path / "there.wav"), "wb") as file:
+    """A comparison of probes, with one track that can be played."""
+    results = probe_results()
+    paths = tuple(str(tmp_path / name) for name in ("there.wav", "gone.wav"))
+    with wave.open(paths[0], "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(16_000)
         file.writeframes(bytes(2 * 16_000))
-    (tmp_path / "report.html").write_text(page_html([results]))
-    opened = browser.new_page(viewport={"width": 1100, "height": 900})
-    opened.said = []
-    opened.on("console", lambda message: opened.said.append(message.text))
-    opened.on("pageerror", lambda error: opened.said.append(str(error)))
-    opened.on("dialog", lambda dialog: opened.said.append("a dialog"))
-    opened.goto((tmp_path / "report.html").as_uri())
-    yield opened
-    opened.close()
+    page = opened(browser, tmp_path, replace(results, map=replace(results.map, paths=paths)))
+    yield page
+    page.close()
 
 
 def place(page, k):
@@ -58,11 +66,54 @@ def place(page, k):
 
 
 @pytest.mark.slow
-def test_every_chart_is_drawn_and_nothing_is_wrong(page):
+def test_every_chart_is_drawn_without_errors_or_requests(page):
     assert page.said == []
-    assert page.locator("[data-chart] svg").count() == 8
-    assert page.locator("[data-chart^='dots'] circle").count() == 2 * 2 * 6
+    assert page.locator(".chart svg").count() == 7
+    assert page.locator(".chart:visible svg").count() == 6  # the tags of one system
     assert page.locator("canvas").evaluate("c => c.width") > 300
+
+
+@pytest.mark.slow
+def test_labels_of_tags_are_12_pixels_high(page):
+    label = page.locator(".chooser .chart:visible text", has_text="rare").first
+    scale = "e => parseFloat(getComputedStyle(e).fontSize) * e.getScreenCTM().a"
+    assert label.evaluate(scale) == pytest.approx(12, abs=0.5)
+
+
+@pytest.mark.slow
+def test_pointing_at_a_mark_tells_its_value(page):
+    bar = page.locator(".chooser .chart:visible g[data-row='0'][aria-label*='ROC-AUC']")
+    bar.hover()
+    text = page.locator("#tooltip.on").inner_text()
+    assert text.endswith("ROC-AUC 0.800 ± 0.100, 3 positives")
+    page.mouse.move(5, 5)
+    assert page.locator("#tooltip.on").count() == 0
+
+
+@pytest.mark.slow
+def test_tags_of_another_system_in_another_order(page):
+    charts = page.locator(".chooser .chart")
+    page.locator(".which").select_option(index=1)
+    assert [chart.is_visible() for chart in charts.all()] == [False, True]
+    label = charts.nth(1).locator("g[data-row='1'] text").first
+    before = label.bounding_box()["y"]
+    page.locator(".order").select_option("name")  # "<" sorts before "r": nothing moves
+    assert label.bounding_box()["y"] == before
+    charts.nth(1).evaluate("c => { c.dataset.places = '{\"score\": [1, 0]}'; }")
+    charts.nth(0).evaluate("c => { c.dataset.places = '{\"score\": [1, 0]}'; }")
+    page.locator(".order").select_option("score")
+    other = charts.nth(1).locator("g[data-row='0'] text").first
+    assert other.bounding_box()["y"] == pytest.approx(before, abs=0.5)
+    assert page.said == []
+
+
+@pytest.mark.slow
+def test_charts_have_the_colours_of_the_scheme(page):
+    bar = page.locator(".chooser .chart:visible g[aria-label] path").first
+    colour = "e => getComputedStyle(e).fill"
+    assert bar.evaluate(colour) == "rgb(0, 114, 178)"
+    page.emulate_media(color_scheme="dark")
+    assert bar.evaluate(colour) == "rgb(79, 163, 227)"
 
 
 @pytest.mark.slow
@@ -95,8 +146,21 @@ def test_the_map_zooms_and_takes_another_colour(page):
     page.get_by_role("button", name="whole map").click()
     page.mouse.move(5, 5)
     whole = canvas.evaluate(image)
-    page.locator("[data-chart=map] select").select_option(label="all tracks")
+    page.locator(".map select").select_option(label="all tracks")
     assert canvas.evaluate(image) != whole
-    page.locator("[data-chart=tags] select").first.select_option(index=1)
-    page.locator("[data-chart=tags] select").nth(2).select_option("name")
     assert page.said == []
+
+
+@pytest.mark.slow
+def test_playlists_have_charts_with_intervals_and_losses_by_system(browser, tmp_path):
+    page = opened(browser, tmp_path, playlist_results())
+    assert page.said == []
+    assert page.locator(".chart svg").count() == 2 + 2 + 2 + 1
+    losses = page.locator(".chooser .chart")
+    assert [chart.is_visible() for chart in losses.all()] == [True, False]
+    page.locator(".which").select_option(index=1)
+    assert [chart.is_visible() for chart in losses.all()] == [False, True]
+    page.locator("g[aria-label^='Random: 0.200']").first.hover()
+    text = page.locator("#tooltip.on").inner_text()
+    assert text == "Random: 0.200, 95 % interval 0.188 to 0.213"
+    page.close()

@@ -1,0 +1,141 @@
+"""How figures look and are written: one drawing for PNG and SVG files and for the page.
+
+Every mark that `describe` has given a text shows it while the pointer is on it.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# on white and on the page's dark background: contrast of 3 or more to it, and apart by 28 or more
+# in CIELAB; markers differ as well, for readers who see these colours alike
+SERIES = (
+    ("#0072b2", "#4fa3e3"), ("#d55e00", "#ff8a3d"), ("#00896a", "#2cc59b"),
+    ("#b8509c", "#ee8fc8"), ("#9a7500", "#f0d050"), ("#5d3a9b", "#a98bf5"),
+    ("#17a0b8", "#8fe6f5"), ("#7a4a1e", "#b98a60"), ("#757b82", "#a3adb7"),
+    ("#1b1f26", "#ffffff"),
+)  # fmt: skip
+MARKERS = "osD^vPX"
+PAPER, INK, SOFT, LINE = "#ffffff", "#1b1f24", "#5b6570", "#d9dee4"
+_VARIABLES = {PAPER: "--paper", INK: "--ink", SOFT: "--soft", LINE: "--line"} | {
+    light: f"--series-{k}" for k, (light, _) in enumerate(SERIES)
+}
+_MARK = "mark:"
+_SVG = "http://www.w3.org/2000/svg"
+_LINK = "{http://www.w3.org/1999/xlink}href"
+
+
+def colour(k: int) -> str:
+    """The colour of the k-th series."""
+    return SERIES[k % len(SERIES)][0]
+
+
+def marker(k: int) -> str:
+    """The marker of the k-th series."""
+    return MARKERS[k % len(MARKERS)]
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """The look of all figures; they are created and written inside this context."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    settings: Any = {
+        "font.size": 9, "axes.titlesize": 9, "legend.fontsize": 9, "legend.frameon": False,
+        "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": SOFT, "xtick.color": SOFT,
+        "ytick.color": SOFT, "xtick.labelcolor": INK, "ytick.labelcolor": INK, "grid.color": LINE,
+        "axes.axisbelow": True, "axes.spines.top": False, "axes.spines.right": False,
+        "text.parse_math": False, "svg.fonttype": "none", "svg.hashsalt": "ssl_audio",
+    }  # fmt: skip
+    with matplotlib.rc_context(settings), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        yield
+
+
+def describe(artist: Any, text: str = "", row: int | None = None) -> None:
+    """Give a mark the text that is shown while the pointer is on it, and a row of its own.
+
+    Args:
+        artist: of matplotlib; all marks of one row move together when the page sorts the rows.
+    """
+    artist.set_gid(_MARK + json.dumps({"text": text, "row": row}))
+    artist.set_in_layout(hasattr(artist, "get_text"))  # only texts can lie outside the axes
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as PNG, the same bytes for the same figure."""
+    return _written(figure, "png", {"Software": None})
+
+
+def svg(figure: Figure) -> ElementTree.Element:
+    """A figure as SVG, with a `<title>` in every described mark."""
+    root = ElementTree.fromstring(_written(figure, "svg", {"Date": None}))
+    for group in root.iter(f"{{{_SVG}}}g"):
+        name = group.get("id", "")
+        if not name.startswith(_MARK):
+            continue
+        mark = json.loads(name.removeprefix(_MARK))
+        del group.attrib["id"]
+        if mark["row"] is not None:
+            group.set("data-row", str(mark["row"]))
+        if mark["text"]:
+            title = ElementTree.Element(f"{{{_SVG}}}title")
+            title.text = mark["text"]
+            group.insert(0, title)
+    return root
+
+
+def svg_file(root: ElementTree.Element) -> bytes:
+    """The content of an SVG file."""
+    ElementTree.register_namespace("", _SVG)
+    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+
+
+def svg_element(root: ElementTree.Element, prefix: str, label: str) -> str:
+    """An SVG as an element of the page, in the page's colours; changes `root`.
+
+    Args:
+        prefix: makes the ids of this figure differ from those of others.
+        label: what the figure shows, for screen readers.
+    """
+    for parent in list(root.iter()):
+        for child in list(parent):
+            if child.tag.endswith(("metadata", "}style")):
+                parent.remove(child)
+    for one in root.iter():
+        if "id" in one.attrib:
+            one.set("id", prefix + one.attrib["id"])
+        if _LINK in one.attrib:
+            one.set("href", "#" + prefix + one.attrib.pop(_LINK)[1:])
+        if "clip-path" in one.attrib:
+            one.set("clip-path", one.attrib["clip-path"].replace("#", "#" + prefix))
+        if "style" in one.attrib:
+            one.set("style", re.sub("#[0-9a-f]{6}", _variable, one.attrib["style"]))
+    root.set("role", "img")
+    root.set("aria-label", label)
+    ElementTree.register_namespace("", _SVG)
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _variable(found: re.Match[str]) -> str:
+    name = _VARIABLES.get(found[0])
+    return f"var({name})" if name else found[0]
+
+
+def _written(figure: Figure, kind: str, metadata: dict[str, Any]) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(
+        buffer, format=kind, dpi=200, bbox_inches="tight", pad_inches=0.05, metadata=metadata
+    )
+    return buffer.getvalue()

@@ -1,0 +1,25 @@
+"""The settings of `report`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ssl_audio.settings.fields import CommandSettings, SettingError, setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportSettings(CommandSettings):
+    runs: tuple[Path, ...] = setting(
+        help="folders of runs of probe or recommend, or their results.json"
+    )
+    output: Path = setting(
+        Path("report"), help="folder of report.html, results.csv, table.tex and figures/"
+    )
+
+    def check(self) -> None:
+        if not self.runs:
+            raise SettingError("runs", "[]", "name one run or more")
+        parent = next(p for p in (self.output, *self.output.absolute().parents) if p.exists())
+        if not parent.is_dir():
+            raise SettingError("output", self.output, f"{parent} is a file, not a folder")
