@@ -128,7 +128,8 @@ def _memberships(path: str) -> dict[str, list[str]]:
 
         store = open_store(path)
         return dict(named(store.playlists("train"), store.catalogue()))
-    from ssl_audio.recommenders.data.sources import SourcePlaylist, read_source
+    from ssl_audio.recommenders.data.records import SourcePlaylist
+    from ssl_audio.recommenders.data.sources import read_source
 
     found = {p.id: p.tracks for p in read_source(path) if isinstance(p, SourcePlaylist)}
     if not any(found.values()):

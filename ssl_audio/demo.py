@@ -154,9 +154,9 @@ def _write(generated: Generated, rows: list[Row], settings: dict[str, Any], fold
     """The store of playlists, the tracks' popularity, and the training part as a table."""
     from dataclasses import replace
 
-    from ssl_audio.recommenders.data.cold import cold_tracks
-    from ssl_audio.recommenders.data.sources import write_table
+    from ssl_audio.recommenders.data.splits import cold_tracks
     from ssl_audio.recommenders.data.store import open_store, store_of
+    from ssl_audio.recommenders.data.tables import write_table
 
     ids = [row.id for row in rows]
     catalogue = generated.catalogue(ids)

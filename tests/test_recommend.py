@@ -18,16 +18,13 @@ import numpy as np
 import pytest
 
 from ssl_audio.recommend import main
-from ssl_audio.recommenders.data.cold import cold_tracks
 from ssl_audio.recommenders.data.collection import Catalogue, Playlists
-from ssl_audio.recommenders.data.sources import (
-    SourcePlaylist,
-    read_m3u,
-    read_source,
-    write_m3u,
-    write_table,
-)
+from ssl_audio.recommenders.data.m3u import read_m3u, write_m3u
+from ssl_audio.recommenders.data.records import SourcePlaylist
+from ssl_audio.recommenders.data.sources import read_source
+from ssl_audio.recommenders.data.splits import cold_tracks
 from ssl_audio.recommenders.data.store import open_store, store_of
+from ssl_audio.recommenders.data.tables import write_table
 from ssl_audio.recommenders.generate import GeneratorSettings, generate
 from ssl_audio.stores.feature_store import Row, read_rows, read_store
 from ssl_audio.stores.writer import Store
@@ -437,12 +434,12 @@ def test_duplicates_and_playlists_that_are_too_short_are_told(tmp_path: Path) ->
         (["playlists=PLAYLISTS", "baselines=[bpr]"], "baselines=[bpr]: a list of"),
         (["playlists=PLAYLISTS", "features=[mood]"], "features=[mood]: a list of"),
         (["playlists=PLAYLISTS", "baselines=line"], "baselines=line: with playlists= random, "),
-        (["playlists=PLAYLISTS", "features=[audio]"], "features=audio was not given"),
+        (["playlists=PLAYLISTS", "features=[audio]"], "features=audio are not available"),
         (["playlists=PLAYLISTS", "stores.acoustic=none.parquet"], "none.parquet: no such file"),
         (["playlists=PLAYLISTS", "stores.acoustic=EMBEDDINGS"], "vectors of 12"),
         (["playlists=none.csv"], "playlists=none.csv: no such file or folder"),
         (["playlists=none.duckdb"], "none.duckdb: no such file"),
-        (["playlists=EMBEDDINGS"], "no column playlist; playlist and track are wanted"),
+        (["playlists=EMBEDDINGS"], "no column playlist; playlist and track are required"),
         (["playlists=PLAYLISTS"], "musig.similarity=acoustic needs stores.acoustic="),
         (["playlists=PLAYLISTS", "model=m2grl", "completion.min_tracks=200"],
          "200 distinct tracks"),

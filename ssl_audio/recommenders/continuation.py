@@ -13,14 +13,15 @@ import yaml
 from ssl_audio.io.console import say
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import Catalogue
-from ssl_audio.recommenders.data.node_features import read_embeddings
-from ssl_audio.recommenders.data.sources import SourceTrack, read_m3u, write_m3u
+from ssl_audio.recommenders.data.m3u import read_m3u, write_m3u
+from ssl_audio.recommenders.data.records import SourceTrack
 from ssl_audio.recommenders.data.store import open_store
 from ssl_audio.recommenders.data.vocabulary import UNKNOWN
 from ssl_audio.recommenders.models.sampling_decoder import generate, track_index
 from ssl_audio.recommenders.models.transformer import PlaylistTransformer, load_transformer
 from ssl_audio.settings.recommend import RecommendSettings
 from ssl_audio.settings.tree import build
+from ssl_audio.stores.feature_store import read_aligned
 
 MIN_TRACKS_FOR_GRAPH = 200_000  # from so many tracks on, graph search (HNSW) is faster
 
@@ -130,7 +131,7 @@ def _transformer(run: Path, embeddings: Path | None, catalogue: Catalogue) -> Pl
         raise SslAudioError(
             f"run_dir={run} has no trained transformer: train one with model=transformer"
         )
-    audio, has_audio = read_embeddings(embeddings, catalogue) if embeddings else (None, None)
+    audio, has_audio = read_aligned(embeddings, catalogue.ids) if embeddings else (None, None)
     model = load_transformer(found[-1] if embeddings else found[0], audio, has_audio)
     if model.vocabulary.catalogue != len(catalogue):
         raise SslAudioError(

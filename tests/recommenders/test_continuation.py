@@ -14,7 +14,7 @@ from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders import continuation
 from ssl_audio.recommenders.continuation import continue_playlist
 from ssl_audio.recommenders.data.collection import Catalogue, playlists_of
-from ssl_audio.recommenders.data.sources import read_m3u, write_m3u
+from ssl_audio.recommenders.data.m3u import read_m3u, write_m3u
 from ssl_audio.recommenders.data.store import store_of
 from ssl_audio.recommenders.data.vocabulary import vocabulary_of
 from ssl_audio.recommenders.models.sampling_decoder import TrackIndex

@@ -1,4 +1,4 @@
-"""Which playlists something was learnt from, as one short text that can be kept beside it."""
+"""A digest of playlists, kept with features that were trained on them."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from ssl_audio.recommenders.data.collection import Catalogue, Playlists
 
 
 def named(playlists: Playlists, catalogue: Catalogue) -> Iterator[tuple[str, list[str]]]:
-    """Each playlist's id with the ids of its tracks."""
+    """Each playlist's id and the ids of its tracks."""
     for number, name in enumerate(playlists.ids):
         yield name, [catalogue.ids[t] for t in playlists[number].tolist()]
 
 
 def membership_digest(playlists: Iterable[tuple[str, Iterable[str]]]) -> str:
-    """The same for the same tracks in the same playlists, in whatever order; empty ones count not.
+    """SHA-256 digest of the sets of tracks of all playlists.
+
+    It does not depend on any order; playlists without tracks do not count.
 
     Args:
-        playlists: each one's id, and the ids of its tracks.
+        playlists: pairs of a playlist's id and the ids of its tracks.
     """
     total = 0
     for name, tracks in playlists:

@@ -12,7 +12,6 @@ import numpy as np
 
 from ssl_audio.io.console import say
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.recommenders.data.cold import cold_tracks
 from ssl_audio.recommenders.data.collection import Catalogue, Playlists
 from ssl_audio.recommenders.data.graph import TrackGraph, build_graph
 from ssl_audio.recommenders.data.membership import membership_digest, named
@@ -24,16 +23,16 @@ from ssl_audio.recommenders.data.node_features import (
     FeatureGroup,
     Scaler,
     genre_group,
-    join,
     popularity_group,
-    read_embeddings,
     read_group,
+    refuse_missing,
     top_genres,
 )
-from ssl_audio.recommenders.data.sources import write_table
+from ssl_audio.recommenders.data.splits import cold_tracks
 from ssl_audio.recommenders.data.store import PlaylistStore, build_store, open_store
+from ssl_audio.recommenders.data.tables import write_table
 from ssl_audio.settings.recommend import StoreSettings
-from ssl_audio.stores.feature_store import read_about, read_ids
+from ssl_audio.stores.feature_store import read_about, read_aligned, read_ids
 
 TRAINING_PART = "train.parquet"
 FROM_AUDIO = (AUDIO, ACOUSTIC)  # groups computed from audio: the only ones that cold tracks have
@@ -97,12 +96,21 @@ class TrainingData:
         Raises:
             SslAudioError: an unavailable group, or tracks without features with missing="refuse".
         """
-        matrix, report = join(list(self.groups.values()), names, missing, fit=self.counts > 0)
-        for name, count in report.imputed.items():
-            without = count - (0 if name in FROM_AUDIO else int(self.cold.sum()))
-            if without > 0:
-                self.note(f"{without} tracks have no {name} features and got the mean")
-        return matrix, report.scaler
+        if not names or len(set(names)) != len(names):
+            raise SslAudioError(f"features=[{','.join(names)}]: one or more groups, each once")
+        for name in names:
+            if name not in self.groups:
+                usable = ", ".join(self.groups)
+                raise SslAudioError(f"features={name} are not available: {usable} can be used")
+        groups = [self.groups[name] for name in names]
+        if missing == "refuse":
+            refuse_missing(groups)
+        scaler = Scaler.fit(groups, self.counts > 0)
+        for group in groups:
+            cold = 0 if group.name in FROM_AUDIO else int(self.cold.sum())
+            if (without := int((~group.present).sum()) - cold) > 0:
+                self.note(f"{without} tracks have no {group.name} features and got the mean")
+        return scaler.matrix(groups), scaler
 
     def similarity_features(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Features that MUSIG's audio similarity task compares.
@@ -183,7 +191,7 @@ def load_training_data(
     if stores.acoustic:
         _check_acoustic(data, stores.acoustic, folder / TRAINING_PART)
     if stores.embeddings:
-        data.embeddings, data.has_audio = read_embeddings(stores.embeddings, catalogue)
+        data.embeddings, data.has_audio = read_aligned(stores.embeddings, catalogue.ids)
     return data
 
 
@@ -261,7 +269,7 @@ def _add_groups(data: TrainingData, stores: StoreSettings) -> None:
             found[name] = read_group(path, name, data.catalogue)
     if POPULARITY not in found:
         data.popularity_counted = True
-        found[POPULARITY] = popularity_group(data.counts)
+        found[POPULARITY] = popularity_group(data.catalogue, data.counts)
     for name in set(found) - set(FROM_AUDIO):
         group = found[name]
         values = np.where(data.cold[:, None], 0, group.values).astype(np.float32)

@@ -25,9 +25,9 @@ from ssl_audio.recommenders.data.node_features import (
     FeatureGroup,
     Scaler,
     genre_group,
-    join,
     popularity_group,
     read_group,
+    refuse_missing,
 )
 from ssl_audio.recommenders.data.store import PlaylistStore
 from ssl_audio.recommenders.data.training_data import open_playlists
@@ -148,10 +148,12 @@ def new_vectors(
         raise SslAudioError(f"{folder} was trained without features: it knows no new track")
     catalogue = store.catalogue() if store else Catalogue(_ids(names, stores))
     groups = [_group(name, stores, store, catalogue, about) for name in names]
-    features, report = join(groups, names, missing, scaler=load_scaler(folder))
-    for name, count in report.imputed.items():
-        if count:
-            say(f"{count} tracks have no {name} features and got the mean")
+    if missing == "refuse":
+        refuse_missing(groups)
+    features = load_scaler(folder).matrix(groups)
+    for group in groups:
+        if count := int((~group.present).sum()):
+            say(f"{count} tracks have no {group.name} features and got the mean")
     if store is None:
         graph = TrackGraph.from_edges(np.empty((0, 2), np.int64), len(catalogue))
     else:
@@ -185,8 +187,8 @@ def _group(
     if name == POPULARITY and about["counted"]:
         if store is not None:
             counts = np.bincount(store.playlists().tracks, minlength=len(catalogue))
-            return popularity_group(counts)
+            return popularity_group(catalogue, counts)
         # as a cold track in training: nobody knows yet, which is not the same as unpopular
-        unknown = popularity_group(np.zeros(len(catalogue), np.int64))
+        unknown = popularity_group(catalogue, np.zeros(len(catalogue), np.int64))
         return replace(unknown, present=np.zeros(len(catalogue), bool))
     raise SslAudioError(f"the model was trained with {name}: give stores.{name}= of these tracks")

@@ -1,4 +1,4 @@
-"""Readers of playlists: every format, and every way in which one can be broken."""
+"""Readers of playlists: every format, and malformed files."""
 
 import json
 import os
@@ -11,13 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.recommenders.data.sources import (
-    SourcePlaylist,
-    SourceTrack,
-    read_m3u,
-    read_source,
-    write_m3u,
-)
+from ssl_audio.recommenders.data.m3u import read_m3u, write_m3u
+from ssl_audio.recommenders.data.records import SourcePlaylist, SourceTrack
+from ssl_audio.recommenders.data.sources import read_source
 
 
 def playlists(path: Path, **settings: object) -> dict[str, list[str]]:
@@ -62,7 +58,7 @@ def test_slices_are_read_by_number_and_tracks_by_pos(tmp_path: Path) -> None:
         for n in "ab"
     ]
     first = found.index(SourcePlaylist("0", ["spotify:track:a", "spotify:track:b"]))
-    assert first == 2  # what is known of its tracks comes before it
+    assert first == 2  # metadata precedes the playlist
 
 
 def test_broken_json_is_found_by_line_and_column(tmp_path: Path) -> None:
@@ -115,7 +111,7 @@ def test_json_of_other_shapes_is_refused(tmp_path: Path, playlist: object) -> No
         list(read_source(path))
 
 
-def test_half_a_character_becomes_text(tmp_path: Path) -> None:
+def test_a_lone_surrogate_becomes_text(tmp_path: Path) -> None:
     track = {**mpd_track(0, "a"), "track_name": "\ud83d"}
     path = mpd_slice(tmp_path / "a.json", {0: [track]})
     assert details(path)[0].title == "?"
@@ -137,7 +133,7 @@ def test_csv_is_ordered_by_position_and_ties_by_line(tmp_path: Path) -> None:
     assert playlists(path) == {"p": ["a", "b", "c", "d"], "q": ["z"]}
 
 
-def test_csv_says_what_it_knows_of_a_track_once(tmp_path: Path) -> None:
+def test_csv_gives_the_metadata_of_a_track_once(tmp_path: Path) -> None:
     path = tmp_path / "lists.csv"
     path.write_text(
         "\ufeffplaylist,track,artist,genre,mood\r\n"
@@ -155,9 +151,10 @@ def test_csv_says_what_it_knows_of_a_track_once(tmp_path: Path) -> None:
     [
         ("playlist,track\np,a\np\n", "line 3: 1 fields; the header has 2"),
         ("playlist,track\np,a,b\n", "line 2: 3 fields"),
-        ("playlist,track\n\np,\n", "line 3: no playlist or no track"),
-        ("playlist,track,position\np,a,1\np,b,first\n", "line 3: position 'first' is no number"),
-        ("playlist,track,position\np,a,nan\n", "line 2: position 'nan' is no number"),
+        ("playlist,track\n\np,\n", "line 3: no track"),
+        ("playlist,track\n,a\n", "line 2: no playlist"),
+        ("playlist,track,position\np,a,1\np,b,first\n", "line 3: position is not a number"),
+        ("playlist,track,position\np,a,nan\n", "line 2: position is not a number"),
         ('playlist,track\np,"a\nb"\np\n', "line 4: 1 fields"),
         ('playlist,track\np,a\np,"b\np,c\n', "line 3: unexpected end"),
         ('playlist,track\np,"a"b\n', "line 2: .*expected after"),
@@ -184,7 +181,7 @@ lines = st.lists(st.tuples(st.sampled_from("pqr"), st.sampled_from("abcde"), st.
 
 @settings(max_examples=50, deadline=None)
 @given(lines, st.booleans())
-def test_csv_and_parquet_give_what_sorting_gives(
+def test_csv_and_parquet_equal_a_plain_sort(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str, int]], ordered: bool
 ) -> None:
     folder = tmp_path_factory.mktemp("tables")
@@ -197,13 +194,13 @@ def test_csv_and_parquet_give_what_sorting_gives(
     expected: dict[str, list] = {}
     for playlist, track, position in rows:
         expected.setdefault(playlist, []).append((position, track))
-    wanted = {
+    expected = {
         playlist: [t for _, t in (sorted(found, key=lambda f: f[0]) if ordered else found)]
         for playlist, found in expected.items()
     }
     for name in ("t.csv", "t.parquet"):
         got = playlists(folder / name)
-        assert got == wanted and list(got) == list(wanted)
+        assert got == expected and list(got) == list(expected)
 
 
 def parquet(path: Path, **columns: list) -> Path:
@@ -212,8 +209,8 @@ def parquet(path: Path, **columns: list) -> Path:
 
 
 def test_parquet_takes_numbers_as_ids_and_details(tmp_path: Path, monkeypatch) -> None:
-    # a track is met in several batches
-    monkeypatch.setattr("ssl_audio.recommenders.data.sources.BATCH", 2)
+    # a track is in several batches
+    monkeypatch.setattr("ssl_audio.recommenders.data.tables.BATCH", 2)
     path = parquet(
         tmp_path / "lists.parquet",
         playlist=[1, 2, 1, 1, 2],
@@ -236,7 +233,7 @@ def test_parquet_takes_numbers_as_ids_and_details(tmp_path: Path, monkeypatch) -
         ({"playlist": ["p"] * 3, "track": ["a", "b", None]}, "row 3: no track"),
         ({"playlist": ["p", "", "p"], "track": ["a", "b", "c"]}, "row 2: no playlist"),
         ({"playlist": ["p"], "track": ["a"], "position": [None]}, "row 1: position"),
-        ({"playlist": ["p"], "track": ["a"], "position": ["x"]}, "cannot read"),
+        ({"playlist": ["p"], "track": ["a"], "position": ["x"]}, "row 1: position is not a number"),
         ({"playlist": ["p"], "song": ["a"]}, "no column track"),
     ],
 )
@@ -245,7 +242,7 @@ def test_a_malformed_parquet_is_refused(tmp_path: Path, columns: dict, error: st
         list(read_source(parquet(tmp_path / "lists.parquet", **columns)))
 
 
-def test_a_parquet_that_is_none_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_parquet_is_refused(tmp_path: Path) -> None:
     (tmp_path / "lists.parquet").write_text("playlist,track\n")
     with pytest.raises(SslAudioError, match="cannot read"):
         list(read_source(tmp_path / "lists.parquet"))
@@ -313,13 +310,13 @@ def test_m3u_with_a_name_that_is_not_utf8(tmp_path: Path) -> None:
     assert list(playlists(tmp_path)) == ["\\xe9t\\xe9.m3u"]
 
 
-def test_an_m3u_that_is_no_text_is_refused(tmp_path: Path) -> None:
+def test_an_m3u_that_is_not_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.m3u").write_bytes("a.mp3\n".encode("utf-16"))
     with pytest.raises(SslAudioError, match="a.m3u: no playlist in UTF-8"):
         list(read_source(tmp_path))
 
 
-def test_what_is_written_is_read(tmp_path: Path) -> None:
+def test_a_written_m3u_is_read_back(tmp_path: Path) -> None:
     names = ["a.mp3", "sub/Béla - 1.flac", "#1.mp3", "spotify:track:4", "/elsewhere/x.wav"]
     titles = ["Bartók - A", "", "line\nbreak", "d", "e"]
     write_m3u(tmp_path / "out.m3u", zip(names, titles, strict=True))
@@ -338,15 +335,15 @@ def test_a_path_that_an_m3u_cannot_hold_is_refused(tmp_path: Path, entry: str) -
     assert not list(tmp_path.iterdir())
 
 
-def test_an_m3u_in_no_folder_is_refused(tmp_path: Path) -> None:
+def test_an_m3u_in_a_missing_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SslAudioError, match="cannot write"):
         write_m3u(tmp_path / "none" / "out.m3u", [("a.mp3", "")])
 
 
-# --- no source
+# --- other paths
 
 
-def test_no_source(tmp_path: Path) -> None:
+def test_paths_without_playlists_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SslAudioError, match="no such file or folder"):
         read_source(tmp_path / "none.csv")
     with pytest.raises(SslAudioError, match="no mpd.slice"):
