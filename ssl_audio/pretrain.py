@@ -1,51 +1,63 @@
-"""Train an encoder on unlabelled audio: `python -m ssl_audio.pretrain recipe=contrastive`."""
+"""Train an encoder on unlabelled audio: `ssl-audio pretrain recipe=contrastive`."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ssl_audio.io.run_folder import (
-    is_leader,
-    make_run_dir,
-    run_folder_of_leader,
-    save_configuration,
-)
-from ssl_audio.recipe import Command, main_with, resolve
+from ssl_audio.io.console import say, warn
+from ssl_audio.io.run_folder import is_leader
+from ssl_audio.settings.command import Command
+from ssl_audio.settings.pretrain import PretrainSettings
 
 if TYPE_CHECKING:
-    from omegaconf import DictConfig
+    from ssl_audio.reports.results import PretrainResults
 
 COMMAND = Command(
     name="pretrain",
-    does="Train an encoder on unlabelled audio.",
-    usage="recipe=NAME [GROUP=CHOICE ...] [KEY=VALUE ...]",
-    often=("data.root=", "data.batch_size=", "trainer.max_steps=", "trainer.max_time=00:00:05:00",
-           "seed=", "run_dir=", "ckpt_path=last"),
-    example="recipe=contrastive data=folder data.root=/music",
-    by_recipe=True,
-)  # fmt: skip
+    summary="Train an encoder on unlabelled audio.",
+    usage="recipe=NAME [schedule=NAME] [data=KIND] [KEY=VALUE ...]",
+    examples=(
+        "recipe=contrastive",
+        "recipe=contrastive data=folder data.root=/music trainer.max_time=00:08:00:00",
+        "recipe=contrastive data=folder data.root=/music run_dir=runs/mine ckpt_path=last",
+    ),
+    settings=PretrainSettings,
+    named_recipes=True,
+)
 
 
-def run(config: DictConfig) -> None:
-    """Check what can be checked at once, then train."""
-    settings = resolve(config)
-    resume = settings["ckpt_path"] is not None
-    if is_leader():
-        folder = make_run_dir(settings["run_dir"], settings["recipe"], resume)
-        settings["run_dir"] = str(folder)
-        save_configuration(folder, settings, resume)
-    else:
-        folder = run_folder_of_leader(settings["run_dir"])
-        settings["run_dir"] = str(folder)
+def run(settings: PretrainSettings) -> None:
     from ssl_audio.training.pretrain import pretrain
 
-    pretrain(settings, folder)
+    results = pretrain(settings)
+    if is_leader():
+        _print_summary(results)
 
 
-def main(arguments: list[str] | None = None) -> int:
+def _print_summary(results: PretrainResults) -> None:
+    folder = Path(results.run)
+    for name, scores in results.probe.items():
+        say(f"  probe, {name:<15} ROC-AUC {scores.roc_auc:.3f}  mAP {scores.map:.3f}")
+    if results.steps < results.max_steps:
+        say(
+            f"stopped after {results.steps} of {results.max_steps} steps; resume with "
+            f"run_dir={folder} ckpt_path=last"
+        )
+    if results.collapsed:
+        warn("the embeddings have collapsed: this encoder is of little use")
+    say(f"encoder: {folder / 'encoder'}")
+    say("use it:")
+    say(f"  import ssl_audio; encoder = ssl_audio.load_encoder('{folder / 'encoder'}')")
+    say("  encoder.embed_file('song.mp3').track")
+    say(f"logs: tensorboard --logdir {folder / 'logs'}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
     """The command's entry point; returns the exit status."""
-    return main_with(COMMAND, run, arguments)
+    return COMMAND.main(run, arguments)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The pretraining command as a user runs it."""
+"""The command `pretrain`: what it trains and writes, what it refuses, how it resumes."""
 
 import csv
 import json
@@ -12,61 +12,63 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import yaml
+
+from ssl_audio.pretrain import COMMAND, main
 
 ROOT = Path(__file__).resolve().parents[1]
 FIVE = ["contrastive", "byol", "clustering", "barlow_twins", "vicreg"]
 SMALL = [
-    "data=folder",
-    "data.batch_size=4",
-    "data.segment=1.0",
-    "data.min_offset=1.0",
-    "data.max_offset=3.0",
-    "data.workers=0",
-    "trainer.max_steps=3",
-    "trainer.log_every_n_steps=1",
-    "trainer.precision=32-true",
-    "trainer.accelerator=cpu",
-    "collapse.every_n_steps=1",
-]
+    "data=folder", "data.batch_size=4", "data.segment=1.0", "data.min_offset=1.0",
+    "data.max_offset=3.0", "data.workers=0", "trainer.max_steps=2", "trainer.log_every_n_steps=1",
+    "trainer.precision=32-true", "trainer.accelerator=cpu", "collapse.every_n_steps=1",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def music(tmp_path_factory):
-    """Six tracks of 8 s, each a chord of its own that changes over time, and one broken file."""
+def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six tracks of 6 s, each a chord that changes over time, and a broken file."""
     folder = tmp_path_factory.mktemp("music")
-    time_axis = np.arange(8 * 16000) / 16000
+    seconds = np.arange(6 * 16000) / 16000
     for index in range(6):
         rng = np.random.default_rng(index)
-        tones = sum(np.sin(2 * np.pi * f * time_axis) for f in rng.uniform(100, 4000, 4))
-        noise = rng.normal(0, 0.05, len(time_axis))
-        soundfile.write(folder / f"{index}.wav", 0.1 * tones * (1 + time_axis / 8) + noise, 16000)
-    (folder / "broken.wav").write_bytes(b"RIFF nothing of use")
+        tones = sum(np.sin(2 * np.pi * f * seconds) for f in rng.uniform(100, 4000, 4))
+        noise = rng.normal(0, 0.05, len(seconds))
+        soundfile.write(folder / f"{index}.wav", 0.1 * tones * (1 + seconds / 8) + noise, 16000)
+    (folder / "broken.wav").write_bytes(b"RIFF but no audio")
     return folder
 
 
-def command(*words: str) -> list[str]:
-    return [sys.executable, "-m", "ssl_audio.pretrain", *words]
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SSL_AUDIO_CACHE", str(tmp_path / "cache"))
 
 
-def environment(tmp_path: Path) -> dict[str, str]:
-    return {**os.environ, "SSL_AUDIO_CACHE": str(tmp_path / "cache"), "PYTHONPATH": str(ROOT)}
+def words(music: Path, *more: str, recipe: str = "contrastive") -> list[str]:
+    return [f"recipe={recipe}", *SMALL, f"data.root={music}", *more]
 
 
-def pretrain(tmp_path: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(*words),
-        capture_output=True,
-        text=True,
-        timeout=400,
-        cwd=tmp_path,
-        env=environment(tmp_path),
-    )
+def refused(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> str:
+    """The only line of an error."""
+    assert main(arguments) == 1
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("error: ")
+    return error
 
 
-def losses(run_dir: Path) -> dict[int, float]:
-    """Step to loss, of all CSV logs of a run, later ones winning."""
+def left_behind() -> list[str]:
+    return sorted(path.name for path in Path().iterdir() if path.name != "cache")
+
+
+def results_of(run: str) -> dict:
+    return json.loads(Path(run, "results.json").read_text())
+
+
+def losses(run: str) -> dict[int, float]:
+    """Step to loss, from all CSV logs of a run; later ones take precedence."""
     found = {}
-    for path in sorted(run_dir.glob("logs/**/metrics*.csv"), key=lambda p: p.stat().st_mtime):
+    for path in sorted(Path(run).glob("logs/**/metrics*.csv"), key=lambda p: p.stat().st_mtime):
         with path.open() as file:
             for row in csv.DictReader(file):
                 if row.get("train/loss"):
@@ -74,107 +76,70 @@ def losses(run_dir: Path) -> dict[int, float]:
     return found
 
 
-@pytest.mark.slow
+# --- training ------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("recipe", FIVE)
-def test_each_recipe_trains_and_its_encoder_loads(recipe, music, tmp_path):
+def test_each_recipe_trains_and_its_encoder_loads(recipe, music, capsys):
     import torch
 
     import ssl_audio
 
-    run_dir = tmp_path / "run"
-    words = [f"recipe={recipe}", *SMALL, f"data.root={music}", f"run_dir={run_dir}"]
-    done = pretrain(tmp_path, *words)
-    assert done.returncode == 0, done.stderr[-3000:]
-    results = json.loads((run_dir / "results.json").read_text())
-    assert results["steps"] == 3 and results["data"]["skipped"] == 1
+    assert main(words(music, "run_dir=my run", recipe=recipe)) == 0
+    results = results_of("my run")
+    assert results["steps"] == 2 and results["recipe"] == recipe
+    assert results["data"]["tracks"] == 6 and results["data"]["skipped"] == 1
     assert np.isfinite(results["metrics"]["train/loss"])
-    assert "broken.wav" in (run_dir / "skipped.csv").read_text()
-    for name in ("config.yaml", "versions.json", "checkpoints/last.ckpt"):
-        assert (run_dir / name).is_file()
-    encoder = ssl_audio.load_encoder(run_dir / "encoder")
+    assert "broken.wav" in Path("my run/skipped.csv").read_text()
+    for name in ("versions.json", "checkpoints/last.ckpt", "logs/csv/metrics.csv"):
+        assert Path("my run", name).is_file()
+    encoder = ssl_audio.load_encoder("my run/encoder")
     assert encoder(torch.randn(2, 16000)).shape == (2, 1024)
-    card = (run_dir / "encoder" / "README.md").read_text()
-    assert f"python -m ssl_audio.pretrain recipe={recipe} data=folder" in card
-    assert not list(run_dir.rglob("*.tmp*"))
-    assert "load_encoder" in done.stderr
+    card = Path("my run/encoder/README.md").read_text()
+    assert f"ssl-audio pretrain recipe={recipe} data=folder" in card and "No probe" in card
+    assert not list(Path("my run").rglob("*.tmp*"))
+    assert "load_encoder" in capsys.readouterr().err
 
 
-@pytest.mark.slow
-def test_a_killed_run_goes_on_with_the_same_losses(music, tmp_path):
-    words = ["recipe=byol", *SMALL, f"data.root={music}", "online_probe=none"]
-    words += ["trainer.max_steps=12", "trainer.checkpoint_every=4"]
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    done = pretrain(tmp_path, *words, f"run_dir={whole}")
-    assert done.returncode == 0, done.stderr[-3000:]
-    process = subprocess.Popen(
-        command(*words, f"run_dir={killed}"),
-        cwd=tmp_path,
-        env=environment(tmp_path),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + 200
-    while not (killed / "checkpoints" / "last.ckpt").exists() and time.monotonic() < deadline:
-        assert process.poll() is None
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not (killed / "results.json").exists()
-    done = pretrain(tmp_path, *words, f"run_dir={killed}", "ckpt_path=last")
-    assert done.returncode == 0, done.stderr[-3000:]
-    expected, resumed = losses(whole), losses(killed)
-    assert sorted(expected) == list(range(12))
-    assert 11 in resumed
-    for step, loss in resumed.items():
-        assert loss == pytest.approx(expected[step], rel=1e-5), f"step {step}"
+def test_the_configuration_of_a_run_is_a_recipe_that_gives_the_same_settings(music):
+    assert main(words(music, "run_dir=run", "objective.temperature=0.2", "seed=3")) == 0
+    written = yaml.safe_load(Path("run/config.yaml").read_text())
+    assert written["objective"]["temperature"] == 0.2 and written["recipe"] == "contrastive"
+    again = COMMAND.load(["recipe=run/config.yaml"])
+    expected = COMMAND.load(words(music, "run_dir=run", "objective.temperature=0.2", "seed=3"))
+    assert again.data == expected.data and again.trainer == expected.trainer
+    assert again.objective == expected.objective and again.seed == expected.seed
 
 
-@pytest.mark.slow
-def test_a_finished_run_goes_on_with_more_steps(music, tmp_path):
-    words = ["recipe=contrastive", *SMALL, f"data.root={music}", "online_probe=none", "run_dir=run"]
-    assert pretrain(tmp_path, *words).returncode == 0
-    done = pretrain(tmp_path, *words, "ckpt_path=last", "trainer.max_steps=5")
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert sorted(losses(tmp_path / "run")) == [0, 1, 2, 3, 4]
-    assert json.loads((tmp_path / "run" / "results.json").read_text())["steps"] == 5
-    done = pretrain(tmp_path, *words, "ckpt_path=last", "trainer.max_steps=5")
-    assert done.returncode == 1 and "trainer.max_steps" in done.stderr.splitlines()[-1]
+def test_selectors(music):
+    chosen = ["frontend=released", "online_probe=none", "run_dir=run", "trainer.max_steps=1"]
+    assert main(words(music, *chosen)) == 0
+    config = results_of("run")["config"]
+    assert config["frontend"] == "released" and config["online_probe"] == {"name": "none"}
+    frontend = json.loads(Path("run/encoder/config.json").read_text())["encoder"]["frontend"]
+    assert frontend["f_max"] == 11025
 
 
-@pytest.mark.slow
-def test_ctrl_c_says_how_to_go_on(music, tmp_path, interruptible):
-    words = ["recipe=contrastive", *SMALL, f"data.root={music}", "online_probe=none", "run_dir=run"]
-    words += ["trainer.max_steps=4000", "trainer.checkpoint_every=20"]
-    process = subprocess.Popen(
-        command(*words),
-        cwd=tmp_path,
-        env=environment(tmp_path),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=interruptible,
-    )
-    deadline = time.monotonic() + 200
-    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
-    while not last.exists() and time.monotonic() < deadline:
-        assert process.poll() is None
-        time.sleep(0.02)
-    time.sleep(0.5)  # an interrupt that falls into the writing itself may be swallowed there
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=100)
-    assert process.returncode != 0
-    assert "ckpt_path=last" in errors and "Traceback" not in errors
-    assert not [path for path in (tmp_path / "run").rglob("*") if "tmp" in path.name]
+def test_a_probe_on_the_synthesised_corpus_goes_into_results_and_card():
+    arguments = ["recipe=contrastive", *SMALL[1:], "data.tracks=20", "data.seconds=10.0"]
+    assert main([*arguments, "online_probe.every_n_steps=2", "run_dir=run"]) == 0
+    results = results_of("run")
+    assert list(results["probe"]) == ["mel statistics", "untrained", "trained"]
+    trained = results["probe"]["trained"]
+    assert results["metrics"]["probe/map"] == pytest.approx(trained["map"], abs=1e-3)
+    header = yaml.safe_load(Path("run/encoder/README.md").read_text().split("---")[1])
+    assert header["license"] == "mit" and header["library_name"] == "ssl_audio"
+    metrics = {m["type"]: m["value"] for m in header["model-index"][0]["results"][0]["metrics"]}
+    assert metrics["roc_auc"] == pytest.approx(trained["roc_auc"], abs=1e-4)
 
 
-MINE = """
-import torch
+SIXTH = """
+from ssl_audio.objectives import LossOutput, Objective
 from ssl_audio.objectives.projector import projector
-from ssl_audio.objectives.objective import LossOutput, Objective
 
 
 class PullTogether(Objective):
-    minimum_batch = 1
+    min_batch_size = 1
 
     def __init__(self, embedding_size, strength):
         super().__init__(projector((embedding_size, 16)))
@@ -184,90 +149,227 @@ class PullTogether(Objective):
         distance = (student[0] - student[1]).square().mean()
         return LossOutput(self.strength * distance, {"distance": distance})
 """
+SIXTH_RECIPE = """
+defaults:
+  - base: pretrain
+  - _self_
+objective:
+  _target_: pull_together.PullTogether
+  strength: 2.0
+"""
 
 
-@pytest.mark.slow
-def test_an_objective_of_ones_own_is_named_from_a_recipe(music, tmp_path):
-    (tmp_path / "mine.py").write_text(MINE)
-    (tmp_path / "mine.yaml").write_text(
-        "defaults:\n  - base: pretrain\n  - _self_\n"
-        "objective:\n  _target_: mine.PullTogether\n  strength: 2.0\n"
-    )
-    words = ["recipe=mine.yaml", *SMALL, f"data.root={music}", "online_probe=none", "run_dir=run"]
-    done = pretrain(tmp_path, *words)
-    assert done.returncode == 0, done.stderr[-3000:]
-    metrics = json.loads((tmp_path / "run" / "results.json").read_text())["metrics"]
+def test_a_sixth_objective_is_a_file_and_a_recipe_beside_it(music, capsys):
+    Path("pull_together.py").write_text(SIXTH)
+    Path("mine.yaml").write_text(SIXTH_RECIPE)
+    mine = words(music, "run_dir=run", recipe="mine.yaml")
+    assert "Did you mean strength?" in refused(capsys, [*mine, "objective.strenght=3"])
+    assert main(mine) == 0
+    metrics = results_of("run")["metrics"]
     assert metrics["train/loss"] == pytest.approx(2 * metrics["train/distance"], rel=1e-4)
+    assert results_of("run")["recipe"] == "mine"
 
 
 @pytest.mark.slow
 def test_two_processes_train_as_one(music, tmp_path):
-    words = ["recipe=byol", *SMALL, f"data.root={music}", "online_probe=none"]
     for devices in (1, 2):
-        done = pretrain(tmp_path, *words, f"trainer.devices={devices}", f"run_dir=run{devices}")
+        arguments = words(music, f"trainer.devices={devices}", f"run_dir=run{devices}",
+                          "online_probe=none", recipe="byol")  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-m", "ssl_audio.pretrain", *arguments],
+            capture_output=True, text=True, timeout=300, env=environment(),
+        )  # fmt: skip
         assert done.returncode == 0, done.stderr[-3000:]
-    one, two = losses(tmp_path / "run1"), losses(tmp_path / "run2")
-    assert sorted(one) == sorted(two) == [0, 1, 2]
+    one, two = losses("run1"), losses("run2")
+    assert sorted(one) == sorted(two) == [0, 1]
     for step, loss in one.items():
         assert two[step] == pytest.approx(loss, rel=1e-4), f"step {step}"
 
 
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
 @pytest.mark.slow
+def test_real_music(shared):
+    scores = shared / "audio" / "scores"
+    arguments = ["recipe=contrastive", "data=jamendo", f"data.root={scores / 'audio'}",
+                 f"data.tsv={scores / 'scores-validation.tsv'}", "data.batch_size=8",
+                 "trainer.max_steps=2", "online_probe=none", "run_dir=run"]  # fmt: skip
+    assert main(arguments) == 0
+    results = results_of("run")
+    assert results["data"]["tracks"] == 63 and not results["collapsed"]
+
+
+# --- resuming ------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_killed_run_resumes_with_the_same_losses(music):
+    arguments = words(music, "trainer.max_steps=6", "trainer.checkpoint_every=2", recipe="byol")
+    assert main([*arguments, "run_dir=whole"]) == 0
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ssl_audio.pretrain", *arguments, "run_dir=killed"],
+        env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    while not Path("killed/checkpoints/last.ckpt").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not Path("killed/results.json").exists()
+    assert main([*arguments, "run_dir=killed", "ckpt_path=last"]) == 0
+    expected, resumed = losses("whole"), losses("killed")
+    assert sorted(expected) == list(range(6)) and 5 in resumed
+    for step, loss in resumed.items():
+        assert loss == pytest.approx(expected[step], rel=1e-5), f"step {step}"
+
+
+def test_a_finished_run_resumes_with_more_steps(music, capsys):
+    arguments = words(music, "online_probe=none", "run_dir=run")
+    assert main(arguments) == 0
+    assert "already holds a run" in refused(capsys, arguments)
+    more = [*arguments, "trainer.max_steps=4"]
+    Path("epoch=0-step=2.ckpt").write_bytes(Path("run/checkpoints/last.ckpt").read_bytes())
+    assert main([*more, "ckpt_path=epoch=0-step=2.ckpt"]) == 0
+    assert sorted(losses("run")) == [0, 1, 2, 3] and results_of("run")["steps"] == 4
+    assert Path("run/config-resumed.yaml").is_file()
+    assert "raise trainer.max_steps=" in refused(capsys, [*more, "ckpt_path=last"])
+
+
+def test_damaged_and_foreign_checkpoints_are_refused(music, capsys):
+    arguments = words(music, "online_probe=none", "run_dir=run")
+    assert main(arguments) == 0
+    checkpoint = Path("run/checkpoints/last.ckpt")
+    more = [*arguments, "trainer.max_steps=5", f"ckpt_path={checkpoint.absolute()}"]
+    assert "another architecture" in refused(capsys, [*more, "encoder.embedding_size=64"])
+    checkpoint.write_bytes(checkpoint.read_bytes()[:5000])
+    assert "damaged" in refused(capsys, more)
+    assert results_of("run")["steps"] == 2
+
+
+@pytest.mark.parametrize("step", [0, 3])
+def test_ctrl_c_says_how_to_resume_and_leaves_nothing_without_a_checkpoint(
+    step, music, monkeypatch, capsys
+):
+    from ssl_audio.training.callbacks import ReadFailures
+
+    def interrupt(self, trainer, *args):
+        if trainer.global_step == step:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(ReadFailures, "on_train_batch_start", interrupt)
+    arguments = words(music, "run_dir=run", "trainer.max_steps=9", "trainer.checkpoint_every=2")
+    assert main(arguments) == 130
+    error = capsys.readouterr().err
+    if step == 0:
+        assert "no checkpoint yet" in error and left_behind() == []
+    else:
+        assert "resume with run_dir=run ckpt_path=last" in error
+        assert not Path("run/results.json").exists()
+
+
+# --- refusals ------------------------------------------------------------------------------------
+
+AT_ONCE = {  # before torch is imported
+    "trainer.max_steps=-3": "1 or more",
+    "trainer.max_steps=1.5": "a whole number",
+    "trainer.max_steps=0": "1 or more",
+    "trainer.max_time=5min": "DD:HH:MM:SS",
+    "trainer.precision=bf8": "bf16-mixed",
+    "trainer.strategy=dpp": "Did you mean ddp?",
+    "trainer.devices=0": "1 or more",
+    "trainer.precison=auto": "Did you mean trainer.precision?",
+    "optimizer.lr=-1": "above 0",
+    "optimizer.lr=fast": "a number",
+    "optimizer.lrr=1": "Did you mean lr?",
+    "optimizer.weight_decay=-1": "0 or more",
+    "objective.temprature=1": "Did you mean temperature?",
+    "seed=-1": "0 or more",
+    "learning_rate=0.1": "learning_rate.warmup",
+    "data.batch_size=null": "a whole number",
+    "data.root=s3://bucket/music": "a local path",
+    "data=foldr": "Did you mean folder?",
+    "frontend=relesed": "Did you mean released?",
+    "online_probe=nne": "Did you mean none?",
+    "schedule=papr": "Did you mean paper?",
+    "ckpt_path=last": "run_dir=",
+    "recipe=none": "barlow_twins, byol, clustering, contrastive, vicreg",
+    "recipe=missing.yaml": "no such file",
+    "recipe=broken.yaml": "broken.yaml",
+    "recipe=binary.yaml": "binary.yaml",
+    "recipe=incomplete.yaml": "objective",
+    "recipe=classless.yaml": "objective._target_",
+}
+RECIPES = {
+    "broken.yaml": b"objective: [",
+    "binary.yaml": b"\xff\xfe\x00",
+    "incomplete.yaml": b"seed: 3\n",
+    "classless.yaml": b"objective:\n  temperature: 1\n",
+}
+
+
+def test_wrong_settings_are_refused_before_torch_is_imported(tmp_path):
+    for name, content in RECIPES.items():
+        Path(name).write_bytes(content)
+    code = (
+        "import sys\nfrom ssl_audio.pretrain import main\n"
+        "for word in sys.argv[1:]:\n"
+        "    assert main(['recipe=contrastive', 'data.root=music', 'data=folder', word]) == 1\n"
+        "    assert 'torch' not in sys.modules, word\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *AT_ONCE], capture_output=True, text=True,
+                          env=environment(), timeout=120)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    errors = done.stderr.splitlines()
+    assert len(errors) == len(AT_ONCE)
+    for error, (word, message) in zip(errors, AT_ONCE.items(), strict=True):
+        assert error.startswith("error: ") and message in error, word
+    assert left_behind() == sorted(RECIPES)
+
+
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("word", "message"),
     [
-        (["data.root=nowhere"], "nowhere"),
-        (["data.segment=30.0"], "no track is long enough"),
-        (["data.batch_size=1"], "batch_size=1"),
-        (["data.batch_size=64"], "data.batch_size"),
-        (["ckpt_path=last", "run_dir=fresh"], "no file"),
-        (["optimizer.lr=1.0e+30", "trainer.max_steps=8"], "the loss is"),
-        (["encoder.backbone=resnet_of_nobody"], "resnet_of_nobody"),
+        ("trainer.accelerator=gpu", "trainer: "),
+        ("optimizer._target_=torch.optim.Adamm", "optimizer: "),
+        ("optimizer.betas=[2,3]", "optimizer: Invalid beta"),
+        ("objective._target_=torch.nn.Identity", "not an ssl_audio.objectives.Objective"),
+        ("objective.temperature=0", "temperature=0"),
+        ("encoder.backbone=resnet_of_nobody", "resnet_of_nobody"),
+        ("data.root=nowhere", "nowhere"),
+        ("data.segment=30.0", "no track is long enough"),
+        ("data.batch_size=1", "data.batch_size=1: "),
+        ("data.batch_size=64", "data.batch_size"),
+        ("ckpt_path=last", "no file"),
+        ("optimizer.lr=1.0e+30", "the loss is"),
+        ("run_dir=/proc/run", "run_dir=/proc/run"),
     ],
 )
-def test_bad_input_is_one_line_and_a_non_zero_exit(words, message, music, tmp_path):
-    given = [] if any(w.startswith("data.root") for w in words) else [f"data.root={music}"]
-    done = pretrain(tmp_path, "recipe=contrastive", *SMALL, *given, *words)
-    assert done.returncode != 0
-    assert "Traceback" not in done.stderr, done.stderr[-3000:]
-    last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith("error: ") and message in last, done.stderr[-2000:]
+def test_a_refused_or_failed_start_leaves_nothing_and_the_command_works_afterwards(
+    word, message, music, capsys
+):
+    import torch
+
+    if word == "trainer.accelerator=gpu" and torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    arguments = words(music, "run_dir=run", "online_probe=none", "trainer.max_steps=4", word)
+    assert message in refused(capsys, arguments)
+    assert left_behind() == []
+    assert message in refused(capsys, arguments)  # not: the folder holds a run
 
 
-@pytest.mark.slow
-def test_damaged_and_foreign_checkpoints_are_refused(music, tmp_path):
-    words = ["recipe=contrastive", *SMALL, f"data.root={music}", "online_probe=none"]
-    done = pretrain(tmp_path, *words, "run_dir=run")
-    assert done.returncode == 0, done.stderr[-3000:]
-    checkpoint = tmp_path / "run" / "checkpoints" / "last.ckpt"
-    done = pretrain(
-        tmp_path,
-        *words,
-        "encoder.embedding_size=64",
-        "trainer.max_steps=5",
-        "run_dir=run",
-        f"ckpt_path={checkpoint}",
+def test_a_run_starts_after_a_failed_start_in_the_same_folder(music, capsys):
+    arguments = words(music, "run_dir=run", "online_probe=none")
+    assert "the loss is" in refused(
+        capsys, [*arguments, "optimizer.lr=1.0e+30", "trainer.max_steps=4"]
     )
-    assert done.returncode == 1 and "another architecture" in done.stderr
-    checkpoint.write_bytes(checkpoint.read_bytes()[:5000])
-    done = pretrain(tmp_path, *words, "trainer.max_steps=5", "run_dir=run", "ckpt_path=last")
-    assert done.returncode == 1 and "damaged" in done.stderr.splitlines()[-1]
+    assert main(arguments) == 0 and results_of("run")["steps"] == 2
 
 
-@pytest.mark.slow
-def test_real_music(shared, tmp_path):
-    scores = shared / "audio" / "scores"
-    done = pretrain(
-        tmp_path,
-        "recipe=contrastive",
-        "data=jamendo",
-        f"data.root={scores / 'audio'}",
-        f"data.tsv={scores / 'scores-validation.tsv'}",
-        "data.batch_size=8",
-        "trainer.max_steps=2",
-        "online_probe=none",
-        "run_dir=run",
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    results = json.loads((tmp_path / "run" / "results.json").read_text())
-    assert results["data"]["tracks"] == 63 and not results["collapsed"]
+def test_labels_without_a_table_are_refused(music, capsys):
+    probe = f"online_probe.root={music}"
+    assert "online_probe.train_tsv" in refused(capsys, words(music, probe))
+    missing = ["online_probe.train_tsv=a.tsv", "online_probe.test_tsv=b.tsv"]
+    assert "a.tsv" in refused(capsys, words(music, probe, *missing))
+    assert left_behind() == []

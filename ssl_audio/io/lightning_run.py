@@ -1,54 +1,58 @@
-"""What every training run of the package has: resuming, logs, checkpoints, a bar, Ctrl-C."""
+"""What every Lightning run of the package shares: resuming, logs, checkpoints, progress, Ctrl-C."""
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import lightning
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from ssl_audio.io.console import say
-from ssl_audio.io.errors import SslAudioError
+from ssl_audio.io.errors import SslAudioError, first_line
 
 
 def resume_path(
-    ckpt_path: str | None, folder: Path, max_steps: int, key: str = "trainer.max_steps"
+    ckpt_path: Path | str | None, folder: Path, max_steps: int, key: str = "trainer.max_steps"
 ) -> Path | None:
-    """The Lightning checkpoint that `ckpt_path=` names; "last" is the run folder's own.
+    """The Lightning checkpoint that `ckpt_path=` names; "last" is the newest of the run folder.
 
     Args:
-        ckpt_path: what the user gave.
+        ckpt_path: "last", a file, or None for a new run.
         folder: of the run.
         max_steps: of the run.
-        key: what the user sets to have more steps.
+        key: the setting of `max_steps`, for the error.
 
     Raises:
-        SslAudioError: there is none, it is damaged, or it has all its steps behind it.
+        SslAudioError: no such file, a damaged one, or one of a run that has finished.
     """
     if ckpt_path is None:
         return None
-    path = folder / "checkpoints" / "last.ckpt" if ckpt_path == "last" else Path(ckpt_path)
+    last = str(ckpt_path) == "last"
+    path = folder / "checkpoints" / "last.ckpt" if last else Path(ckpt_path)
     if not path.is_file():
         raise SslAudioError(f"ckpt_path={ckpt_path}: no file {path}")
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
         done = int(saved["global_step"]) if saved["state_dict"] else 0
-    except Exception as error:  # torch names a dozen kinds of damage by as many exceptions
+    except Exception as error:  # torch raises a dozen types for damaged files
         raise SslAudioError(
-            f"{path} is damaged or no training checkpoint: {str(error).splitlines()[0]}"
+            f"{path} is damaged or not a training checkpoint: {first_line(error)}"
         ) from error
     if done >= max_steps:
         raise SslAudioError(
-            f"this run has finished: {done} steps of {max_steps}; to go on give more of them with "
-            f"{key}="
+            f"this run has finished {done} of {max_steps} steps; raise {key}= to train further"
         )
     return path
 
 
 def pick_precision(precision: str, accelerator: str) -> str:
-    """Lightning's precision; "auto" is bf16 where the device computes in it, else float32."""
+    """Lightning's precision; "auto" is bf16-mixed where the device computes in it, else float32."""
     if precision != "auto":
         return precision
     if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
@@ -56,8 +60,70 @@ def pick_precision(precision: str, accelerator: str) -> str:
     return "bf16-mixed" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "32-true"
 
 
+def make_trainer(
+    folder: Path,
+    *,
+    batches: int,
+    checkpoint_every: int,
+    monitor: str,
+    accelerator: str,
+    precision: str,
+    callbacks: Sequence[lightning.Callback] = (),
+    run_dir: Path | None = None,
+    **options: Any,
+) -> lightning.Trainer:
+    """A trainer whose whole run is one epoch, so that it can resume at any step.
+
+    Args:
+        folder: of logs and checkpoints.
+        batches: of the whole run.
+        checkpoint_every: steps between two checkpoints.
+        monitor: the logged value whose smallest value makes a checkpoint the best.
+        accelerator: as Lightning's.
+        precision: as Lightning's, or "auto".
+        callbacks: further callbacks.
+        run_dir: what the user names to resume; None: `folder`.
+        options: of `lightning.Trainer`.
+
+    Raises:
+        SslAudioError: Lightning refuses an option, or this machine has no such accelerator.
+    """
+    try:
+        return lightning.Trainer(
+            default_root_dir=folder,
+            logger=loggers(folder),
+            callbacks=[
+                *callbacks,
+                checkpoints(folder, checkpoint_every, monitor),
+                Interrupted(folder, run_dir),
+                ProgressBar(),
+            ],
+            accelerator=accelerator,
+            precision=pick_precision(precision, accelerator),  # type: ignore[arg-type]
+            max_epochs=-1,  # 1 would end a finished run that is resumed with more steps
+            limit_train_batches=batches,
+            use_distributed_sampler=False,
+            enable_model_summary=False,
+            **options,
+        )
+    except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:
+        raise SslAudioError(f"trainer: {first_line(error)}") from error
+
+
+def fit(trainer: lightning.Trainer, module: lightning.LightningModule, **options: Any) -> None:
+    """`trainer.fit`, which raises KeyboardInterrupt on Ctrl-C where Lightning ends the process."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(module, weights_only=True, **options)
+    except SystemExit as error:
+        if not trainer.interrupted:
+            raise
+        signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt from error
+
+
 def loggers(folder: Path) -> list[Logger]:
-    """CSV for reading back, TensorBoard for looking at, both below `folder/logs`."""
+    """A CSV file and TensorBoard events below `folder/logs`."""
     return [
         CSVLogger(folder / "logs", name="", version="csv"),
         TensorBoardLogger(folder / "logs", name="", version="tensorboard"),
@@ -65,7 +131,7 @@ def loggers(folder: Path) -> list[Logger]:
 
 
 def keep_earlier_log(folder: Path) -> None:
-    """Lightning starts its CSV file anew when a run goes on; what stands in it is moved aside."""
+    """Rename the CSV log of the run so far: Lightning overwrites it when a run resumes."""
     log = folder / "logs" / "csv" / "metrics.csv"
     if log.is_file():
         number = 1 + len(list(log.parent.glob("metrics-*.csv")))
@@ -73,6 +139,7 @@ def keep_earlier_log(folder: Path) -> None:
 
 
 def checkpoints(folder: Path, every: int, monitor: str) -> ModelCheckpoint:
+    """Keeps the newest checkpoint, and that with the smallest `monitor`."""
     return ModelCheckpoint(
         dirpath=folder / "checkpoints",
         filename="best",
@@ -86,11 +153,11 @@ def checkpoints(folder: Path, every: int, monitor: str) -> ModelCheckpoint:
 
 
 class Interrupted(lightning.Callback):
-    """Say on Ctrl-C how the run goes on.
+    """Says on Ctrl-C how to resume.
 
     Args:
-        folder: of its checkpoints.
-        run_dir: what the user names to go on; None: the folder.
+        folder: of the checkpoints.
+        run_dir: what the user names to resume; None: `folder`.
     """
 
     def __init__(self, folder: Path, run_dir: Path | None = None) -> None:
@@ -105,12 +172,15 @@ class Interrupted(lightning.Callback):
         if not isinstance(exception, KeyboardInterrupt) or not trainer.is_global_zero:
             return
         last = self.folder / "checkpoints" / "last.ckpt"
-        onward = f"run_dir={self.run_dir} ckpt_path=last" if last.exists() else "nothing saved yet"
-        say(f"interrupted at step {trainer.global_step}; from the last checkpoint on: {onward}")
+        resume = f"resume with run_dir={self.run_dir} ckpt_path=last"
+        say(
+            f"interrupted at step {trainer.global_step}: "
+            + (resume if last.exists() else "there is no checkpoint yet")
+        )
 
 
 class ProgressBar(RichProgressBar):
-    """Lightning's, without the logger's version number and the count of epochs: there is one."""
+    """Lightning's, without the version of the logger and the number of the only epoch."""
 
     def _get_train_description(self, current_epoch: int) -> str:
         return "training"

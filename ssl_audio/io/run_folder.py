@@ -42,10 +42,10 @@ def choose_run_folder(run_dir: Path | None, name: str, marker: str = RESULTS) ->
         SslAudioError: the folder holds another run or cannot be written.
     """
     folder = run_dir or Path("runs", f"{name}-{time.strftime('%Y%m%d-%H%M%S')}")
-    if (folder / marker).exists():
+    if os.path.exists(folder / marker):
         resume = "resume it with ckpt_path=last, or " if marker == CONFIG else ""
         raise SslAudioError(f"run_dir={folder} already holds a run: {resume}name another folder")
-    parent = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+    parent = next(p for p in (folder, *folder.absolute().parents) if os.path.exists(p))
     if not parent.is_dir() or not os.access(parent, os.W_OK):
         raise SslAudioError(f"run_dir={folder}: {parent} is not a folder that can be written")
     return folder

@@ -1,9 +1,10 @@
-"""Barlow Twins: the two views' cross-correlation is to be the identity."""
+"""Barlow Twins (Zbontar et al. 2021): cross-correlation of two views close to the identity."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -18,26 +19,14 @@ from ssl_audio.objectives.objective import (
 )
 from ssl_audio.objectives.projector import PROJECTOR_SIZES, projector
 
-EPSILON = 1e-5  # added to variances, as batch norm does: a constant dimension stays finite
-SCALES = ("sum", "mean")
+EPSILON = 1e-5  # added to variances, as in batch norm
+
+Scale = Literal["sum", "mean"]
 
 
 @full_precision
 def barlow_twins_terms(z: Tensor) -> tuple[Tensor, Tensor]:
-    """On-diagonal and off-diagonal sums of the cross-correlation, unweighted.
-
-    C = A^T B / N, with each view standardised over the batch (biased deviation); the terms are
-    sum_i (1 - C_ii)^2 and sum_{i != j} C_ij^2, averaged over the unordered pairs of views.
-
-    Args:
-        z: (V, N, D), V >= 2, N >= 2.
-
-    Returns:
-        Two scalars; the first is D when the views are independent.
-
-    Raises:
-        SslAudioError: projections of another shape.
-    """
+    """The two sums of `barlow_twins_loss`, unweighted: of the diagonal and off it."""
     check_views(z, 2)
     unit = (z - z.mean(1, keepdim=True)) * (z.var(1, keepdim=True, correction=0) + EPSILON).rsqrt()
     on, off = [], []
@@ -49,20 +38,30 @@ def barlow_twins_terms(z: Tensor) -> tuple[Tensor, Tensor]:
     return torch.stack(on).mean(), torch.stack(off).mean()
 
 
-def barlow_twins(z: Tensor, off_diagonal: float = 5e-3, scale: str = "sum") -> Tensor:
-    """On-diagonal + lambda * off-diagonal (Zbontar et al. 2021, Eq. 1 and 2).
+def barlow_twins_loss(z: Tensor, off_diagonal: float = 5e-3, scale: Scale = "sum") -> Tensor:
+    """Redundancy reduction (Zbontar et al. 2021, Eq. 1 and 2).
+
+    With C = A^T B / N, the cross-correlation of two views standardised over the batch,
+
+        sum_i (1 - C_ii)^2 + off_diagonal * sum_{i != j} C_ij^2,
+
+    averaged over the pairs of views.
 
     Args:
         z: (V, N, D), V >= 2, N >= 2.
-        off_diagonal: lambda, the weight of redundancy reduction, 0 or above.
-        scale: "sum" as in the paper, or "mean": the whole divided by D, at most about 1 at first
-            whatever the projector's width. The balance of the two terms is the same in both.
+        off_diagonal: weight of the second sum (lambda), 0 or above.
+        scale: "sum" as in the paper, or "mean": divided by D.
 
     Returns:
-        Scalar.
+        Scalar, 0 or above.
 
     Raises:
-        SslAudioError: a setting out of range, or projections of another shape.
+        SslAudioError: a wrong weight, scale or shape.
+
+    Example:
+        >>> view = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
+        >>> barlow_twins_loss(torch.stack([view, view])).item() < 1e-6  # equal, uncorrelated
+        True
     """
     on, off = barlow_twins_terms(z)
     return (on + off_diagonal * off) * _factor(off_diagonal, scale, z.shape[-1])
@@ -70,37 +69,33 @@ def barlow_twins(z: Tensor, off_diagonal: float = 5e-3, scale: str = "sum") -> T
 
 def _factor(off_diagonal: float, scale: str, size: int) -> float:
     check_not_negative(off_diagonal=off_diagonal)
-    if scale not in SCALES:
-        raise SslAudioError(f"scale={scale}: must be one of {', '.join(SCALES)}")
+    if scale not in ("sum", "mean"):
+        raise SslAudioError(f"scale={scale}: must be sum or mean")
     return 1.0 if scale == "sum" else 1.0 / size
 
 
 class BarlowTwins(Objective):
     """Barlow Twins.
 
-    Why these defaults. Correlations of N independent rows have a variance of 1 / N, so even
-    decorrelated dimensions leave an off-diagonal sum of D^2 / N. Weighted, and beside the
-    on-diagonal sum that starts near D, that floor is lambda D / N: 0.02 in the paper (lambda
-    0.0051, D 8192, N 2048), and 0.04 to 0.16 with its lambda at the batches of 64 to 256 and the
-    D of 2048 that one trains audio with. lambda = 0.002 brings it to 0.016 to 0.064, around the
-    paper's balance. The scale is "mean" because gradients are clipped to a length of 1: with the
-    sum, every step would be clipped.
+    N independent rows have correlations of variance 1 / N, so that the weighted off-diagonal sum of
+    decorrelated dimensions is off_diagonal * D / N of the initial on-diagonal sum: 0.02 in the
+    paper (0.0051, D 8192, N 2048), 0.016 to 0.064 with these defaults at batches of 256 to 64. The
+    scale "mean" keeps gradients below the usual clipping norm of 1.
 
     Args:
-        embedding_size: size of the encoder's output.
-        off_diagonal: lambda of the paper, 0 or above.
-        scale: "mean" or "sum"; see `barlow_twins`.
+        embedding_size: dimensions of the embedding.
+        off_diagonal, scale: as in `barlow_twins_loss`.
         projector_sizes: widths of the projector after the embedding.
 
     Raises:
-        SslAudioError: a setting out of range.
+        SslAudioError: an argument out of range.
     """
 
     def __init__(
         self,
         embedding_size: int = 1024,
         off_diagonal: float = 2e-3,
-        scale: str = "mean",
+        scale: Scale = "mean",
         projector_sizes: Sequence[int] = PROJECTOR_SIZES,
     ) -> None:
         super().__init__(projector((embedding_size, *projector_sizes)))
@@ -108,7 +103,7 @@ class BarlowTwins(Objective):
         self.factor = _factor(off_diagonal, scale, projector_sizes[-1])
 
     def loss(self, student: Tensor, teacher: Tensor | None, progress: float) -> LossOutput:
-        """The loss; logs `on_diagonal` and `off_diagonal`, weighted: they add up to it."""
+        """The loss; logs its weighted terms `on_diagonal` and `off_diagonal`."""
         on, off = barlow_twins_terms(student)
         on, off = on * self.factor, self.off_diagonal * off * self.factor
         return LossOutput(on + off, {"on_diagonal": on.detach(), "off_diagonal": off.detach()})

@@ -1,4 +1,4 @@
-"""BYOL: predict a slow teacher's projection of the other view; no negatives."""
+"""BYOL (Grill et al. 2020): predict an EMA teacher's projection of the other view."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ssl_audio.objectives.objective import (
     check_positive,
     check_views,
     full_precision,
-    need_teacher,
     other_views,
+    require_teacher,
 )
 from ssl_audio.objectives.projector import PROJECTOR_SIZES, projector
 from ssl_audio.objectives.schedules import Cosine, Schedule
@@ -25,20 +25,25 @@ DEFAULT_MOMENTUM = Cosine(start=0.996, end=1.0)
 
 @full_precision
 def byol_loss(prediction: Tensor, target: Tensor) -> Tensor:
-    """Squared distance of unit vectors (Grill et al. 2020, Eq. 2), symmetric over the views.
+    """Squared distance of unit vectors (Grill et al. 2020, Eq. 2), symmetric in the views.
 
-    2 - 2 cos over the features, averaged over tracks and over ordered pairs of different views.
-    The paper adds its two directions up; their mean is half of that and does not grow with V.
+    2 - 2 cos(prediction of one view, target of another view), averaged over tracks and over ordered
+    pairs of different views. For two views this is half of the paper's sum of both directions.
 
     Args:
-        prediction: (V, N, D), the student's, V >= 2.
-        target: (V, N, D), the teacher's; gets no gradient.
+        prediction: (V, N, D) of the student, V >= 2.
+        target: (V, N, D) of the teacher; gets no gradient.
 
     Returns:
         Scalar in [0, 4].
 
     Raises:
         SslAudioError: shapes that are wrong or differ.
+
+    Example:
+        >>> prediction = torch.eye(3).expand(2, 3, 3)
+        >>> byol_loss(prediction, prediction).item(), byol_loss(prediction, -prediction).item()
+        (0.0, 4.0)
     """
     check_views(prediction, teacher=target)
     p = F.normalize(prediction, dim=-1)
@@ -47,19 +52,17 @@ def byol_loss(prediction: Tensor, target: Tensor) -> Tensor:
 
 
 class BYOL(Objective):
-    """BYOL with a predictor D -> hidden -> D (batch norm and ReLU between).
+    """BYOL with a predictor D -> hidden -> D, batch norm and ReLU between.
 
     Args:
-        embedding_size: size of the encoder's output.
-        hidden: width of the predictor.
-        momentum: of the teacher; 0.996 rising to 1 along a cosine, as in the paper.
+        embedding_size: dimensions of the embedding.
+        hidden: width of the predictor, above 0.
+        momentum: of the teacher over the run.
         projector_sizes: widths of the projector after the embedding.
 
     Raises:
         SslAudioError: `hidden` is not above 0.
     """
-
-    momentum: Schedule
 
     def __init__(
         self,
@@ -78,7 +81,7 @@ class BYOL(Objective):
 
     def loss(self, student: Tensor, teacher: Tensor | None, progress: float) -> LossOutput:
         """Distance to the teacher; logs `similarity`, the mean cosine to the other view."""
-        teacher = need_teacher(teacher, self)
-        check_views(student, self.minimum_batch)
+        teacher = require_teacher(teacher, self)
+        check_views(student, self.min_batch_size)
         total = byol_loss(student, teacher)
         return LossOutput(total, {"similarity": 1 - total.detach() / 2})

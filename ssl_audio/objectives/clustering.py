@@ -1,4 +1,4 @@
-"""Clustering: match a slow teacher's centred and sharpened assignment of the other view (DINO)."""
+"""Clustering (DINO, Caron et al. 2021): match an EMA teacher's assignment of the other view."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from ssl_audio.objectives.objective import (
     check_positive,
     check_views,
     full_precision,
-    need_teacher,
     other_views,
+    require_teacher,
 )
 from ssl_audio.objectives.projector import PROJECTOR_SIZES, projector
 from ssl_audio.objectives.schedules import Linear, Schedule
@@ -27,12 +27,12 @@ DEFAULT_TEACHER_TEMPERATURE = Linear(start=0.02, end=0.04, until=0.1)
 
 @full_precision
 def cluster_assignment(teacher: Tensor, centre: Tensor, temperature: float) -> Tensor:
-    """The teacher's clusters, softmax((teacher - centre) / temperature), without gradient.
+    """softmax((teacher - centre) / temperature), without gradient.
 
     Args:
         teacher: (..., K) scores.
         centre: (K,).
-        temperature: above 0; the lower, the sharper.
+        temperature: above 0; lower is sharper.
 
     Returns:
         (..., K) probabilities.
@@ -42,7 +42,7 @@ def cluster_assignment(teacher: Tensor, centre: Tensor, temperature: float) -> T
 
 
 @full_precision
-def cluster_cross_entropy(
+def clustering_loss(
     student: Tensor,
     teacher: Tensor,
     centre: Tensor,
@@ -51,18 +51,25 @@ def cluster_cross_entropy(
 ) -> Tensor:
     """Cross-entropy of cluster assignments between views (Caron et al. 2021, Eq. 1 to 3).
 
-    Averaged over tracks and over ordered pairs of different views.
+    -sum_k P_teacher(k | one view) log P_student(k | another view), averaged over tracks and over
+    ordered pairs of different views.
 
     Args:
-        student, teacher: (V, N, K) scores of the clusters, V >= 2; the teacher gets no gradient.
-        centre: (K,), subtracted from the teacher's: keeps one cluster from taking all.
-        student_temperature, teacher_temperature: above 0; the lower, the sharper.
+        student, teacher: (V, N, K) scores of K clusters, V >= 2; the teacher gets no gradient.
+        centre: (K,), subtracted from the teacher's scores.
+        student_temperature, teacher_temperature: above 0; lower is sharper.
 
     Returns:
         Scalar, 0 or above.
 
     Raises:
-        SslAudioError: a temperature that is not above 0, or shapes that do not fit.
+        SslAudioError: a temperature that is not above 0, or shapes that are wrong or differ.
+
+    Example:
+        >>> scores = torch.zeros(2, 5, 8)  # both views assigned evenly to 8 clusters
+        >>> loss = clustering_loss(scores, scores, centre=torch.zeros(8))
+        >>> torch.isclose(loss, torch.tensor(8.0).log()).item()
+        True
     """
     check_positive(student_temperature=student_temperature)
     check_views(student, teacher=teacher)
@@ -72,23 +79,22 @@ def cluster_cross_entropy(
 
 
 class Clustering(Objective):
-    """DINO's loss on the common projector, whose outputs are the scores of the clusters.
+    """DINO's loss on the shared projector, whose outputs are the scores of the clusters.
 
     Args:
-        embedding_size: size of the encoder's output.
-        momentum: of the teacher; 0.996 rising to 1 along a cosine, as in the paper.
+        embedding_size: dimensions of the embedding.
+        momentum: of the teacher over the run.
         centre_momentum: of the centre's running mean, in [0, 1).
         student_temperature: above 0.
-        teacher_temperature: over the run; 0.02 rising to 0.04 in its first tenth. A sharper
-            teacher at first gets a small batch out of the uniform assignment it starts near.
+        teacher_temperature: over the run; a sharper teacher at first leads a small batch away from
+            the uniform assignment.
         projector_sizes: widths of the projector after the embedding; the last is the number of
             clusters.
 
     Raises:
-        SslAudioError: a setting out of range.
+        SslAudioError: an argument out of range.
     """
 
-    momentum: Schedule
     centre: Tensor
 
     def __init__(
@@ -110,29 +116,28 @@ class Clustering(Objective):
         self.register_buffer("centre", torch.zeros(projector_sizes[-1]))
 
     def loss(self, student: Tensor, teacher: Tensor | None, progress: float) -> LossOutput:
-        """Cross-entropy; logs `perplexity`, `usage` and `teacher_entropy` of the clusters.
+        """Cross-entropy; logs `perplexity`, `usage` and `teacher_entropy` of the assignments.
 
-        `perplexity` is of the mean assignment (1 to K: how many clusters the batch is spread
-        over), `usage` the share of clusters that could be somebody's first choice in this batch
-        and are, `teacher_entropy` the mean entropy (nats) of one segment's assignment.
+        `perplexity` is that of the mean assignment (1 to K), `usage` the share of possible clusters
+        that are the most probable one of some segment, `teacher_entropy` the mean entropy of a
+        segment's assignment, nats.
         """
-        teacher = need_teacher(teacher, self)
-        check_views(student, self.minimum_batch)
+        teacher = require_teacher(teacher, self)
+        check_views(student, self.min_batch_size)
         temperature = self.teacher_temperature(progress)
-        total = cluster_cross_entropy(
+        total = clustering_loss(
             student, teacher, self.centre, self.student_temperature, temperature
         )
-        chosen = cluster_assignment(teacher, self.centre, temperature).flatten(0, 1)
+        assigned = cluster_assignment(teacher, self.centre, temperature).flatten(0, 1)
         terms = {
-            "perplexity": cluster_perplexity(chosen),
-            "usage": cluster_usage(chosen),
-            "teacher_entropy": torch.special.entr(chosen).sum(-1).mean(),
+            "perplexity": cluster_perplexity(assigned),
+            "usage": cluster_usage(assigned),
+            "teacher_entropy": torch.special.entr(assigned).sum(-1).mean(),
         }
         return LossOutput(total, terms)
 
     @torch.no_grad()
     def after_step(self, teacher: Tensor | None, progress: float) -> None:
         """Move the centre towards the mean of the teacher's scores (Caron et al. 2021, Eq. 4)."""
-        teacher = need_teacher(teacher, self)
-        mean = teacher.to(self.centre).flatten(0, 1).mean(0)
+        mean = require_teacher(teacher, self).to(self.centre).flatten(0, 1).mean(0)
         self.centre.lerp_(mean, 1 - self.centre_momentum)

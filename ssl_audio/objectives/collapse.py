@@ -1,7 +1,4 @@
-"""How spread out representations are: what tells a healthy run from a collapsed one.
-
-Pure functions of tensors, cheap enough to be called every few steps.
-"""
+"""Measures of collapse: how spread out representations are."""
 
 from __future__ import annotations
 
@@ -14,10 +11,10 @@ from ssl_audio.objectives.objective import check_positive, full_precision
 
 @full_precision
 def embedding_std(x: Tensor) -> Tensor:
-    """Mean deviation of the unit vectors' coordinates, times sqrt(D).
+    """Mean standard deviation of the coordinates of unit vectors, times sqrt(D).
 
-    About 1 when directions are isotropic, 0 when all are the same (Chen and He 2021, "SimSiam",
-    section 4.1, watch the same figure without the factor).
+    About 1 for isotropic directions, 0 if all are equal (Chen and He 2021, "SimSiam", section 4.1,
+    without the factor).
 
     Args:
         x: (N, D), N >= 2.
@@ -29,16 +26,15 @@ def embedding_std(x: Tensor) -> Tensor:
 def rankme(x: Tensor, epsilon: float = 1e-7) -> Tensor:
     """Effective rank, 1 to min(N, D) (Garrido et al. 2023, "RankMe", Eq. 1 and 2).
 
-    The exponential of the entropy of the singular values, normalised to sum to 1. They come from
-    the eigenvalues of the smaller Gram matrix, several times cheaper than a decomposition of `x`;
-    float64 makes up for the squaring.
+    The exponential of the entropy of the singular values, normalised to sum to 1. They are computed
+    from the smaller Gram matrix in float64, which is several times faster than decomposing `x`.
 
     Args:
         x: (N, D), not centred.
         epsilon: added to each normalised singular value, as in the paper.
 
     Returns:
-        Scalar, float32, on the device of `x`; 1 for a batch of zeros.
+        Scalar, float32; 1 for a batch of zeros.
     """
     wide = x.detach()
     wide = (wide.cpu() if wide.device.type == "mps" else wide).double()  # mps has no float64
@@ -59,7 +55,7 @@ def alignment(a: Tensor, b: Tensor) -> Tensor:
         a, b: (N, D), row i of both from the same track.
 
     Returns:
-        Scalar in [0, 4]; 0 is perfect agreement.
+        Scalar in [0, 4]; 0 if all pairs have the same direction.
     """
     return (F.normalize(a, dim=-1) - F.normalize(b, dim=-1)).square().sum(-1).mean()
 
@@ -70,10 +66,10 @@ def uniformity(x: Tensor, t: float = 2.0) -> Tensor:
 
     Args:
         x: (N, D), N >= 2.
-        t: the potential's exponent, above 0.
+        t: exponent of the potential, above 0.
 
     Returns:
-        Scalar, 0 (all rows have one direction) or below; lower is more even.
+        Scalar, 0 (all rows have the same direction) or below; lower is more uniform.
     """
     check_positive(t=t)
     unit = F.normalize(x, dim=-1)
@@ -85,26 +81,20 @@ def uniformity(x: Tensor, t: float = 2.0) -> Tensor:
 
 @full_precision
 def cluster_perplexity(probabilities: Tensor) -> Tensor:
-    """How many clusters a batch is spread over: exponential of the mean assignment's entropy.
+    """Exponential of the entropy of the mean assignment: 1 (one cluster has all rows) to K.
 
     Args:
         probabilities: (N, K), rows sum to 1.
-
-    Returns:
-        Scalar, 1 (one cluster takes all) to K.
     """
     return torch.special.entr(probabilities.mean(0)).sum().exp()
 
 
 def cluster_usage(probabilities: Tensor) -> Tensor:
-    """Clusters that are somebody's first choice, as a share of those that could be.
+    """Number of clusters that are the most probable one of some row, divided by min(N, K).
 
     Args:
         probabilities: (N, K), rows sum to 1.
-
-    Returns:
-        Scalar in (0, 1]: their number divided by min(N, K).
     """
     chosen = torch.zeros(probabilities.shape[1], device=probabilities.device)
-    chosen[probabilities.argmax(-1)] = 1.0  # counted without a wait for the device, unlike unique
+    chosen[probabilities.argmax(-1)] = 1.0  # unlike unique, no synchronisation with the device
     return chosen.sum() / min(probabilities.shape)

@@ -1,8 +1,4 @@
-"""Contrastive learning: NT-Xent.
-
-The most stable of the five and the best on music tagging (Meseguer-Brocal et al. 2024), with one
-hyperparameter.
-"""
+"""Contrastive learning with NT-Xent (SimCLR, Chen et al. 2020)."""
 
 from __future__ import annotations
 
@@ -25,21 +21,28 @@ from ssl_audio.objectives.projector import PROJECTOR_SIZES, projector
 
 @full_precision
 def nt_xent(z: Tensor, temperature: float = 0.1) -> Tensor:
-    """Normalised temperature-scaled cross-entropy (Chen et al. 2020, "SimCLR", Eq. 1).
+    """Normalised temperature-scaled cross-entropy (Chen et al. 2020, Eq. 1).
 
-    Every segment is compared with all V N - 1 others of the batch by one matrix product. Each of
-    its V - 1 positives has a log term of its own, and the terms are averaged; the denominator is
-    over all the others, positives included.
+    For segment i with positive j, both among the V N segments of the batch,
+
+        l(i, j) = -log(exp(cos(i, j) / temperature) / sum_{k != i} exp(cos(i, k) / temperature)),
+
+    averaged over all segments and over their V - 1 positives.
 
     Args:
-        z: (V, N, D) projections of V views of N tracks, V >= 2, N >= 2; need not be normalised.
+        z: (V, N, D) projections of V >= 2 views of N >= 2 tracks, of any length.
         temperature: above 0.
 
     Returns:
-        Scalar, mean over segments and positives; log(V N - 1) when all cosines are equal.
+        Scalar; log(V N - 1) if all cosines are equal.
 
     Raises:
-        SslAudioError: a temperature that is not positive, or projections of another shape.
+        SslAudioError: a wrong temperature or shape.
+
+    Example:
+        >>> views = torch.eye(4).expand(2, 4, 4)  # four tracks, both views of each equal
+        >>> round(nt_xent(views, temperature=0.5).item(), 4)
+        0.5944
     """
     check_positive(temperature=temperature)
     check_views(z, 2)
@@ -47,39 +50,35 @@ def nt_xent(z: Tensor, temperature: float = 0.1) -> Tensor:
     flat = unit.flatten(0, 1)
     itself = torch.eye(len(flat), dtype=torch.bool, device=z.device)
     logits = (flat @ flat.T / temperature).masked_fill(itself, -torch.inf)
-    # mean over positives of (log denominator - positive): the first is the same for all of them
+    # the denominator is the same for all positives of a segment
     return logits.logsumexp(dim=1).mean() - _positive_cosines(unit).mean() / temperature
 
 
 def _positive_cosines(unit: Tensor) -> Tensor:
-    """(V (V - 1), N) cosines of the same track's different views."""
+    """(V (V - 1), N) cosines of different views of the same track."""
     return other_views(torch.einsum("ind,jnd->ijn", unit, unit))
 
 
 @torch.no_grad()
 @full_precision
 def mean_similarities(z: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean cosine of positives and of negatives, each in [-1, 1].
-
-    Args:
-        z: (V, N, D), N >= 2.
-    """
+    """Mean cosine of positives and of negatives of (V, N >= 2, D) projections."""
     unit = F.normalize(z, dim=-1)
     views, pairs, _ = z.shape
     positive = _positive_cosines(unit)
-    # the sum of all cosines is the squared length of the sum of all unit vectors
+    # the sum of all cosines is the squared norm of the sum of all unit vectors
     everything = unit.sum((0, 1)).square().sum()
-    own = unit.square().sum()
+    itself = unit.square().sum()
     negatives = views * views * pairs * (pairs - 1)
-    return positive.mean(), (everything - own - positive.sum()) / negatives
+    return positive.mean(), (everything - itself - positive.sum()) / negatives
 
 
 class Contrastive(Objective):
-    """NT-Xent whose negatives are the other tracks of the batch, both views.
+    """NT-Xent; the negatives are both views of all other tracks of the batch.
 
     Args:
-        embedding_size: size of the encoder's output.
-        temperature: of the softmax, above 0; 0.1 in the multi-view comparison.
+        embedding_size: dimensions of the embedding.
+        temperature: of the softmax, above 0.
         projector_sizes: widths of the projector after the embedding.
 
     Raises:
@@ -97,7 +96,7 @@ class Contrastive(Objective):
         self.temperature = temperature
 
     def loss(self, student: Tensor, teacher: Tensor | None, progress: float) -> LossOutput:
-        """NT-Xent; logs `positive_similarity` and `negative_similarity`, mean cosines."""
+        """NT-Xent; logs the mean cosines `positive_similarity` and `negative_similarity`."""
         total = nt_xent(student, self.temperature)
         positive, negative = mean_similarities(student.detach())
         return LossOutput(total, {"positive_similarity": positive, "negative_similarity": negative})

@@ -1,4 +1,4 @@
-"""The teacher: an exponential moving average of the student."""
+"""Exponential moving average of the student's weights: the teacher."""
 
 from __future__ import annotations
 
@@ -13,38 +13,37 @@ from ssl_audio.io.errors import SslAudioError
 def update_teacher(teacher: nn.Module, student: nn.Module, momentum: float) -> None:
     """teacher <- momentum * teacher + (1 - momentum) * student, for every parameter.
 
-    Buffers: a batch norm in training mode measures its running statistics on the teacher's own
-    activations, so they are left alone; in evaluation mode nobody measures them, and they follow
-    by the same average. Other fractional buffers are averaged, counters copied.
+    Floating-point buffers are averaged too, and counters copied. The statistics of batch norms in
+    training mode are left unchanged, since the teacher measures its own.
 
     Args:
         teacher, student: of the same structure; only the teacher changes.
         momentum: 0 (a copy) to 1 (no change).
 
     Raises:
-        SslAudioError: momentum out of range, or modules of another structure.
+        SslAudioError: momentum out of range, or modules of different structure.
     """
     if not 0 <= momentum <= 1:
         raise SslAudioError(f"momentum={momentum}: must lie between 0 and 1")
-    measured = _measured_by_itself(teacher)
-    ours, theirs = _state(teacher), _state(student)
-    if [(n, t.shape) for n, t in ours.items()] != [(n, t.shape) for n, t in theirs.items()]:
-        raise SslAudioError("teacher and student differ in their parameters' names or shapes")
-    for name, tensor in ours.items():
+    measured = _measured_statistics(teacher)
+    target, source = _state(teacher), _state(student)
+    if [(n, t.shape) for n, t in target.items()] != [(n, t.shape) for n, t in source.items()]:
+        raise SslAudioError("teacher and student differ in the names or shapes of parameters")
+    for name, tensor in target.items():
         if name in measured:
             continue
         if tensor.is_floating_point():
-            tensor.lerp_(theirs[name].to(tensor), 1 - momentum)
+            tensor.lerp_(source[name].to(tensor), 1 - momentum)
         else:
-            tensor.copy_(theirs[name])
+            tensor.copy_(source[name])
 
 
 def _state(module: nn.Module) -> dict[str, Tensor]:
     return {**dict(module.named_parameters()), **dict(module.named_buffers())}
 
 
-def _measured_by_itself(module: nn.Module) -> set[str]:
-    """Names of the statistics that batch norms in training mode keep."""
+def _measured_statistics(module: nn.Module) -> set[str]:
+    """Names of the running statistics of batch norms in training mode."""
     return {
         f"{name}.{buffer}" if name else buffer
         for name, child in module.named_modules()

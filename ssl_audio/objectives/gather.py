@@ -1,11 +1,9 @@
-"""One batch over all processes, with gradient.
+"""Collectives with gradient: one batch over all processes.
 
-How the gradients add up. Every process computes the same loss L of the whole, gathered batch. The
-backward of a collective sums over the processes, which is the gradient of the sum of the W
-processes' losses, W L: each process holds W times the gradient of L through its own rows.
-DistributedDataParallel then averages the processes' parameter gradients, that is it adds the rows'
-shares and divides by W. What the optimiser sees is the gradient of L for the whole batch, as one
-process with all the rows would compute it; no factor is to be added anywhere.
+Each of W processes computes the same loss L of the gathered batch. The backward pass of a
+collective sums over processes, so that each process holds W times the gradient of L through its own
+rows. DistributedDataParallel sums these over the processes and divides by W, which gives the
+gradient of L for the whole batch: no further factor is needed.
 """
 
 from __future__ import annotations
@@ -20,24 +18,21 @@ from ssl_audio.io.errors import SslAudioError
 
 
 def world_size() -> int:
-    """How many processes train together."""
+    """Number of processes that train together."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def gather(x: Tensor) -> Tensor:
-    """Join every process's (V, n, D) into (V, N, D), in the order of the ranks, with gradient.
+    """(V, n, D) of each of W processes to (V, W n, D), in the order of the ranks, with gradient.
 
-    On one process it is the identity. Half-precision input is widened to float32 first, so that
-    the sum over processes in the backward pass is not rounded.
+    The identity on one process. Half precision is widened to float32, so that gradients are summed
+    in float32.
 
     Args:
-        x: (V, n, D), the same shape on every process.
-
-    Returns:
-        (V, W n, D), the same on every process.
+        x: (V, n, D), of the same shape on every process.
 
     Raises:
-        SslAudioError: the processes' shapes differ (on all of them, so that none waits for ever).
+        SslAudioError: the shapes differ; raised on all processes.
     """
     if world_size() == 1:
         return x
@@ -47,24 +42,22 @@ def gather(x: Tensor) -> Tensor:
 
 
 def all_reduce(x: Tensor) -> Tensor:
-    """Sum over the processes, with gradient (its backward sums the gradients, too).
-
-    On one process it is the identity.
+    """Sum over the processes with gradient; the identity on one process.
 
     Args:
-        x: the same shape on every process.
+        x: of the same shape on every process.
     """
     return x if world_size() == 1 else _AllReduce.apply(x)
 
 
 def _check_same_shape(x: Tensor) -> None:
-    mine = torch.tensor(x.shape, device=x.device)
-    shapes = [torch.empty_like(mine) for _ in range(world_size())]
-    dist.all_gather(shapes, mine)
-    given = {tuple(shape.tolist()) for shape in shapes}
-    if len(given) > 1:
+    own = torch.tensor(x.shape, device=x.device)
+    gathered = [torch.empty_like(own) for _ in range(world_size())]
+    dist.all_gather(gathered, own)
+    shapes = {tuple(shape.tolist()) for shape in gathered}
+    if len(shapes) > 1:
         raise SslAudioError(
-            f"the processes hold projections of shapes {sorted(given)}: data.batch_size must be "
+            f"the processes have projections of shapes {sorted(shapes)}: data.batch_size must be "
             f"a multiple of the {world_size()} processes"
         )
 
@@ -80,7 +73,7 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        # a copy: the reduction is in place, and autograd may still hold the incoming tensor
+        # the reduction is in place, and autograd may still use the incoming tensor
         total = gradients[0].clone(memory_format=torch.contiguous_format)
         dist.all_reduce(total)
         return total.narrow(1, dist.get_rank() * ctx.rows, ctx.rows)

@@ -1,16 +1,11 @@
-"""What every objective is: the one interface that the training step knows.
-
-To write a sixth: subclass `Objective` in a file of your own, make a projector, implement `loss`,
-and name the class in a recipe by `_target_`. State that must survive a resume is a buffer or a
-submodule; everything that changes over the run is a schedule.
-"""
+"""The interface of all objectives, and what their losses share."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -18,14 +13,16 @@ from torch import Tensor, nn
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.objectives.schedules import Schedule
 
+P, R = ParamSpec("P"), TypeVar("R")
+
 
 @dataclass
 class LossOutput:
-    """A loss to minimise, and its parts to log.
+    """A loss and its parts.
 
     Attributes:
-        total: scalar, with gradient.
-        terms: scalars by name, without gradient.
+        total: scalar with gradient.
+        terms: scalars to log, by name.
     """
 
     total: Tensor
@@ -33,24 +30,24 @@ class LossOutput:
 
 
 class Objective(nn.Module):
-    """Base of all objectives.
+    """Base class of objectives.
 
-    Args:
-        projector: see the attribute.
-        momentum: see the attribute.
-        predictor: see the attribute; None is the identity.
+    A subclass makes a projector and implements `loss`. State that a checkpoint must hold is a
+    buffer or a submodule; everything that changes over the run is a schedule.
 
     Attributes:
-        projector: (B, embedding_size) to (B, D); a teacher has its own copy.
-        predictor: (B, D) to (B, D), on the student only.
-        momentum: when set, the training module keeps an EMA teacher at this momentum.
-        minimum_batch: fewest pairs, over all processes, for which the loss is defined.
+        views: crops of each track in one step.
+        min_batch_size: min number of pairs, over all processes, for which the loss is defined.
+        projector: (B, embedding_size) to (B, D); an EMA teacher has a copy of its own.
+        predictor: (B, D) to (B, D), on the student only; default is the identity.
+        momentum: momentum of the EMA teacher over the run; None: there is no teacher.
     """
 
+    views: int = 2
+    min_batch_size: int = 2
     projector: nn.Module
     predictor: nn.Module
     momentum: Schedule | None
-    minimum_batch: int = 2
 
     def __init__(
         self,
@@ -67,44 +64,38 @@ class Objective(nn.Module):
         """The loss of one batch; changes no state.
 
         Args:
-            student: (V, N, D) predictions of V views of N tracks, gathered over the processes.
-            teacher: (V, N, D) projections of the teacher, or None without `momentum`.
-            progress: how much of the run is done, 0 to 1.
+            student: (V, N, D) predictions for V views of N tracks of all processes.
+            teacher: (V, N, D) projections of the teacher; None without `momentum`.
+            progress: finished share of the run, 0 to 1.
 
         Raises:
-            SslAudioError: shapes or a batch size for which the loss is not defined.
+            SslAudioError: the loss is not defined for these shapes.
         """
         raise NotImplementedError
 
     def after_step(self, teacher: Tensor | None, progress: float) -> None:
-        """Update state (a centre, say) once the optimiser has stepped.
+        """Update buffers, such as a centre, after a step of the optimiser.
 
         Args:
-            teacher: (V, N, D), all that the teacher gave for this step, over processes and
-                accumulated batches; None without `momentum`.
-            progress: how much of the run was done before the step, 0 to 1.
+            teacher: (V, N, D) projections of the teacher in all batches of the step; None without
+                `momentum`.
+            progress: finished share of the run before the step, 0 to 1.
         """
 
 
-def check_views(z: Tensor, minimum: int = 1, teacher: Tensor | None = None) -> None:
-    """Refuse what is not (V, N, D) with two or more views and enough pairs.
-
-    Args:
-        z: the student's.
-        minimum: fewest pairs N.
-        teacher: when given, must have the same shape.
+def check_views(z: Tensor, min_pairs: int = 1, teacher: Tensor | None = None) -> None:
+    """Refuse projections that are not (V >= 2, N >= min_pairs, D), or differ from the teacher's.
 
     Raises:
-        SslAudioError: says which shape was given.
+        SslAudioError: names the shape.
     """
     shape = tuple(z.shape)
     if z.ndim != 3 or shape[0] < 2:
         raise SslAudioError(f"projections must be (views >= 2, pairs, dimensions), not {shape}")
-    if shape[1] < minimum:
-        given = "a batch of one pair" if shape[1] == 1 else f"a batch of {shape[1]} pairs"
+    if shape[1] < min_pairs:
         raise SslAudioError(
-            f"{given}: this loss compares the pairs of a batch and needs {minimum} or more "
-            "(data.batch_size)"
+            f"a batch of {shape[1]}: this loss compares the pairs of a batch and needs {min_pairs} "
+            "or more (data.batch_size)"
         )
     if teacher is not None and teacher.shape != z.shape:
         raise SslAudioError(
@@ -112,7 +103,7 @@ def check_views(z: Tensor, minimum: int = 1, teacher: Tensor | None = None) -> N
         )
 
 
-def need_teacher(teacher: Tensor | None, objective: Objective) -> Tensor:
+def require_teacher(teacher: Tensor | None, objective: Objective) -> Tensor:
     """The teacher's projections.
 
     Raises:
@@ -120,48 +111,38 @@ def need_teacher(teacher: Tensor | None, objective: Objective) -> Tensor:
     """
     if teacher is None:
         raise SslAudioError(
-            f"{type(objective).__name__} needs a teacher's projections and was given None: the "
-            "training step keeps a teacher when `objective.momentum` is set"
+            f"{type(objective).__name__} needs projections of a teacher: the training step keeps "
+            "a teacher if `objective.momentum` is set"
         )
     return teacher
 
 
 def check_positive(**values: float) -> None:
-    """Refuse a setting that is not above 0, by its name.
-
-    Raises:
-        SslAudioError: says which, and its value.
-    """
+    """Raise an SslAudioError that names the first value that is not above 0."""
     for name, value in values.items():
         if not value > 0:
             raise SslAudioError(f"{name}={value}: must be above 0")
 
 
 def check_not_negative(**values: float) -> None:
-    """Refuse a setting below 0, by its name.
-
-    Raises:
-        SslAudioError: says which, and its value.
-    """
+    """Raise an SslAudioError that names the first value below 0."""
     for name, value in values.items():
         if not value >= 0:
             raise SslAudioError(f"{name}={value}: must be 0 or above")
 
 
-def full_precision(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compute a loss in float32 (or float64, when given that) even under autocast.
+def full_precision(function: Callable[P, R]) -> Callable[P, R]:
+    """Compute a function of tensors in float32, or in float64 if given that, even under autocast.
 
-    Exponentials of cosines over a temperature of 0.1 and 2048 x 2048 correlations need more than
-    bfloat16's eight bits.
+    The 8 bits of bfloat16 are too few for exponentials of cosines over 0.1 and for sums of 2048
+    squared correlations.
     """
 
     @functools.wraps(function)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        tensors = [x for x in (*args, *kwargs.values()) if isinstance(x, Tensor)]
-        with torch.autocast(tensors[0].device.type, enabled=False):
-            return function(
-                *(_widened(x) for x in args), **{k: _widened(x) for k, x in kwargs.items()}
-            )
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        device = next(x.device.type for x in (*args, *kwargs.values()) if isinstance(x, Tensor))
+        with torch.autocast(device, enabled=False):
+            return function(*map(_widened, args), **{k: _widened(x) for k, x in kwargs.items()})  # type: ignore[arg-type]
 
     return wrapped
 
@@ -172,7 +153,7 @@ def _widened(x: Any) -> Any:
 
 
 def other_views(values: Tensor) -> Tensor:
-    """(V, V, ...) to (V (V - 1), ...): every ordered pair of two different views."""
+    """(V, V, ...) to (V (V - 1), ...): the ordered pairs of different views."""
     views = values.shape[0]
     different = ~torch.eye(views, dtype=torch.bool, device=values.device)
     return values[different]

@@ -1,4 +1,4 @@
-"""The projector: from the embedding to the space in which an objective compares."""
+"""The projector: from the embedding to the space of the loss."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ PROJECTOR_SIZES = (1024, 1024, 2048)
 def projector(sizes: Sequence[int] = (1024, *PROJECTOR_SIZES)) -> nn.Sequential:
     """Linear layers, with batch norm and ReLU after all but the last.
 
-    The head of the multi-view comparison (Meseguer-Brocal et al. 2024, section 2.2). A linear
-    layer before a batch norm has no bias, which the norm would take away again.
+    The head of Meseguer-Brocal et al. 2024, section 2.2. Linear layers before a batch norm have no
+    bias, since the norm subtracts it.
 
     Args:
-        sizes: widths, input first, two or more.
+        sizes: two or more widths, input first.
 
     Returns:
         (B, sizes[0]) to (B, sizes[-1]); B >= 2 in training.
 
     Raises:
-        SslAudioError: fewer than two widths, or one that is not positive.
+        SslAudioError: fewer than two widths, or one below 1.
     """
     widths = [int(size) for size in sizes]
     if len(widths) < 2 or min(widths) < 1:

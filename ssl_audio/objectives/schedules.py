@@ -1,7 +1,7 @@
 """Values that change over a run, as functions of its progress from 0 to 1.
 
-A schedule keeps no counter, so a resumed run needs no more than its progress. Each is a frozen
-dataclass with plain arguments, which a recipe names by `_target_`.
+Schedules have no state, so that a resumed run needs its progress alone. A recipe names one by
+`_target_`.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ class Constant:
 
 @dataclass(frozen=True)
 class Linear:
-    """From `start` to `end` in a straight line over the first `until` of the run, then `end`.
+    """Linear from `start` to `end` over the first `until` of the run, then `end`.
 
     Raises:
-        SslAudioError: `until` is not a fraction in [0, 1]; 0 is `end` throughout.
+        SslAudioError: `until` does not lie in [0, 1].
     """
 
     start: float
@@ -48,7 +48,7 @@ class Linear:
 
 @dataclass(frozen=True)
 class Cosine:
-    """From `start` to `end` along half a cosine: slow at both ends."""
+    """From `start` to `end` along half a cosine."""
 
     start: float
     end: float
@@ -63,7 +63,7 @@ class WarmupCosine:
     """Linear from 0 to `peak` over the first `warmup` of the run, then half a cosine to `end`.
 
     Raises:
-        SslAudioError: `warmup` is not a fraction in [0, 1].
+        SslAudioError: `warmup` does not lie in [0, 1].
     """
 
     warmup: float = 0.1
@@ -83,4 +83,4 @@ class WarmupCosine:
 
 def _check_fraction(name: str, value: float) -> None:
     if not 0 <= value <= 1:
-        raise SslAudioError(f"{name}={value}: a fraction of the run lies between 0 and 1")
+        raise SslAudioError(f"{name}={value}: a fraction of the run, between 0 and 1")

@@ -1,7 +1,7 @@
-"""Batch norm whose statistics are those of all processes' rows, on any device.
+"""Batch norm over the rows of all processes, on any device.
 
-`torch.nn.SyncBatchNorm` refuses CPU tensors, and its converter replaces a batch norm that has an
-activation inside (timm's `BatchNormAct2d`) by one without. This one does neither.
+`torch.nn.SyncBatchNorm` refuses CPU tensors, and its converter drops the activation inside timm's
+`BatchNormAct2d`.
 """
 
 from __future__ import annotations
@@ -15,18 +15,17 @@ from ssl_audio.objectives.gather import all_reduce, world_size
 
 
 class SyncBatchNorm(_BatchNorm):
-    """Batch norm over the batches of all processes; drop-in for BatchNorm1d, 2d and 3d.
+    """Replacement of `torch.nn.BatchNorm1d`, `2d` and `3d` with statistics of all processes.
 
-    Same arguments, state-dict keys and running statistics as `torch.nn.BatchNorm*d`; with one
-    process, or in evaluation mode, the same computation. An activation (and drop layer) that the
-    replaced module held stays in place as `act` (and `drop`).
+    It has the same arguments, state-dict keys and running statistics, and with one process or in
+    evaluation mode the same output. It applies the submodules `drop` and `act` if it has them.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise (B, C, ...) over all but C and over the processes.
+        """Normalise (B, C, ...) over all axes but C and over the processes.
 
         Raises:
-            SslAudioError: one value per channel over all processes, in training mode.
+            SslAudioError: a single value per channel in training mode.
         """
         normalised = self._normalise(x)
         for name in ("drop", "act"):
@@ -47,7 +46,7 @@ class SyncBatchNorm(_BatchNorm):
             wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
             mean, variance, count = _statistics(wide)
             if self.training and self.track_running_stats:
-                self._track(mean.detach(), variance.detach(), count)
+                self._update_running_statistics(mean.detach(), variance.detach(), count)
             return self._standardise(wide, mean, variance).to(x.dtype)
 
     def _standardise(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
@@ -59,7 +58,7 @@ class SyncBatchNorm(_BatchNorm):
         return y + self.bias.view(shape) if self.affine else y
 
     @torch.no_grad()
-    def _track(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
+    def _update_running_statistics(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
         assert self.num_batches_tracked is not None
         assert self.running_mean is not None and self.running_var is not None
         self.num_batches_tracked.add_(1)
@@ -72,9 +71,9 @@ class SyncBatchNorm(_BatchNorm):
 
 
 def _statistics(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean, biased variance (both (C,), with gradient) and count over all processes.
+    """Mean and biased variance (both (C,), with gradient) and count over all processes.
 
-    Two passes, since the difference of mean square and squared mean cancels in float32.
+    Two passes: mean square minus squared mean cancels in float32.
     """
     rows = x.transpose(0, 1).flatten(1)
     sums = all_reduce(torch.cat([rows.sum(1), rows.new_full((1,), rows.shape[1])]))
@@ -89,16 +88,10 @@ def _statistics(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def convert_batchnorm(module: nn.Module) -> nn.Module:
-    """Replace every batch norm by a `SyncBatchNorm` that shares its parameters and buffers.
-
-    Names, and so state-dict keys, stay; call it before the optimiser or DistributedDataParallel
-    takes the parameters (they are the same tensors, so after is harmless as well).
-
-    Args:
-        module: changed in place.
+    """Replace every batch norm in place by a `SyncBatchNorm` with the same parameters and buffers.
 
     Returns:
-        `module`, or its replacement when it is itself a batch norm.
+        `module`, or its replacement if it is a batch norm itself.
     """
     if isinstance(module, _BatchNorm) and not isinstance(module, SyncBatchNorm):
         return _converted(module)

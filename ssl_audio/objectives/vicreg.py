@@ -1,4 +1,4 @@
-"""VICReg: invariance between views, variance and decorrelation within each."""
+"""VICReg (Bardes et al. 2022): invariance between views, variance and decorrelation within each."""
 
 from __future__ import annotations
 
@@ -17,28 +17,12 @@ from ssl_audio.objectives.objective import (
 )
 from ssl_audio.objectives.projector import PROJECTOR_SIZES, projector
 
-EPSILON = 1e-4  # of the paper's Eq. 2: keeps the square root's slope finite at variance 0
+EPSILON = 1e-4  # of Eq. 2: bounds the gradient of the square root
 
 
 @full_precision
 def vicreg_terms(z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Invariance, variance and covariance terms (Bardes et al. 2022, Eq. 1 to 5), unweighted.
-
-    Conventions, in which public implementations differ: invariance is the mean squared difference
-    over tracks *and* dimensions (Eq. 5 sums over the dimensions; the authors' code does not).
-    Variance has the factor 1/2, that is the mean over two views (authors' code; Eq. 6 has their
-    sum). Covariance is the sum over two views (both). With V views the means are over views and
-    pairs of them, and covariance is twice the mean.
-
-    Args:
-        z: (V, N, D), V >= 2, N >= 2.
-
-    Returns:
-        Three scalars, 0 or above.
-
-    Raises:
-        SslAudioError: projections of another shape.
-    """
+    """The three terms of `vicreg_loss`, unweighted."""
     check_views(z, 2)
     differences = [(a - b).square().mean() for a, b in combinations(z, 2)]
     deviation = (z.var(1) + EPSILON).sqrt()
@@ -54,20 +38,32 @@ def _covariance(view: Tensor) -> Tensor:
     return (matrix.square().sum() - matrix.diagonal().square().sum()) / view.shape[1]
 
 
-def vicreg(
+def vicreg_loss(
     z: Tensor, invariance: float = 25.0, variance: float = 25.0, covariance: float = 1.0
 ) -> Tensor:
-    """The three terms of `vicreg_terms`, weighted and added (Bardes et al. 2022, Eq. 6).
+    """Weighted sum of invariance, variance and covariance (Bardes et al. 2022, Eq. 1 to 6).
+
+    - invariance: mean squared difference of two views over tracks and dimensions (as in the
+      authors' code; Eq. 5 sums over the dimensions);
+    - variance: mean of max(0, 1 - standard deviation) over dimensions and views (as in the authors'
+      code; Eq. 6 has the sum over the two views);
+    - covariance: sum of the squared covariances of different dimensions, divided by D, twice the
+      mean over views (the sum over two views).
 
     Args:
         z: (V, N, D), V >= 2, N >= 2.
-        invariance, variance, covariance: lambda, mu and nu of the paper, 0 or above.
+        invariance, variance, covariance: weights (lambda, mu, nu), 0 or above.
 
     Returns:
         Scalar, 0 or above.
 
     Raises:
-        SslAudioError: a weight below 0, or projections of another shape.
+        SslAudioError: a weight below 0, or a wrong shape.
+
+    Example:
+        >>> constant = torch.ones(2, 4, 8)  # collapsed: only the variance term is not 0
+        >>> round(vicreg_loss(constant).item(), 2)
+        24.75
     """
     check_not_negative(invariance=invariance, variance=variance, covariance=covariance)
     terms = vicreg_terms(z)
@@ -77,16 +73,13 @@ def vicreg(
 class VICReg(Objective):
     """VICReg.
 
-    Why these defaults. N rows span at most N - 1 dimensions, so D > N dimensions of unit variance
-    cannot be uncorrelated: each view's covariance term is then at least D / (N - 1) - 1, and it
-    falls only by shrinking. With deviation s, the two views' term is 2 nu s^4 D / N, whose pull
-    at s = 1 is 8 nu D / N against mu = 25 of the variance term: 32 in the paper (nu 1, D 8192,
-    N 2048), which leaves s near 0.9, but 64 to 256 at batches of 256 to 64 and D of 2048, which
-    crushes s to 0.7 and 0.5. nu = 0.1 gives 6 to 26 there: variance holds at every such batch.
-    Invariance and variance keep the paper's 25.
+    N rows span N - 1 dimensions, so that D > N dimensions of unit variance are correlated, and the
+    covariance term falls by shrinking them. At standard deviation 1 its pull is
+    8 * covariance * D / N against 25 of the variance term: 32 in the paper (1, D 8192, N 2048), 6
+    to 26 with these defaults at batches of 256 to 64.
 
     Args:
-        embedding_size: size of the encoder's output.
+        embedding_size: dimensions of the embedding.
         invariance, variance, covariance: weights of the terms, 0 or above.
         projector_sizes: widths of the projector after the embedding.
 
@@ -104,19 +97,15 @@ class VICReg(Objective):
     ) -> None:
         check_not_negative(invariance=invariance, variance=variance, covariance=covariance)
         super().__init__(projector((embedding_size, *projector_sizes)))
-        self.weights = {
-            "invariance": invariance,
-            "variance": variance,
-            "covariance": covariance,
-        }
+        self.invariance, self.variance, self.covariance = invariance, variance, covariance
 
     def loss(self, student: Tensor, teacher: Tensor | None, progress: float) -> LossOutput:
-        """The loss; logs its three terms, weighted: they add up to it."""
+        """The loss; logs its three weighted terms."""
+        invariance, variance, covariance = vicreg_terms(student)
         terms = {
-            name: weight * term
-            for (name, weight), term in zip(
-                self.weights.items(), vicreg_terms(student), strict=True
-            )
+            "invariance": self.invariance * invariance,
+            "variance": self.variance * variance,
+            "covariance": self.covariance * covariance,
         }
         total = torch.stack(list(terms.values())).sum()
         return LossOutput(total, {name: term.detach() for name, term in terms.items()})

@@ -10,7 +10,7 @@ from typing import Any, Generic
 
 from ssl_audio.io.console import guarded
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.settings.components import check_components
+from ssl_audio.settings.components import check_components, default_components
 from ssl_audio.settings.fields import CommandSettings
 from ssl_audio.settings.help import help_for, help_text
 from ssl_audio.settings.recipes import PRESETS, read_recipe, recipe_names
@@ -62,6 +62,7 @@ class Command(Generic[Settings]):
                 values["recipe"] = name
         elif self.named_recipes:
             raise SslAudioError(f"name a recipe: recipe={' | '.join(recipe_names())}")
+        values = merged(default_components(self.settings), values)
         check_components(values, given)
         return build(self.settings, merged(values, given.values))
 

@@ -10,13 +10,24 @@ import ast
 import importlib.util
 import inspect
 from collections.abc import Mapping
+from dataclasses import MISSING
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.settings.tree import suggestion
+from ssl_audio.settings.fields import Group
+from ssl_audio.settings.tree import keys_of, suggestion
+from ssl_audio.settings.types import Component
 from ssl_audio.settings.words import Words
 
 TARGET, PARTIAL = "_target_", "_partial_"
+
+
+def default_components(kind: type[Group]) -> dict[str, Any]:
+    """The components that a command has without a recipe; single arguments of them can be given."""
+    keys = [key for key in keys_of(kind) if key.field.type == Component]
+    return {key.name: key.default for key in keys if key.default is not MISSING}
 
 
 def check_components(recipe: Mapping[str, Any], given: Words) -> None:
@@ -77,27 +88,41 @@ def argument_names(target: str) -> list[str] | None:
 
 
 def _parsed_arguments(target: str) -> list[str] | None:
-    """From the source of a module: importing an objective would import torch."""
+    """From the source of the class: importing an objective or an optimiser would import torch."""
     module, _, name = target.rpartition(".")
-    if not module.startswith("ssl_audio."):
+    source = _source_of(module)
+    if source is None:
         return None
-    found = importlib.util.find_spec(module)
-    if found is None or found.origin is None:
-        return None
-    with open(found.origin, encoding="utf-8") as file:
-        tree = ast.parse(file.read())
-    classes = [n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == name]
-    for node in classes[0].body if classes else []:
-        if isinstance(node, ast.FunctionDef) and node.name == "__init__":
-            return [a.arg for a in (*node.args.args, *node.args.kwonlyargs) if a.arg != "self"]
+    for node in ast.parse(source.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            made = [f for f in node.body if isinstance(f, ast.FunctionDef) and f.name == "__init__"]
+            if not made or made[0].args.kwarg:
+                return None
+            return [a.arg for a in (*made[0].args.args[1:], *made[0].args.kwonlyargs)]
+        if isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            for one in node.names:
+                if name == (one.asname or one.name):
+                    return _parsed_arguments(f"{node.module}.{one.name}")
     return None
 
 
-def _imported_arguments(target: str) -> list[str] | None:
-    from hydra.utils import get_object
+def _source_of(module: str) -> Path | None:
+    top, *below = module.split(".")
+    found = importlib.util.find_spec(top) if top else None
+    if found is None or not found.origin:
+        return None
+    path = Path(found.origin)
+    if not below:
+        return path
+    path = path.parent.joinpath(*below)
+    files = (path / "__init__.py", path.with_name(f"{path.name}.py"))
+    return next((file for file in files if file.is_file()), None)
 
+
+def _imported_arguments(target: str) -> list[str] | None:
+    module, _, name = target.rpartition(".")
     try:
-        parameters = inspect.signature(get_object(target)).parameters
+        parameters = inspect.signature(getattr(import_module(module), name)).parameters
     except Exception:  # an import may fail with anything; `instantiate` reports it with its reason
         return None
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ PRECISIONS = Literal[
     "auto", "32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true"
 ]  # fmt: skip
 ACCELERATORS = Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"]
+STRATEGIES = Literal["auto", "ddp", "ddp_find_unused_parameters_true"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +115,7 @@ class TrainerSettings(Group):
     accelerator: ACCELERATORS = setting("auto", help="device type, as Lightning names it")
     devices: int | Literal["auto"] = setting(1, help="devices of this machine", min=1)
     num_nodes: int = setting(1, help="machines", min=1)
-    strategy: str = setting("auto", help="Lightning's strategy for several devices, such as ddp")
+    strategy: STRATEGIES = setting("auto", help="Lightning's strategy for several processes")
     precision: PRECISIONS = setting(
         "auto", help="auto: bf16-mixed where the device computes in bfloat16, else 32-true"
     )
@@ -174,7 +176,7 @@ class PretrainSettings(CommandSettings):
     encoder: EncoderSettings = group(EncoderSettings, "encoder")
     objective: Component = setting(help="the objective: _target_ and its arguments")
     optimizer: Component = setting(
-        {"_target_": "torch.optim.AdamW", "_partial_": True, "lr": 1e-3, "betas": [0.9, 0.95],
+        {"_target_": "torch.optim.AdamW", "lr": 1e-3, "betas": [0.9, 0.95],
          "weight_decay": 0.05},
         help="the optimiser: _target_ and its arguments; norms and biases have no weight decay",
     )  # fmt: skip
@@ -187,8 +189,18 @@ class PretrainSettings(CommandSettings):
     )  # fmt: skip
 
     def check(self) -> None:
-        for key, limit in (("lr", "above 0"), ("weight_decay", "0 or more")):
-            value = self.optimizer.get(key, 1.0)
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not number or value < 0 or (key == "lr" and value == 0):
-                raise SettingError(f"optimizer.{key}", value, f"a number, {limit}")
+        if self.ckpt_path is not None and self.run_dir is None:
+            raise SettingError("ckpt_path", self.ckpt_path, "name the run's folder with run_dir=")
+        for key in ("objective", "optimizer"):
+            if not isinstance(getattr(self, key).get("_target_"), str):
+                raise SettingError(f"{key}._target_", None, "its class, such as MODULE.CLASS")
+        lr = self.optimizer.get("lr", 1.0)
+        if not _is_number(lr) or not lr > 0:
+            raise SettingError("optimizer.lr", lr, "a number, above 0")
+        decay = self.optimizer.get("weight_decay", 0.0)
+        if not _is_number(decay) or not decay >= 0:
+            raise SettingError("optimizer.weight_decay", decay, "a number, 0 or more")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

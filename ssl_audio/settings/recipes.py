@@ -7,6 +7,7 @@ file may build on the package's. Only plain values come out: the dataclasses typ
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,10 @@ def _compose(own: Path | None, name: str, overrides: Sequence[str]) -> dict[str,
     folder = own.resolve().parent if own else recipes_folder()
     search = [f"hydra.searchpath=[file://{recipes_folder()}]"] if own else []
     try:
-        with initialize_config_dir(config_dir=str(folder), version_base="1.3"):
+        with (
+            warnings.catch_warnings(action="ignore"),  # a defaults list without `_self_`
+            initialize_config_dir(config_dir=str(folder), version_base="1.3"),
+        ):
             config = compose(config_name=name, overrides=[*search, *overrides])
         values = OmegaConf.to_container(config, resolve=True)
     except (HydraException, OmegaConfBaseException, YAMLError, UnicodeDecodeError) as error:

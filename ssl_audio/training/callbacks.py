@@ -1,4 +1,4 @@
-"""What watches a run: collapse, a loss that is not finite, files that could not be read."""
+"""Callbacks that watch a run: collapse, a loss that is not finite, files that cannot be read."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from torch import Tensor
 
 from ssl_audio.io.console import warn
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.objectives import collapse
-from ssl_audio.training.module import PretrainModule
+from ssl_audio.objectives.collapse import alignment, embedding_std, rankme, uniformity
+
+MAX_FILES_SHOWN = 8
 
 
 class CollapseWatch(lightning.Callback):
-    """Log how spread out the embeddings are, and warn when a run collapses.
+    """Logs how spread out the embeddings are, and warns when they collapse.
 
     Args:
-        every_n_steps: how often to look.
-        minimum_std: least standard deviation of the unit-length embeddings over a batch, times
+        every_n_steps: batches between two checks.
+        minimum_std: min standard deviation of the unit-length embeddings over a batch, times
             sqrt(dimensions): 1 is isotropic, 0 a constant.
-        minimum_rank: least effective rank (RankMe) of a batch's embeddings.
-        patience: looks in a row below a limit before the run is called collapsed.
+        minimum_rank: min effective rank (RankMe) of a batch's embeddings.
+        patience: successive checks below a limit after which the run counts as collapsed.
     """
 
     def __init__(
@@ -50,22 +51,19 @@ class CollapseWatch(lightning.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        if batch_idx % self.every_n_steps or not isinstance(pl_module, PretrainModule):
+        if batch_idx % self.every_n_steps:
             return
-        if pl_module.last_step is None:
-            return
-        figures = collapse_figures(pl_module.last_step.embeddings)
-        self.latest = {name: float(value) for name, value in figures.items()}
-        pl_module.log_dict({f"collapse/{name}": value for name, value in figures.items()})
-        self._judge(trainer, pl_module.last_step.embeddings.shape[1])
+        measured = collapse_measures(outputs["embeddings"])
+        self.latest = {name: float(value) for name, value in measured.items()}
+        pl_module.log_dict({f"collapse/{name}": value for name, value in measured.items()})
+        self._judge(trainer, outputs["embeddings"].shape[1])
 
     def _judge(self, trainer: lightning.Trainer, pairs: int) -> None:
-        least_rank = min(self.minimum_rank, pairs / 4)  # a batch's rank is at most its size
-        low = self.latest["std"] < self.minimum_std or self.latest["rankme"] < least_rank
+        min_rank = min(self.minimum_rank, pairs / 4)  # the rank is at most the number of pairs
+        low = self.latest["std"] < self.minimum_std or self.latest["rankme"] < min_rank
         self._low = self._low + 1 if low else 0
-        was = self.collapsed
-        self.collapsed = self._low >= self.patience
-        if self.collapsed and not was and trainer.is_global_zero:
+        before, self.collapsed = self.collapsed, self._low >= self.patience
+        if self.collapsed and not before and trainer.is_global_zero:
             warn(
                 f"step {trainer.global_step}: the embeddings collapse (spread "
                 f"{self.latest['std']:.3f}, effective rank {self.latest['rankme']:.1f}). "
@@ -82,19 +80,19 @@ class CollapseWatch(lightning.Callback):
 
 
 @torch.no_grad()
-def collapse_figures(embeddings: Tensor) -> dict[str, Tensor]:
-    """The measures of collapse for one batch of `(2, pairs, D)` embeddings."""
+def collapse_measures(embeddings: Tensor) -> dict[str, Tensor]:
+    """Measures of collapse of one batch of (2, pairs, D) embeddings."""
     anchor, positive = embeddings
     return {
-        "std": collapse.embedding_std(anchor),
-        "rankme": collapse.rankme(anchor),
-        "alignment": collapse.alignment(anchor, positive),
-        "uniformity": collapse.uniformity(anchor),
+        "std": embedding_std(anchor),
+        "rankme": rankme(anchor),
+        "alignment": alignment(anchor, positive),
+        "uniformity": uniformity(anchor),
     }
 
 
 class FiniteLoss(lightning.Callback):
-    """Stop on a loss that is not finite, naming the step and the batch's files."""
+    """Stops the run when the loss is not finite, with the step and the files of the batch."""
 
     def __init__(self) -> None:
         self._batch: Mapping[str, Any] = {}
@@ -115,16 +113,16 @@ class FiniteLoss(lightning.Callback):
             return
         tracks = trainer.datamodule.dataset.tracks  # type: ignore[attr-defined]
         files = [Path(tracks[int(i)].path).name for i in self._batch["index"]]
-        shown = ", ".join(files[:8]) + (f" and {len(files) - 8} more" if len(files) > 8 else "")
+        shown, hidden = files[:MAX_FILES_SHOWN], len(files) - MAX_FILES_SHOWN
         raise SslAudioError(
-            f"the loss is {float(loss)} at step {trainer.global_step}. "
-            f"Files of the batch: {shown}. "
+            f"the loss is {loss.item()} at step {trainer.global_step}. Files of the batch: "
+            f"{', '.join(shown)}{f' and {hidden} more' if hidden > 0 else ''}. "
             "Lower optimizer.lr, or resume from the last checkpoint with ckpt_path=last."
         )
 
 
 class ReadFailures(lightning.Callback):
-    """Collect the files that the scan accepted and that a crop could not be read from."""
+    """Collects the files that the scan accepted but that could not be read later."""
 
     def __init__(self) -> None:
         self.failures: set[str] = set()

@@ -1,16 +1,16 @@
-"""The training step, which names no objective."""
+"""The training step, the same for every objective."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import lightning
 import torch
 from torch import Tensor, nn
 
+from ssl_audio.io.errors import SslAudioError
 from ssl_audio.models.encoder import Encoder
 from ssl_audio.models.weight_decay import parameter_groups
 from ssl_audio.objectives.ema import update_teacher
@@ -19,37 +19,27 @@ from ssl_audio.objectives.objective import Objective
 from ssl_audio.objectives.schedules import Schedule
 from ssl_audio.objectives.sync_batchnorm import convert_batchnorm
 
-VIEWS = ("anchor", "positive")
-
-
-@dataclass
-class StepOutput:
-    """What the last training step saw, for those who watch it.
-
-    Attributes:
-        embeddings: (views, pairs over all processes, embedding_size), detached.
-        projections: (views, pairs over all processes, projector output), detached.
-    """
-
-    embeddings: Tensor
-    projections: Tensor
+VIEWS = ("anchor", "positive")  # keys of a batch
 
 
 class PretrainModule(lightning.LightningModule):
-    """Train an encoder with an objective on pairs of segments.
+    """Trains an encoder with an objective on pairs of segments.
 
-    Both views pass through the network as one batch; projections are gathered with gradient over
-    the processes; the objective returns the loss. When it has a `momentum`, an EMA teacher of
-    encoder and projector is kept and updated only after the optimiser has stepped, so gradient
-    accumulation changes neither its pace nor the objective's.
+    Both views pass through the network as one batch. Projections are gathered with gradient over
+    the processes, and the objective computes the loss. If it has a `momentum`, an EMA teacher of
+    encoder and projector is updated after each step of the optimiser, not after each accumulated
+    batch.
 
     Args:
-        encoder: what is trained; `(batch, samples)` to `(batch, embedding_size)`.
+        encoder: (batch, samples) to (batch, embedding_size).
         objective: owns projector, predictor, centre and schedules.
-        optimizer: makes the optimiser from parameter groups (a partial, from a recipe).
-        weight_decay: decay of matrices and kernels; norms and biases have none.
-        learning_rate_schedule: multiplies the optimiser's rate; a function of progress in [0, 1].
+        optimizer: makes the optimiser from parameter groups.
+        weight_decay: of matrices and kernels; norms and biases have none.
+        learning_rate_schedule: factor of the optimiser's rate, as a function of progress in [0, 1].
         compile: compile the backbone with `torch.compile`.
+
+    Raises:
+        SslAudioError: the objective takes another number of views than two.
     """
 
     def __init__(
@@ -62,19 +52,23 @@ class PretrainModule(lightning.LightningModule):
         compile: bool = False,
     ) -> None:
         super().__init__()
+        if objective.views != len(VIEWS):
+            raise SslAudioError(
+                f"{type(objective).__name__}.views={objective.views}: a batch has {len(VIEWS)} "
+                "views of each track"
+            )
         self.encoder = encoder
         self.objective = objective
         self.teacher = _teacher_of(encoder, objective) if objective.momentum is not None else None
         self._make_optimizer = optimizer
         self._weight_decay = weight_decay
         self._rate = learning_rate_schedule
-        self._teacher_outputs: list[Tensor] = []
-        self.last_step: StepOutput | None = None
+        self._teacher_outputs: list[Tensor] = []  # of the batches of one optimiser step
         if compile:
             self.encoder.backbone.compile(dynamic=False)
 
     def setup(self, stage: str) -> None:
-        """Share batch statistics where several processes share a batch."""
+        """Share batch statistics between several processes."""
         if self.trainer.world_size > 1:
             for name in ("encoder", "objective", "teacher"):
                 if getattr(self, name) is not None:
@@ -87,21 +81,20 @@ class PretrainModule(lightning.LightningModule):
 
     @property
     def progress(self) -> float:
-        """How much of the run is done, 0 to 1; schedules are functions of it."""
+        """Finished share of the run's steps, 0 to 1: the argument of all schedules."""
         return min(1.0, self.trainer.global_step / self.total_steps)
 
-    def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
+    def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> dict[str, Tensor]:
+        """Returns "loss", and "embeddings" (views, pairs over all processes, embedding_size)."""
         waveforms = torch.cat([batch[view] for view in VIEWS])
         embeddings = self.encoder(waveforms)
         student = self.objective.predictor(self.objective.projector(embeddings))
         student = gather(_by_view(student))
-        teacher = self._teach(waveforms)
-        output = self.objective.loss(student, teacher, self.progress)
-        seen = gather(_by_view(embeddings).detach().float())
-        self.last_step = StepOutput(seen, student.detach().float())
+        output = self.objective.loss(student, self._teach(waveforms), self.progress)
         self.log("train/loss", output.total.detach(), prog_bar=True)
         self.log_dict({f"train/{name}": term.detach() for name, term in output.terms.items()})
-        return output.total
+        seen = gather(_by_view(embeddings).detach().float())
+        return {"loss": output.total, "embeddings": seen}
 
     def _teach(self, waveforms: Tensor) -> Tensor | None:
         if self.teacher is None:
@@ -118,7 +111,7 @@ class PretrainModule(lightning.LightningModule):
         optimizer: Any,
         optimizer_closure: Callable[[], Any] | None = None,
     ) -> None:
-        """Step, then let teacher and objective follow: once per step, not per micro-batch."""
+        """Step, then update teacher and objective."""
         progress = self.progress  # before the step is counted
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
         if self.teacher is not None and self.objective.momentum is not None:
@@ -131,7 +124,7 @@ class PretrainModule(lightning.LightningModule):
         self.objective.after_step(seen, progress)
 
     def configure_optimizers(self) -> Any:
-        trained = list(self._student_parameters())
+        trained = [*self.encoder.parameters(), *self.objective.parameters()]
         optimizer = self._make_optimizer(parameter_groups(trained, self._weight_decay))
         total = self.total_steps
         scheduler = torch.optim.lr_scheduler.LambdaLR(
@@ -142,15 +135,11 @@ class PretrainModule(lightning.LightningModule):
             "lr_scheduler": {"scheduler": scheduler, "interval": "step", "name": "rate"},
         }
 
-    def _student_parameters(self) -> Iterator[nn.Parameter]:
-        yield from self.encoder.parameters()
-        yield from self.objective.parameters()
-
 
 class Teacher(nn.Module):
-    """The EMA copy of encoder and projector: `(batch, samples)` to `(batch, D)`, no gradient.
+    """EMA copy of encoder and projector without gradient: (batch, samples) to (batch, D).
 
-    Its batch norms use the batch's statistics, as BYOL's and DINO's teachers do.
+    Its batch norms use the statistics of the batch, as in BYOL and DINO.
     """
 
     def __init__(self, encoder: nn.Module, projector: nn.Module) -> None:

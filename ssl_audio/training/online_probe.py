@@ -1,44 +1,43 @@
-"""A linear probe on frozen embeddings while an encoder trains: is what it learns of any use?"""
+"""A logistic probe on the tags of a labelled set, before, during and after training."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import lightning
 import numpy as np
-from rich.progress import track as progress_bar
 
-from ssl_audio.audio import files
 from ssl_audio.audio.manifest import Source, read_jamendo
 from ssl_audio.io.console import say, warn
-from ssl_audio.io.errors import AudioError, SslAudioError
+from ssl_audio.io.errors import SslAudioError
+from ssl_audio.io.progress import tracks_bar
 from ssl_audio.models.encoder import Encoder
-from ssl_audio.probing.baselines import mel_statistics
+from ssl_audio.models.extraction import Features, extract
+from ssl_audio.models.runtime import for_embedding
 from ssl_audio.probing.logistic import LogisticProbe
 from ssl_audio.probing.metrics import evaluate
-
-Features = Callable[[np.ndarray], np.ndarray]
+from ssl_audio.reports.results import Scores
 
 
 class LabelledSet:
-    """Tracks with tags, split in a training and a test part.
+    """Tracks with tags in MTG-Jamendo's format, in a training and a test part.
 
-    Tags with no positive or no negative on either side are left out, since neither a probe nor a
-    ROC curve exists for them.
+    Tags without a positive or without a negative in one of the parts are left out, since they have
+    no ROC curve.
 
     Raises:
-        SslAudioError: nothing is left to score.
+        SslAudioError: a table cannot be read, or no tag is left.
     """
 
-    def __init__(self, root: str | Path, train_tsv: str | Path, test_tsv: str | Path) -> None:
-        self.train = list(read_jamendo(train_tsv, root))
-        self.test = list(read_jamendo(test_tsv, root))
-        every = sorted({tag for source in self.train for tag in source.tags})
-        self.tags = [t for t in every if _varies(self.train, t) and _varies(self.test, t)]
+    def __init__(self, root: Path, train_tsv: Path, test_tsv: Path) -> None:
+        self.train = read_jamendo(train_tsv, root)
+        self.test = read_jamendo(test_tsv, root)
+        names = sorted({tag for source in self.train for tag in source.tags})
+        self.tags = [t for t in names if _varies(self.train, t) and _varies(self.test, t)]
         if not self.tags:
-            raise SslAudioError(f"{train_tsv}: no tag has positives and negatives in both sets")
+            raise SslAudioError(f"{train_tsv}: no tag has positives and negatives in both tables")
 
     def targets(self, sources: Sequence[Source]) -> np.ndarray:
         """(tracks, tags), 0 or 1."""
@@ -46,59 +45,55 @@ class LabelledSet:
 
 
 def _varies(sources: Sequence[Source], tag: str) -> bool:
-    count = sum(tag in source.tags for source in sources)
-    return 0 < count < len(sources)
-
-
-def mel_features(waveform: np.ndarray) -> np.ndarray:
-    """Mean and standard deviation over time of each log-mel band: (samples,) to (256,)."""
-    return mel_statistics([waveform])[0]
+    return 0 < sum(tag in source.tags for source in sources) < len(sources)
 
 
 def encoder_features(encoder: Encoder) -> Features:
-    """Track mean of an encoder's segment embeddings: (samples,) to (embedding_size,)."""
-
-    def features(waveform: np.ndarray) -> np.ndarray:
-        return encoder.embed(waveform).track
-
-    return features
+    """Embeddings of the segments of a waveform; the encoder itself is not changed."""
+    copy = for_embedding(encoder, runtime="torch")
+    return lambda blocks: copy.embed_blocks(blocks).segments
 
 
-def score(labelled: LabelledSet, features: Features, name: str) -> dict[str, float]:
-    """Macro ROC-AUC and mAP of a logistic probe on the features of whole tracks.
+def probe_scores(labelled: LabelledSet, features: Features, name: str) -> Scores:
+    """Test metrics of a logistic probe on the mean features of tracks.
 
-    Files that cannot be read are left out and counted.
+    Files that cannot be read are left out with a warning.
+
+    Args:
+        labelled: training and test tracks.
+        features: blocks of a waveform to (segments, dimensions).
+        name: shown beside the progress bar.
+
+    Raises:
+        SslAudioError: no file can be read.
     """
-    train_x, train_y, lost_train = _collect(labelled, labelled.train, features, name)
-    test_x, test_y, lost_test = _collect(labelled, labelled.test, features, name)
-    figures = evaluate(test_y, LogisticProbe().fit(train_x, train_y).scores(test_x))
-    unreadable = float(lost_train + lost_test)
-    return {"roc_auc": figures.roc_auc, "map": figures.map, "unreadable": unreadable}
+    probe = LogisticProbe().fit(*_collect(labelled, labelled.train, features, name))
+    x, y = _collect(labelled, labelled.test, features, name)
+    measured = evaluate(y, probe.scores(x))
+    return Scores(measured.roc_auc, measured.map)
 
 
 def _collect(
     labelled: LabelledSet, sources: Sequence[Source], features: Features, name: str
-) -> tuple[np.ndarray, np.ndarray, int]:
+) -> tuple[np.ndarray, np.ndarray]:
+    """(tracks, dimensions) features and (tracks, tags) targets of the readable tracks."""
     rows, kept = [], []
-    for source in progress_bar(sources, description=f"probe: {name}", console=_stderr()):
-        try:
-            rows.append(features(files.read(source.path)))
+    found = extract([Path(source.path) for source in sources], features)
+    for source, one in zip(
+        sources, tracks_bar(found, len(sources), f"probe: {name}"), strict=True
+    ):
+        if one.rows is None:
+            warn(str(one.error))
+        else:
+            rows.append(one.rows.mean(0))
             kept.append(source)
-        except AudioError as error:
-            warn(str(error))
     if not rows:
-        raise SslAudioError("the probe's audio cannot be read: look at probe.root")
-    return np.stack(rows), labelled.targets(kept), len(sources) - len(kept)
-
-
-def _stderr() -> Any:
-    from rich.console import Console
-
-    return Console(stderr=True)
+        raise SslAudioError("no audio of the labelled set can be read: check online_probe.root")
+    return np.stack(rows), labelled.targets(kept)
 
 
 class OnlineProbe(lightning.Callback):
-    """Log the probe's figures every so many steps."""
+    """Logs the scores of the probe every `every_n_steps` steps."""
 
     def __init__(self, labelled: LabelledSet, every_n_steps: int) -> None:
         self.labelled = labelled
@@ -114,12 +109,11 @@ class OnlineProbe(lightning.Callback):
     ) -> None:
         if (batch_idx + 1) % self.every_n_steps or not trainer.is_global_zero:
             return
-        encoder: Encoder = pl_module.encoder  # type: ignore[assignment]
-        encoder.eval()
-        figures = score(self.labelled, encoder_features(encoder), f"step {trainer.global_step}")
-        encoder.train()
+        step, encoder = trainer.global_step, pl_module.encoder
+        assert isinstance(encoder, Encoder)
+        scores = probe_scores(self.labelled, encoder_features(encoder), f"step {step}")
         pl_module.log_dict(
-            {f"probe/{k}": v for k, v in figures.items()}, rank_zero_only=True, sync_dist=False
-        )
-        say(f"step {trainer.global_step}: probe ROC-AUC {figures['roc_auc']:.3f}, "
-            f"mAP {figures['map']:.3f}")  # fmt: skip
+            {"probe/roc_auc": scores.roc_auc, "probe/map": scores.map},
+            rank_zero_only=True, sync_dist=False,
+        )  # fmt: skip
+        say(f"step {step}: probe ROC-AUC {scores.roc_auc:.3f}, mAP {scores.map:.3f}")

@@ -16,7 +16,8 @@ from ssl_audio.audio import files, manifest, shards
 from ssl_audio.audio.manifest import Source
 from ssl_audio.audio.pairs import PairBatchSampler, PairDataset, PairKey, collate_pairs
 from ssl_audio.io.errors import AudioError, SslAudioError
-from ssl_audio.training.data import FolderSource, PairDataModule, ShardSource
+from ssl_audio.settings.pretrain import FolderData, ShardData
+from ssl_audio.training.data import PairDataModule
 
 RATE = 16_000
 SHARD_SECONDS = 25.0  # two of the tracks below
@@ -147,20 +148,19 @@ def test_the_same_batches_whatever_the_workers(written: shards.Shards, context: 
 def test_training_takes_the_tracks_of_the_folder(
     written: shards.Shards, music: Path, tmp_path: Path
 ) -> None:
-    def module(source: object) -> PairDataModule:
-        data = PairDataModule(
-            source, steps=2, batch_size=4, workers=0, seed=1, cache=tmp_path, progress=False
-        )
+    def module(kind: type[FolderData] | type[ShardData], root: Path) -> PairDataModule:
+        settings = kind(root=root, batch_size=4, workers=0, cache=tmp_path)
+        data = PairDataModule(settings, steps=2, seed=1)
         data.setup()
         return data
 
-    prepared, plain = module(ShardSource(str(written.folder))), module(FolderSource(str(music)))
-    assert prepared.report == plain.report
+    prepared, plain = module(ShardData, written.folder), module(FolderData, music)
+    assert prepared.summary() == plain.summary()
     for got, want in zip(prepared.train_dataloader(), plain.train_dataloader(), strict=True):
         assert torch.equal(got["index"], want["index"])
         torch.testing.assert_close(got["anchor"], want["anchor"], rtol=0, atol=1 / 32767)
     with pytest.raises(SslAudioError, match="no folder"):
-        module(ShardSource(str(tmp_path / "nowhere")))
+        module(ShardData, tmp_path / "nowhere")
 
 
 class Stop(BaseException):

@@ -1,20 +1,22 @@
 """The five classes behind the one interface."""
 
 import copy
+import doctest
+import importlib
 
 import pytest
 import torch
 from torch import nn
 
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.objectives.barlow_twins import BarlowTwins, barlow_twins
+from ssl_audio.objectives.barlow_twins import BarlowTwins, barlow_twins_loss
 from ssl_audio.objectives.byol import BYOL, byol_loss
 from ssl_audio.objectives.clustering import Clustering
 from ssl_audio.objectives.contrastive import Contrastive, nt_xent
 from ssl_audio.objectives.objective import Objective
 from ssl_audio.objectives.projector import projector
 from ssl_audio.objectives.schedules import Constant
-from ssl_audio.objectives.vicreg import VICReg, vicreg
+from ssl_audio.objectives.vicreg import VICReg, vicreg_loss
 
 TERMS = {
     Contrastive: {"positive_similarity", "negative_similarity"},
@@ -39,7 +41,7 @@ def views(objective, pairs=6):
 def test_interface(kind):
     torch.manual_seed(0)
     objective = kind(**SMALL)
-    assert isinstance(objective, Objective) and objective.minimum_batch == 2
+    assert isinstance(objective, Objective) and objective.min_batch_size == 2
     student, teacher = views(objective)
     state = copy.deepcopy(objective.state_dict())
     output = objective.loss(student, teacher, 0.3)
@@ -57,13 +59,13 @@ def test_interface(kind):
 def test_batch_of_one_is_refused(kind):
     objective = kind(**SMALL)
     one = torch.randn(2, 1, 12)
-    with pytest.raises(SslAudioError, match="batch of one"):
+    with pytest.raises(SslAudioError, match="a batch of 1:"):
         objective.loss(one, one if objective.momentum else None, 0.0)
 
 
 @pytest.mark.parametrize("kind", [BYOL, Clustering])
 def test_a_missing_teacher_is_refused(kind):
-    with pytest.raises(SslAudioError, match="needs a teacher"):
+    with pytest.raises(SslAudioError, match="needs projections of a teacher"):
         kind(**SMALL).loss(torch.randn(2, 4, 12), None, 0.0)
 
 
@@ -77,9 +79,9 @@ def test_classes_use_their_settings():
     torch.testing.assert_close(total(BYOL(**SMALL)), byol_loss(z, t))
     for scale in ("sum", "mean"):
         ours = total(BarlowTwins(**SMALL, off_diagonal=0.1, scale=scale))
-        torch.testing.assert_close(ours, barlow_twins(z, 0.1, scale))
+        torch.testing.assert_close(ours, barlow_twins_loss(z, 0.1, scale))
     weights = {"invariance": 3.0, "variance": 2.0, "covariance": 0.5}
-    torch.testing.assert_close(total(VICReg(**SMALL, **weights)), vicreg(z, **weights))
+    torch.testing.assert_close(total(VICReg(**SMALL, **weights)), vicreg_loss(z, **weights))
 
 
 def test_momentum_and_temperature_over_the_run():
@@ -165,8 +167,23 @@ def test_covariance_default_does_not_crush_the_variance():
 
     def best(covariance):
         spread = [0.3 + 0.02 * i for i in range(45)]
-        totals = [vicreg(torch.stack([s * z, s * z]), covariance=covariance) for s in spread]
+        totals = [vicreg_loss(torch.stack([s * z, s * z]), covariance=covariance) for s in spread]
         return spread[int(torch.stack(totals).argmin())]
 
-    assert best(VICReg().weights["covariance"]) > 0.9
+    assert best(VICReg().covariance) > 0.9
     assert best(1.0) < 0.6
+
+
+@pytest.mark.parametrize("kind", TERMS)
+def test_examples_of_the_losses(kind):
+    result = doctest.testmod(importlib.import_module(kind.__module__))
+    assert result.attempted and not result.failed
+
+
+def test_public_names():
+    import ssl_audio.objectives as public
+
+    for name in public.__all__:
+        assert name in dir(public) and getattr(public, name).__name__ == name
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = public.nothing

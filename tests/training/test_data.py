@@ -1,4 +1,4 @@
-"""From a source to batches, and going on in the middle of a run."""
+"""From a source to batches, and resuming in the middle of a run."""
 
 import os
 import warnings
@@ -12,13 +12,8 @@ import soundfile
 import torch
 
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.training.data import (
-    FolderSource,
-    JamendoSource,
-    ManifestSource,
-    PairDataModule,
-    worker_count,
-)
+from ssl_audio.settings.pretrain import DataSettings, FolderData, JamendoData, ManifestData
+from ssl_audio.training.data import PairDataModule, worker_count
 
 RATE = 16_000
 
@@ -40,20 +35,15 @@ def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def make(folder: Path, **options: Any) -> PairDataModule:
-    defaults: dict[str, Any] = {
-        "source": FolderSource(str(folder)),
-        "steps": 6,
-        "batch_size": 4,
-        "workers": 0,
-        "cache": folder / "cache",
-        "progress": False,
-    }
-    return PairDataModule(**(defaults | options))
+def make(
+    folder: Path, kind: type[DataSettings] = FolderData, steps: int = 6, **options: Any
+) -> PairDataModule:
+    chosen = {"root": folder, "batch_size": 4, "workers": 0, "cache": folder / "cache", **options}
+    return PairDataModule(kind(**chosen), steps)
 
 
 class Watcher(lightning.LightningModule):
-    """A model that notes which pairs it saw; like the real one it asks for the run's length."""
+    """A model that records its pairs, and asks for the length of the run as the real one does."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -70,7 +60,7 @@ class Watcher(lightning.LightningModule):
 
 
 class Killed(Exception):
-    """Stands for a process that dies."""
+    """In place of a process that dies."""
 
 
 class Kill(lightning.Callback):
@@ -131,37 +121,26 @@ def test_resuming_on_other_data_warns(music: Path, tmp_path: Path) -> None:
 
 
 def test_sources_and_report(music: Path) -> None:
-    def paths(source: Any) -> list[str]:
-        data = make(music, source=source, batch_size=1)
+    def paths(kind: type[DataSettings], **options: Any) -> list[str]:
+        data = make(music, kind, batch_size=1, **options)
         data.setup()
         return sorted(Path(track.path).name for track in data.dataset.tracks)
 
     def names(*numbers: int) -> list[str]:
         return [f"{k}.wav" for k in numbers]
 
-    assert paths(FolderSource(str(music))) == names(*range(10))
-    assert paths(ManifestSource(str(music / "some.txt"))) == names(*range(4))
-    assert paths(ManifestSource(str(music / "some.csv"))) == names(*range(5))
-    assert paths(JamendoSource(str(music), str(music / "a.tsv"))) == names(0, 1, 2)
-    tsvs = [str(music / name) for name in ("a.tsv", "b.tsv")]
-    assert paths(JamendoSource(str(music), tsvs)) == names(*range(6))
+    assert paths(FolderData) == names(*range(10))
+    assert paths(ManifestData, root=music / "some.txt") == names(*range(4))
+    assert paths(ManifestData, root=music / "some.csv") == names(*range(5))
+    assert paths(JamendoData, tsv=[music / "a.tsv"]) == names(0, 1, 2)
+    assert paths(JamendoData, tsv=[music / "a.tsv", music / "b.tsv"]) == names(*range(6))
 
     data = make(music)
     data.prepare_data()
     data.setup("fit")
-    assert "1 tracks left out: shorter than 8 s" in data.report
-    assert "training on 10 tracks, 0.03 hours" in data.report
+    assert "1 tracks left out: shorter than 8 s" in data.summary()
+    assert "training on 10 tracks, 0.03 hours" in data.summary()
     assert len(data.manifest.tracks) == 11
-
-
-def test_limit_tracks_is_a_seeded_choice(music: Path) -> None:
-    def chosen(seed: int) -> list[str]:
-        data = make(music, limit_tracks=5, seed=seed)
-        data.setup()
-        return [track.path for track in data.dataset.tracks]
-
-    assert len(chosen(0)) == 5 and chosen(0) == chosen(0) == sorted(chosen(0))
-    assert len({tuple(chosen(seed)) for seed in range(5)}) > 1
 
 
 def test_wrapping_uses_the_short_track(music: Path) -> None:
@@ -171,15 +150,16 @@ def test_wrapping_uses_the_short_track(music: Path) -> None:
     assert sorted(batch["index"].tolist()) == list(range(11)) and batch["failures"] == []
 
 
-def test_data_that_cannot_do_says_what_to_change(music: Path, tmp_path: Path) -> None:
+def test_unusable_data_is_refused(music: Path, tmp_path: Path) -> None:
     with pytest.raises(SslAudioError, match="lower data.batch_size"):
         make(music, batch_size=11).setup()
     with pytest.raises(SslAudioError, match="no track is long enough.*short=wrap"):
         make(music, segment=8.0).setup()
     with pytest.raises(SslAudioError):
         make(tmp_path).setup()
-    with pytest.raises(SslAudioError, match="data.workers"):
-        make(music, workers=-1)
+    (tmp_path / "broken.wav").write_bytes(b"RIFF")
+    with pytest.raises(SslAudioError, match="no usable audio.*data=demo"):
+        make(tmp_path).setup()
 
 
 def test_the_loader_leaves_the_models_randomness_alone(music: Path) -> None:

@@ -1,13 +1,14 @@
-"""The training step: who decays, when the teacher moves, what accumulation changes."""
+"""The training step: weight decay, EMA teacher, accumulation; and the callbacks."""
 
 import lightning
 import pytest
 import torch
 from torch import nn
 
+from ssl_audio.models.weight_decay import parameter_groups
 from ssl_audio.objectives.byol import BYOL
 from ssl_audio.objectives.schedules import Constant
-from ssl_audio.training.module import PretrainModule, parameter_groups
+from ssl_audio.training.module import PretrainModule
 
 
 class TinyEncoder(nn.Module):
@@ -91,6 +92,16 @@ def test_teacher_moves_once_per_optimiser_step_not_per_batch(monkeypatch):
     assert len(calls) == 2 * 2  # encoder and projector, two steps
 
 
+def test_an_objective_of_three_views_is_refused():
+    from ssl_audio.io.errors import SslAudioError
+
+    class Three(BYOL):
+        views = 3
+
+    with pytest.raises(SslAudioError, match="Three.views=3: a batch has 2"):
+        PretrainModule(TinyEncoder(), Three(8), lambda groups: None, 0.0, Constant(1.0))
+
+
 def test_loss_that_is_not_finite_stops_with_the_files():
     from types import SimpleNamespace
 
@@ -108,11 +119,10 @@ def test_loss_that_is_not_finite_stops_with_the_files():
         guard.on_before_backward(trainer, None, torch.tensor(float("nan")))
 
 
-def test_collapse_is_noticed_and_told(capsys):
+def test_collapse_gives_one_warning(capsys):
     from types import SimpleNamespace
 
     from ssl_audio.training.callbacks import CollapseWatch
-    from ssl_audio.training.module import StepOutput
 
     module = make_module()
     module.log_dict = lambda *args, **kwargs: None
@@ -121,7 +131,6 @@ def test_collapse_is_noticed_and_told(capsys):
     constant = torch.ones(2, 32, 16) + 1e-4 * healthy
     watch = CollapseWatch(every_n_steps=1, patience=2)
     for embeddings, collapsed in [(healthy, False), (constant, False), (constant, True)]:
-        module.last_step = StepOutput(embeddings, embeddings)
-        watch.on_train_batch_end(trainer, module, None, None, 0)
+        watch.on_train_batch_end(trainer, module, {"embeddings": embeddings}, None, 0)
         assert watch.collapsed is collapsed
-    assert "collapse" in capsys.readouterr().err
+    assert capsys.readouterr().err.count("the embeddings collapse") == 1

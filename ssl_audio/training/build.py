@@ -1,0 +1,140 @@
+"""The parts of a run, made from its settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from lightning import Callback, Trainer
+from lightning.pytorch.callbacks import LearningRateMonitor
+from torch import nn
+
+from ssl_audio.io.errors import SslAudioError, first_line
+from ssl_audio.io.lightning_run import make_trainer
+from ssl_audio.models.encoder import Encoder, build_encoder
+from ssl_audio.objectives.objective import Objective
+from ssl_audio.objectives.schedules import WarmupCosine
+from ssl_audio.settings.components import instantiate
+from ssl_audio.settings.pretrain import DemoData, PretrainSettings, TagProbe
+from ssl_audio.training.callbacks import CollapseWatch, FiniteLoss, ReadFailures
+from ssl_audio.training.data import PairDataModule
+from ssl_audio.training.module import PretrainModule
+from ssl_audio.training.online_probe import LabelledSet, OnlineProbe
+from ssl_audio.training.sources import demo_corpus
+
+
+def untrained_encoder(settings: PretrainSettings) -> Encoder:
+    """The encoder with its first weights, which depend on the seed alone."""
+    torch.manual_seed(settings.seed)
+    return build_encoder(
+        frontend=settings.frontend,
+        backbone=settings.encoder.backbone,
+        embedding_size=settings.encoder.embedding_size,
+        segment=settings.data.segment,
+    )
+
+
+def build_objective(settings: PretrainSettings) -> Objective:
+    """The objective with its first weights.
+
+    Raises:
+        SslAudioError: no such class, wrong arguments, or a batch too small for it.
+    """
+    torch.manual_seed(settings.seed + 1)
+    size, pairs = settings.encoder.embedding_size, settings.data.batch_size
+    objective = instantiate(settings.objective, "objective", embedding_size=size)
+    if not isinstance(objective, Objective):
+        raise SslAudioError(
+            f"objective._target_={settings.objective['_target_']} is not an "
+            "ssl_audio.objectives.Objective"
+        )
+    if pairs < objective.min_batch_size:
+        raise SslAudioError(
+            f"data.batch_size={pairs}: this objective compares the pairs of a batch and needs "
+            f"{objective.min_batch_size} or more"
+        )
+    return objective
+
+
+def build_module(settings: PretrainSettings) -> PretrainModule:
+    """Encoder, objective and optimiser.
+
+    Raises:
+        SslAudioError: a part that cannot be made from its settings.
+    """
+    objective = build_objective(settings)
+    given = {key: v for key, v in settings.optimizer.items() if key != "weight_decay"}
+    optimizer = instantiate(given, "optimizer", _partial_=True)
+    try:
+        optimizer([nn.Parameter(torch.zeros(1))])
+    except (TypeError, ValueError) as error:
+        raise SslAudioError(f"optimizer: {first_line(error)}") from error
+    rate = settings.learning_rate
+    return PretrainModule(
+        encoder=untrained_encoder(settings),
+        objective=objective,
+        optimizer=optimizer,
+        weight_decay=settings.optimizer.get("weight_decay", 0.0),
+        learning_rate_schedule=WarmupCosine(warmup=rate.warmup, end=rate.final),
+        compile=settings.trainer.compile,
+    )
+
+
+def build_data(settings: PretrainSettings) -> PairDataModule:
+    """The pairs of the run."""
+    trainer = settings.trainer
+    steps = trainer.max_steps * trainer.accumulate_grad_batches
+    return PairDataModule(settings.data, steps, settings.seed)
+
+
+def build_labelled_set(settings: PretrainSettings) -> LabelledSet | None:
+    """The set of the online probe: the user's, or that of the synthesised corpus, or none.
+
+    Raises:
+        SslAudioError: its tables cannot be used.
+    """
+    probe, data = settings.online_probe, settings.data
+    if not isinstance(probe, TagProbe):
+        return None
+    if probe.root is not None and probe.train_tsv is not None and probe.test_tsv is not None:
+        return LabelledSet(probe.root, probe.train_tsv, probe.test_tsv)
+    if not isinstance(data, DemoData):
+        return None
+    folder = demo_corpus(data)
+    return LabelledSet(folder, folder / "demo-train.tsv", folder / "demo-test.tsv")
+
+
+def build_trainer(
+    settings: PretrainSettings, folder: Path, labelled: LabelledSet | None
+) -> Trainer:
+    """The trainer with its callbacks.
+
+    Raises:
+        SslAudioError: this machine or Lightning cannot do what the settings say.
+    """
+    chosen, watch, probe = settings.trainer, settings.collapse, settings.online_probe
+    callbacks: list[Callback] = [
+        FiniteLoss(),
+        ReadFailures(),
+        CollapseWatch(watch.every_n_steps, watch.minimum_std, watch.minimum_rank),
+        LearningRateMonitor("step"),
+    ]
+    if labelled is not None and isinstance(probe, TagProbe) and probe.every_n_steps:
+        callbacks.append(OnlineProbe(labelled, probe.every_n_steps))
+    return make_trainer(
+        folder,
+        batches=chosen.max_steps * chosen.accumulate_grad_batches,
+        checkpoint_every=chosen.checkpoint_every,
+        monitor="train/loss",
+        accelerator=chosen.accelerator,
+        precision=chosen.precision,
+        callbacks=callbacks,
+        devices=chosen.devices,
+        num_nodes=chosen.num_nodes,
+        strategy=chosen.strategy,
+        max_steps=chosen.max_steps,
+        max_time=chosen.max_time,
+        accumulate_grad_batches=chosen.accumulate_grad_batches,
+        gradient_clip_val=chosen.gradient_clip_val,
+        log_every_n_steps=chosen.log_every_n_steps,
+    )

@@ -1,0 +1,35 @@
+"""The model card of a trained encoder: README.md with a header for the Hugging Face Hub."""
+
+from __future__ import annotations
+
+from ssl_audio.reports.results import PretrainResults
+from ssl_audio.settings.pretrain import DemoData, PretrainSettings, TagProbe
+from ssl_audio.settings.tree import plain
+
+TEMPLATE = "model_card.md.jinja"
+
+
+def model_card(settings: PretrainSettings, results: PretrainResults) -> str:
+    """The text of the card: how the encoder was trained, on what, and what a probe measured."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("ssl_audio.training", ""),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template(TEMPLATE).render(
+        settings=settings,
+        results=results,
+        source=plain(settings)["data"]["name"],
+        labelled=_labelled_name(settings),
+    )
+
+
+def _labelled_name(settings: PretrainSettings) -> str:
+    probe = settings.online_probe
+    if isinstance(probe, TagProbe) and probe.test_tsv is not None:
+        return probe.test_tsv.name
+    return "synthesised corpus" if isinstance(settings.data, DemoData) else ""

@@ -1,0 +1,76 @@
+"""Where training audio comes from: one function for each kind of `data=`.
+
+A further kind is a dataclass in `ssl_audio/settings/pretrain.py` and a line in `SOURCES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ssl_audio.audio import manifest, shards
+from ssl_audio.audio.manifest import Manifest, Source
+from ssl_audio.io.errors import SslAudioError
+from ssl_audio.settings.pretrain import (
+    DataSettings,
+    DemoData,
+    FolderData,
+    JamendoData,
+    ManifestData,
+    ShardData,
+)
+
+
+def demo_corpus(data: DemoData) -> Path:
+    """The folder of the synthesised corpus, which is made on first use."""
+    from ssl_audio.audio.synthesis import demo_folder, make_demo
+
+    chosen: dict[str, Any] = {"tracks": data.tracks, "seconds": data.seconds, "seed": data.seed}
+    return make_demo(data.root or demo_folder(**chosen), **chosen)
+
+
+def _demo(data: DemoData) -> list[Source]:
+    folder = demo_corpus(data)
+    return manifest.read_jamendo(folder / "demo-train.tsv", folder)
+
+
+def _folder(data: FolderData) -> list[Source]:
+    return manifest.find_audio(data.root)
+
+
+def _manifest(data: ManifestData) -> list[Source]:
+    is_list = data.root.suffix.lower() == ".txt"
+    return manifest.read_list(data.root) if is_list else manifest.read_table(data.root)
+
+
+def _jamendo(data: JamendoData) -> list[Source]:
+    return [source for tsv in data.tsv for source in manifest.read_jamendo(tsv, data.root)]
+
+
+SOURCES: dict[type[DataSettings], Callable[[Any], list[Source]]] = {
+    DemoData: _demo,
+    FolderData: _folder,
+    ManifestData: _manifest,
+    JamendoData: _jamendo,
+}
+
+
+def load_manifest(data: DataSettings) -> Manifest:
+    """The usable tracks of a source, with their durations, and the files that were skipped.
+
+    Files are measured once; the next call reads the cache. Shards have been measured when they
+    were written.
+
+    Raises:
+        SslAudioError: the source cannot be read or has no usable audio.
+    """
+    if isinstance(data, ShardData):
+        return shards.read_manifest(data.root)
+    found = manifest.scan(SOURCES[type(data)](data), cache=data.cache)
+    if not found.tracks:
+        raise SslAudioError(
+            f"data.root={getattr(data, 'root', None)}: no usable audio ({found.summary()}). "
+            "Name a folder of audio, or train on synthesised music: data=demo"
+        )
+    return found
