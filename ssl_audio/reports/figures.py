@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ssl_audio.reports.drawing import INK, SOFT, colour, describe, marker
+from ssl_audio.reports.drawing import INK, PAPER, SOFT, colour, describe, marker
 from ssl_audio.reports.results import (
     CoOccurrence,
     Difference,
-    Draws,
+    FractionDraws,
     LossHistory,
     PlaylistResults,
     ProbeResults,
+    ShotDraws,
     SystemResults,
     Table,
 )
@@ -39,9 +40,9 @@ def probe_figures(results: ProbeResults) -> Figures:
     if results.differences:
         found["differences"] = {"": _differences(results.differences, METRICS)}
     if any(one.limited for one in systems):
-        found["limited_data"] = {"": _limited_data(systems)}
+        found["limited_data"] = {"": _subsets(systems, "limited", "training labels, %")}
     if any(one.few_shot for one in systems):
-        found["few_shot"] = {"": _few_shot(systems)}
+        found["few_shot"] = {"": _subsets(systems, "few_shot", "positives per tag")}
     found["tags"] = {one.name: _tags(one, k) for k, one in enumerate(systems)}
     if any(one.calibration for one in systems):
         found["calibration"] = {"": _calibration(systems)}
@@ -104,10 +105,7 @@ def _estimate(axes: Axes, y: int, one: _Estimate) -> None:
     if math.isnan(one.mean):
         return
     _bar(axes, [one.low, one.high], [y, y], shade)
-    (point,) = axes.plot(
-        one.mean, y, marker(one.series), color=shade, ms=6, mec="#ffffff", mew=0.7, zorder=4
-    )
-    describe(point, f"{one.label}: {one.text}")
+    _point(axes, one.mean, y, one.series, f"{one.label}: {one.text}")
 
 
 def _resamples(systems: Sequence[SystemResults]) -> dict[str, list[_Estimate]]:
@@ -158,68 +156,46 @@ def _table(table: Table) -> Figure:
 # --- curves --------------------------------------------------------------------------------------
 
 
-def _limited_data(systems: Sequence[SystemResults]) -> Figure:
-    """Figure 2 of the multi-view comparison: metrics against the fraction of the labels."""
-    curves = {
-        metric: [
-            [*((100 * part.fraction, _defined(part, metric)) for part in one.limited),
-             (100.0, [getattr(one, metric).test])] if one.limited else []
-            for one in systems
-        ]
-        for metric in METRICS
-    }  # fmt: skip
-    return _curves(systems, curves, "share of the training labels, %")
+def _subsets(systems: Sequence[SystemResults], part: str, label: str) -> Figure:
+    """Figure 2 of the multi-view comparison: metrics by size of the training subset, log axis.
 
-
-def _few_shot(systems: Sequence[SystemResults]) -> Figure:
-    curves = {
-        metric: [[(float(p.shots), _defined(p, metric)) for p in one.few_shot] for one in systems]
-        for metric in METRICS
-    }
-    return _curves(systems, curves, "positives per tag in the training set")
-
-
-def _defined(draws: Draws, metric: str) -> list[float]:
-    return [value for value in getattr(draws, metric) if not math.isnan(value)]
-
-
-def _curves(
-    systems: Sequence[SystemResults],
-    curves: dict[str, list[list[tuple[float, list[float]]]]],
-    label: str,
-) -> Figure:
-    """Means of draws with bars from the least to the greatest, a line per system; log axis."""
+    Means of the draws, with bars from the least to the greatest; `part` is limited or few_shot.
+    """
+    names = {k: one.name for k, one in enumerate(systems) if getattr(one, part)}
+    sizes = sorted({_size(draws) for one in systems for draws in getattr(one, part)})
+    ticks = sizes if part == "few_shot" else [*sizes, 100.0]
     figure, all_axes = _figure(8.4, 3.4, 2, sharey=False)
-    for axes, (metric, lines) in zip(all_axes, curves.items(), strict=True):
-        for k, (system, line) in enumerate(zip(systems, lines, strict=True)):
-            _curve(axes, k, system.name, line, 1.03 ** (k - len(systems) / 2))
-        ticks = sorted({x for line in lines for x, _ in line})
+    for axes, metric in zip(all_axes, METRICS, strict=True):
+        for k in names:
+            line = [(_size(d), getattr(d, metric)) for d in getattr(systems[k], part)]
+            if part == "limited":
+                line.append((100.0, (getattr(systems[k], metric).test,)))
+            # points are moved aside, so that error bars do not hide each other
+            _curve(axes, k, names[k], line, 1.03 ** (k - len(systems) / 2))
         axes.set_xscale("log")
         axes.set_xlim(ticks[0] / 1.3, ticks[-1] * 1.3)
         axes.set_xticks(ticks, [f"{x:g}" for x in ticks])
         axes.minorticks_off()
-        axes.set_xlabel(label)
-        axes.set_ylabel(AXES[metric])
+        axes.set(xlabel=label, ylabel=AXES[metric])
         axes.grid()
-    names = {k: one.name for k, one in enumerate(systems) if any(v[k] for v in curves.values())}
     _legend(all_axes[-1], names)
     return figure
 
 
+def _size(draws: FractionDraws | ShotDraws) -> float:
+    return 100 * draws.fraction if isinstance(draws, FractionDraws) else float(draws.shots)
+
+
 def _curve(
-    axes: Axes, k: int, name: str, line: Sequence[tuple[float, list[float]]], shift: float
+    axes: Axes, k: int, name: str, line: Sequence[tuple[float, Sequence[float]]], shift: float
 ) -> None:
-    """`shift` moves the points of a system aside, so that error bars do not hide each other."""
-    points = [(x * shift, sum(v) / len(v), min(v), max(v), len(v)) for x, v in line if v]
-    points = [p for p in points if not math.isnan(p[1])]
+    defined = [(x * shift, [v for v in values if not math.isnan(v)]) for x, values in line]
+    points = [(x, sum(v) / len(v), min(v), max(v), len(v)) for x, v in defined if v]
     axes.plot([p[0] for p in points], [p[1] for p in points], color=colour(k), lw=1.3)
     for x, mean, low, high, draws in points:
         _bar(axes, [x, x], [low, high], colour(k))
-        (point,) = axes.plot(
-            x, mean, marker(k), color=colour(k), ms=6, mec="#ffffff", mew=0.7, zorder=4
-        )
-        text = f"{number(mean)}, {draws} draws from {number(low)} to {number(high)}"
-        describe(point, f"{name}: {text if draws > 1 else number(mean)}")
+        text = f", {draws} draws from {number(low)} to {number(high)}" if draws > 1 else ""
+        _point(axes, x, mean, k, f"{name}: {number(mean)}{text}")
 
 
 def _losses(history: LossHistory) -> Figure:
@@ -228,10 +204,9 @@ def _losses(history: LossHistory) -> Figure:
     figure, all_axes = _figure(3.4 * len(terms), 2.4, len(terms), sharey=False)
     for k, (axes, (term, values)) in enumerate(zip(all_axes, terms.items(), strict=True)):
         axes.plot(history.step, values, color=colour(k), lw=1.2)
-        (last,) = axes.plot(history.step[-1], values[-1], "o", color=colour(k), ms=5)
-        describe(last, f"{term} at step {history.step[-1]}: {number(values[-1], 4)}")
-        axes.set_xlabel("training step")
-        axes.set_ylabel(f"loss: {_short(term, 40)}")
+        text = f"{term} at step {history.step[-1]}: {number(values[-1], 4)}"
+        _point(axes, history.step[-1], values[-1], k, text)
+        axes.set(xlabel="training step", ylabel=f"loss: {_short(term, 40)}")
         axes.grid()
     return figure
 
@@ -294,11 +269,10 @@ def _calibration(systems: Sequence[SystemResults]) -> Figure:
             reach = 1.96 * math.sqrt(one.frequency * (1 - one.frequency) / one.count)
             low, high = max(0, one.frequency - reach), min(1, one.frequency + reach)
             _bar(axes, [one.confidence] * 2, [low, high], colour(k))
-            (point,) = axes.plot(one.confidence, one.frequency, marker(k), color=colour(k), ms=5)
             text = f"predicted {number(one.confidence, 2)}, observed {number(one.frequency, 2)}"
-            describe(point, f"{system.name}: {text} ({one.count} cases)")
-    axes.set_xlabel("predicted probability of a tag")
-    axes.set_ylabel("observed frequency of the tag")
+            text = f"{system.name}: {text} ({one.count} cases)"
+            _point(axes, one.confidence, one.frequency, k, text)
+    axes.set(xlabel="predicted probability of a tag", ylabel="observed frequency of the tag")
     axes.grid()
     _legend(axes, names)
     return figure
@@ -308,8 +282,7 @@ def _co_occurrence(found: CoOccurrence) -> Figure:
     """Figure 1, right, of MUSIG."""
     figure, (axes,) = _figure(5.5, 4, 1)
     axes.plot(found.similarity, found.co_occurrence, "o", ms=3, mew=0, alpha=0.3, color=colour(0))
-    axes.set_xlabel(found.of)
-    axes.set_ylabel("playlists with both tracks, %")
+    axes.set(xlabel=found.of, ylabel="playlists with both tracks, %")
     axes.grid()
     return figure
 
@@ -335,6 +308,12 @@ def _bar(axes: Axes, x: Sequence[float], y: Sequence[float], shade: str) -> Any:
     line = Line2D(x, y, color=shade, lw=1.3, marker=cap, ms=6, mew=1.3, zorder=3)
     axes.add_line(line)
     return line
+
+
+def _point(axes: Axes, x: float, y: float, k: int, text: str) -> None:
+    """A point of the k-th series, which shows the text under the pointer."""
+    (point,) = axes.plot(x, y, marker(k), color=colour(k), ms=6, mec=PAPER, mew=0.7, zorder=4)
+    describe(point, text)
 
 
 def _legend(axes: Axes, names: dict[int, str]) -> None:

@@ -1,24 +1,21 @@
-"""Embeddings in the plane, for a map that people look at."""
+"""Embeddings in two dimensions, for the map of the test tracks."""
 
 from __future__ import annotations
 
 import numpy as np
 
-MOST_TSNE = 5000  # rows: beyond, t-SNE takes minutes
+MAX_TSNE_ROWS = 5000  # t-SNE of more takes minutes
 
 
 def project(embeddings: np.ndarray, seed: int = 0) -> tuple[np.ndarray, str]:
-    """Two coordinates a row, and the name of the method.
-
-    t-SNE of the 50 first principal components; the two first components alone for fewer than 10
-    rows, where t-SNE means nothing, and for more than 5000.
+    """t-SNE of the first 50 principal components; the first two components where t-SNE has no
+    meaning (fewer than 10 rows) or takes too long (more than 5000).
 
     Args:
         embeddings: (rows, dimensions), finite.
-        seed: of t-SNE.
 
     Returns:
-        (rows, 2) and "t-SNE" or "PCA".
+        (rows, 2), and the method: "t-SNE", "PCA", or "order" of a single row or dimension.
     """
     from sklearn.decomposition import PCA
 
@@ -26,7 +23,7 @@ def project(embeddings: np.ndarray, seed: int = 0) -> tuple[np.ndarray, str]:
     standard = (embeddings - embeddings.mean(0)) / np.maximum(embeddings.std(0), 1e-6)
     if min(rows, dimensions) < 2:
         return np.column_stack([np.arange(rows), np.zeros(rows)]), "order"
-    if not 10 <= rows <= MOST_TSNE:
+    if not 10 <= rows <= MAX_TSNE_ROWS:
         return PCA(2, random_state=seed).fit_transform(standard), "PCA"
     from sklearn.manifold import TSNE
 
