@@ -141,7 +141,7 @@ def _differences(differences: Sequence[Difference], titles: dict[str, str]) -> F
 def _table(table: Table) -> Figure:
     """The metrics of a table that are tested for differences, or its first one."""
     tested = dict.fromkeys(one.metric for one in table.differences) or [table.columns[0].key]
-    titles = metric_titles(table)
+    titles = {column.key: column.words or column.title for column in table.columns}
     panels: dict[str, list[_Estimate]] = {}
     for metric in tested:
         rows = panels[titles[metric]] = []
@@ -218,9 +218,9 @@ def _tags(system: SystemResults, series: int) -> Figure:
     """Both metrics of every tag, in the order of `tag_order(system)["score"]`."""
     tags = tag_order(system)["score"]
     found = [system.per_tag[tag] for tag in tags]
-    height = 0.6 + ROW * len(tags)
+    height = 0.8 + ROW * len(tags)
     figure, all_axes = _figure(7.2, height, 2)
-    figure.subplots_adjust(top=1 - 0.1 / height, bottom=0.5 / height, wspace=0.12)
+    figure.subplots_adjust(top=1 - 0.3 / height, bottom=0.5 / height, wspace=0.12)
     for axes, (metric, title) in zip(all_axes, METRICS.items(), strict=True):
         values = [getattr(one, metric) for one in found]
         bars = axes.barh(range(len(tags)), [v.mean for v in values], 0.7, color=colour(series))
@@ -232,7 +232,8 @@ def _tags(system: SystemResults, series: int) -> Figure:
             low, high = max(0, value.mean - value.std), min(1, value.mean + value.std)
             describe(_bar(axes, [low, high], [row, row], INK), row=row)
         axes.set(xlim=(0, 1), ylim=(len(tags) - 0.5, -0.5), yticks=[])
-        axes.set_xlabel({"roc_auc": "ROC-AUC", "map": "average precision"}[metric])
+        label = {"roc_auc": "ROC-AUC", "map": "average precision"}[metric]
+        axes.set(xlabel=label, title=label)  # the chart is higher than a screen
         axes.grid(axis="x")
     for row, (tag, one) in enumerate(zip(tags, found, strict=True)):
         name = all_axes[0].text(-0.03, row, _short(tag, 40), va="center", ha="right")

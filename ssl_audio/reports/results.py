@@ -261,11 +261,13 @@ class PlaylistData:
 
 @dataclass(frozen=True)
 class Column:
-    """One metric of a table: its key in the rows' figures, and its title."""
+    """One metric of a table: its key in the rows' figures, its title, and its name in words, which
+    axes have ("normalised discounted cumulative gain at 10" of NDCG@10)."""
 
     key: str
     title: str
     lower_is_better: bool = False
+    words: str = ""
 
 
 @dataclass(frozen=True)
