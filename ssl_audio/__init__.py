@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from ssl_audio.io.errors import AudioError, CheckpointError, SslAudioError
     from ssl_audio.models.embedder import Embedding
     from ssl_audio.models.encoder import Encoder, build_encoder, load_encoder
-    from ssl_audio.objectives.barlow_twins import barlow_twins
-    from ssl_audio.objectives.byol import byol_loss
-    from ssl_audio.objectives.clustering import cluster_cross_entropy
-    from ssl_audio.objectives.contrastive import nt_xent
-    from ssl_audio.objectives.vicreg import vicreg
+    from ssl_audio.objectives import (
+        barlow_twins_loss,
+        byol_loss,
+        clustering_loss,
+        nt_xent,
+        vicreg_loss,
+    )
 
 # where each public name is defined: imported on first use, since torch takes a second
 _MODULES = {
@@ -28,18 +30,18 @@ _MODULES = {
     "Embedding": "models.embedder",
     "Encoder": "models.encoder",
     "SslAudioError": "io.errors",
-    "barlow_twins": "objectives.barlow_twins",
+    "barlow_twins_loss": "objectives",
     "build_encoder": "models.encoder",
-    "byol_loss": "objectives.byol",
-    "cluster_cross_entropy": "objectives.clustering",
+    "byol_loss": "objectives",
+    "clustering_loss": "objectives",
     "load_encoder": "models.encoder",
-    "nt_xent": "objectives.contrastive",
-    "vicreg": "objectives.vicreg",
+    "nt_xent": "objectives",
+    "vicreg_loss": "objectives",
 }
 __all__ = [
     "AudioError", "CheckpointError", "Embedding", "Encoder", "SslAudioError",
-    "__version__", "barlow_twins", "build_encoder", "byol_loss", "cluster_cross_entropy",
-    "load_encoder", "nt_xent", "vicreg",
+    "__version__", "barlow_twins_loss", "build_encoder", "byol_loss", "clustering_loss",
+    "load_encoder", "nt_xent", "vicreg_loss",
 ]  # fmt: skip
 
 

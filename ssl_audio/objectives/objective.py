@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.objectives.schedules import Schedule
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @dataclass
@@ -142,7 +143,8 @@ def full_precision(function: Callable[P, R]) -> Callable[P, R]:
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         device = next(x.device.type for x in (*args, *kwargs.values()) if isinstance(x, Tensor))
         with torch.autocast(device, enabled=False):
-            return function(*map(_widened, args), **{k: _widened(x) for k, x in kwargs.items()})  # type: ignore[arg-type]
+            widened = {key: _widened(x) for key, x in kwargs.items()}
+            return function(*map(_widened, args), **widened)  # type: ignore[arg-type]
 
     return wrapped
 
