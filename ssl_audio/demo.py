@@ -16,7 +16,7 @@ from ssl_audio.recipe import Command, main_with, resolve
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from ssl_audio.catalogue.embedding import Item
+    from ssl_audio.catalogue.tracks import Item
     from ssl_audio.models.encoder import Encoder
     from ssl_audio.recommenders.generate import Generated
     from ssl_audio.stores.feature_store import Row
@@ -68,7 +68,7 @@ def _recordings(root: str | None) -> list[tuple[Item, str]]:
     """The recordings with their genres, in the order of their tables."""
     from ssl_audio.audio.manifest import read_jamendo
     from ssl_audio.audio.synthesis import demo_folder, make_demo
-    from ssl_audio.catalogue.embedding import Item
+    from ssl_audio.catalogue.tracks import Item
 
     folder = Path(os.path.abspath(root)) if root else make_demo(demo_folder())
     tables = sorted(folder.glob("*.tsv"))
@@ -97,9 +97,9 @@ def _excerpts(
     import numpy as np
 
     from ssl_audio.catalogue.descriptors import DESCRIPTORS
-    from ssl_audio.catalogue.embedding import Failure
     from ssl_audio.catalogue.excerpts import excerpts_of
-    from ssl_audio.models.extraction import in_order
+    from ssl_audio.catalogue.tracks import Failure
+    from ssl_audio.io.parallel import in_order
 
     hop = _hop(recordings, encoder.segment, settings["tracks"])
     folded = encoder.folded()

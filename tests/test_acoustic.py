@@ -8,8 +8,8 @@ import pytest
 import soundfile
 
 from ssl_audio import acoustic
-from ssl_audio.catalogue.acoustic_features import rows_of_tags, tag_correlations
 from ssl_audio.catalogue.acoustic_model import load_acoustic
+from ssl_audio.catalogue.tags import tag_correlations, tagged_features
 from ssl_audio.stores.feature_store import Row, Stored, read_store
 from ssl_audio.stores.writer import Store
 
@@ -63,7 +63,7 @@ def test_without_playlists_the_output_says_pca(features, capsys):
     status, said = run(capsys, "features=f.parquet", "output=a.parquet")
     assert status == 0 and "pca" in said
     assert read_store("a.parquet").about["kind"] == "acoustic, pca"
-    assert json.loads((features / "a-model" / "config.json").read_text())["kind"] == "pca"
+    assert json.loads((features / "a-model" / "config.json").read_text())["method"] == "pca"
 
 
 def test_descriptors_of_audio_with_tags(tmp_path, monkeypatch, capsys):
@@ -99,7 +99,7 @@ def test_correlations_are_numpys():
 def test_tags_are_matched_by_file(tmp_path):
     paths = [tmp_path / name for name in "abc"]
     stored = Stored(["1", "2"], [str(paths[2]), str(paths[0])], np.array([[1.0], [2.0]]), {})
-    x, y = rows_of_tags(stored, paths, np.array([[10], [20], [30]]))
+    x, y = tagged_features(stored, paths, np.array([[10], [20], [30]]))
     assert sorted(zip(x[:, 0], y[:, 0], strict=True)) == [(1.0, 30), (2.0, 10)]
 
 

@@ -1,4 +1,4 @@
-"""The export command as a user runs it."""
+"""The embed command as a user runs it."""
 
 import csv
 import io
@@ -15,6 +15,8 @@ import pytest
 import soundfile
 
 from ssl_audio import embed, load_encoder
+from ssl_audio.catalogue import embedding
+from ssl_audio.io.console import SOME_FAILED
 from ssl_audio.models.encoder import build_encoder
 from ssl_audio.stores.feature_store import read_about, read_segments, read_store
 
@@ -63,7 +65,7 @@ def test_embeddings_equal_embed_file_and_failures_are_listed(
     status, said = run(
         f"source={music}", "output=f.parquet", "segments=true", "hop=0.5", f"runtime={runtime}"
     )
-    assert status == embed.SOME_FAILED, said
+    assert status == SOME_FAILED, said
     assert "2 files failed" in said and "6 tracks" in said
     stored = read_store("f.parquet")
     assert stored.ids == ["0.wav", "2.ogg", "4.wav", "more/1.flac", "more/3.wav", "more/5.mp3"]
@@ -97,24 +99,25 @@ def test_bfloat16_and_float16_stay_close(run, music):
     assert ((full * half).sum(1) / norms).min() > 0.99
 
 
-@pytest.mark.parametrize(("least", "runtime"), [(1000, "torch"), (1, "openvino")])
-def test_the_runtime_is_chosen_by_the_number_of_tracks_and_kept(
-    run, music, tmp_path, monkeypatch, least, runtime
+@pytest.mark.parametrize(("min_tracks", "runtime"), [(1000, "torch"), (1, "openvino")])
+def test_the_runtime_is_chosen_by_the_number_of_tracks_and_recorded(
+    run, music, tmp_path, monkeypatch, min_tracks, runtime
 ):
     pytest.importorskip("openvino")
-    monkeypatch.setattr(embed, "OPENVINO_FROM", least)
-    run(f"source={music}", "output=f.parquet")
-    kept = json.loads((tmp_path / "f.parquet.run.json").read_text())
-    assert kept["config"]["runtime"] == runtime
+    monkeypatch.setattr(embedding, "MIN_OPENVINO_TRACKS", min_tracks)
+    run(f"source={music / '0.wav'}", "output=f.parquet")
+    recorded = json.loads((tmp_path / "f.parquet.run.json").read_text())
+    assert recorded["config"]["runtime"] == runtime
+    assert recorded["config"]["source"] == str(music / "0.wav")
 
 
-def test_the_same_command_goes_on_and_adds_what_is_new(run, music, tmp_path):
+def test_the_same_command_resumes_and_adds_new_tracks(run, music, tmp_path):
     folder = tmp_path / "growing"
     folder.mkdir()
     (folder / "0.wav").write_bytes((music / "0.wav").read_bytes())
     assert run(f"source={folder}", "output=f.parquet")[0] == 0
     status, said = run(f"source={folder}", "output=f.parquet")
-    assert status == 0 and "after 1 tracks" in said
+    assert status == 0 and "resuming after 1 tracks" in said
     (folder / "2.ogg").write_bytes((music / "2.ogg").read_bytes())
     assert run(f"source={folder}", "output=f.parquet")[0] == 0
     assert read_store("f.parquet").ids == ["0.wav", "2.ogg"]
@@ -128,37 +131,76 @@ def test_lists_and_standard_input(run, music, tmp_path, monkeypatch):
     assert run(f"source={music / 'list.txt'}", "output=a.parquet")[0] == 0
     assert read_store("a.parquet").ids == ["0.wav", "2.ogg"]
     monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(names)))
-    assert run("source=-", "output=b.parquet")[0] == 0
+    assert run("source=-", "output=b.parquet", "runtime=torch")[0] == 0
     assert read_store("b.parquet").ids == names[:2]
     assert run(f"source={music / '0.wav'}", "output=c.parquet")[0] == 0
     assert read_store("c.parquet").ids == ["0.wav"]
 
 
 @pytest.mark.parametrize(
+    "name", ["Motörhead, (live) it's", 'a=[b]{c}$HOME #1 "q"', "2020", "null"]
+)
+def test_names_are_literal(run, music, tmp_path, name):
+    folder = tmp_path / name
+    folder.mkdir()
+    (folder / f"{name}.wav").write_bytes((music / "0.wav").read_bytes())
+    output = tmp_path / f"{name}.parquet"
+    status, said = run(f"source={folder}", f"output={output.name}", "runtime=torch")
+    assert status == 0, said
+    assert read_store(output).ids == [f"{name}.wav"]
+
+
+@pytest.mark.parametrize(
     ("words", "said"),
     [
         (["source=/nowhere", "output=f.parquet"], "/nowhere"),
-        (["source=MUSIC"], "output"),
+        (["source=MUSIC"], "output= is required"),
         (["source=MUSIC", "output=f.pkl"], ".parquet"),
+        (["source=MUSIC", "output=f.csv"], ".parquet"),
         (["source=MUSIC", "output=MUSIC/0.wav/f.parquet"], "0.wav"),
+        (["source=MUSIC", "output=s3://bucket/f.parquet"], "s3://bucket/f.parquet: a local path"),
+        (["source=MUSIC", "output=null"], "output=null: a feature store is a Parquet file"),
+        (["source=s3://bucket", "output=f.parquet"], "s3://bucket: a local path"),
         (["source=MUSIC", "output=f.parquet", "precision=int8"], "bfloat16"),
+        (["source=MUSIC", "output=f.parquet", "precison=bfloat16"], "Did you mean precision?"),
         (["source=MUSIC", "output=f.parquet", "runtime=tensorrt"], "openvino"),
         (["source=MUSIC", "output=f.parquet", "hop=-1"], "hop"),
         (["source=MUSIC", "output=f.parquet", "hop=fast"], "hop"),
         (["source=MUSIC", "output=f.parquet", "engine=spark"], "ray"),
-        (["source=MUSIC", "output=f.parquet", "wrokers=1"], "wrokers"),
-        (["source=MUSIC/broken.wav", "output=f.parquet"], "failures.csv"),
+        (["source=MUSIC", "output=f.parquet", "wrokers=1"], "Did you mean workers?"),
+        (["source=MUSIC", "output=f.parquet", "workers=1.5"], "workers=1.5: a whole number"),
+        (["source=MUSIC", "output=f.parquet", "batch_size=null"], "batch_size=null: a whole"),
+        (["source=MUSIC", "output=f.parquet", "group=0"], "group=0: a whole number, 1 or more"),
+        (["source=MUSIC", "output=f.parquet", "dtype=int8"], "float16"),
+        (["source=MUSIC", "output=f.parquet", "checkpoint=null"], "null"),
+        (["source=MUSIC", "output=f.parquet", "checkpoint=[a,b]"], "[a,b]"),
     ],
 )
-def test_bad_input_is_one_line(run, music, words, said):
+def test_bad_input_is_one_line_and_leaves_nothing(run, music, tmp_path, words, said):
+    before = [*tmp_path.iterdir(), *music.rglob("*")]
     status, err = run(*[word.replace("MUSIC", str(music)) for word in words])
-    assert status == 1
-    assert err.splitlines()[-1].startswith("error:") and said in err.splitlines()[-1]
+    assert status == 1 and err.startswith("error:") and err.count("\n") == 1
+    assert said in err
+    assert [*tmp_path.iterdir(), *music.rglob("*")] == before
+
+
+def test_unreadable_music_is_one_line_and_the_same_command_works_afterwards(run, tmp_path, music):
+    (tmp_path / "music").mkdir()
+    track = tmp_path / "music" / "0.wav"
+    track.write_bytes(b"RIFF nothing of use")
+    status, said = run("source=music", "output=f.parquet", "runtime=torch")
+    assert status == 1 and "failures.csv" in said.splitlines()[-1]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["failures.csv", "music"]
+    track.write_bytes((music / "0.wav").read_bytes())
+    assert run("source=music", "output=f.parquet", "runtime=torch")[0] == 0
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "f.parquet", "f.parquet.run.json", "music",
+    ]  # fmt: skip
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_stopped_in_mid_run_it_goes_on(run, encoder_folder, tmp_path, how, interruptible):
+def test_a_run_that_was_stopped_is_resumed(run, encoder_folder, tmp_path, how, interruptible):
     folder = tmp_path / "music"
     folder.mkdir()
     for k in range(120):
@@ -181,7 +223,7 @@ def test_stopped_in_mid_run_it_goes_on(run, encoder_folder, tmp_path, how, inter
     assert process.returncode == (130 if how == signal.SIGINT else -signal.SIGKILL), said
     assert not (tmp_path / "f.parquet").exists()
     status, said = run(*words)
-    assert status == 0 and "going on after" in said
+    assert status == 0 and "resuming after" in said
     found = read_store("f.parquet")
     assert found.ids == [f"{k:03d}.flac" for k in range(120)]
     encoder = load_encoder(encoder_folder)

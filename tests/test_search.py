@@ -4,32 +4,82 @@ import csv
 import io
 
 import numpy as np
+import pytest
 import soundfile
 
 from ssl_audio import embed, search
 from ssl_audio.models.encoder import build_encoder
+from ssl_audio.stores.feature_store import Row
+from ssl_audio.stores.writer import write_store
+
+# ids and file names that a shell, YAML or Hydra would read as something else
+LITERAL = ["1e3", "null", "true", "2020", "Hungarian_Dance_(x).ogg", "Motörhead, (live) it's",
+           "a=b", "a=[b", "{x: y}", "${HOME}", "#1", '"quoted"', " x ", "!~&;", "日本", "-",
+           "k=3", "--help=1"]  # fmt: skip
 
 
-def test_the_command(tmp_path, monkeypatch, capsys):
+def run(capsys, *words):
+    status = search.main(list(words))
+    captured = capsys.readouterr()
+    return status, list(csv.DictReader(io.StringIO(captured.out))), captured.err
+
+
+@pytest.fixture
+def index(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    vectors = np.random.default_rng(0).normal(size=(len(LITERAL), 8))
+    rows = [Row(name, f"/m/{name}", 1.0, "", v) for name, v in zip(LITERAL, vectors, strict=True)]
+    write_store(tmp_path / "f.parquet", {"kind": "acoustic, pca", "model": "abc"}, rows)
+
+
+@pytest.mark.parametrize("query", LITERAL)
+def test_ids_are_literal(index, capsys, query):
+    status, rows, said = run(capsys, "index=f.parquet", f"query={query}", "k=100")
+    assert status == 0, said
+    assert {row["id"] for row in rows} == set(LITERAL) - {query}
+
+
+def test_files_and_ids(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     build_encoder(segment=1.0, embedding_size=32).save(tmp_path / "encoder", card="")
     (tmp_path / "music").mkdir()
     for k in range(6):
         tone = np.sin(2 * np.pi * 200 * (k + 1) * np.arange(32_000) / 16_000)
         soundfile.write(tmp_path / "music" / f"{k}.wav", 0.3 * tone, 16_000)
-    soundfile.write(tmp_path / "copy.flac", 0.3 * tone, 16_000)
+    copy = "it's a [copy] = {5}, #1 ($x) ü.flac"
+    soundfile.write(tmp_path / copy, 0.3 * tone, 16_000)
     assert embed.main(["source=music", "checkpoint=encoder", "output=f.parquet"]) == 0
     capsys.readouterr()
-    assert search.main(["index=f.parquet", "query=copy.flac", "k=3"]) == 0
-    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
-    assert len(rows) == 3 and rows[0]["id"] == "5.wav" and float(rows[0]["similarity"]) > 0.999
-    assert search.main(["index=f.parquet", "query=5.wav", "k=2"]) == 0
-    assert "5.wav," not in capsys.readouterr().out
+    status, rows, _ = run(capsys, "index=f.parquet", f"query={copy}", "k=3")
+    assert status == 0 and [row["rank"] for row in rows] == ["1", "2", "3"]
+    assert rows[0]["id"] == "5.wav" and float(rows[0]["similarity"]) > 0.999
+    status, rows, _ = run(capsys, "index=f.parquet", "query=5.wav", "k=2")
+    assert status == 0 and "5.wav" not in {row["id"] for row in rows}
     build_encoder(segment=1.0, embedding_size=32).save(tmp_path / "other", card="")
-    for words, said in (
-        (["query=copy.flac", "checkpoint=other"], "another encoder"),
-        (["query=/nowhere.wav"], "/nowhere.wav"),
-        (["query=5.wav", "k=0"], "k=0"),
-    ):
-        assert search.main(["index=f.parquet", *words]) == 1
-        assert said in capsys.readouterr().err.splitlines()[-1]
+    status, _, said = run(capsys, "index=f.parquet", f"query={copy}", "checkpoint=other")
+    assert status == 1 and "another encoder" in said.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["query=/nowhere.wav"], "/nowhere.wav: no such file"),
+        (["query=" + "x" * 5000], "no such file"),
+        (["query=1e3", "k=0"], "k=0: a whole number, 1 or more"),
+        (["query=1e3", "k=null"], "k=null: a whole number"),
+        (["query=1e3", "k=2.5"], "k=2.5: a whole number"),
+        (["query=1e3", "+k=2"], "k=2"),
+        (["query=1e3", "approx=true"], "Did you mean approximate?"),
+        (["query=1e3", "index=s3://bucket/f.parquet"], "s3://bucket/f.parquet: a local path"),
+        (["query=1e3", "index=f.npy"], "f.npy"),
+        (["query=f.parquet"], "holds no embeddings"),
+        ([], "query= is required"),
+    ],
+)
+def test_bad_input_is_one_line(index, tmp_path, capsys, words, said):
+    (tmp_path / "f.npy").write_bytes(b"")
+    before = sorted(tmp_path.iterdir())
+    given = [] if any(word.startswith("index=") for word in words) else ["index=f.parquet"]
+    status, _, err = run(capsys, *given, *words)
+    assert status == 1 and err.count("\n") == 1 and said in err, err
+    assert sorted(tmp_path.iterdir()) == before

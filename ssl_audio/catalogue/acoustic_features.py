@@ -1,35 +1,93 @@
-"""Stores of compact features: acoustic ones from a store of embeddings, descriptors from audio."""
+"""Stores of acoustic features, computed from a store of embeddings."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from ssl_audio.audio import files
-from ssl_audio.audio.files import SAMPLE_RATE
 from ssl_audio.catalogue.acoustic_model import (
+    DIMENSIONS,
     AcousticModel,
-    SiameseSettings,
-    Windows,
     fit_pca,
-    fit_siamese,
-    membership,
+    load_acoustic,
     whole_tracks,
     windows_of,
 )
-from ssl_audio.catalogue.descriptors import descriptors, normalised
-from ssl_audio.catalogue.embedding import Failure, Item, sha256_of
-from ssl_audio.io.errors import AudioError, SslAudioError
-from ssl_audio.stores.feature_store import Row, Stored, read_rows, read_segments, read_store
+from ssl_audio.io.console import say
+from ssl_audio.io.errors import SslAudioError
+from ssl_audio.io.progress import with_progress
+from ssl_audio.settings.acoustic import AcousticSettings, SiameseSettings
+from ssl_audio.stores.feature_store import Row, read_about, read_rows, read_segments, read_store
+from ssl_audio.stores.writer import Store, check_output
+
+Playlists = Mapping[str, Sequence[str]]  # ids of the tracks of each playlist
+
+
+def acoustic_features(
+    settings: AcousticSettings, playlists: Playlists | None = None, digest: str = ""
+) -> None:
+    """Add the acoustic features of a store's tracks to another store.
+
+    Args:
+        settings: `features` is the store of embeddings; `model` a folder with a fitted model, or
+            where one that is fitted now is kept.
+        playlists: to learn from; None without.
+        digest: of the playlists, recorded with what was learnt from them.
+
+    Raises:
+        SslAudioError: a store of something else, playlists that cannot be used, a model that does
+            not fit the store.
+    """
+    assert settings.features is not None
+    check_output(settings.output)
+    about = read_about(settings.features)
+    if about.get("kind") != "embedding":
+        raise SslAudioError(
+            f"features={settings.features} holds {about.get('kind')}, not embeddings"
+        )
+    model = _model(settings, playlists, digest)
+    if about["model"] != model.about["encoder"]:
+        raise SslAudioError(
+            f"features={settings.features} are of another encoder than those that the model was "
+            "fitted to"
+        )
+    about = {"kind": f"acoustic, {model.method}", "model": model.hash, "encoder": about["model"]}
+    if "memberships" in model.about:
+        about["memberships"] = model.about["memberships"]
+    with Store(settings.output, about, group=settings.group) as store:
+        for row in with_progress(_rows(settings.features, model), "acoustic features"):
+            if row.id not in store.finished:
+                store.add(row)
+        say(f"{store.close()} tracks x {DIMENSIONS} ({model.method}): {settings.output}")
+
+
+def _model(settings: AcousticSettings, playlists: Playlists | None, digest: str) -> AcousticModel:
+    """The fitted model of the folder; without one, a model is fitted and saved there."""
+    folder = settings.model or settings.output.with_name(f"{settings.output.stem}-model")
+    if folder.exists():
+        model = load_acoustic(folder)
+        if playlists is not None or settings.kind not in ("auto", model.method):
+            raise SslAudioError(
+                f"{folder} is fitted already ({model.method}): leave out playlists= and kind= to "
+                "apply it, or give another model="
+            )
+        say(f"applying {folder}")
+        return model
+    assert settings.features is not None
+    model = fit(settings.features, settings.kind, playlists, digest, settings.siamese)
+    model.save(folder)
+    for key in ("held_out_roc_auc", "explained_variance"):
+        if key in model.about:
+            say(f"{key.replace('_', ' ')}: {model.about[key]:.3f}")
+    say(f"model ({model.method}): {folder}")
+    return model
 
 
 def fit(
-    features: str,
+    features: Path,
     kind: str,
-    playlists: Sequence[tuple[str, str]] | None,
+    playlists: Playlists | None,
+    digest: str,
     settings: SiameseSettings,
 ) -> AcousticModel:
     """Fit an acoustic model to a store of embeddings.
@@ -37,83 +95,29 @@ def fit(
     Args:
         features: the store.
         kind: "siamese", "pca", or "auto": siamese where there are playlists.
-        playlists: (playlist, track) pairs.
+        playlists, digest: as in `acoustic_features`.
         settings: of the siamese training.
 
     Raises:
-        SslAudioError: a store of something else, playlists that are wanted or cannot be used.
+        SslAudioError: kind="siamese" without playlists, or playlists that cannot be used.
     """
-    stored = read_store(features)
-    if stored.about.get("kind") != "embedding":
-        raise SslAudioError(f"features={features} holds {stored.about.get('kind')}, no embeddings")
-    kind = kind if kind != "auto" else "siamese" if playlists else "pca"
-    windows = _windows(features, stored)
-    about = {"encoder": stored.about["model"], "tracks": len(stored.ids)}
-    if kind == "pca":
-        return fit_pca(windows, about)
-    if not playlists:
+    if kind == "siamese" and not playlists:
         raise SslAudioError("kind=siamese learns from playlists=; without them: kind=pca")
-    matrix = membership(playlists, stored.ids)
-    return fit_siamese(windows, matrix, about, settings)
+    stored = read_store(features)
+    if stored.about.get("segments"):
+        windows = windows_of(read_segments(features), stored.ids)
+    else:
+        windows = whole_tracks(stored.vectors)
+    about = {"encoder": stored.about["model"], "tracks": len(stored.ids)}
+    if not playlists or kind == "pca":
+        return fit_pca(windows, about)
+    from ssl_audio.catalogue.siamese import fit_siamese, membership
+
+    about["memberships"] = digest
+    return fit_siamese(windows, membership(playlists, stored.ids), about, settings)
 
 
-def _windows(features: str, stored: Stored) -> Windows:
-    if not stored.about.get("segments"):
-        return whole_tracks(stored.vectors)
-    return windows_of(read_segments(features), stored.ids)
-
-
-def acoustic_rows(features: str, model: AcousticModel) -> Iterator[Row]:
-    """The acoustic features of a store's tracks, a row group at a time."""
+def _rows(features: Path, model: AcousticModel) -> Iterator[Row]:
     for row in read_rows(features):
         vector = model.features(row.vector[None])[0]
         yield Row(row.id, row.path, row.duration, row.sha256, vector)
-
-
-def describe_item(item: Item) -> Row | Failure:
-    """One track's 42 descriptors, 0 to 1, or why there are none."""
-    path = files.printable(str(item.path))
-    try:
-        waveform = files.read(item.path)
-        digest = sha256_of(item.path)
-    except AudioError as error:
-        return Failure(item.id, path, str(error))
-    return Row(
-        item.id, path, len(waveform) / SAMPLE_RATE, digest, describe_waveform(waveform)
-    )  # fmt: skip
-
-
-def describe_waveform(waveform: np.ndarray) -> np.ndarray:
-    """The 42 descriptors of (samples,) at 16 kHz, each 0 to 1: (42,)."""
-    return normalised(descriptors(waveform))
-
-
-def tag_correlations(features: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Pearson's correlation of each feature with each tag: (d, tags); NaN where one is constant.
-
-    With a tag of 0 and 1 this is the point-biserial correlation.
-
-    Args:
-        features: (tracks, d).
-        targets: (tracks, tags), 0 or 1.
-    """
-    x = features - features.mean(0, dtype=np.float64)
-    y = targets - targets.mean(0, dtype=np.float64)
-    scale = np.sqrt((x**2).sum(0))[:, None] * np.sqrt((y**2).sum(0))
-    return np.divide(x.T @ y, scale, out=np.full(scale.shape, np.nan), where=scale > 1e-12)
-
-
-def rows_of_tags(
-    stored: Stored, paths: list[Path], targets: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The features and the tags of the tracks that both know, matched by their files.
-
-    Raises:
-        SslAudioError: there is none.
-    """
-    row: dict[Any, int] = {Path(path).resolve(): k for k, path in enumerate(stored.paths)}
-    found = [(row[p], k) for k, path in enumerate(paths) if (p := path.resolve()) in row]
-    if not found:
-        raise SslAudioError("tags=: none of the dataset's files is in the features")
-    mine, theirs = np.array(found).T
-    return stored.vectors[mine], targets[theirs]

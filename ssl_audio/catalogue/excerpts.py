@@ -1,4 +1,4 @@
-"""Excerpts of recordings as tracks of their own: how a small collection becomes a catalogue."""
+"""Excerpts of recordings as tracks of their own, to make a catalogue of a small collection."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import numpy as np
 
 from ssl_audio.audio import files
 from ssl_audio.audio.files import SAMPLE_RATE
-from ssl_audio.catalogue.acoustic_features import describe_waveform
-from ssl_audio.catalogue.embedding import Failure, Item, Settings, embed_item
+from ssl_audio.catalogue.descriptors import descriptors, normalised
+from ssl_audio.catalogue.embedding import LocalEngine
+from ssl_audio.catalogue.tracks import Failure, Item
 from ssl_audio.io.errors import AudioError
 from ssl_audio.models.embedder import Embedder
 from ssl_audio.stores.feature_store import Row
@@ -17,10 +18,10 @@ from ssl_audio.stores.feature_store import Row
 
 @dataclass(frozen=True)
 class Excerpts:
-    """What a recording's excerpts are.
+    """The excerpts of a recording.
 
     Attributes:
-        embeddings: a row an excerpt, its id the recording's with its start: "a.mp3#12.0".
+        embeddings: a row per excerpt; its id is the recording's with its start: "a.mp3#12.00".
         descriptors: the same rows with the 42 descriptors.
     """
 
@@ -28,15 +29,15 @@ class Excerpts:
     descriptors: list[Row]
 
 
-def excerpts_of(item: Item, encoder: Embedder, hop: float) -> Excerpts | Failure:
+def excerpts_of(item: Item, embedder: Embedder, hop: float) -> Excerpts | Failure:
     """Embed and describe every segment of a recording by itself.
 
     Args:
         item: the recording.
-        encoder: its segment is an excerpt's length.
+        embedder: its segment is the length of an excerpt.
         hop: seconds between the starts of excerpts.
     """
-    whole = embed_item(item, encoder, Settings(segments=True, hop=hop))
+    whole = LocalEngine(embedder, hop, segments=True).row(item)
     if isinstance(whole, Failure):
         return whole
     assert whole.segments is not None and whole.times is not None
@@ -45,18 +46,13 @@ def excerpts_of(item: Item, encoder: Embedder, hop: float) -> Excerpts | Failure
     except AudioError as error:
         return Failure(item.id, whole.path, str(error))
     found = Excerpts([], [])
-    length = round(encoder.segment * SAMPLE_RATE)
-    for start, vector in zip(whole.times, whole.segments, strict=True):
-        first = round(float(start) * SAMPLE_RATE)
-        row = replace(
-            whole,
-            id=f"{item.id}#{float(start):.2f}",
-            duration=min(length, len(waveform)) / SAMPLE_RATE,
-            vector=np.asarray(vector, np.float32),
-            segments=None,
-            times=None,
-        )
+    length = round(embedder.segment * SAMPLE_RATE)
+    duration = min(length, len(waveform)) / SAMPLE_RATE
+    for start, vector in zip(whole.times.tolist(), whole.segments, strict=True):
+        name = f"{item.id}#{start:.2f}"
+        row = Row(name, whole.path, duration, whole.sha256, np.asarray(vector, np.float32))
         found.embeddings.append(row)
-        described = describe_waveform(waveform[first : first + length])
+        first = round(start * SAMPLE_RATE)
+        described = normalised(descriptors(waveform[first : first + length]))
         found.descriptors.append(replace(row, vector=described))
     return found

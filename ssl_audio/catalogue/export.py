@@ -1,13 +1,13 @@
 """The encoder as one file that runs without this package: ONNX, or torch.export's .pt2.
 
-The file holds the front end too: waveform (batch, samples) of float32 at 16 kHz to embedding
-(batch, embedding_size), for any batch and any length. What the exporter cannot follow with sizes
-that it does not know is replaced by operations of the same result; the file is then compared with
-the encoder itself, and kept only where they agree.
+The file maps waveforms (batch, samples), float32 at 16 kHz, to embeddings (batch, embedding_size),
+for any batch and any length; the front end is in it. Layers that cannot be exported with free sizes
+are replaced by equivalent ones. The file is then compared with the encoder, and kept if they agree.
 """
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import os
@@ -32,25 +32,25 @@ from ssl_audio.models.encoder import Encoder
 
 TOLERANCE = 1e-4  # of the embeddings' largest value: it may be 0.05, or 20
 METADATA = "metadata.json"  # the extra file of a .pt2
-LONGEST = 30.0  # seconds: the longest of the inputs that a file is compared with
-CUBIC = -0.5  # of the kernel that resamples positions: Catmull and Rom's
+MAX_SECONDS = 30.0  # the longest of the inputs that a file is compared with
+CUBIC = -0.5  # parameter of the cubic kernel that resamples positions (Catmull-Rom)
 
 Run = Callable[[Tensor], Tensor]
 
 
-class DeployError(SslAudioError):
+class ExportError(SslAudioError):
     """An encoder that cannot be exported, or a file that differs from it."""
 
 
 @dataclass(frozen=True)
-class Deployed:
+class Exported:
     """A file that was written.
 
     Attributes:
         path: the file.
         size: bytes.
-        difference: largest absolute difference from the encoder's embeddings.
-        largest: largest absolute value of those.
+        difference: max absolute difference from the encoder's embeddings.
+        largest: max absolute value of those.
     """
 
     path: Path
@@ -60,10 +60,7 @@ class Deployed:
 
 
 class _Average(nn.Module):
-    """Mean of 2 x 2, an odd last row or column dropped.
-
-    As a convolution: the exporter takes AvgPool2d's sizes to stay as odd, or even, as its example.
-    """
+    """AvgPool2d(2) as a convolution: of AvgPool2d, the exporter fixes whether sizes are odd."""
 
     def forward(self, x: Tensor) -> Tensor:
         channels = x.shape[1]
@@ -71,10 +68,10 @@ class _Average(nn.Module):
 
 
 class _AttentionPool(nn.Module):
-    """timm's attention pooler for inputs of any length.
+    """timm's AttentionPool2d for inputs of any length.
 
-    Positions are resampled by a matrix that is made from the length, and the attention is computed
-    for the one query whose answer is the output.
+    Position embeddings are resampled by a matrix that is computed from the length; attention is
+    computed for the one query that is returned.
     """
 
     def __init__(self, head: nn.Module) -> None:
@@ -84,29 +81,29 @@ class _AttentionPool(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(batch, channels, rows, columns) to (batch, outputs)."""
         head = self.head
-        of_mean, of_places = self._positions(x.shape[3])
-        places = x.flatten(2).transpose(1, 2)
-        mean = places.mean(1) + of_mean
-        tokens = torch.cat([mean[:, None], places + of_places], dim=1)
+        mean_position, positions = self._positions(x.shape[3])
+        patches = x.flatten(2).transpose(1, 2)
+        mean = patches.mean(1) + mean_position
+        tokens = torch.cat([mean[:, None], patches + positions], dim=1)
         heads = (head.num_heads, head.head_dim)
         query = head.q(mean).unflatten(-1, heads)[:, None] * head.scale
         keys, values = head.k(tokens).unflatten(-1, heads), head.v(tokens).unflatten(-1, heads)
-        # products and sums instead of matrices: those are traced apart for a length of one
+        # products and sums: a matrix product is specialised to inputs longer than one
         weights = (query * keys).sum(-1, keepdim=True).softmax(1)
         return head.proj((weights * values).sum(1).flatten(1))
 
     def _positions(self, columns: int) -> tuple[Tensor, Tensor]:
-        """(channels,) of the mean, and (rows * columns, channels) of the places."""
+        """Of the mean token (channels,), and of the patches (rows * columns, channels)."""
         rows, known = self.head.feat_size
         grid = self.head.pos_embed[1:].unflatten(0, (rows, 1, known))
         weights = _resampling(known, columns)[None, :, :, None]
         return self.head.pos_embed[0], (weights * grid).sum(2).flatten(0, 1)
 
 
-def _resampling(known: int, wanted: int) -> Tensor:
-    """(wanted, known) weights of F.interpolate(mode="bicubic", antialias=True) along one axis."""
-    step = known / torch.ones(wanted).sum()  # a tensor, so that the length may be any
-    centres = (torch.arange(wanted) + 0.5) * step
+def _resampling(known: int, size: int) -> Tensor:
+    """(size, known) weights of F.interpolate(mode="bicubic", antialias=True) along one axis."""
+    step = known / torch.ones(size).sum()  # a tensor, so that the size stays free
+    centres = (torch.arange(size) + 0.5) * step
     distance = (torch.arange(known) + 0.5 - centres[:, None]).abs() / step.clamp_min(1)
     near = ((CUBIC + 2) * distance - (CUBIC + 3)) * distance * distance + 1
     far = CUBIC * (((distance - 5) * distance + 8) * distance - 4)
@@ -118,7 +115,7 @@ class Exportable(nn.Module):
     """An encoder in operations that can be exported for any batch and length.
 
     Args:
-        encoder: left as it is; its batch norms are folded in a copy.
+        encoder: it is not changed; batch norms are folded in a copy.
     """
 
     def __init__(self, encoder: Encoder) -> None:
@@ -136,7 +133,7 @@ class Exportable(nn.Module):
         return self.backbone(self._log_mel(F.pad(waveform, (0, missing))))
 
     def _log_mel(self, waveform: Tensor) -> Tensor:
-        """What LogMel computes, without the splitting that only makes it faster."""
+        """Equal to LogMel, without its splitting into blocks, which is for speed."""
         logmel, half = self.frontend, self.frontend.n_fft // 2
         padded = F.pad(waveform[:, None], (half, half), mode="reflect")[:, 0]
         frames = padded.unfold(-1, logmel.n_fft, logmel.hop) * logmel.window
@@ -163,11 +160,11 @@ def _is_plain(layer: nn.AvgPool2d) -> bool:
     return pairs == [(2, 2), (2, 2), (0, 0)] and not layer.ceil_mode
 
 
-def export(encoder: Encoder) -> torch.export.ExportedProgram:
+def exported_program(encoder: Encoder) -> torch.export.ExportedProgram:
     """The encoder's graph: waveform (batch, samples) to (batch, embedding_size), both sizes free.
 
     Raises:
-        DeployError: torch cannot export this backbone.
+        ExportError: torch cannot export this backbone.
     """
     from torch.fx.experimental import _config
 
@@ -175,7 +172,7 @@ def export(encoder: Encoder) -> torch.export.ExportedProgram:
     sizes = {"waveform": {0: size("batch", min=1), 1: size("samples", min=1)}}
     example = torch.zeros(3, round(3.1 * encoder.sample_rate))
     try:
-        # without it a graph is made for sizes that are not 1, which two seconds leave of a column
+        # else the graph is specialised to sizes above 1, and short inputs have one column
         settings: Any = _config  # its `patch` is added at run time
         with torch.no_grad(), settings.patch(backed_size_oblivious=True):
             return torch.export.export(
@@ -184,20 +181,20 @@ def export(encoder: Encoder) -> torch.export.ExportedProgram:
                 dynamic_shapes=sizes,
                 prefer_deferred_runtime_asserts_over_guards=True,
             )
-    except Exception as error:  # of many types, all of them the exporter's
+    except Exception as error:  # the exporter raises many types
         raise _not_exported(encoder, error) from error
 
 
-def _not_exported(encoder: Encoder, error: Exception) -> DeployError:
-    what = first_line(error, 160)
-    return DeployError(
-        f"{encoder.backbone_name} cannot be exported for every length ({what}): use the "
-        "checkpoint folder itself, or train with encoder.backbone=resnet"
+def _not_exported(encoder: Encoder, error: Exception) -> ExportError:
+    reason = first_line(error, 160)
+    return ExportError(
+        f"{encoder.backbone_name} cannot be exported for every length ({reason}): use the "
+        "checkpoint folder, or train with encoder.backbone=resnet"
     )
 
 
 def metadata(encoder: Encoder) -> dict[str, str]:
-    """What a file says of its encoder: hash of the weights, Hz, seconds, dimensions."""
+    """The metadata of a file: hash of the weights, Hz, seconds, dimensions, version."""
     return {
         "model": encoder.weights_hash,
         "sample_rate": str(encoder.sample_rate),
@@ -207,44 +204,40 @@ def metadata(encoder: Encoder) -> dict[str, str]:
     }
 
 
-def deploy(encoder: Encoder, output: str | Path) -> Deployed:
+def export(encoder: Encoder, output: str | Path) -> Exported:
     """Write the encoder as one file, and compare the file with the encoder.
 
     Args:
-        encoder: on the CPU; taken as in evaluation mode.
-        output: `.onnx`, whose metadata_props are `metadata`'s; or `.pt2`, where they are the extra
-            file metadata.json. A file that is there is replaced once the new one has been found
-            equal.
+        encoder: on the CPU; it is not changed.
+        output: `.onnx`, with `metadata` as metadata_props; or `.pt2`, with it as the extra file
+            metadata.json. An older file is replaced once the new one has passed the comparison.
 
     Raises:
         SslAudioError: another suffix, a library that is missing, or a file that cannot be written.
-        DeployError: no export of this backbone, or embeddings that differ from the encoder's by
+        ExportError: no export of this backbone, or embeddings that differ from the encoder's by
             more than TOLERANCE times their largest value.
     """
     path = Path(output)
     check_output(path)
     write, open_file = FORMATS[path.suffix]
-    was_training = encoder.training
-    encoder.eval()
+    encoder = copy.deepcopy(encoder).eval()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
             temporary = Path(folder) / path.name
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # the exporters' own: of their internals
+                warnings.simplefilter("ignore")  # of the exporters' internals
                 write(encoder, temporary)
                 difference, largest = _compare(encoder, open_file(temporary))
             _refuse_different(path, difference, largest)
             os.replace(temporary, path)
     except OSError as error:
         raise SslAudioError(f"output={path}: {error.strerror or error}") from error
-    finally:
-        encoder.train(was_training)
-    return Deployed(path, path.stat().st_size, difference, largest)
+    return Exported(path, path.stat().st_size, difference, largest)
 
 
 def check_output(path: Path) -> None:
-    """Refuse at once what `deploy` could not write.
+    """Refuse at once an output that `export` cannot write.
 
     Raises:
         SslAudioError: another suffix, a folder, or a library that is missing.
@@ -260,7 +253,7 @@ def check_output(path: Path) -> None:
 
 
 def _write_onnx(encoder: Encoder, path: Path) -> None:
-    program = export(encoder)
+    program = exported_program(encoder)
     try:
         onnx = torch.onnx.export(
             program, dynamo=True, verbose=False, input_names=["waveform"],
@@ -270,7 +263,7 @@ def _write_onnx(encoder: Encoder, path: Path) -> None:
     except torch.onnx.OnnxExporterError as error:
         raise _not_exported(encoder, error) from error
     if onnx is None:
-        raise DeployError(f"torch.onnx made nothing of this {encoder.backbone_name}")
+        raise ExportError(f"torch.onnx returned no program for {encoder.backbone_name}")
     onnx.model.metadata_props.update(metadata(encoder))
     onnx.save(str(path), external_data=False)
 
@@ -286,7 +279,7 @@ def _open_onnx(path: Path) -> Run:
 
 def _write_pt2(encoder: Encoder, path: Path) -> None:
     extra: dict[str, Any] = {METADATA: json.dumps(metadata(encoder))}
-    torch.export.save(export(encoder), path, extra_files=extra)
+    torch.export.save(exported_program(encoder), path, extra_files=extra)
 
 
 def _open_pt2(path: Path) -> Run:
@@ -301,13 +294,13 @@ FORMATS: dict[str, tuple[Callable[[Encoder, Path], None], Callable[[Path], Run]]
 
 @torch.inference_mode()
 def _compare(encoder: Encoder, run: Run) -> tuple[float, float]:
-    """Largest difference from the encoder over several batches and lengths, and largest value."""
+    """Max difference from the encoder over several batches and lengths, and max value."""
     difference, largest = 0.0, 0.0
     for waveform in _waveforms(encoder):
         expected = encoder(waveform)
         try:
             found = run(waveform.clone())
-        except Exception as error:  # of many types, all of them the file's
+        except Exception as error:  # a runtime raises many types
             raise _not_exported(encoder, error) from error
         if found.shape != expected.shape or not found.isfinite().all():
             return math.inf, math.inf
@@ -317,11 +310,11 @@ def _compare(encoder: Encoder, run: Run) -> tuple[float, float]:
 
 
 def _waveforms(encoder: Encoder) -> Iterator[Tensor]:
-    """Tones that die away in noise, and silence last in a batch: (batch, samples) each."""
+    """(batch, samples) each: decaying tones with noise; the last of a batch is silent."""
     generator = torch.Generator().manual_seed(0)
     segment, rate = encoder.segment, encoder.sample_rate
     sizes = [(1, segment), (5, segment), (3, segment / 3), (2, 1.7 * segment), (1, 1.0),
-             (2, 0.01), (2, LONGEST)]  # fmt: skip
+             (2, 0.01), (2, MAX_SECONDS)]  # fmt: skip
     for batch, seconds in sizes:
         times = torch.arange(max(1, round(seconds * rate))) / rate
         pitch = 110 * 2 ** (4 * torch.rand(batch, 1, generator=generator))
@@ -335,8 +328,7 @@ def _waveforms(encoder: Encoder) -> Iterator[Tensor]:
 
 def _refuse_different(path: Path, difference: float, largest: float) -> None:
     if not difference <= TOLERANCE * largest < math.inf:
-        raise DeployError(
+        raise ExportError(
             f"{path} was not written: its embeddings would differ from PyTorch's by "
-            f"{difference:.1e}, and {TOLERANCE * largest:.1e} is allowed; use the checkpoint "
-            "folder itself"
+            f"{difference:.1e}, more than {TOLERANCE * largest:.1e}; use the checkpoint folder"
         )

@@ -1,100 +1,100 @@
-"""Embeddings of a catalogue by the actors of a Ray cluster: `engine=ray`.
+"""Embedding a catalogue by the actors of a Ray cluster: `engine=ray`.
 
-A window of tracks at a time goes through a Ray Data pipeline: ids and paths, in blocks, to actors
-that hold the encoder, and rows back. This process alone yields them, each id once, whatever happens
-to the actors: Ray starts a dead one anew and does its block again, and a track that kills each
-actor that tries it becomes a failure instead of the end of the run.
+A window of tracks at a time goes through a Ray Data pipeline: blocks of ids and paths to actors
+that hold the encoder, and rows back. Only this process yields rows, each id once. Ray restarts an
+actor that has died and repeats its block; a track that kills every actor that tries it becomes a
+failure.
 
-What this process holds is bounded, however long the catalogue: the paths of one window, and the
-results of one block. Finished blocks wait in Ray's object store, which is shared memory that Ray
-bounds, spills to disk, and lets the actors wait for. Apart from the paths, each machine of a
-cluster needs the files and the checkpoint at the places that they have here.
+Memory is bounded: this process holds the paths of one window and the results of one block; finished
+blocks wait in Ray's object store. Each machine of a cluster needs the files and the checkpoint
+under the same paths.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import pickle
 import traceback
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields, replace
-from functools import partial
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 
 from ssl_audio.audio import files
-from ssl_audio.catalogue.embedding import Failure, Item, Settings, embed_item
+from ssl_audio.catalogue.embedding import LocalEngine
+from ssl_audio.catalogue.tracks import Failure, Item
 from ssl_audio.io.errors import CheckpointError, SslAudioError
 from ssl_audio.io.parallel import available_processors
 from ssl_audio.models.encoder import load_encoder
-from ssl_audio.models.extraction import in_order
 from ssl_audio.models.runtime import for_embedding
 from ssl_audio.stores.feature_store import Row
 
 if TYPE_CHECKING:
     from ray.data import Dataset
 
-WINDOW = 10_000  # tracks: what an endless source is cut into, each a pipeline of its own
-BLOCK = 8  # tracks for each thread of an actor: what a dead actor loses at most
+WINDOW = 10_000  # tracks in one pipeline; standard input is cut into windows
+BLOCK = 8  # tracks per thread of an actor: the most that a dead actor loses
 RETRIES = 2  # of a block whose actor died, before its tracks are tried one by one
 
-_ARRAYS = {"vector": np.float32, "segments": np.float32, "times": np.float64}
-_LISTED = pa.schema([("id", pa.string()), ("path", pa.binary())])  # names may be any bytes
-_SCHEMA = pa.schema(
-    [
-        *((name, pa.string()) for name in ("id", "path", "sha256", "reason", "error")),
-        ("duration", pa.float64()),
-        *((name, pa.large_binary()) for name in _ARRAYS),  # whose lengths differ from row to row
-    ]
-)
+_LISTED = pa.schema([("id", pa.string()), ("path", pa.binary())])  # file names may be any bytes
+_RESULT = pa.schema([("result", pa.large_binary())])
 
 
-def ray_results(
-    todo: Iterable[Item], checkpoint: str, settings: Settings, workers: int | None
-) -> Iterator[Row | Failure]:
-    """What `local_results` gives, computed by a Ray cluster.
+@dataclass(frozen=True)
+class RayEngine:
+    """Embeds tracks on a Ray cluster.
 
-    The cluster is the one that `RAY_ADDRESS` names; without it, one of this machine alone is
-    started, and stopped at the end. Results come in the order of the items, but for those of
-    actors that died. Items are taken a window at a time: from standard input, results begin when
-    the first window is full, or the input is at its end.
+    The cluster is that of `RAY_ADDRESS`; without it, one of this machine alone is started, and
+    stopped at the end. Results come in the order of the tracks, except for those of actors that
+    died. From standard input, results begin when a window is full or the input has ended.
 
-    Args:
-        todo: the tracks, of different ids.
-        checkpoint: an encoder's folder.
-        settings: how they are embedded.
-        workers: actors; None is one a GPU of the cluster, or one a processor where it has none.
+    Attributes:
+        checkpoint: folder of the encoder.
+        precision, runtime: as in `for_embedding`.
+        hop, batch_size, segments: as in `LocalEngine`.
+        workers: actors; None is one per GPU of the cluster, or per processor without any.
 
     Raises:
         SslAudioError: Ray is not installed, or the cluster cannot be used.
     """
-    try:
-        import ray.data  # noqa: F401
-    except ImportError as error:
-        raise SslAudioError('engine=ray: pip install "ssl_audio[ray]"') from error
-    return _results(todo, checkpoint, settings, workers)
+
+    checkpoint: str
+    precision: str
+    runtime: str
+    hop: float | None
+    batch_size: int
+    segments: bool
+    workers: int | None
+
+    def __post_init__(self) -> None:
+        try:
+            import ray.data  # noqa: F401
+        except ImportError as error:
+            raise SslAudioError('engine=ray: pip install "ssl_audio[ray]"') from error
+
+    def rows(self, items: Iterable[Item]) -> Iterator[Row | Failure]:
+        """The rows of tracks, which have different ids."""
+        checked = _Checked(self, load_encoder(self.checkpoint).weights_hash, os.getcwd())
+        waiting = iter(items)
+        with _cluster():
+            pool = _pool(self.workers)
+            while window := list(islice(waiting, WINDOW)):
+                yield from _window(window, checked, pool)
 
 
-def _results(
-    todo: Iterable[Item], checkpoint: str, settings: Settings, workers: int | None
-) -> Iterator[Row | Failure]:
-    embedder = {
-        "checkpoint": checkpoint,
-        "expected": load_encoder(checkpoint).weights_hash,
-        "settings": settings,
-        "folder": os.getcwd(),
-    }
-    items = iter(todo)
-    with _cluster():
-        pool = _pool(workers)
-        while window := list(islice(items, WINDOW)):
-            yield from _window(window, embedder, pool)
+@dataclass(frozen=True)
+class _Checked:
+    """An engine, with the hash of its weights and the folder that its paths are relative to."""
+
+    engine: RayEngine
+    weights_hash: str
+    folder: str
 
 
 # --- the cluster ---------------------------------------------------------------------------------
@@ -102,10 +102,10 @@ def _results(
 
 @contextmanager
 def _cluster() -> Iterator[None]:
-    """Use the caller's Ray if it has one, else the one at RAY_ADDRESS, else one of our own."""
+    """Use the caller's Ray if it is initialised, else that of RAY_ADDRESS, else a new local one."""
     import ray
 
-    # a terminal belongs to the command and its bar; what dies is told as a failure
+    # the terminal belongs to the progress bar; dead actors are reported as failures
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     if ray.is_initialized():
         yield
@@ -130,36 +130,36 @@ def _start() -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     if os.environ.get("RAY_ADDRESS"):
-        with _hushed():
-            ray.init(**quiet, runtime_env={"py_modules": [str(package)]})  # it is sent there
+        with _silenced():
+            ray.init(**quiet, runtime_env={"py_modules": [str(package)]})
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else it warns at each start
-    with _hushed(), _path_of_others(package.parent):
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else Ray warns
+    with _silenced(), _child_python_path(package.parent):
         ray.init(
             **quiet,
-            address="local",  # or Ray would join whatever cluster was left running here
+            address="local",  # else Ray would join any cluster that runs here
             num_cpus=available_processors(),
             include_dashboard=False,
         )
 
 
 @contextmanager
-def _hushed() -> Iterator[None]:
-    """Without what Ray's own libraries write: that they were asked not to write much."""
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+def _silenced() -> Iterator[None]:
+    """Without the messages of Ray's libraries on standard error."""
+    kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, 2)
+        os.dup2(null, 2)
         yield
     finally:
         os.dup2(kept, 2)
         os.close(kept)
-        os.close(nowhere)
+        os.close(null)
 
 
 @contextmanager
-def _path_of_others(folder: Path) -> Iterator[None]:
-    """Processes that start meanwhile import from this folder too."""
+def _child_python_path(folder: Path) -> Iterator[None]:
+    """Let processes that start meanwhile import from this folder too."""
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(folder), before]))
     try:
@@ -172,7 +172,7 @@ def _path_of_others(folder: Path) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class _Pool:
-    """Actors, and what each takes of its machine."""
+    """Number of actors, and the resources of each."""
 
     actors: int
     cpus: float
@@ -180,7 +180,7 @@ class _Pool:
 
     @property
     def threads(self) -> int:
-        """Tracks at a time in an actor; a GPU needs many decoders."""
+        """Tracks at a time in an actor."""
         return max(1, int(self.cpus))
 
 
@@ -199,32 +199,30 @@ def _pool(workers: int | None) -> _Pool:
     return _Pool(count, max(1, int(decoders * gpu)) if decoders >= count / gpus else 0, gpu)
 
 
-def _share(there: int, count: int) -> float:
-    """Of a processor, for each of `count` actors: all of one, or a part if they are more."""
-    return 1 / max(1, -(-count // max(1, there)))
+def _share(available: int, actors: int) -> float:
+    """Processors for each actor: 1, or a fraction where there are more actors."""
+    return 1 / max(1, -(-actors // max(1, available)))
 
 
 # --- a window ------------------------------------------------------------------------------------
 
 
-def _window(
-    window: Sequence[Item], embedder: dict[str, Any], pool: _Pool
-) -> Iterator[Row | Failure]:
+def _window(window: Sequence[Item], checked: _Checked, pool: _Pool) -> Iterator[Row | Failure]:
     left = {item.id: item for item in window}
     size = min(BLOCK * pool.threads, max(1, len(left) // (4 * pool.actors)))
-    for block in (size, 1):  # alone in its block, a track dies of nothing but its own
+    for block in (size, 1):  # alone in its block, a track cannot be killed by another one
         if left:
-            for result in _computed(list(left.values()), embedder, pool, block):
-                if left.pop(result.id, None):  # a block that was done again may come again
+            for result in _computed(list(left.values()), checked, pool, block):
+                if left.pop(result.id, None):  # a repeated block may repeat results
                     yield result
     for item in left.values():
         yield Failure(item.id, files.printable(str(item.path)), "each worker that tried it died")
 
 
 def _computed(
-    items: list[Item], embedder: dict[str, Any], pool: _Pool, block: int
+    items: list[Item], checked: _Checked, pool: _Pool, block: int
 ) -> Iterator[Row | Failure]:
-    """Results of the blocks whose actors lived."""
+    """Results of the blocks whose actors did not die."""
     listed = [{"id": item.id, "path": os.fsencode(item.path)} for item in items]
     blocks = [
         pa.Table.from_pylist(listed[first : first + block], schema=_LISTED)
@@ -232,27 +230,27 @@ def _computed(
     ]
     pool = replace(pool, actors=min(pool.actors, len(blocks)))
     table: Any
-    for table in _pipeline(blocks, embedder, pool).iter_batches(
+    for table in _pipeline(blocks, checked, pool).iter_batches(
         batch_size=None, batch_format="pyarrow", prefetch_batches=1
     ):
-        yield from map(_decoded, table.to_pylist())
+        yield from map(_result, table["result"].to_pylist())
 
 
-def _pipeline(blocks: list[pa.Table], embedder: dict[str, Any], pool: _Pool) -> Dataset:
+def _pipeline(blocks: list[pa.Table], checked: _Checked, pool: _Pool) -> Dataset:
     import ray.data
 
     context = ray.data.DataContext.get_current().copy()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.execution_options.preserve_order = True
-    context.max_errored_blocks = -1  # those of actors that died too often: see `_window`
-    # what waits for an actor dies with it, and a track by itself is to die of nothing but its own
+    context.max_errored_blocks = -1  # `_window` handles the blocks of dead actors
+    # blocks that wait for an actor die with it, so single tracks do not wait
     in_flight = 2 if len(blocks[0]) > 1 else 1
     with ray.data.DataContext.current(context), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # there is no other way yet to bound the retries
+        warnings.simplefilter("ignore")  # the argument that bounds the retries is deprecated
         return ray.data.from_arrow(blocks).map_batches(
             _Embedder,
-            fn_constructor_kwargs={**embedder, "threads": pool.threads},
+            fn_constructor_kwargs={"checked": checked, "threads": pool.threads},
             batch_size=len(blocks[0]),
             batch_format="pyarrow",
             compute=ray.data.ActorPoolStrategy(
@@ -268,57 +266,37 @@ def _pipeline(blocks: list[pa.Table], embedder: dict[str, Any], pool: _Pool) -> 
 class _Embedder:
     """An actor: the encoder, on the actor's GPU if it has one."""
 
-    def __init__(
-        self, checkpoint: str, expected: str, settings: Settings, folder: str, threads: int
-    ) -> None:
-        with suppress(OSError):  # paths may be relative to where the command runs
-            os.chdir(folder)
-        encoder = load_encoder(checkpoint)
-        if encoder.weights_hash != expected:
-            raise CheckpointError(f"{checkpoint} is another encoder on {os.uname().nodename}")
-        self.encoder = for_embedding(encoder, settings.precision, settings.runtime, threads)
-        self.settings, self.threads = settings, threads
+    def __init__(self, checked: _Checked, threads: int) -> None:
+        with suppress(OSError):  # paths may be relative to the folder of the command
+            os.chdir(checked.folder)
+        engine = checked.engine
+        encoder = load_encoder(engine.checkpoint)
+        if encoder.weights_hash != checked.weights_hash:
+            machine = os.uname().nodename
+            raise CheckpointError(f"{engine.checkpoint} is another encoder on {machine}")
+        embedder = for_embedding(encoder, engine.precision, engine.runtime, threads)
+        self.local = LocalEngine(embedder, engine.hop, engine.batch_size, engine.segments, threads)
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
-        """A table of one row for each track of a block."""
-        work = partial(embed_item, encoder=self.encoder, settings=self.settings)
-        todo = (Item(row["id"], Path(os.fsdecode(row["path"]))) for row in batch.to_pylist())
+        """A table of one row per track of a block."""
+        items = (Item(row["id"], Path(os.fsdecode(row["path"]))) for row in batch.to_pylist())
         try:
-            for result in in_order(todo, work, self.threads):
-                yield _encoded(result)
-        except Exception:  # a fault of the program, which must not pass for an actor's death
-            yield _as_table({"error": traceback.format_exc()})
+            for result in self.local.rows(items):
+                yield _table(result)
+        except Exception:  # an error of the program must not pass for the death of an actor
+            yield _table(traceback.format_exc())
 
 
-# --- a row between the processes -----------------------------------------------------------------
+def _table(result: Row | Failure | str) -> pa.Table:
+    """A result, or the traceback of an error, as the only row of a table."""
+    return pa.table({"result": [pickle.dumps(result)]}, schema=_RESULT)
 
 
-def _encoded(result: Row | Failure) -> pa.Table:
-    values = {field.name: getattr(result, field.name) for field in fields(result)}
-    for name, kind in _ARRAYS.items():
-        if values.get(name) is not None:
-            values[name] = np.ascontiguousarray(values[name], kind).tobytes()
-    return _as_table(values)
-
-
-def _as_table(values: dict[str, Any]) -> pa.Table:
-    return pa.Table.from_pylist([values], schema=_SCHEMA)
-
-
-def _decoded(values: dict[str, Any]) -> Row | Failure:
-    if values["error"] is not None:
-        raise RuntimeError(f"in a worker:\n{values['error']}")
-    if values["reason"] is not None:
-        return Failure(values["id"], values["path"], values["reason"])
-    told = {name: values[name] for name in ("id", "path", "duration", "sha256")}
-    arrays: dict[str, Any] = {
-        name: np.frombuffer(values[name], kind)
-        for name, kind in _ARRAYS.items()
-        if values[name] is not None
-    }
-    if "segments" in arrays:
-        arrays["segments"] = arrays["segments"].reshape(-1, len(arrays["vector"]))
-    return Row(**told, **arrays)
+def _result(content: bytes) -> Row | Failure:
+    result = pickle.loads(content)
+    if isinstance(result, str):
+        raise RuntimeError(f"in a worker:\n{result}")
+    return result
 
 
 def _last_line(error: BaseException) -> str:

@@ -6,8 +6,6 @@ While rows are being computed, they are kept in `OUTPUT.parts/`, one Parquet fil
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 import shutil
@@ -22,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ssl_audio.io.atomic import atomic_file, write_json, write_text
+from ssl_audio.io.atomic import atomic_file, write_json
 from ssl_audio.io.console import warn
 from ssl_audio.io.errors import SslAudioError, first_line
 from ssl_audio.stores.feature_store import (
@@ -278,15 +276,3 @@ def _read_json(path: Path) -> dict[str, Any]:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise SslAudioError(f"{path} is damaged: {error}; remove {path.parent}") from error
-
-
-def write_failures(path: Path, failures: Sequence[tuple[str, str, str]]) -> None:
-    """Write id, path and reason of each failed item as CSV; without failures, remove the file."""
-    if not failures:
-        path.unlink(missing_ok=True)
-        return
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["id", "path", "reason"])
-    writer.writerows(failures)
-    write_text(path, text.getvalue())

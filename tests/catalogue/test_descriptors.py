@@ -9,13 +9,8 @@ import numpy as np
 import pytest
 
 from ssl_audio.audio.files import SAMPLE_RATE
-from ssl_audio.catalogue.descriptors import (
-    DESCRIPTORS,
-    HOP,
-    N_FFT,
-    descriptors,
-    normalised,
-)
+from ssl_audio.catalogue.descriptors import DESCRIPTORS, descriptors, normalised
+from ssl_audio.catalogue.spectrum import HOP, N_FFT
 
 NAMES = [each.name for each in DESCRIPTORS]
 
@@ -213,7 +208,7 @@ def test_blocks_of_frames_leave_no_seams(monkeypatch: pytest.MonkeyPatch):
     sound = noisy_music()
     whole = descriptors(sound)
     for frames in (1, 7, 10_000):
-        monkeypatch.setattr("ssl_audio.catalogue.descriptors._BLOCK", frames)
+        monkeypatch.setattr("ssl_audio.catalogue.spectrum._BLOCK", frames)
         np.testing.assert_allclose(descriptors(sound), whole, rtol=1e-3, atol=1e-3)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from ssl_audio.catalogue.embedding import Failure, Settings, items
+from ssl_audio.catalogue.tracks import Failure, list_items
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.models.encoder import build_encoder
 from ssl_audio.stores.feature_store import read_segments, read_store
@@ -30,6 +30,10 @@ def encoder_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("encoder") / "encoder"
     build_encoder(segment=1.0, embedding_size=32).save(folder, card="")
     return folder
+
+
+def _engine(folder, workers):
+    return ray_engine.RayEngine(str(folder), "float32", "auto", None, 32, False, workers)
 
 
 def _environment():
@@ -61,13 +65,13 @@ def cluster():
         "print(ray.get(ray.remote(lambda: 7).remote()))"
     )
     try:
-        told = subprocess.run(
+        ran = subprocess.run(
             [sys.executable, "-c", script], capture_output=True, text=True, timeout=200
         )
     except subprocess.TimeoutExpired:
         pytest.skip("Ray does not start here within 200 s")
-    if told.stdout.split()[-1:] != ["7"]:
-        pytest.skip(f"Ray does not start here: {(told.stderr.splitlines() or ['?'])[-1]}")
+    if ran.stdout.split()[-1:] != ["7"]:
+        pytest.skip(f"Ray does not start here: {(ran.stderr.splitlines() or ['?'])[-1]}")
 
 
 def _noise(folder, count, seconds):
@@ -85,14 +89,14 @@ def test_the_command_writes_what_the_local_engine_writes(cluster, encoder_folder
     for engine in ("local", "ray"):
         (tmp_path / engine).mkdir()
         words = ["source=music", f"output={engine}/f.parquet", f"engine={engine}", "workers=2"]
-        told = subprocess.run(
+        ran = subprocess.run(
             [sys.executable, "-m", "ssl_audio.embed", f"checkpoint={encoder_folder}",
              "segments=true", "hop=0.5", *words],
             cwd=tmp_path, env=_environment(), stderr=subprocess.PIPE, text=True, timeout=300,
         )  # fmt: skip
-        assert told.returncode == 3, told.stderr
-    assert told.stderr.splitlines()[-1] == "12 tracks: ray/f.parquet"
-    assert len(told.stderr.splitlines()) < 8, told.stderr  # nothing of Ray's own
+        assert ran.returncode == 3, ran.stderr
+    assert ran.stderr.splitlines()[-1] == "12 tracks: ray/f.parquet"
+    assert len(ran.stderr.splitlines()) < 8, ran.stderr  # nothing of Ray's own
     stores = [tmp_path / engine / "f.parquet" for engine in ("local", "ray")]
     local, remote = map(read_store, stores)
     assert remote.ids == local.ids and len(local.ids) == 12
@@ -110,9 +114,9 @@ def test_a_killed_worker_costs_no_track_and_doubles_none(
 ):
     _noise(tmp_path / "music", 60, 20)
     monkeypatch.chdir(tmp_path)
-    todo = list(items("music"))
+    todo = list_items(Path("music"))
     results = []
-    for result in ray_engine.ray_results(iter(todo), str(encoder_folder), Settings(), 2):
+    for result in _engine(encoder_folder, 2).rows(iter(todo)):
         if not results:
             os.kill(_workers()[0], signal.SIGKILL)
         results.append(result)
@@ -134,8 +138,8 @@ def test_a_track_that_kills_its_workers_is_a_failure(
 
     monkeypatch.setattr(ray_engine, "_Embedder", Deadly)
     monkeypatch.setattr(ray_engine, "RETRIES", 0)
-    todo = list(items(str(tmp_path / "music")))
-    results = list(ray_engine.ray_results(todo, str(encoder_folder), Settings(), 1))
+    todo = list_items(tmp_path / "music")
+    results = list(_engine(encoder_folder, 1).rows(todo))
     assert len(results) == 6 and {result.id for result in results} == {item.id for item in todo}
     (failed,) = (result for result in results if isinstance(result, Failure))
     assert failed.id == "003.wav" and "died" in failed.reason
@@ -144,4 +148,4 @@ def test_a_track_that_kills_its_workers_is_a_failure(
 def test_no_ray_is_one_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(SslAudioError, match=r"pip install \"ssl_audio\[ray\]\""):
-        ray_engine.ray_results([], "", Settings(), None)
+        _engine("", None)

@@ -1,6 +1,5 @@
 """The feature store: what is finished stays, what differs never mixes."""
 
-import csv
 import json
 from dataclasses import replace
 
@@ -20,7 +19,7 @@ from ssl_audio.stores.feature_store import (
     read_segments,
     read_store,
 )
-from ssl_audio.stores.writer import Store, write_failures, write_store
+from ssl_audio.stores.writer import Store, write_store
 
 ABOUT = {"kind": "embedding", "model": "abc"}
 
@@ -166,16 +165,6 @@ def test_any_cuts_give_every_track_once(tmp_path_factory, runs, group):
         store.add(row(name))
     assert store.close() == 20
     assert read_store(path).ids == names
-
-
-def test_failures_are_listed_and_an_old_list_goes(tmp_path):
-    path = tmp_path / "failures.csv"
-    write_failures(path, [("a,b", "/music/a,b", "cut off")])
-    assert list(csv.DictReader(path.open())) == [
-        {"id": "a,b", "path": "/music/a,b", "reason": "cut off"}
-    ]
-    write_failures(path, [])
-    assert not path.exists()
 
 
 def test_a_stop_between_the_output_and_the_parts_doubles_nothing(tmp_path, monkeypatch):

@@ -4,14 +4,34 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
+from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import Catalogue, Playlists
+from ssl_audio.recommenders.data.records import SourcePlaylist
+from ssl_audio.recommenders.data.sources import read_source
+from ssl_audio.recommenders.data.store import open_store
 
 
 def named(playlists: Playlists, catalogue: Catalogue) -> Iterator[tuple[str, list[str]]]:
     """Each playlist's id and the ids of its tracks."""
     for number, name in enumerate(playlists.ids):
         yield name, [catalogue.ids[t] for t in playlists[number].tolist()]
+
+
+def read_memberships(path: Path) -> dict[str, list[str]]:
+    """The tracks of each playlist of a source (`read_source`); of a store, its training playlists.
+
+    Raises:
+        SslAudioError: an unreadable source, or no track in it.
+    """
+    if path.suffix == ".duckdb":
+        store = open_store(path)
+        return dict(named(store.playlists("train"), store.catalogue()))
+    found = {p.id: p.tracks for p in read_source(path) if isinstance(p, SourcePlaylist)}
+    if not any(found.values()):
+        raise SslAudioError(f"playlists={path}: no track in it")
+    return found
 
 
 def membership_digest(playlists: Iterable[tuple[str, Iterable[str]]]) -> str:

@@ -1,0 +1,70 @@
+"""Stores of the 42 descriptors of audio files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ssl_audio.audio import files
+from ssl_audio.audio.files import SAMPLE_RATE
+from ssl_audio.catalogue.descriptors import DESCRIPTORS, descriptors, normalised
+from ssl_audio.catalogue.tracks import (
+    Failure,
+    Item,
+    Summary,
+    fill_store,
+    list_items,
+    missing,
+    sha256_of,
+)
+from ssl_audio.io.errors import AudioError
+from ssl_audio.io.parallel import in_order
+from ssl_audio.stores.feature_store import Row
+from ssl_audio.stores.writer import Store, check_output
+
+ABOUT = {"kind": "descriptors", "model": "42", "names": [d.name for d in DESCRIPTORS]}
+
+
+@dataclass(frozen=True)
+class DescriptorEngine:
+    """Describes tracks, several at a time; None workers is the number of processors."""
+
+    workers: int | None = None
+
+    def rows(self, items: Iterable[Item]) -> Iterator[Row | Failure]:
+        """The rows of tracks, in their order."""
+        return in_order(items, _row, self.workers)
+
+
+def _row(item: Item) -> Row | Failure:
+    path = files.printable(str(item.path))
+    try:
+        waveform = files.read(item.path)
+        digest = sha256_of(item.path)
+    except AudioError as error:
+        return Failure(item.id, path, str(error))
+    vector = normalised(descriptors(waveform))
+    return Row(item.id, path, len(waveform) / SAMPLE_RATE, digest, vector)
+
+
+def describe_catalogue(
+    source: Path, output: Path, workers: int | None = None, group: int = 1024
+) -> Summary:
+    """Add the descriptors, 0 to 1, of the tracks of a source that a store does not have yet.
+
+    Args:
+        source: see `list_items`.
+        output: the store.
+        workers: tracks at a time; None is the number of processors.
+        group: tracks in a row group.
+
+    Raises:
+        SslAudioError: an unreadable source, or a store of something else.
+    """
+    check_output(output)
+    items = list_items(source)
+    failures = output.with_name(f"{output.stem}-failures.csv")  # failures.csv is that of embed
+    with Store(output, ABOUT, group=group) as store:
+        rest = missing(items, store.finished)
+        return fill_store(store, DescriptorEngine(workers), rest, "describing", failures)

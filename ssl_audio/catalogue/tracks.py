@@ -1,0 +1,192 @@
+"""The tracks of a catalogue: listed from a source, computed by an engine, kept in a store."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from ssl_audio.audio import files
+from ssl_audio.audio.manifest import find_audio, read_list, read_table
+from ssl_audio.io.atomic import write_text
+from ssl_audio.io.console import say
+from ssl_audio.io.errors import AudioError, SslAudioError
+from ssl_audio.io.progress import with_progress
+from ssl_audio.stores.feature_store import Row
+from ssl_audio.stores.writer import Store
+
+
+@dataclass(frozen=True)
+class Item:
+    """A track: its id in the store, and its file."""
+
+    id: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A track without a result, and why."""
+
+    id: str
+    path: str
+    reason: str
+
+
+Items = list[Item] | Iterator[Item]  # of unknown number where they are read from standard input
+
+
+class Engine(Protocol):
+    """Computes the rows of tracks."""
+
+    def rows(self, items: Iterable[Item]) -> Iterator[Row | Failure]:
+        """One result per track."""
+
+
+def list_items(source: Path) -> Items:
+    """The tracks of a folder, of a list (.txt, .csv, .parquet), of a file, or of "-".
+
+    An id is the path relative to the folder, or to the folder of the list; a path outside of it is
+    its own id. "-" is a path per line of standard input, read as they come.
+
+    Raises:
+        SslAudioError: no such source, or no audio in it.
+    """
+    if str(source) == "-":
+        lines = (line.rstrip("\r\n") for line in sys.stdin)
+        return (Item(files.printable(name), Path(name)) for name in lines if name)
+    if source.is_dir():
+        listed, root = find_audio(source), source
+    elif source.suffix in (".txt", ".csv", ".parquet"):
+        listed = read_list(source) if source.suffix == ".txt" else read_table(source)
+        root = source.parent
+    elif source.is_file():
+        return [Item(files.printable(source.name), source)]
+    else:
+        raise SslAudioError(f"source={source}: no such folder, list (.txt, .csv, .parquet) or file")
+    return [Item(_id(Path(found.path), root), Path(found.path)) for found in listed]
+
+
+def _id(path: Path, root: Path) -> str:
+    """The same on every machine, where possible."""
+    for base in (root, root.resolve()):
+        if path.is_relative_to(base):
+            return files.printable(path.relative_to(base).as_posix())
+    return files.printable(str(path))
+
+
+def sha256_of(path: Path) -> str:
+    """The checksum of a file.
+
+    Raises:
+        AudioError: it cannot be read.
+    """
+    try:
+        return files.sha256(path)
+    except OSError as error:
+        raise AudioError(path, error.strerror or str(error)) from error
+
+
+@dataclass
+class Summary:
+    """The outcome of one run.
+
+    Attributes:
+        output: the store.
+        failures_path: table of the failed tracks; it exists if there are any.
+        kept: tracks that the store had before.
+        rows: tracks that this run added.
+        audio_seconds: their duration.
+        elapsed: seconds.
+        failures: the failed tracks, in order.
+        total: tracks in the store.
+    """
+
+    output: Path
+    failures_path: Path
+    kept: int
+    rows: int = 0
+    audio_seconds: float = 0.0
+    elapsed: float = 0.0
+    failures: list[Failure] = field(default_factory=list)
+    total: int = 0
+
+    def lines(self) -> list[str]:
+        """What a command prints at its end."""
+        rate = self.rows / self.elapsed if self.elapsed else 0.0
+        hours = self.audio_seconds / 3600
+        lines = [f"{self.rows} tracks ({hours:.2f} hours) in {self.elapsed:.0f} s, "
+                 f"{rate:.1f} per second"]  # fmt: skip
+        if self.kept:
+            lines.append(f"{self.kept} tracks were there before")
+        if self.failures:
+            lines.append(f"{len(self.failures)} files failed: {self.failures_path}")
+        return [*lines, f"{self.total} tracks: {self.output}"]
+
+
+def missing(items: Items, finished: set[str]) -> Items:
+    """The tracks that are not finished; of several with one id, the first."""
+    seen: set[str] = set()
+
+    def is_new(item: Item) -> bool:
+        new = item.id not in seen and item.id not in finished
+        seen.add(item.id)
+        return new
+
+    rest = filter(is_new, items)
+    return list(rest) if isinstance(items, list) else rest
+
+
+def fill_store(store: Store, engine: Engine, items: Items, title: str, failures: Path) -> Summary:
+    """Compute tracks, add them to a store as they come, and close it.
+
+    Args:
+        store: has none of the tracks.
+        engine: computes their rows.
+        items: the tracks.
+        title: shown before the progress bar.
+        failures: table of the failed tracks, written anew.
+
+    Raises:
+        SslAudioError: the store has no track in the end.
+    """
+    summary = Summary(store.output, failures, len(store.finished))
+    if summary.kept:
+        say(f"{store.output}: resuming after {summary.kept} tracks")
+    started = time.monotonic()
+    total = len(items) if isinstance(items, list) else None
+    try:
+        for result in with_progress(engine.rows(items), title, total):
+            if isinstance(result, Failure):
+                summary.failures.append(result)
+            else:
+                store.add(result)
+                summary.rows += 1
+                summary.audio_seconds += result.duration
+    except KeyboardInterrupt:
+        store.flush()
+        say(f"{len(store.finished)} tracks are in {store.parts}; the same command resumes")
+        raise
+    summary.elapsed = time.monotonic() - started
+    write_failures(failures, summary.failures)
+    summary.total = store.close()
+    if not summary.total:
+        raise SslAudioError(f"none of the files can be read: see {failures}")
+    return summary
+
+
+def write_failures(path: Path, failures: list[Failure]) -> None:
+    """Write id, path and reason of each failed track as CSV; without any, remove the file."""
+    if not failures:
+        path.unlink(missing_ok=True)
+        return
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["id", "path", "reason"])
+    writer.writerows((f.id, f.path, f.reason) for f in failures)
+    write_text(path, text.getvalue())

@@ -1,0 +1,58 @@
+"""Settings of `ssl-audio acoustic`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ssl_audio.settings.fields import CommandSettings, Group, SettingError, setting
+from ssl_audio.settings.fields import group as settings_group
+
+
+@dataclass(frozen=True, kw_only=True)
+class SiameseSettings(Group):
+    """Training of the projection on pairs of tracks."""
+
+    batch_size: int = setting(1024, help="pairs in a batch; half of them share a playlist", min=2)
+    steps: int = setting(2000, help="max training steps", min=1)
+    every: int = setting(50, help="steps between two validations", min=1)
+    patience: int = setting(8, help="validations without a better one that end training", min=1)
+    learning_rate: float = setting(1e-3, help="learning rate of AdamW", above=0)
+    weight_decay: float = setting(1e-2, help="weight decay of AdamW", min=0)
+    seed: int = setting(0, help="seed of weights, split and pairs", min=0)
+
+    def check(self) -> None:
+        if self.steps < self.every:
+            raise SettingError("steps", self.steps, f"siamese.every ({self.every}) or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AcousticSettings(CommandSettings):
+    kind: Literal["auto", "siamese", "pca", "descriptors"] = setting(
+        "auto", help="8 features of embeddings, by playlists (siamese) or without (pca); auto: "
+        "one of the two; or 42 descriptors of audio"
+    )  # fmt: skip
+    features: Path | None = setting(
+        None, help="store of embed; with segments, the projection is learnt from windows of 30 s"
+    )
+    source: Path | None = setting(
+        None, help="audio for kind=descriptors: folder, list, file, or - (see embed)"
+    )
+    output: Path = setting(help="feature store, NAME.parquet; rows that it has are kept")
+    playlists: Path | None = setting(
+        None, help="playlists to learn from, with the ids of the features (see recommend)"
+    )
+    model: Path | None = setting(
+        None, help="fitted model, applied if it exists, else fitted; null: beside the output"
+    )
+    workers: int | None = setting(
+        None, help="tracks described at a time; null: the number of processors", min=1
+    )
+    group: int = setting(1024, help="tracks in a row group: the most that a crash loses", min=1)
+    siamese: SiameseSettings = settings_group(SiameseSettings, "kind=siamese")
+
+    def check(self) -> None:
+        required = "source" if self.kind == "descriptors" else "features"
+        if getattr(self, required) is None:
+            raise SettingError(required, None, f"required for kind={self.kind}")

@@ -1,0 +1,38 @@
+"""Settings of `ssl-audio embed`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ssl_audio.settings.fields import CommandSettings, setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbedSettings(CommandSettings):
+    source: Path = setting(
+        help="folder, list (.txt, or .csv or .parquet with a column path), file, or - for a list "
+        "on standard input"
+    )
+    checkpoint: Path = setting(help="encoder: a folder, or the name of one in the package")
+    output: Path = setting(help="feature store, NAME.parquet; rows that it has are kept")
+    segments: bool = setting(False, help="keep the embedding and the start of each segment too")
+    hop: float | None = setting(
+        None, help="seconds between the starts of segments; null: a segment's length", above=0
+    )
+    precision: Literal["float32", "bfloat16"] = setting(
+        "float32", help="of the network; bfloat16 is faster, and equal to 2 or 3 digits"
+    )
+    runtime: Literal["auto", "torch", "openvino"] = setting(
+        "auto", help="of the network; auto: openvino for many tracks without a GPU, if installed"
+    )
+    dtype: Literal["float32", "float16"] = setting("float32", help="of the embeddings in the file")
+    batch_size: int = setting(32, help="segments in a batch", min=1)
+    group: int = setting(1024, help="tracks in a row group: the most that a crash loses", min=1)
+    workers: int | None = setting(
+        None, help="tracks embedded at a time; null: the number of processors", min=1
+    )
+    engine: Literal["local", "ray"] = setting(
+        "local", help="this machine, or the machines of a Ray cluster"
+    )
