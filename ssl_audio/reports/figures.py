@@ -215,8 +215,8 @@ def _losses(history: LossHistory) -> Figure:
 
 
 def _tags(system: SystemResults, series: int) -> Figure:
-    """Both metrics of every tag, in the order of `tag_order(system)["score"]`."""
-    tags = tag_order(system)["score"]
+    """Both metrics of every tag."""
+    tags, _ = tag_orders(system)
     found = [system.per_tag[tag] for tag in tags]
     height = 0.8 + ROW * len(tags)
     figure, all_axes = _figure(7.2, height, 2)
@@ -243,15 +243,15 @@ def _tags(system: SystemResults, series: int) -> Figure:
     return figure
 
 
-def tag_order(system: SystemResults) -> dict[str, list[str]]:
-    """The tags of a system by average precision, by frequency, and by name."""
+def tag_orders(system: SystemResults) -> tuple[list[str], dict[str, list[int]]]:
+    """The tags by average precision; and for each order, the place of each of them in it."""
     by = system.per_tag
     names = sorted(by)
-    return {
-        "score": sorted(names, key=lambda t: (math.isnan(by[t].map.mean), -by[t].map.mean)),
-        "frequency": sorted(names, key=lambda t: -by[t].positives),
-        "name": names,
-    }
+    rows = sorted(names, key=lambda t: (math.isnan(by[t].map.mean), -by[t].map.mean))
+    orders = {
+        "score": rows, "frequency": sorted(names, key=lambda t: -by[t].positives), "name": names
+    }  # fmt: skip
+    return rows, {name: [order.index(tag) for tag in rows] for name, order in orders.items()}
 
 
 def _calibration(systems: Sequence[SystemResults]) -> Figure:

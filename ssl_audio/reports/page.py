@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,82 +16,16 @@ from ssl_audio.io.console import say, warn
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.run_folder import RESULTS
 from ssl_audio.reports import drawing, tables
-from ssl_audio.reports.figures import (
-    ROW,
-    Figures,
-    playlist_figures,
-    probe_figures,
-    tag_order,
-)
+from ssl_audio.reports.figures import ROW, Figures, playlist_figures, probe_figures, tag_orders
 from ssl_audio.reports.legacy import read_any
-from ssl_audio.reports.results import (
-    PlaylistResults,
-    PretrainResults,
-    ProbeResults,
-    SystemResults,
-)
+from ssl_audio.reports.results import PlaylistResults, PretrainResults, ProbeResults
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PAGE = "report.html"
 Comparison = ProbeResults | PlaylistResults
-
-
-@dataclass(frozen=True)
-class Section:
-    """One comparison on the page.
-
-    Attributes:
-        template: of the section.
-        pictures: SVG elements by group, then by what each is of.
-    """
-
-    results: Comparison
-    template: str
-    pictures: dict[str, dict[str, Markup]]
-
-
-def write_report(results: Comparison | Sequence[Comparison], folder: Path) -> list[Path]:
-    """Write `report.html`, `results.csv`, `table.tex` and `figures/*.{png,svg}`.
-
-    Args:
-        results: of one comparison, or of several.
-        folder: an existing folder.
-
-    Returns:
-        The files.
-    """
-    many = list(results) if isinstance(results, Sequence) else [results]
-    written, sections = [], []
-    with drawing.style():
-        for number, one in enumerate(many, 1):
-            # a number, since runs of one name may lie in several folders
-            below = folder / "figures" / (f"{number}-{Path(one.run).name}" if many[1:] else "")
-            section, files = _drawn(one, number, below)
-            sections.append(section)
-            written += files
-    texts = {
-        PAGE: _render(sections),
-        "table.tex": "\n".join(tables.latex(one) for one in many),
-        **_csv_files(many),
-    }
-    for name, text in texts.items():
-        write_text(folder / name, text)
-    return [*(folder / name for name in texts), *written]
-
-
-def publish(results: Comparison, folder: Path) -> None:
-    """Write the report of a run into its folder; print its tables and where the page is."""
-    write_report(results, folder)
-    print(tables.terminal_text(results))
-    print(f"report: {folder / PAGE}")
-
-
-def page_html(many: Sequence[Comparison]) -> str:
-    """The page alone."""
-    with drawing.style():
-        return _render([_drawn(one, number)[0] for number, one in enumerate(many, 1)])
+Pictures = dict[str, dict[str, Markup]]  # SVG elements by group, then by what each is of
 
 
 def read_comparisons(paths: Sequence[Path]) -> tuple[list[Comparison], int]:
@@ -120,22 +53,57 @@ def read_comparisons(paths: Sequence[Path]) -> tuple[list[Comparison], int]:
     return found, failed
 
 
-def _drawn(one: Comparison, number: int, folder: Path | None = None) -> tuple[Section, list[Path]]:
-    """A section of the page with its figures, which are written to the folder if one is given."""
-    of_probes = isinstance(one, ProbeResults)
+def publish(results: Comparison, folder: Path) -> None:
+    """Write the report of a run into its folder; print its tables and where the page is."""
+    write_report([results], folder)
+    print(tables.terminal_text(results))
+    print(f"report: {folder / PAGE}")
+
+
+def write_report(many: Sequence[Comparison], folder: Path) -> list[Path]:
+    """Write `report.html`, `results.csv`, `table.tex` and `figures/*.{png,svg}` of comparisons.
+
+    Args:
+        folder: an existing folder.
+
+    Returns:
+        The files.
+    """
+    files, pictures = [], []
+    with drawing.style():
+        for number, one in enumerate(many, 1):
+            # a number, since runs of one name may lie in several folders
+            below = folder / "figures" / (f"{number}-{Path(one.run).name}" if many[1:] else "")
+            below.mkdir(parents=True, exist_ok=True)
+            drawn, written = _draw(one, number, below)
+            pictures.append(drawn)
+            files += written
+    texts = {PAGE: _render(many, pictures), "table.tex": "\n".join(map(tables.latex, many))}
+    probes = [one for one in many if isinstance(one, ProbeResults)]
+    playlists = [one for one in many if isinstance(one, PlaylistResults)]
+    if probes:
+        texts["results.csv"] = tables.probe_csv(probes)
+    if playlists:
+        texts["playlists.csv" if probes else "results.csv"] = tables.playlist_csv(playlists)
+    for name, text in texts.items():
+        write_text(folder / name, text)
+    return [*(folder / name for name in texts), *files]
+
+
+def _draw(one: Comparison, number: int, folder: Path) -> tuple[Pictures, list[Path]]:
+    """The figures of a comparison for the page, and as files; of tags, the first is a file."""
     figures = probe_figures(one) if isinstance(one, ProbeResults) else playlist_figures(one)
-    pictures: dict[str, dict[str, Markup]] = {}
+    pictures: Pictures = {}
     files = []
     for stem, group, label, figure in _listed(figures):
         root = drawing.svg(figure)
-        if folder is not None and (group != "tags" or label == next(iter(figures[group]))):
-            folder.mkdir(parents=True, exist_ok=True)
+        if group != "tags" or group not in pictures:
             for kind, content in (("svg", drawing.svg_file(root)), ("png", drawing.png(figure))):
                 files.append(folder / f"{stem}.{kind}")
                 write_bytes(files[-1], content)
         element = drawing.svg_element(root, f"f{number}-{stem}-", f"{group} {label}".strip())
         pictures.setdefault(group, {})[label] = Markup(element)
-    return Section(one, "probe.html" if of_probes else "playlists.html", pictures), files
+    return pictures, files
 
 
 def _listed(figures: Figures) -> Iterator[tuple[str, str, str, Figure]]:
@@ -146,26 +114,7 @@ def _listed(figures: Figures) -> Iterator[tuple[str, str, str, Figure]]:
             yield f"{group}-{k}-{slug[:60]}".rstrip("-") if label else group, group, label, figure
 
 
-def _csv_files(many: Sequence[Comparison]) -> dict[str, str]:
-    """`results.csv`; beside probes, playlists have `playlists.csv`."""
-    probes = [one for one in many if isinstance(one, ProbeResults)]
-    playlists = [one for one in many if isinstance(one, PlaylistResults)]
-    texts = {}
-    if probes:
-        texts["results.csv"] = tables.probe_csv(probes)
-    if playlists:
-        texts["playlists.csv" if probes else "results.csv"] = tables.playlist_csv(playlists)
-    return texts
-
-
-def title_of(results: Comparison) -> str:
-    """What the page of one comparison is called."""
-    if isinstance(results, ProbeResults):
-        return f"Probes on {results.dataset.name}"
-    return f"Playlist models on {results.data.name}"
-
-
-def _render(sections: Sequence[Section]) -> str:
+def _render(many: Sequence[Comparison], pictures: Sequence[Pictures]) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -173,11 +122,10 @@ def _render(sections: Sequence[Section]) -> str:
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.filters["pretty"] = partial(json.dumps, indent=2, default=str)
-    many = [one.results for one in sections]
     return environment.get_template("page.html").render(
-        title=title_of(many[0]) if len(many) == 1 else f"{len(many)} comparisons",
-        sections=sections, series=drawing.SERIES, tables=tables, map_data=_map_data,
-        tag_places=_tag_places, row_pitch=72 * ROW,
+        sections=list(zip(many, pictures, strict=True)), series=drawing.SERIES, tables=tables,
+        side_by_side=tables.side_by_side(many), map_data=_map_data, tag_orders=tag_orders,
+        row_pitch=72 * ROW,
     )  # fmt: skip
 
 
@@ -190,10 +138,3 @@ def _map_data(results: ProbeResults) -> dict[str, Any]:
         "x": found.x, "y": found.y, "ids": found.ids, "tags": found.tags, "paths": found.paths,
         "urls": urls, "names": results.dataset.tags,
     }  # fmt: skip
-
-
-def _tag_places(system: SystemResults) -> dict[str, list[int]]:
-    """For each order of the tags, the place of each row of the figure, which has the first."""
-    orders = tag_order(system)
-    rows = orders["score"]
-    return {name: [order.index(tag) for tag in rows] for name, order in orders.items()}

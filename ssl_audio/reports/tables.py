@@ -6,7 +6,7 @@ import csv
 import io
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -188,21 +188,22 @@ def pairs_of(differences: Sequence[Difference]) -> Pairs:
     return pairs
 
 
-def difference_grid(
-    differences: Sequence[Difference], titles: Mapping[str, str], digits: int = 3
-) -> Grid:
+def differences_of(results: ProbeResults | Table) -> Grid:
     """One row per pair of systems, one column per metric that was tested."""
+    of_probes = isinstance(results, ProbeResults)
+    titles = METRICS if isinstance(results, ProbeResults) else metric_titles(results)
+    differences, pairs = results.differences, pairs_of(results.differences)
     metrics = list(dict.fromkeys(one.metric for one in differences))
-    pairs = pairs_of(differences)
     rows = [
-        [Cell(f"{a} − {b}"), *(_difference_cell(found.get(m), digits) for m in metrics)]
+        [Cell(f"{a} − {b}"), *(_difference_cell(found.get(m), 3 if of_probes else 4)
+                               for m in metrics)]
         for (a, b), found in pairs.items()
-    ]
+    ]  # fmt: skip
     percent = f"{100 * differences[0].confidence:g} %" if differences else ""
     corrected = any(one.p is not None for one in differences)
     tests = " and p-values (Holm's correction)" if corrected else ""
-    caption = f"With {percent} confidence intervals{tests}."
     title = f"{len(pairs)} paired difference{'s' if len(pairs) > 1 else ''}"
+    caption = f"With {percent} confidence intervals{tests}."
     return Grid(title, caption, ("difference", *(titles[m] for m in metrics)), rows)
 
 
@@ -210,13 +211,6 @@ def _difference_cell(one: Difference | None, digits: int) -> Cell:
     if one is None:
         return Cell("–")
     return Cell(difference_text(one, digits), "sure" if one.excludes_zero else "unsure")
-
-
-def differences_of(results: ProbeResults | Table) -> Grid:
-    """The paired differences of a comparison of probes or of one table of playlist models."""
-    if isinstance(results, ProbeResults):
-        return difference_grid(results.differences, METRICS)
-    return difference_grid(results.differences, metric_titles(results), digits=4)
 
 
 # --- text and LaTeX ------------------------------------------------------------------------------

@@ -2,9 +2,14 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from unittest import mock
 
 import numpy as np
 
+from ssl_audio.reports import drawing
+from ssl_audio.reports.page import write_report
 from ssl_audio.reports.results import (
     Calibration,
     CalibrationBin,
@@ -32,6 +37,14 @@ from ssl_audio.reports.results import (
     TrackMap,
     TrainingAudio,
 )
+
+
+def page_html(*many):
+    """The page of some results, without the time that PNG files take."""
+    with TemporaryDirectory() as folder, mock.patch.object(drawing, "png", lambda _: b""):
+        write_report(many, Path(folder))
+        return (Path(folder) / "report.html").read_text()
+
 
 HOSTILE = """</script><script>alert("1")</script>' & 50 % of_it #$1$ {x} ~^\\ é"""
 METRICS = {"hr": "HR", "ndcg@10": f"NDCG@10 {HOSTILE}"}

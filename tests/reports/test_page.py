@@ -13,11 +13,11 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from made_results import HOSTILE, change_systems, playlist_results, probe_results, small
+from made_results import HOSTILE, change_systems, page_html, playlist_results, probe_results, small
 
 import ssl_audio.reports
 from ssl_audio.reports import tables
-from ssl_audio.reports.page import page_html, write_report
+from ssl_audio.reports.page import write_report
 from ssl_audio.reports.projection import project
 
 KNOWN_ATTRIBUTES = {
@@ -54,7 +54,7 @@ class Outline(HTMLParser):
 @cache
 def page_of(make):
     """The page of results whose every name is hostile."""
-    return page_html([make(run=f"runs/{HOSTILE}")])
+    return page_html(make(run=f"runs/{HOSTILE}"))
 
 
 @pytest.mark.parametrize("make", [probe_results, playlist_results])
@@ -89,7 +89,7 @@ def test_the_page_loads_nothing(make):
 
 
 def test_ids_are_unique_and_all_links_in_figures_lead_somewhere():
-    page = page_html([probe_results(), small(probe_results())])
+    page = page_html(probe_results(), small(probe_results()))
     ids = re.findall(r' id="([^"]*)"', page)
     assert len(ids) == len(set(ids))
     links = set(re.findall(r'(?:href="|url\()#([^")]*)', page))
@@ -111,7 +111,7 @@ def test_every_part_is_there_and_absent_parts_leave_no_heading():
     results = change_systems(
         results, limited=(), few_shot=(), calibration=None, knn=None, map=undefined
     )
-    page = page_html([replace(results, map=None, dataset=replace(results.dataset, name="mine"))])
+    page = page_html(replace(results, map=None, dataset=replace(results.dataset, name="mine")))
     for heading in ("Limited data", "Few shots", "Calibration", "Map of", "Published"):
         assert f"<h2>{heading}" not in page
     assert "–" in page and "paired difference" not in page
@@ -128,7 +128,7 @@ def test_metrics_that_could_not_be_computed_are_dashes(tmp_path):
     )
     undefined = [replace(d, mean=nan, low=nan, high=nan) for d in results.differences]
     results = replace(results, differences=tuple(undefined))
-    write_report(results, tmp_path)
+    write_report([results], tmp_path)
     page = (tmp_path / "report.html").read_text()
     assert "– ± –" in page and '<td class="unsure">–</td>' in page
     assert "– ± –" in tables.terminal_text(results)
@@ -145,7 +145,7 @@ def test_differences_are_in_the_terminal_and_on_the_page():
     twenty = tuple(replace(results.differences[0], b=str(k)) for k in range(20))
     many = replace(small(results), differences=twenty)
     assert "20 paired differences: see the report" in tables.terminal_text(many)
-    page = page_html([many])
+    page = page_html(many)
     assert "<details><summary>20 paired differences" in page
     assert all(f"one − {k}</td>" in page for k in range(20))
 
@@ -182,7 +182,7 @@ def test_the_latex_table_is_escaped():
 
 
 def test_all_files_are_written(tmp_path):
-    written = write_report(probe_results(), tmp_path)
+    written = write_report([probe_results()], tmp_path)
     names = {path.relative_to(tmp_path).as_posix() for path in written}
     stems = ("bootstrap", "differences", "tags-1-one", "limited_data", "few_shot", "calibration")
     figures = {f"figures/{stem}.{kind}" for stem in stems for kind in ("png", "svg")}

@@ -5,9 +5,7 @@ import wave
 from dataclasses import replace
 
 import pytest
-from made_results import HOSTILE, playlist_results, probe_results
-
-from ssl_audio.reports.page import page_html
+from made_results import HOSTILE, page_html, playlist_results, probe_results
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -27,7 +25,7 @@ def browser():
 
 def opened(browser, folder, results):
     """The open page; `said` has what its console printed."""
-    (folder / "report.html").write_text(page_html([results]))
+    (folder / "report.html").write_text(page_html(results))
     page = browser.new_page(viewport={"width": 1100, "height": 900})
     page.said = []
     page.on("console", lambda message: page.said.append(message.text))

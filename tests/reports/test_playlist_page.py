@@ -6,12 +6,12 @@ import math
 import re
 from dataclasses import replace
 
-from made_results import HOSTILE, METRICS, playlist_results
+from made_results import HOSTILE, METRICS, page_html, playlist_results
 from test_page import Outline
 
 from ssl_audio.reports import drawing, tables
 from ssl_audio.reports.figures import playlist_figures
-from ssl_audio.reports.page import page_html, write_report
+from ssl_audio.reports.page import write_report
 from ssl_audio.reports.results import LossHistory
 
 HEADINGS = ("Playlist completion", "Cold tracks", "Losses of the tasks",
@@ -24,13 +24,13 @@ def with_table(results, **changes):
 
 
 def test_every_part_is_there_and_absent_parts_leave_no_heading():
-    page = page_html([playlist_results()])
+    page = page_html(playlist_results())
     for heading in HEADINGS:
         assert f"<h2>{heading}" in page
     assert "12,345 training playlists, 67 tracks" in page and "+0.523 [+0.500, +0.545]" in page
     results = with_table(playlist_results(), differences=())
     data = replace(results.data, notes=())
-    page = page_html([replace(results, losses={}, correlation=None, data=data)])
+    page = page_html(replace(results, losses={}, correlation=None, data=data))
     for heading in HEADINGS[1:4]:
         assert f"<h2>{heading}" not in page
     assert "paired difference" not in page and "Limits of these" not in page
@@ -44,7 +44,7 @@ def cells_of(page, system):
 
 
 def test_the_best_of_each_column_is_marked_and_intervals_are_shown():
-    page = page_html([playlist_results()])
+    page = page_html(playlist_results())
     best = re.findall(r'<td class="best">([^<]*)', page)
     assert best[0] == "0.400 ±0.013" and len(best) == 2 * len(METRICS)
     assert cells_of(page, "Random") == ["Random", "", "0.200 ±0.013", "0.210 ±0.013"]
@@ -56,7 +56,7 @@ def test_the_least_is_best_where_a_column_says_so():
     results = playlist_results()
     first, second = results.tables[0].columns
     results = with_table(results, columns=(replace(first, lower_is_better=True), second))
-    best = re.findall(r'<td class="best">([^<]*)', page_html([results]))
+    best = re.findall(r'<td class="best">([^<]*)', page_html(results))
     assert best == ["0.200 ±0.013", "0.410 ±0.013"]
 
 
@@ -73,7 +73,7 @@ def without_some_figures():
 
 def test_missing_metrics_are_dashes():
     results = without_some_figures()
-    page = page_html([results])
+    page = page_html(results)
     assert cells_of(page, "Random") == ["Random", "", "–", "–"]
     assert cells_of(page, HOSTILE)[2:] == ["–", "0.310 ±0.013"]
     assert cells_of(page, "MUSIG popularity + acoustic − Random")[2] == "–"
@@ -128,7 +128,7 @@ def test_the_latex_tables_are_escaped():
 
 
 def test_all_files_are_written(tmp_path):
-    written = write_report(playlist_results(steps=3), tmp_path)
+    written = write_report([playlist_results(steps=3)], tmp_path)
     names = {path.relative_to(tmp_path).as_posix() for path in written}
     assert {"report.html", "results.csv", "table.tex"} <= names
     stems = {name.rpartition(".")[0] for name in names if name.startswith("figures/")}
@@ -145,7 +145,7 @@ def test_figures_of_little():
     results = replace(without_some_figures(), losses=playlist_results(steps=1).losses)
     losses = {**results.losses, "empty": LossHistory((0,), {"total": (math.nan,)})}
     pairs = replace(results.correlation, similarity=(0.5,), co_occurrence=(0.1,))
-    page = page_html([replace(results, losses=losses, correlation=pairs)])
+    page = page_html(replace(results, losses=losses, correlation=pairs))
     assert page.count("<svg") == 2 + 3 + 1
 
 
@@ -154,7 +154,7 @@ def test_systems_whose_names_make_one_file_name_have_two(tmp_path):
     history = results.losses[HOSTILE]
     losses = {name: history for name in ("M (1, 0)", "M (1; 0)", r"$\bad{$", "_x", "日本")}
     results = replace(results, tables=(), correlation=None, losses=losses)
-    written = [path for path in write_report(results, tmp_path) if path.parent != tmp_path]
+    written = [path for path in write_report([results], tmp_path) if path.parent != tmp_path]
     assert len(set(written)) == len(written) == 2 * 5
 
 
