@@ -24,7 +24,7 @@ from gensim.models import Word2Vec
 from ssl_audio.io.parallel import available_processors
 from ssl_audio.recommenders.data.collection import Playlists
 from ssl_audio.recommenders.data.movielens import read_movielens
-from ssl_audio.recommenders.data.sessions import MOVIELENS, make_sessions
+from ssl_audio.recommenders.data.sessions import make_sessions
 from ssl_audio.recommenders.evaluation.retrieval import (
     RetrievalTask,
     measure_hits,
@@ -32,6 +32,7 @@ from ssl_audio.recommenders.evaluation.retrieval import (
     retrieve,
 )
 from ssl_audio.recommenders.models.skipgram import SkipGramSettings, train_skipgram
+from ssl_audio.settings.recommend import SessionSettings
 
 FOLDER = Path(__file__).resolve().parents[2] / "shared" / "movielens"
 GROUPS = 100
@@ -164,7 +165,7 @@ def compare_movielens(options: argparse.Namespace) -> None:
         print(f"\n{FOLDER}: not there, left out")
         return
     data = read_movielens(FOLDER)
-    sessions = make_sessions(data.events, MOVIELENS)
+    sessions = make_sessions(data.events, SessionSettings())
     train, task = next_session_task(sessions.playlists, sessions.owners)
     compare(
         f"ml-latest-small, {len(task)} users asked", train, len(data.catalogue),

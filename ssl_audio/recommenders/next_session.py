@@ -53,7 +53,6 @@ from ssl_audio.recommenders.data.graph import TrackGraph
 from ssl_audio.recommenders.data.movielens import read_movielens
 from ssl_audio.recommenders.data.sampling import PairSampler
 from ssl_audio.recommenders.data.sessions import (
-    SessionRules,
     Sessions,
     make_sessions,
     view_graph_edges,
@@ -271,14 +270,7 @@ def load_next_session_data(settings: RecommendSettings) -> NextSessionData:
     read = read_movielens(source, kind)
     if read.categories.nnz == 0:
         raise SslAudioError(f"{source}: no movie has {kind}; give the other m2grl.categories")
-    given = settings.sessions
-    rules = SessionRules(
-        least_stay=given.min_stay, idle=given.idle, merge=given.merge, longest=given.max_length,
-        least_rating=given.min_rating,
-    )  # fmt: skip
-    if rules.least_stay is not None:
-        say("sessions.min_stay has no effect: MovieLens does not record how long a movie was open")
-    sessions = make_sessions(read.events, rules)
+    sessions = make_sessions(read.events, settings.sessions)
     train, task = next_session_task(sessions.playlists, sessions.owners)
     if chosen.validate:
         train, task = next_session_task(train, _owners(train, sessions))

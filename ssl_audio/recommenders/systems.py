@@ -451,7 +451,7 @@ class _Systems:
     def _trained_transformer(
         self, settings: TransformerSettings, folder: Path
     ) -> PlaylistTransformer:
-        from ssl_audio.recommenders.data.vocabulary import unknown_rate, vocabulary_of
+        from ssl_audio.recommenders.data.vocabulary import vocabulary_of
         from ssl_audio.recommenders.models.transformer import (
             PlaylistTransformer,
             SideInformation,
@@ -466,7 +466,7 @@ class _Systems:
         if not kept.exists():
             vocabulary = vocabulary_of(data.train, len(data.catalogue))
             warm = data.validation.without_tracks(data.cold)  # as those that are read later
-            rate = unknown_rate(vocabulary, data.train, warm)
+            rate = vocabulary.unknown_share(warm)
             batches = TransformerBatches(data.train, vocabulary, settings, rate, self.seed)
             side = SideInformation.of(data.catalogue, audio, heard)
             torch.manual_seed(self.seed)  # of the dropout

@@ -118,16 +118,12 @@ class SessionSettings(Group):
     """Which ratings of MovieLens count, and where a session ends."""
 
     min_rating: float | None = setting(3, help="ratings below do not count; null: all do", min=0)
-    min_stay: float | None = setting(
-        None, help="min time on an item, seconds, where it is known; null: no limit", min=0
-    )
     idle: float | None = setting(
         31536000, help="a gap of so many seconds ends a session; null: none does", above=0
     )
-    merge: float | None = setting(
-        None, help="sessions with a shorter gap, in seconds, are merged; null: none", min=0
+    max_length: int | None = setting(
+        50, help="longer sessions are split into equal parts, items; null: none is", min=1
     )
-    max_length: int = setting(50, help="longer sessions are split into equal parts, items", min=1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,11 +9,12 @@ import pytest
 from ssl_audio import recommend
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.movielens import read_movielens
-from ssl_audio.recommenders.data.sessions import MOVIELENS, SessionRules, make_sessions
+from ssl_audio.recommenders.data.sessions import make_sessions
 from ssl_audio.recommenders.evaluation.retrieval import f1_of
 from ssl_audio.recommenders.evaluation.significance import interval, interval_of
 from ssl_audio.recommenders.models.m2grl import M2GRL, load_m2grl
 from ssl_audio.recommenders.next_session import compare, load_next_session_data
+from ssl_audio.settings.recommend import SessionSettings
 
 SMALL = next(
     (p / "shared/movielens" for p in Path(__file__).parents if (p / "shared/movielens").is_dir()),
@@ -165,15 +166,13 @@ def test_validation_never_sees_the_last_session(movies):
         assert not set(before.task.seen[user]) & set(last.task.truth[user])
 
 
-def test_the_recipe_has_the_papers_rules_of_sessions(movies):
+def test_the_settings_are_the_papers_rules_of_sessions(movies):
     rules = settings(movies).sessions
-    assert SessionRules(
-        least_stay=rules.min_stay, idle=rules.idle, merge=rules.merge, longest=rules.max_length,
-        least_rating=rules.min_rating,
-    ) == MOVIELENS  # fmt: skip
+    year = 365 * 86_400
+    assert (rules.min_rating, rules.idle, rules.max_length) == (3, year, 50)
 
 
-def test_rules_of_sessions_are_those_of_the_settings(movies, capsys):
+def test_rules_of_sessions_are_those_of_the_settings(movies):
     """Five movies a sitting, 400 days apart; each user's very first has one star."""
     taken = USERS * 5 * YEARS
     plain = load_next_session_data(settings(movies))
@@ -182,11 +181,8 @@ def test_rules_of_sessions_are_those_of_the_settings(movies, capsys):
     assert len(rated.train.tracks) + len(rated.task.truth.tracks) == taken
     short = load_next_session_data(settings(movies, "sessions.max_length=2"))
     assert short.train.lengths.max() == 2
-    for one in ("idle=40000000", "merge=40000000"):
-        assert len(load_next_session_data(settings(movies, f"sessions.{one}")).train) == USERS
-    assert "sessions.min_stay" not in capsys.readouterr().err
-    load_next_session_data(settings(movies, "sessions.min_stay=2"))
-    assert "sessions.min_stay has no effect" in capsys.readouterr().err
+    joined = load_next_session_data(settings(movies, "sessions.idle=40000000"))
+    assert len(joined.train) == USERS
 
 
 def test_baselines_may_be_chosen_and_tables_have_sparse_gradients(movies, tmp_path, monkeypatch):
@@ -226,8 +222,8 @@ def test_consecutive_movies_make_the_graph(movies):
         (["movielens=/nowhere"], "/nowhere/movies.csv: no such file"),
         (["model=musig"], r"model=\[m2grl,musig\]: with movielens= give model=m2grl"),
         (["baselines=[line,warp]"], "baselines=warp: with movielens= popularity, item_cf, "),
-        (["sessions.merge=soon"], "sessions.merge=soon: a number or null"),
-        (["sessions.min_rating=6"], "the rules of sessions= keep none of"),
+        (["sessions.idle=soon"], "sessions.idle=soon: a number or null, above 0"),
+        (["sessions.min_rating=6"], "sessions.min_rating=6 keeps none of"),
     ],
 )
 def test_what_cannot_be_used_is_told_in_a_line(movies, tmp_path, more, wanted):
@@ -241,7 +237,7 @@ def test_a_malformed_line_is_told_by_its_number(movies, tmp_path):
     lines = path.read_text().splitlines()
     lines[6] = "1,two,4.0,9"
     path.write_text("\n".join(lines) + "\n")
-    with pytest.raises(SslAudioError, match=r"ratings.csv, line 7: movieId='two'"):
+    with pytest.raises(SslAudioError, match=r"ratings.csv: .*Row #7: .*'two'"):
         compare(settings(movies, f"run_dir={tmp_path / 'run'}"))
 
 
@@ -284,7 +280,7 @@ def test_ml_latest_small(tmp_path):
             f"run_dir={tmp_path / 'run'}",
         ]
     )
-    sessions = make_sessions(read_movielens(SMALL).events, MOVIELENS)
+    sessions = make_sessions(read_movielens(SMALL).events, SessionSettings())
     results = compare(chosen)
     counts = results["data"]["counts"]
     assert counts["users"] == len(np.unique(sessions.owners)) == counts["users asked"] == 609

@@ -1,24 +1,23 @@
-"""MovieLens as a catalogue and events: ml-latest-small, ml-20m, ml-25m and others of their form.
+"""MovieLens as a catalogue and events: ml-latest-small, ml-20m, ml-25m and others of their format.
 
 A folder with movies.csv, ratings.csv and, for tags as categories, tags.csv.
 """
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyarrow import csv as pa_csv
+from pyarrow import csv
 from scipy.sparse import csr_matrix
 
-from ssl_audio.io.errors import SslAudioError
+from ssl_audio.io.errors import SslAudioError, first_line
 from ssl_audio.recommenders.data.collection import Catalogue
+from ssl_audio.recommenders.data.csr import offsets_of
 from ssl_audio.recommenders.data.sessions import Events
 
 MOVIES = {"movieId": pa.int64(), "title": pa.string(), "genres": pa.string()}
@@ -26,8 +25,8 @@ RATINGS = {
     "userId": pa.int64(), "movieId": pa.int64(), "rating": pa.float32(), "timestamp": pa.int64(),
 }  # fmt: skip
 TAGS = {"userId": pa.int64(), "movieId": pa.int64(), "tag": pa.string(), "timestamp": pa.int64()}
-NO_GENRES = "(no genres listed)"
-LEAST_TAGGED = 5  # times that a tag was given, to be a category
+WITHOUT_GENRES = "(no genres listed)"
+MIN_TAGGED = 5  # occurrences of a tag that is a category
 
 
 @dataclass(frozen=True)
@@ -35,10 +34,9 @@ class MovieLens:
     """A MovieLens folder.
 
     Attributes:
-        catalogue: a row for each movie, in the order of movies.csv; ids are MovieLens's.
+        catalogue: the movies, in the order of movies.csv; ids are MovieLens's.
         events: the ratings, 0.5 to 5, in the order of ratings.csv; times are seconds since 1970.
-        categories: (movies, categories) float32: 1 for a genre; for a tag, how many times it was
-            given.
+        categories: (movies, categories) float32: 1 for a genre; number of occurrences of a tag.
         names: (categories,) sorted.
     """
 
@@ -51,147 +49,91 @@ class MovieLens:
 def read_movielens(
     folder: str | Path, categories: Literal["genres", "tags"] = "genres"
 ) -> MovieLens:
-    """Read a folder.
+    """Read a MovieLens folder.
 
     Args:
         folder: as unpacked from grouplens.org.
-        categories: what a movie's categories are. Tags are compared without case, and those that
-            were given less than five times, over all movies, are left out.
+        categories: categories of the movies. Tags are compared in lower case; those given less than
+            five times over all movies are left out.
 
     Raises:
-        SslAudioError: a file is missing or malformed: which, and in which line.
+        SslAudioError: a missing or malformed file: names the file and the line.
     """
     folder = Path(folder)
-    movies = _read(folder / "movies.csv", MOVIES)
-    ratings = _read(folder / "ratings.csv", RATINGS)
+    movies, _ = _read(folder / "movies.csv", MOVIES, None)
     ids = movies["movieId"].to_numpy()
-    genres = [g if g != NO_GENRES else "" for g in movies["genres"].to_pylist()]
-    catalogue = Catalogue(
-        [str(i) for i in ids.tolist()], genres=genres, titles=movies["title"].to_pylist()
-    )
-    if len(catalogue.row) != len(ids):
-        _complain(folder / "movies.csv", MOVIES, _seen_before())
+    repeated = np.ones(len(ids), bool)
+    repeated[np.unique(ids, return_index=True)[1]] = False
+    _refuse(folder / "movies.csv", repeated, "movie {} is repeated", ids)
+    ratings, rated = _read(folder / "ratings.csv", RATINGS, ids)
     stars = ratings["rating"].to_numpy()
-    if not np.all((stars >= 0.5) & (stars <= 5)):
-        _complain(folder / "ratings.csv", RATINGS, _outside_ratings)
+    _refuse(folder / "ratings.csv", ~((stars >= 0.5) & (stars <= 5)), "rating={}: 0.5 to 5", stars)
     events = Events(
         user=ratings["userId"].to_numpy(),
-        item=_rows(folder / "ratings.csv", RATINGS, ratings, ids),
+        item=rated,
         time=ratings["timestamp"].to_numpy().astype(np.float64),
         rating=stars,
     )
+    genres = [g if g != WITHOUT_GENRES else "" for g in movies["genres"].to_pylist()]
+    catalogue = Catalogue(
+        [str(i) for i in ids.tolist()], genres=genres, titles=movies["title"].to_pylist()
+    )
     if categories == "genres":
         return MovieLens(catalogue, events, *_genres(genres))
-    return MovieLens(catalogue, events, *_tags(folder, ids))
+    return MovieLens(catalogue, events, *_tags(folder / "tags.csv", ids))
 
 
 def _genres(genres: list[str]) -> tuple[csr_matrix, list[str]]:
-    lists = [g.split("|") if g else [] for g in genres]
-    rows = np.repeat(np.arange(len(lists)), [len(one) for one in lists])
-    flat = np.array([g for one in lists for g in one], dtype=str)
-    names, columns = np.unique(flat, return_inverse=True)
-    table = csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), (len(lists), len(names)))
-    table.data[:] = 1.0  # a genre named twice
-    return table, names.tolist()
+    lists = [sorted(set(g.split("|"))) if g else [] for g in genres]
+    names = sorted({name for one in lists for name in one})
+    column = {name: k for k, name in enumerate(names)}
+    columns = np.array([column[name] for one in lists for name in one], np.int32)
+    offsets = offsets_of(np.array([len(one) for one in lists], np.int64))
+    table = csr_matrix(
+        (np.ones(len(columns), np.float32), columns, offsets), (len(lists), len(names))
+    )
+    return table, names
 
 
-def _tags(folder: Path, ids: np.ndarray) -> tuple[csr_matrix, list[str]]:
-    table = _read(folder / "tags.csv", TAGS)
-    rows = _rows(folder / "tags.csv", TAGS, table, ids)
-    words = pc.utf8_lower(pc.utf8_trim_whitespace(table["tag"])).combine_chunks()
-    coded = words.dictionary_encode()
-    codes, found = coded.indices.to_numpy(), coded.dictionary.to_pylist()
-    frequent = np.flatnonzero(np.bincount(codes, minlength=len(found)) >= LEAST_TAGGED)
-    frequent = frequent[np.argsort([found[k] for k in frequent], kind="stable")]
-    column = np.full(len(found), -1)
-    column[frequent] = np.arange(len(frequent))
-    kept = column[codes] >= 0
-    shape = (len(ids), len(frequent))
-    given = csr_matrix((np.ones(kept.sum(), np.float32), (rows[kept], column[codes][kept])), shape)
-    return given, [found[k] for k in frequent]
+def _tags(path: Path, ids: np.ndarray) -> tuple[csr_matrix, list[str]]:
+    table, rows = _read(path, TAGS, ids)
+    tags = pc.utf8_lower(pc.utf8_trim_whitespace(table["tag"])).combine_chunks().dictionary_encode()
+    codes, found = tags.indices.to_numpy(), tags.dictionary.to_pylist()
+    frequent = np.flatnonzero(np.bincount(codes, minlength=len(found)) >= MIN_TAGGED)
+    names = sorted(found[k] for k in frequent)
+    place = {name: k for k, name in enumerate(names)}
+    columns = np.array([place.get(name, -1) for name in found], np.int64)[codes]
+    kept = columns >= 0
+    entries = np.ones(kept.sum(), np.float32), (rows[kept], columns[kept])
+    return csr_matrix(entries, (len(ids), len(names))), names
 
 
-def _read(path: Path, columns: dict[str, pa.DataType]) -> pa.Table:
-    """The columns of a CSV file, none with an empty cell.
+def _read(
+    path: Path, columns: dict[str, pa.DataType], ids: np.ndarray | None
+) -> tuple[pa.Table, np.ndarray]:
+    """The columns of a CSV file, and (lines,) int32 rows in `ids` of its movies if given.
 
     Raises:
-        SslAudioError: missing, or malformed.
+        SslAudioError: a missing or malformed file, or a movie that is not among `ids`.
     """
-    convert = pa_csv.ConvertOptions(column_types=columns, include_columns=list(columns))
+    convert = csv.ConvertOptions(column_types=columns, include_columns=list(columns))
+    in_order = csv.ReadOptions(use_threads=False)  # so that errors have the number of the row
     try:
-        table = pa_csv.read_csv(path, convert_options=convert)
+        table = csv.read_csv(path, read_options=in_order, convert_options=convert)
     except FileNotFoundError as error:
         raise SslAudioError(f"{path}: no such file; give the folder of a MovieLens set") from error
     except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
-        _complain(path, columns, _unreadable(columns))
-        raise SslAudioError(f"{path}: {str(error).splitlines()[0]}") from error
-    if any(table[name].null_count for name in columns):
-        _complain(path, columns, _unreadable(columns))
-    return table
+        raise SslAudioError(f"{path}: {first_line(error)}") from error
+    for name in columns:
+        _refuse(path, table[name].is_null().to_numpy(), f"no {name}", np.empty(len(table)))
+    if ids is None:
+        return table, np.arange(len(table), dtype=np.int32)
+    rows = pc.index_in(table["movieId"], value_set=pa.array(ids)).fill_null(-1).to_numpy()
+    _refuse(path, rows < 0, "movie {} is not in movies.csv", table["movieId"].to_numpy())
+    return table, rows.astype(np.int32)
 
 
-def _rows(
-    path: Path, columns: dict[str, pa.DataType], table: pa.Table, ids: np.ndarray
-) -> np.ndarray:
-    """(lines,) int32 catalogue rows of a table's movies."""
-    wanted = table["movieId"].to_numpy()
-    order = np.argsort(ids, kind="stable")
-    place = np.minimum(np.searchsorted(ids, wanted, sorter=order), max(len(ids) - 1, 0))
-    rows = order[place] if len(ids) else np.full(len(wanted), -1)
-    if not len(ids) or (ids[rows] != wanted).any():
-        known = set(ids.tolist())
-        _complain(path, columns, lambda line: (
-            "" if int(line["movieId"]) in known else f"movie {line['movieId']} is not in movies.csv"
-        ))  # fmt: skip
-    return rows.astype(np.int32)
-
-
-def _complain(
-    path: Path, columns: dict[str, pa.DataType], wrong: Callable[[dict[str, Any]], str]
-) -> None:
-    """Look for the first line that is wrong; slow, and only where one is known to be.
-
-    Raises:
-        SslAudioError: always if there is one: the file, the line, and what is wrong with it.
-    """
-    try:
-        with open(path, encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            if missing := [name for name in columns if name not in (reader.fieldnames or [])]:
-                raise SslAudioError(f"{path}, line 1: no column {', '.join(missing)}")
-            for line in reader:
-                if reason := wrong(line):
-                    raise SslAudioError(f"{path}, line {reader.line_num}: {reason}")
-    except UnicodeDecodeError as error:
-        raise SslAudioError(f"{path}: not UTF-8 text") from error
-
-
-def _unreadable(columns: dict[str, pa.DataType]) -> Callable[[dict[str, Any]], str]:
-    def wrong(line: dict[str, Any]) -> str:
-        if None in line or None in line.values():
-            return f"{len(line)} columns wanted, more or fewer found"
-        for name, kind in columns.items():
-            try:
-                _ = line[name] if kind == pa.string() else pa.scalar(line[name]).cast(kind)
-            except pa.ArrowInvalid:
-                return f"{name}={line[name]!r} is no number"
-        return ""
-
-    return wrong
-
-
-def _outside_ratings(line: dict[str, Any]) -> str:
-    return "" if 0.5 <= float(line["rating"]) <= 5 else f"rating={line['rating']}: 0.5 to 5"
-
-
-def _seen_before() -> Callable[[dict[str, Any]], str]:
-    seen: set[int] = set()
-
-    def wrong(line: dict[str, Any]) -> str:
-        movie = int(line["movieId"])
-        if movie in seen:
-            return f"movie {movie} twice"
-        seen.add(movie)
-        return ""
-
-    return wrong
+def _refuse(path: Path, bad: np.ndarray, reason: str, values: np.ndarray) -> None:
+    if bad.any():
+        first = int(bad.argmax())
+        raise SslAudioError(f"{path}, line {first + 2}: {reason.format(values[first])}")

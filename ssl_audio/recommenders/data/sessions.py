@@ -1,87 +1,43 @@
-"""From timed events to node sequences: M2GRL, sections 3.1 and A.1, and the graphs of its figure 1.
+"""Sessions from timed events, and node sequences of other views: M2GRL, sections 3.1 and A.1.
 
-A session is a playlist: what one user took in one sitting, in order.
+A session is stored as a playlist: the items of one user in one sitting, in order.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.sparse import csr_matrix
 
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import Playlists
-
-YEAR = 365 * 86_400.0
+from ssl_audio.recommenders.data.csr import places_of, run_starts, take_rows
+from ssl_audio.settings.recommend import SessionSettings
 
 
 @dataclass(frozen=True)
 class Events:
-    """What users did, a row each, in any order.
+    """Ratings, one row each, in any order.
 
     Attributes:
-        user: (events,) whole numbers.
+        user: (events,) integers.
         item: (events,) rows of the catalogue.
-        time: (events,) seconds, of any start.
-        stay: (events,) seconds that the item was open, NaN where unknown; None: unknown for all.
-        rating: (events,), NaN where unknown; None: unknown for all.
-        visit: (events,) whole numbers that change where a user closed and opened the application;
-            None: unknown, so that only idle time splits.
+        time: (events,) seconds, from any origin.
+        rating: (events,).
     """
 
     user: np.ndarray
     item: np.ndarray
     time: np.ndarray
-    stay: np.ndarray | None = None
-    rating: np.ndarray | None = None
-    visit: np.ndarray | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("item", "time", "stay", "rating", "visit"):
-            column = getattr(self, name)
-            if column is not None and len(column) != len(self.user):
-                raise ValueError(f"{len(column)} of {name} for {len(self.user)} events")
+    rating: np.ndarray
 
     def __len__(self) -> int:
         return len(self.user)
 
     def take(self, chosen: np.ndarray) -> Events:
         """Some of the events, in the order given: row numbers, or a mask (events,)."""
-        columns = (self.user, self.item, self.time, self.stay, self.rating, self.visit)
-        return Events(*(None if c is None else c[chosen] for c in columns))  # type: ignore[arg-type]
-
-
-@dataclass(frozen=True)
-class SessionRules:
-    """What counts, and where a session ends. None: that rule does not apply.
-
-    M2GRL's own data (Taobao) is cut with least_stay 2, idle 3600 and merge 1800 (A.1).
-
-    Attributes:
-        least_stay: seconds; an item that was open for less is dropped; where unknown, it is kept.
-        idle: seconds between two events' times that split.
-        merge: seconds; sessions that are parted by a shorter gap, as where a visit ends and another
-            begins, are one again.
-        longest: positions; a longer session is cut into pieces of about equal length.
-        least_rating: an event of a lower rating is dropped; where unknown, it is kept.
-    """
-
-    least_stay: float | None = None
-    idle: float | None = None
-    merge: float | None = None
-    longest: int | None = None
-    least_rating: float | None = None
-
-    def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            kinds = int if name == "longest" else int | float
-            if value is not None and not (isinstance(value, kinds) and value > 0):
-                number = "a whole number" if name == "longest" else "a number"
-                raise SslAudioError(f"sessions.{name}={value}: {number} above 0, or null for none")
-
-
-MOVIELENS = SessionRules(idle=YEAR, longest=50, least_rating=3)  # the paper's
+        return Events(*(column[chosen] for column in vars(self).values()))
 
 
 @dataclass(frozen=True)
@@ -89,9 +45,9 @@ class Sessions:
     """Sessions, by user and then by time.
 
     Attributes:
-        playlists: of items; no item twice in a row.
+        playlists: items; no item twice in a row.
         owners: (sessions,) the user of each.
-        times: (positions,) seconds, when each item was taken.
+        times: (positions,) seconds, the time of each event.
     """
 
     playlists: Playlists
@@ -99,87 +55,68 @@ class Sessions:
     times: np.ndarray
 
 
-def make_sessions(events: Events, rules: SessionRules) -> Sessions:
-    """Cut events into sessions.
+def make_sessions(events: Events, settings: SessionSettings) -> Sessions:
+    """Divide events into sessions.
 
-    In this order: events that do not count are dropped; the rest are sorted by user and time (those
-    of one time stay as given); repeats of an item within a session are one; long ones are cut.
+    Events with a low rating are dropped; the others are sorted by user and time (stable); a long
+    gap begins a new session; repeats of an item in a row count once; long sessions are split.
 
     Raises:
         SslAudioError: no event is left.
     """
-    kept = events.take(_counts(events, rules))
+    kept = events
+    if settings.min_rating is not None:
+        kept = events.take(events.rating >= settings.min_rating)
     if not len(kept):
-        raise SslAudioError(f"the rules of sessions= keep none of {len(events)} events: relax them")
+        raise SslAudioError(
+            f"sessions.min_rating={settings.min_rating:g} keeps none of {len(events)} ratings: "
+            "lower it"
+        )
     kept = kept.take(np.lexsort((kept.time, kept.user)))
-    begins = _begins(kept, rules)
-    wanted = begins | _changes(kept.item)
-    kept, begins = kept.take(wanted), begins[wanted]
-    begins = _cut(begins, rules.longest)
-    starts = np.flatnonzero(begins)
-    offsets = np.append(starts, len(kept)).astype(np.int64)
-    owners = kept.user[starts]
+    begins = run_starts(kept.user)
+    if settings.idle is not None:
+        begins |= np.diff(kept.time, prepend=kept.time[:1]) >= settings.idle
+    once = begins | run_starts(kept.item)
+    kept, begins = kept.take(once), begins[once]
+    if settings.max_length is not None:
+        begins |= _split_starts(begins, settings.max_length)
+    offsets = _offsets(begins)
+    owners = kept.user[offsets[:-1]]
     playlists = Playlists(kept.item.astype(np.int32), offsets, _names(owners))
     return Sessions(playlists, owners, kept.time)
 
 
-def _counts(events: Events, rules: SessionRules) -> np.ndarray:
-    """(events,) whether each counts; a comparison with NaN, which is unknown, is false."""
-    wanted = np.ones(len(events), bool)
-    if rules.least_stay is not None and events.stay is not None:
-        wanted &= ~(events.stay < rules.least_stay)
-    if rules.least_rating is not None and events.rating is not None:
-        wanted &= ~(events.rating < rules.least_rating)
-    return wanted
+def _offsets(starts: np.ndarray) -> np.ndarray:
+    """Offsets of rows from a mask that is True where a row starts."""
+    return np.append(np.flatnonzero(starts), len(starts))
 
 
-def _begins(events: Events, rules: SessionRules) -> np.ndarray:
-    """(events,) whether a session begins there, of events in order."""
-    gap = np.diff(events.time, prepend=events.time[:1])
-    split = np.zeros(len(events), bool)
-    if events.visit is not None:
-        split |= _changes(events.visit)
-    if rules.idle is not None:
-        split |= gap >= rules.idle
-    if rules.merge is not None:
-        split &= gap >= rules.merge
-    return split | _changes(events.user)
+def _split_starts(begins: np.ndarray, max_length: int) -> np.ndarray:
+    """(events,) True where a part of a session starts: parts of about equal length.
 
-
-def _changes(values: np.ndarray) -> np.ndarray:
-    """(n,) whether each differs from the one before it; the first does."""
-    return np.concatenate([[True], values[1:] != values[:-1]])[: len(values)]
-
-
-def _cut(begins: np.ndarray, longest: int | None) -> np.ndarray:
-    """Position p of a session of n begins a piece where p * pieces // n grows."""
-    if longest is None:
-        return begins
-    starts = np.flatnonzero(begins)
-    lengths = np.diff(np.append(starts, len(begins)))
-    length = np.repeat(lengths, lengths)
-    within = np.arange(len(begins)) - np.repeat(starts, lengths)
-    piece = within * -(-length // longest) // length
-    return begins | _changes(piece)
+    Position p of a session of n events, in k parts, is in part p * k // n.
+    """
+    offsets = _offsets(begins)
+    length = np.repeat(np.diff(offsets), np.diff(offsets))
+    return run_starts(places_of(offsets) * -(-length // max_length) // length)
 
 
 def _names(owners: np.ndarray) -> list[str]:
-    """ "user:0", "user:1", ... for the sessions of each user, which follow one another."""
-    first = np.flatnonzero(_changes(owners))
-    number = np.arange(len(owners)) - np.repeat(first, np.diff(np.append(first, len(owners))))
-    return [f"{user}:{k}" for user, k in zip(owners.tolist(), number.tolist(), strict=True)]
+    """ "user:0", "user:1", ... for the sessions of each user, which are adjacent."""
+    numbers = places_of(_offsets(run_starts(owners)))
+    return [f"{user}:{k}" for user, k in zip(owners.tolist(), numbers.tolist(), strict=True)]
 
 
 def view_sequences(playlists: Playlists, attribute: np.ndarray | csr_matrix) -> Playlists:
-    """The sequences of another view: each item's category, shop, artist, consecutive repeats once.
+    """Playlists with each item replaced by its attributes (category, artist, ...).
 
-    An item with several attributes gives them in turn, in the order of the matrix's columns; an
-    item with none gives none. A sequence may so become empty; there are as many as before.
+    Repeats in a row count once. Several attributes of an item follow in the order of the matrix's
+    columns; an item without one is left out, so that a playlist may become empty.
 
     Args:
         playlists: of items.
-        attribute: (items,) whole numbers, negative where unknown; or (items, attributes), where
-            what is stored and not 0 is what the item has.
+        attribute: (items,) integers, negative for none; or (items, attributes), non-zero where an
+            item has an attribute.
 
     Raises:
         ValueError: fewer rows than items.
@@ -187,12 +124,10 @@ def view_sequences(playlists: Playlists, attribute: np.ndarray | csr_matrix) -> 
     table = _table(attribute)
     if len(playlists.tracks) and playlists.tracks.max() >= table.shape[0]:
         raise ValueError(f"item {playlists.tracks.max()} of {table.shape[0]} with attributes")
-    width = np.diff(table.indptr)[playlists.tracks]
-    ends = np.concatenate([[0], np.cumsum(width, dtype=np.int64)])
-    source = np.repeat(table.indptr[playlists.tracks] - ends[:-1], width) + np.arange(ends[-1])
-    values = table.indices[source].astype(np.int32)
-    long = Playlists(values, ends[playlists.offsets], playlists.ids)
-    return long.keep(_changes(values) | _changes(long.owners))
+    positions, offsets = take_rows(table.indptr, playlists.tracks)
+    values = table.indices[positions].astype(np.int32)
+    long = Playlists(values, offsets[playlists.offsets], playlists.ids)
+    return long.keep(run_starts(values) | run_starts(long.owners))
 
 
 def _table(attribute: np.ndarray | csr_matrix) -> csr_matrix:
@@ -207,10 +142,10 @@ def _table(attribute: np.ndarray | csr_matrix) -> csr_matrix:
 
 
 def view_graph_edges(playlists: Playlists) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The graph of a view: an undirected edge between consecutive nodes, no self-loops.
+    """Undirected edges between consecutive nodes of a view, without self-loops.
 
     Returns:
-        (edges,) source and (edges,) target, source < target, sorted; (edges,) how often.
+        (edges,) lower node and (edges,) higher node, sorted; (edges,) number of occurrences.
     """
     tracks = playlists.tracks.astype(np.int64)
     owners = playlists.owners

@@ -1,4 +1,4 @@
-"""MovieLens: the small set's counts, a made folder by hand, and damaged files by line."""
+"""MovieLens: counts of the small set, a folder made by hand, and damaged files."""
 
 from pathlib import Path
 
@@ -8,7 +8,8 @@ import pytest
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data import movielens
 from ssl_audio.recommenders.data.movielens import read_movielens
-from ssl_audio.recommenders.data.sessions import MOVIELENS, make_sessions
+from ssl_audio.recommenders.data.sessions import make_sessions
+from ssl_audio.settings.recommend import SessionSettings
 
 SMALL = next(
     (p / "shared/movielens" for p in Path(__file__).parents if (p / "shared/movielens").is_dir()),
@@ -53,35 +54,35 @@ def test_a_made_folder(folder):
 
 
 def test_tags_are_counted_without_case_and_rare_ones_left_out(folder, monkeypatch):
-    monkeypatch.setattr(movielens, "LEAST_TAGGED", 2)
+    monkeypatch.setattr(movielens, "MIN_TAGGED", 2)
     found = read_movielens(folder, "tags")
     assert found.names == ["dull", "funny"]
     assert found.categories.toarray().tolist() == [[2, 2], [0, 0], [0, 1]]
-    monkeypatch.setattr(movielens, "LEAST_TAGGED", 3)
+    monkeypatch.setattr(movielens, "MIN_TAGGED", 3)
     assert read_movielens(folder, "tags").names == ["funny"]
 
 
 @pytest.mark.parametrize(
     ("name", "old", "new", "message"),
     [
-        ("ratings", "2,3,5.0,70", "2,3,5.0", r"ratings\.csv, line 4: 4 columns"),
-        ("ratings", "2,3,5.0", "2,3,five", r"ratings\.csv, line 4: rating='five'"),
-        ("ratings", "1,1,0.5", "1,,0.5", r"ratings\.csv, line 3: movieId=''"),
+        ("ratings", "2,3,5.0,70", "2,3,5.0", r"ratings\.csv: .*Row #4: Expected 4 columns"),
+        ("ratings", "2,3,5.0", "2,3,five", r"ratings\.csv: .*Row #4: .*'five'"),
+        ("ratings", "1,1,0.5", "1,,0.5", r"ratings\.csv, line 3: no movieId"),
         ("ratings", "1,1,0.5", "1,99,0.5", r"ratings\.csv, line 3: movie 99 is not in"),
-        ("ratings", "1,1,0.5", "1,1,6.5", r"ratings\.csv, line 3: rating=6\.5"),
-        ("ratings", "1,1,0.5", "1,1,nan", r"ratings\.csv, line 3: rating="),
-        ("ratings", "userId,", "user,", r"ratings\.csv, line 1: no column userId"),
-        ("movies", "3,\"Say", "1,\"Say", r"movies\.csv, line 4: movie 1 twice"),
-        ("movies", "7,\"American", "x7,\"American", r"movies\.csv, line 3: movieId='x7'"),
+        ("ratings", "1,1,0.5", "1,1,6.5", r"ratings\.csv, line 3: rating=6.5: 0.5 to 5"),
+        ("ratings", "1,1,0.5", "1,1,nan", r"ratings\.csv, line 3: no rating"),
+        ("ratings", "userId,", "user,", r"ratings\.csv: .*userId"),
+        ("movies", "3,\"Say", "1,\"Say", r"movies\.csv, line 4: movie 1 is repeated"),
+        ("movies", "7,\"American", "x7,\"American", r"movies\.csv: .*Row #3: .*'x7'"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_named_with_its_line(folder, name, old, new, message):
+def test_malformed_lines_are_named(folder, name, old, new, message):
     damage(folder / f"{name}.csv", old, new)
     with pytest.raises(SslAudioError, match=message):
         read_movielens(folder)
 
 
-def test_what_is_missing_or_no_text_is_named(folder):
+def test_missing_files_and_files_that_are_not_text_are_named(folder):
     (folder / "movies.csv").write_bytes(b"movieId,title,genres\n1,\xff\xfe,x\n")
     with pytest.raises(SslAudioError, match="movies.csv: "):
         read_movielens(folder)
@@ -94,7 +95,7 @@ def test_what_is_missing_or_no_text_is_named(folder):
 
 
 @needs_small
-def test_the_small_set_is_whole():
+def test_the_small_set_is_complete():
     found = read_movielens(SMALL)
     assert len(found.catalogue) == 9742 and len(found.events) == 100_836
     assert len(np.unique(found.events.user)) == 610
@@ -108,7 +109,7 @@ def test_the_small_set_is_whole():
 @needs_small
 def test_the_small_set_in_sessions():
     found = read_movielens(SMALL)
-    sessions = make_sessions(found.events, MOVIELENS)
+    sessions = make_sessions(found.events, SessionSettings())
     assert len(sessions.playlists.tracks) == (found.events.rating >= 3).sum()  # nobody rates twice
     assert sessions.playlists.lengths.max() <= 50 and sessions.playlists.lengths.min() >= 1
     inner = np.diff(sessions.times)[np.diff(sessions.playlists.owners) == 0]

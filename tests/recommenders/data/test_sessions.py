@@ -1,7 +1,5 @@
 """Sessions against a plain loop over events, and the views and graphs by hand."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,22 +9,22 @@ from scipy.sparse import csr_matrix
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import playlists_of
 from ssl_audio.recommenders.data.sessions import (
-    MOVIELENS,
-    YEAR,
     Events,
-    SessionRules,
     make_sessions,
     view_graph_edges,
     view_sequences,
 )
+from ssl_audio.settings.recommend import SessionSettings
 
-MINUTE, HOUR = 60.0, 3600.0
-TAOBAO = SessionRules(least_stay=2.0, idle=HOUR, merge=HOUR / 2)  # section A.1
+MINUTE, HOUR, YEAR = 60.0, 3600.0, 365 * 86_400.0
+MOVIELENS = SessionSettings()
+HOURLY = SessionSettings(idle=HOUR, min_rating=None, max_length=None)
 
 
-def events_of(rows, **more):
+def events_of(rows, rating=None):
     user, item, time = (np.array(column) for column in zip(*rows, strict=True))
-    return Events(user, item.astype(np.int64), time.astype(np.float64), **more)
+    rating = np.full(len(rows), 5.0) if rating is None else np.array(rating)
+    return Events(user, item.astype(np.int64), time.astype(np.float64), rating)
 
 
 def lists_of(sessions):
@@ -34,7 +32,7 @@ def lists_of(sessions):
 
 
 def test_users_are_apart_and_their_events_in_order_of_time():
-    found = make_sessions(events_of([(2, 5, 9), (1, 3, 30), (2, 4, 8), (1, 7, 20)]), TAOBAO)
+    found = make_sessions(events_of([(2, 5, 9), (1, 3, 30), (2, 4, 8), (1, 7, 20)]), HOURLY)
     assert lists_of(found) == [[7, 3], [4, 5]]
     assert found.owners.tolist() == [1, 2] and found.times.tolist() == [20, 30, 8, 9]
     assert list(found.playlists.ids) == ["1:0", "2:0"]
@@ -42,48 +40,34 @@ def test_users_are_apart_and_their_events_in_order_of_time():
 
 def test_events_of_one_time_stay_as_given():
     rows = [(1, item, 5) for item in (4, 2, 9, 1)]
-    assert lists_of(make_sessions(events_of(rows), TAOBAO)) == [[4, 2, 9, 1]]
+    assert lists_of(make_sessions(events_of(rows), HOURLY)) == [[4, 2, 9, 1]]
 
 
 def test_an_idle_hour_splits_and_a_minute_less_does_not():
     rows = [(1, 0, 0), (1, 1, 59 * MINUTE), (1, 2, 59 * MINUTE + HOUR)]
-    assert lists_of(make_sessions(events_of(rows), TAOBAO)) == [[0, 1], [2]]
-
-
-def test_a_new_visit_splits_unless_it_follows_within_the_half_hour():
-    rows = [(1, 0, 0), (1, 1, 29 * MINUTE), (1, 2, 60 * MINUTE)]
-    events = events_of(rows, visit=np.array([0, 1, 2]))
-    assert lists_of(make_sessions(events, TAOBAO)) == [[0, 1], [2]]
-    assert len(make_sessions(events, replace(TAOBAO, merge=None)).playlists) == 3
-
-
-def test_short_stays_are_dropped_and_unknown_ones_kept():
-    rows = [(1, 0, 0), (1, 1, 1), (1, 2, 2), (1, 3, 3)]
-    events = events_of(rows, stay=np.array([1.9, 2.0, np.nan, 60.0]))
-    assert lists_of(make_sessions(events, TAOBAO)) == [[1, 2, 3]]
+    assert lists_of(make_sessions(events_of(rows), HOURLY)) == [[0, 1], [2]]
 
 
 def test_movielens_drops_ratings_below_3_and_splits_at_a_year():
     rows = [(1, 0, 0), (1, 1, 1), (1, 2, YEAR), (1, 3, 2.5 * YEAR)]
-    events = events_of(rows, rating=np.array([3.0, 2.5, 5.0, np.nan]))
+    events = events_of(rows, rating=[3.0, 2.5, 5.0, 4.0])
     assert lists_of(make_sessions(events, MOVIELENS)) == [[0], [2], [3]]
 
 
 def test_without_rules_each_user_has_one_session_of_all():
     rows = [(1, 0, 0), (1, 1, 9 * YEAR), (2, 2, 0)]
-    events = events_of(rows, rating=np.array([0.5, 5, 5]), stay=np.array([0.1, 1, 1]))
-    assert lists_of(make_sessions(events, SessionRules())) == [[0, 1], [2]]
+    none = SessionSettings(min_rating=None, idle=None, max_length=None)
+    assert lists_of(make_sessions(events_of(rows, [0.5, 5, 5]), none)) == [[0, 1], [2]]
 
 
 def test_an_item_is_not_twice_in_a_row_but_may_begin_the_next_session():
     rows = [(1, 4, 0), (1, 4, 1), (1, 5, 2), (1, 4, 3), (1, 4, 3 + HOUR), (2, 4, 0)]
-    assert lists_of(make_sessions(events_of(rows), TAOBAO)) == [[4, 5, 4], [4], [4]]
+    assert lists_of(make_sessions(events_of(rows), HOURLY)) == [[4, 5, 4], [4], [4]]
 
 
-def test_a_dropped_event_does_not_keep_two_repeats_apart():
+def test_a_dropped_event_does_not_separate_repeats():
     rows = [(1, 4, 0), (1, 5, 1), (1, 4, 2)]
-    events = events_of(rows, stay=np.array([9.0, 1.0, 9.0]))
-    assert lists_of(make_sessions(events, TAOBAO)) == [[4]]
+    assert lists_of(make_sessions(events_of(rows, [5, 1, 5]), MOVIELENS)) == [[4]]
 
 
 @pytest.mark.parametrize(
@@ -125,7 +109,7 @@ def by_loop(rows, idle, longest):
     st.integers(1, 6),
 )
 def test_sessions_are_those_of_a_plain_loop(rows, idle, longest):
-    found = make_sessions(events_of(rows), SessionRules(idle=idle, longest=longest))
+    found = make_sessions(events_of(rows), SessionSettings(idle=idle, max_length=longest))
     expected = by_loop(rows, idle, longest)
     assert lists_of(found) == [items for _, items in expected]
     assert found.owners.tolist() == [user for user, _ in expected]
@@ -133,16 +117,9 @@ def test_sessions_are_those_of_a_plain_loop(rows, idle, longest):
     assert found.playlists.lengths.max() <= longest
 
 
-def test_rules_that_keep_nothing_or_make_no_sense_are_refused():
-    events = events_of([(1, 0, 0)], rating=np.array([1.0]))
-    with pytest.raises(SslAudioError, match="keep none"):
-        make_sessions(events, MOVIELENS)
-    for wrong in ({"idle": 0}, {"merge": -1.0}, {"least_rating": "good"}, {"longest": 2.5}):
-        (name, value), *_ = wrong.items()
-        with pytest.raises(SslAudioError, match=f"sessions.{name}={value}: a .*number above 0"):
-            SessionRules(**wrong)
-    with pytest.raises(ValueError, match="2 of time"):
-        Events(np.zeros(3), np.zeros(3), np.zeros(2))
+def test_rules_that_keep_nothing_are_refused():
+    with pytest.raises(SslAudioError, match="min_rating=3 keeps none of 1 ratings"):
+        make_sessions(events_of([(1, 0, 0)], rating=[1.0]), MOVIELENS)
 
 
 def test_a_view_of_one_attribute_has_no_repeats_in_a_row():

@@ -1,4 +1,4 @@
-"""Playlists as tokens, and training batches as a function of the step."""
+"""Playlists as rows of tokens."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from ssl_audio.recommenders.data.vocabulary import (
     START,
     UNKNOWN,
     Vocabulary,
-    unknown_rate,
     vocabulary_of,
 )
 
@@ -26,14 +25,19 @@ def all_of(catalogue: int) -> Vocabulary:
     return vocabulary_of(playlists_of([list(range(catalogue))]), catalogue)
 
 
+def decoded(vocabulary: Vocabulary, tokens: np.ndarray) -> list[list[int]]:
+    """Catalogue rows of the tracks in each row of tokens."""
+    return [vocabulary.rows[row[row >= SPECIALS]].tolist() for row in tokens]
+
+
 def test_tracks_follow_the_three_special_tokens_in_the_catalogues_order() -> None:
-    vocabulary = vocabulary_of(playlists_of([[7, 2, 2], [2, 7, 5]]), 9, least=2)
+    vocabulary = vocabulary_of(playlists_of([[7, 2, 2], [2, 7]]), 9)
     assert vocabulary.rows.tolist() == [-1, -1, -1, 2, 7]
     assert vocabulary.size == 5
     assert vocabulary.of(np.array([2, 5, 7, -1])).tolist() == [3, UNKNOWN, 4, UNKNOWN]
 
 
-def test_a_row_is_start_tracks_and_ends() -> None:
+def test_a_row_is_start_tracks_and_padding() -> None:
     vocabulary = vocabulary_of(playlists_of([[0, 1, 3]]), 4)
     rows = vocabulary.encode(playlists_of([[3, 2, 0], []]), context=4)
     assert rows.dtype == np.int32
@@ -42,31 +46,31 @@ def test_a_row_is_start_tracks_and_ends() -> None:
 
 @given(LISTS, st.integers(1, 12))
 @settings(deadline=None)
-def test_decoding_gives_back_what_was_encoded(lists: list[list[int]], context: int) -> None:
+def test_encoded_playlists_are_decoded(lists: list[list[int]], context: int) -> None:
     vocabulary = all_of(12)
     first = vocabulary.encode(playlists_of(lists), context)
-    assert vocabulary.decode(first) == [one[:context] for one in lists]
+    assert decoded(vocabulary, first) == [one[:context] for one in lists]
     last = vocabulary.encode(playlists_of(lists), context, "last")
-    assert vocabulary.decode(last) == [one[-context:] for one in lists]
+    assert decoded(vocabulary, last) == [one[-context:] for one in lists]
 
 
 @given(st.integers(1, 30), st.integers(1, 8), st.integers(0, 99))
 @settings(deadline=None)
-def test_a_drawn_part_is_a_run_of_the_playlist(length: int, context: int, seed: int) -> None:
+def test_a_random_window_is_a_run_of_the_playlist(length: int, context: int, seed: int) -> None:
     vocabulary = all_of(30)
     rows = vocabulary.encode(
         playlists_of([list(range(length))] * 3), context, np.random.default_rng(seed)
     )
-    for part in vocabulary.decode(rows):
+    for part in decoded(vocabulary, rows):
         assert part == list(range(part[0], part[0] + min(length, context)))
 
 
-def test_every_part_of_a_long_playlist_is_drawn() -> None:
+def test_every_window_of_a_long_playlist_is_drawn() -> None:
     rows = all_of(10).encode(playlists_of([list(range(10))] * 200), 4, np.random.default_rng(0))
     assert set(rows[:, 1] - SPECIALS) == set(range(7))
 
 
-def test_cold_tracks_come_after_the_known_ones_and_get_no_embedding() -> None:
+def test_appended_tracks_follow_the_known_ones_without_embeddings() -> None:
     vocabulary = vocabulary_of(playlists_of([[1, 3]]), 5)
     extended = vocabulary.extended(np.array([True, True, False, False, True]))
     assert extended.rows.tolist() == [-1, -1, -1, 1, 3, 0, 4]
@@ -74,15 +78,12 @@ def test_cold_tracks_come_after_the_known_ones_and_get_no_embedding() -> None:
     assert extended.of(np.arange(5)).tolist() == [5, 3, UNKNOWN, 4, 6]
 
 
-def test_no_track_often_enough_is_refused() -> None:
-    with pytest.raises(SslAudioError, match="lower least="):
-        vocabulary_of(playlists_of([[1, 2]]), 3, least=2)
+def test_playlists_without_a_track_are_refused() -> None:
+    with pytest.raises(SslAudioError, match="2 training playlists without a track"):
+        vocabulary_of(playlists_of([[], []]), 3)
 
 
-def test_training_meets_as_many_unknown_tracks_as_validation() -> None:
-    train = playlists_of([[0, 0, 1, 1, 2]])  # of which one in five is rare
-    validation = playlists_of([[0, 1, 3, 4], [0, 3, 3, 3]])  # five in eight are not known
-    vocabulary = vocabulary_of(train, 5, least=2)
-    rate = unknown_rate(vocabulary, train, validation)
-    assert 0.2 + 0.8 * rate == pytest.approx(5 / 8)
-    assert unknown_rate(vocabulary, validation, train) == 0.0
+def test_share_of_unknown_tracks() -> None:
+    vocabulary = vocabulary_of(playlists_of([[0, 0, 1]]), 5)
+    assert vocabulary.unknown_share(playlists_of([[0, 1, 3, 4], [0, 3, 3, 3]])) == 5 / 8
+    assert vocabulary.unknown_share(playlists_of([[]])) == 0.0
