@@ -66,7 +66,7 @@ def run(config: DictConfig) -> None:
 
 def _recordings(root: str | None) -> list[tuple[Item, str]]:
     """The recordings with their genres, in the order of their tables."""
-    from ssl_audio.audio.manifest import read_jamendo
+    from ssl_audio.audio.sources import read_jamendo
     from ssl_audio.audio.synthesis import demo_folder, make_demo
     from ssl_audio.catalogue.tracks import Item
 
@@ -132,7 +132,7 @@ def _excerpts(
 
 def _hop(recordings: list[tuple[Item, str]], segment: float, tracks: int) -> float:
     """Seconds between excerpts, as great as gives enough of them."""
-    from ssl_audio.audio.files import info
+    from ssl_audio.audio.decode import info
 
     durations = [info(item.path).duration for item, _ in recordings]
     hop = max(segment, *durations)

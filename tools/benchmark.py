@@ -17,10 +17,11 @@ import torch
 import torch.nn.functional as F
 from timing import Candidates, aim, race, table
 
-from ssl_audio.audio import files, shards
+from ssl_audio.audio import decode, shards
 from ssl_audio.audio.logmel import LogMel
-from ssl_audio.audio.manifest import Source, Track
 from ssl_audio.audio.pairs import PairBatchSampler, PairDataset, collate_pairs
+from ssl_audio.audio.scan import Track
+from ssl_audio.audio.sources import Source
 from ssl_audio.models.encoder import build_encoder
 from ssl_audio.objectives.contrastive import Contrastive, nt_xent
 from ssl_audio.settings.command import Command
@@ -171,7 +172,7 @@ def pairs(options: BenchmarkSettings) -> dict:
             tracks = made_tracks(Path(folder), form)
 
             def whole(tracks: list[Track] = tracks) -> object:
-                return [files.read(track.path)[:64_000] for track in tracks]
+                return [decode.read(track.path)[:64_000] for track in tracks]
 
             candidates = {"decode the whole file": whole, "decode the crops": crops_of(tracks)}
             seconds = race(candidates, 3)

@@ -30,7 +30,8 @@ import soundfile
 import torch
 from benchmark import made_tracks
 
-from ssl_audio.audio.files import SAMPLE_RATE, stream
+from ssl_audio.audio import SAMPLE_RATE
+from ssl_audio.audio.decode import stream
 from ssl_audio.audio.logmel import LogMel
 from ssl_audio.catalogue.embedding import Failure, Item, Settings, export, local_results
 from ssl_audio.io.parallel import available_processors

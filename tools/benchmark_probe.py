@@ -35,7 +35,7 @@ from torchmetrics.functional.classification import (
     multilabel_average_precision,
 )
 
-from ssl_audio.audio.files import stream
+from ssl_audio.audio.decode import stream
 from ssl_audio.io.parallel import available_processors
 from ssl_audio.models.extraction import extract, in_order
 from ssl_audio.probing.baselines import baseline

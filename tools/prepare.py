@@ -14,9 +14,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ssl_audio.audio import manifest, shards
-from ssl_audio.audio.files import SAMPLE_RATE
-from ssl_audio.audio.manifest import Source
+from ssl_audio.audio import SAMPLE_RATE, shards, sources
+from ssl_audio.audio.sources import Source
 from ssl_audio.io.console import guarded
 from ssl_audio.io.errors import SslAudioError
 
@@ -29,14 +28,14 @@ def sources_of(given: str) -> list[Source]:
     """
     path = Path(given)
     if path.is_dir():
-        return manifest.find_audio(path)
+        return sources.find_audio(path)
     if not path.exists():
         raise SslAudioError(f"{given} does not exist: give a folder of audio, or a list of files")
     suffix = path.suffix.lower()
     if suffix == ".txt":
-        return manifest.read_list(path)
+        return sources.read_list(path)
     if suffix in (".csv", ".parquet"):
-        return manifest.read_table(path)
+        return sources.read_table(path)
     raise SslAudioError(f"{given} is no folder, .txt, .csv or .parquet: give one of them")
 
 

@@ -11,15 +11,15 @@ from torch import Tensor, nn
 
 from ssl_audio.io.errors import SslAudioError
 
-# The named front ends. The default's mean and deviation are those of its decibels over orchestral
-# and popular music; they are constants, since statistics of each item would throw loudness away.
+# The default's mean and standard deviation are those of its decibels over orchestral and popular
+# music. They are constants: statistics of each item would remove loudness.
 FRONTENDS: dict[str, dict[str, Any]] = {
     "default": {"f_max": 8000.0, "mean": -41.6, "std": 23.0},
     "released": {"f_max": 11025.0, "mean": 0.0, "std": 1.0},
 }
 
-BLOCK = 16  # bands that are summed together
-CACHED_SAMPLES = 1 << 17  # their spectra take some 2 MB
+BLOCK = 16  # bands computed together
+CACHED_SAMPLES = 1 << 17  # samples whose spectra take some 2 MB
 
 
 class LogMel(nn.Module):
@@ -77,14 +77,14 @@ class LogMel(nn.Module):
         return cls(**FRONTENDS[name])
 
     def frames(self, samples: int) -> int:
-        """Frames of so many samples."""
+        """The number of frames of a waveform of so many samples."""
         return max(samples, self.n_fft // 2 + 1) // self.hop + 1
 
     def forward(self, waveform: Tensor) -> Tensor:
         """(batch, samples) in -1 to 1 to (batch, 1, n_mels, samples // hop + 1)."""
         with torch.autocast(waveform.device.type, enabled=False):
             waveform = waveform.float()
-            short = self.n_fft // 2 + 1 - waveform.shape[-1]  # reflection needs that many
+            short = self.n_fft // 2 + 1 - waveform.shape[-1]  # min length of reflection
             if short > 0:
                 waveform = F.pad(waveform, (0, short))
             return self._normalised(self._mel_power(waveform))
@@ -92,8 +92,8 @@ class LogMel(nn.Module):
     def sliding(self, waveform: Tensor, segment: int, step: int) -> Tensor:
         """Log-mels of overlapping segments of one waveform, each frame computed once.
 
-        Equal to those of the segments one by one, but for rounding: only a segment's first and last
-        frame, which see its reflected ends, are its own.
+        Equal to those of the single segments up to rounding. Only the first and last frame of a
+        segment, which depend on its reflected ends, are computed for each segment.
 
         Args:
             waveform: (segment + (n - 1) * step,) samples.
@@ -122,7 +122,7 @@ class LogMel(nn.Module):
         """(batch, samples) to (batch, frames, n_mels)."""
         if waveform.device.type != "cpu":
             return self._mel_power_of(waveform)
-        # a spectrum that stays in the processor's cache is made twice as fast
+        # a spectrum that stays in the processor's cache is computed twice as fast
         rows = max(1, CACHED_SAMPLES // waveform.shape[-1])
         return torch.cat([self._mel_power_of(part) for part in waveform.split(rows)])
 
@@ -131,14 +131,14 @@ class LogMel(nn.Module):
         padded = F.pad(waveform, (half, half), mode="reflect")
         spectrum = torch.fft.rfft(padded.unfold(-1, self.n_fft, self.hop) * self.window)
         power = spectrum.real.square().addcmul_(spectrum.imag, spectrum.imag)
-        # a band spans few bins: neighbours together, over their bins alone, an eighth of the work
+        # a band spans few bins: products over those of neighbouring bands are an eighth of the work
         return torch.cat(
             [power[..., bins] @ self.bands[bands, bins].T for bands, bins in self._blocks], dim=-1
         )
 
 
 def _blocks(bands: Tensor) -> list[tuple[slice, slice]]:
-    """Slices of neighbouring bands, each with the slice of bins that they weigh."""
+    """Slices of neighbouring bands, each with the slice of bins that they cover."""
     blocks = []
     for first in range(0, len(bands), BLOCK):
         used = bands[first : first + BLOCK].any(0).nonzero()

@@ -1,4 +1,4 @@
-"""Whether an Ogg file is one undamaged stream, by its pages' checksums (RFC 3533)."""
+"""Integrity of Ogg files: the checksums of their pages (RFC 3533)."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from pathlib import Path
 
 _HEADER = 27  # bytes of a page before its table of segments
 _FIRST, _LAST = 2, 4  # flags of a stream's first and last page
-_LARGEST = 1 << 28  # bytes; no larger file is read into memory
-# Ogg's checksum is zlib's with every byte's bits, and the result's, the other way round
+_MAX_BYTES = 1 << 28  # larger files are not read into memory
+# Ogg's checksum is zlib's with the bits of every byte, and of the result, reversed
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a file is pages of one stream alone, each as it was written, from first to last.
+    """True if a file is one undamaged stream: all pages present, with right checksums.
 
     Raises:
         OSError: it cannot be read.
     """
-    if path.stat().st_size > _LARGEST:
+    if path.stat().st_size > _MAX_BYTES:
         return False
     data = path.read_bytes()
     place = number = 0

@@ -1,9 +1,8 @@
-"""Pairs of segments: an anchor and a positive from the same track, not far apart in time.
+"""Pairs of segments: an anchor and a positive from the same track, a few seconds apart.
 
-Three parts that know little of each other: where to cut (`draw_pair`, a pure function), what to
-cut (`PairDataset`, which reads only the seconds it needs), and in which order
-(`PairBatchSampler`, whose every batch is a function of its step alone). Together they make a run's
-pairs a function of (seed, epoch, track), whatever the number of workers, processes or restarts.
+`draw_pair` says where to cut, `PairDataset` reads these seconds, and `PairBatchSampler` gives the
+order, each batch a function of its step. A run's pairs are a function of (seed, epoch, track),
+whatever the number of workers, processes or restarts.
 """
 
 from __future__ import annotations
@@ -18,24 +17,24 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset, Sampler
 
-from ssl_audio.audio import files
+from ssl_audio.audio import SAMPLE_RATE, decode
 from ssl_audio.io.errors import AudioError, SslAudioError
 
 SHORT = ("drop", "wrap")
 TRIES = 10
-# Which stream of randomness: the order of the tracks and the places of the crops must not share one
+# streams of random numbers: the order of tracks and the positions of crops must not share one
 _ORDER, _CROPS = 0, 1
 
 
 class PairKey(NamedTuple):
-    """What names a pair within a run."""
+    """Identifies a pair within a run."""
 
     epoch: int  # the pass over the tracks, from 0
     index: int  # type: ignore[assignment]  # the track, its place in `PairDataset.tracks`
 
 
 class HasDuration(Protocol):
-    """A track: `ssl_audio.audio.manifest.Track`, or anything with its path and duration."""
+    """A track: `ssl_audio.audio.scan.Track`, or anything with its path and duration."""
 
     @property
     def path(self) -> str: ...
@@ -46,7 +45,7 @@ class HasDuration(Protocol):
 
 @dataclass(frozen=True)
 class PairTrack:
-    """A track as the dataset keeps it: its path, and its duration in seconds."""
+    """A track of the dataset: its path, and its duration in seconds."""
 
     path: str
     duration: float
@@ -89,7 +88,7 @@ def draw_pair(
     max_offset: float,
     rng: np.random.Generator,
 ) -> tuple[float, float]:
-    """Draw where an anchor and its positive start.
+    """Draw the starts of an anchor and its positive.
 
     The anchor is uniform over the starts in [0, duration - segment] that leave room for a positive
     on at least one side; given the anchor, the positive is uniform over every admissible start:
@@ -99,8 +98,8 @@ def draw_pair(
     Args:
         duration: length of the track, seconds.
         segment: length of a segment, seconds.
-        min_offset: least distance between the two starts, seconds, >= 0.
-        max_offset: greatest distance, seconds, >= min_offset.
+        min_offset: min distance between the two starts, seconds, >= 0.
+        max_offset: max distance, seconds, >= min_offset.
         rng: the only source of randomness.
 
     Returns:
@@ -113,7 +112,7 @@ def draw_pair(
     if last < min_offset:
         raise SslAudioError(
             f"a track of {duration:g} s has no pair of {segment:g} s segments "
-            f"{min_offset:g} s apart: it takes {segment + min_offset:g} s"
+            f"{min_offset:g} s apart: {segment + min_offset:g} s are required"
         )
     if last >= 2 * min_offset:
         anchor = _uniform([(0.0, last)], rng)
@@ -125,7 +124,7 @@ def draw_pair(
 
 
 def _uniform(spans: Sequence[tuple[float, float]], rng: np.random.Generator) -> float:
-    """Draw uniformly from disjoint closed intervals; from their points if all have no length."""
+    """Draw uniformly from disjoint closed intervals; from their points if all are empty."""
     lengths = [high - low for low, high in spans]
     total = sum(lengths)
     if total <= 0.0:
@@ -135,16 +134,16 @@ def _uniform(spans: Sequence[tuple[float, float]], rng: np.random.Generator) -> 
         if place < length:
             return min(low + place, high)
         place -= length
-    return spans[-1][1]  # reached only by rounding
+    return spans[-1][1]  # only by rounding
 
 
 def draw_wrapped_pair(
     duration: float, min_offset: float, max_offset: float, rng: np.random.Generator
 ) -> tuple[float, float]:
-    """Draw a pair from a track that is played in a circle, because it is too short for one.
+    """Draw a pair from a track too short for one, read in a circle.
 
-    The anchor is uniform over the circle, the distance uniform in [min_offset, max_offset], its
-    direction a coin; all in seconds. Both starts are in [0, duration).
+    The anchor is uniform over the circle, the distance uniform in [min_offset, max_offset], in
+    either direction with equal probability; all in seconds. Both starts are in [0, duration).
     """
     anchor = rng.random() * duration
     offset = rng.uniform(min_offset, max_offset) * (1 if rng.random() < 0.5 else -1)
@@ -161,26 +160,25 @@ def long_enough(
 class PairDataset(Dataset[dict[str, Any]]):
     """Anchor and positive, cut on the fly from the tracks.
 
-    The places are drawn apart from decoding, from a generator seeded by (seed, epoch, index). A
-    track that cannot be read is replaced by another, drawn from the same generator, and is
-    reported; so the same run replaces the same tracks, whatever the worker count. (A replacement
-    may already be in the batch: it does not know its neighbours.)
+    Positions are drawn from a generator seeded by (seed, epoch, index). A track that cannot be read
+    is reported and replaced by another, drawn from the same generator, so that the same run
+    replaces the same tracks with any number of workers. A replacement may already be in the batch.
 
     Args:
-        tracks: what to cut from; of each, only path and duration are kept.
+        tracks: of each, only path and duration are kept.
         segment: length of a segment, seconds.
-        min_offset, max_offset: least and greatest distance between the two starts, seconds.
+        min_offset, max_offset: min and max distance between the two starts, seconds.
         seed: the run's seed, >= 0.
         short: tracks shorter than segment + min_offset are left out ("drop") or read in a circle
             ("wrap").
         sample_rate: of the segments, Hz.
 
     Attributes:
-        tracks: what an index points to, in the order given, without those left out.
+        tracks: those that an index refers to, in the order given, without those left out.
         dropped: how many tracks were left out.
 
     Raises:
-        SslAudioError: a setting that makes no sense.
+        SslAudioError: a setting out of range.
     """
 
     def __init__(
@@ -191,7 +189,7 @@ class PairDataset(Dataset[dict[str, Any]]):
         max_offset: float = 16.0,
         seed: int = 0,
         short: str = "drop",
-        sample_rate: int = files.SAMPLE_RATE,
+        sample_rate: int = SAMPLE_RATE,
     ) -> None:
         _check_settings(segment, min_offset, max_offset, seed, short)
         self.segment, self.min_offset, self.max_offset = segment, min_offset, max_offset
@@ -211,9 +209,9 @@ class PairDataset(Dataset[dict[str, Any]]):
 
         Returns:
             anchor, positive: (samples,) float32, mono at `sample_rate`.
-            index: the track that was read (a replacement's own, where the track was unreadable).
+            index: the track that was read, which may be a replacement.
             epoch: the pass.
-            failures: "path: reason" of each track that could not be read.
+            failures: "path: reason" of each unreadable track.
 
         Raises:
             SslAudioError: ten tracks in a row could not be read.
@@ -237,7 +235,7 @@ class PairDataset(Dataset[dict[str, Any]]):
             }
         raise SslAudioError(
             f"{TRIES} tracks in a row could not be read, the last: {failures[-1]}. "
-            "Is the disk still there? Scan again after mending it."
+            "Check that the disk is mounted."
         )
 
     def _read_pair(
@@ -246,9 +244,9 @@ class PairDataset(Dataset[dict[str, Any]]):
         if track.duration < self.segment + self.min_offset:
             return self._read_wrapped(track, rng)
         starts = draw_pair(track.duration, self.segment, self.min_offset, self.max_offset, rng)
-        # Two reads, not one of the whole span: on average 1.4 times as fast (wav, flac, ogg, mp3)
+        # two reads are on average 1.4 times as fast as one of the whole span (wav, flac, ogg, mp3)
         anchor, positive = (
-            files.read(track.path, start, self.segment, self.sample_rate) for start in starts
+            decode.read(track.path, start, self.segment, self.sample_rate) for start in starts
         )
         return anchor, positive
 
@@ -256,7 +254,7 @@ class PairDataset(Dataset[dict[str, Any]]):
         self, track: PairTrack, rng: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         starts = draw_wrapped_pair(track.duration, self.min_offset, self.max_offset, rng)
-        whole = files.read(track.path, sample_rate=self.sample_rate)
+        whole = decode.read(track.path, sample_rate=self.sample_rate)
         if whole.size == 0:
             raise AudioError(track.path, "empty", "no samples")
         steps = np.arange(round(self.segment * self.sample_rate))
@@ -283,12 +281,12 @@ def _check_settings(
 
 
 def collate_pairs(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Make a batch of what `PairDataset` gives.
+    """Make a batch of the items of a `PairDataset`.
 
     Returns:
         anchor, positive: (pairs, samples) float32.
         index, epoch: (pairs,) int64.
-        failures: the lines of all items in one list.
+        failures: those of all items.
     """
     return {
         "anchor": torch.stack([item["anchor"] for item in items]),
@@ -303,15 +301,15 @@ class PairBatchSampler(Sampler[list[PairKey]]):
     """The order of a run's batches: one shuffled pass over the tracks after another.
 
     A pass is cut into as many whole batches as it holds, so no track is twice in a batch, even
-    in one that is shared by several processes; the tracks that are left over differ from pass to
-    pass. Each batch is a function of its step alone, so a run goes on at any step at no cost.
+    in one that is shared by several processes; the tracks left over differ from pass to pass. Each
+    batch is a function of its step, so that a run resumes at any step at no cost.
 
     Args:
         n_tracks: how many tracks there are.
         batch_size: pairs in a batch, over all processes.
         steps: batches in the whole run.
         seed: of the shuffling, >= 0.
-        start_step: the first batch to yield; those before it are done.
+        start_step: the first batch to yield.
         rank, world_size: which share of each batch is this process's: the rank-th of `world_size`
             equal, contiguous parts.
 
@@ -332,7 +330,7 @@ class PairBatchSampler(Sampler[list[PairKey]]):
         _check_batch(n_tracks, batch_size, world_size)
         self.n_tracks, self.batch_size, self.steps, self.seed = n_tracks, batch_size, steps, seed
         self.start_step, self.rank, self.world_size = start_step, rank, world_size
-        self._order: tuple[int, NDArray[np.int64]] | None = None  # of the last pass asked for
+        self._order: tuple[int, NDArray[np.int64]] | None = None  # of the last pass used
 
     @property
     def batches_per_pass(self) -> int:
@@ -366,7 +364,7 @@ def _check_batch(n_tracks: int, batch_size: int, world_size: int) -> None:
         raise SslAudioError(f"data.batch_size is {batch_size}: it must be at least 1")
     if n_tracks < batch_size:
         raise SslAudioError(
-            f"a batch takes {batch_size} different tracks and there are {n_tracks}: "
+            f"a batch needs {batch_size} different tracks and there are {n_tracks}: "
             f"lower data.batch_size to {n_tracks} or less, or give more audio"
             if n_tracks
             else "no track is long enough for a pair: give longer audio, lower data.segment or "
@@ -380,6 +378,6 @@ def _check_batch(n_tracks: int, batch_size: int, world_size: int) -> None:
 
 
 def _generator(seed: int, stream: int, *key: int) -> np.random.Generator:
-    # The spawn key keeps (1, 2) and (1, 2, 0), which entropy alone would not tell apart
+    # the spawn key tells (1, 2) from (1, 2, 0), which entropy alone would not
     sequence = np.random.SeedSequence(entropy=seed, spawn_key=(stream, *key))
     return np.random.Generator(np.random.PCG64(sequence))

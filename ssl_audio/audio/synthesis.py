@@ -20,7 +20,7 @@ import numpy as np
 import soundfile
 from scipy.signal import butter, fftconvolve, lfilter, sosfilt
 
-from ssl_audio.audio.files import SAMPLE_RATE
+from ssl_audio.audio import SAMPLE_RATE
 from ssl_audio.io.atomic import write_json, write_text
 from ssl_audio.io.cache import cache_folder
 from ssl_audio.io.errors import SslAudioError

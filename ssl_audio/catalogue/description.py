@@ -6,8 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ssl_audio.audio import files
-from ssl_audio.audio.files import SAMPLE_RATE
+from ssl_audio.audio import SAMPLE_RATE, decode
 from ssl_audio.catalogue.descriptors import DESCRIPTORS, descriptors, normalised
 from ssl_audio.catalogue.tracks import (
     Failure,
@@ -19,6 +18,7 @@ from ssl_audio.catalogue.tracks import (
     sha256_of,
 )
 from ssl_audio.io.errors import AudioError
+from ssl_audio.io.files import printable
 from ssl_audio.io.parallel import in_order
 from ssl_audio.stores.feature_store import Row
 from ssl_audio.stores.writer import Store, check_output
@@ -38,9 +38,9 @@ class DescriptorEngine:
 
 
 def _row(item: Item) -> Row | Failure:
-    path = files.printable(str(item.path))
+    path = printable(str(item.path))
     try:
-        waveform = files.read(item.path)
+        waveform = decode.read(item.path)
         digest = sha256_of(item.path)
     except AudioError as error:
         return Failure(item.id, path, str(error))

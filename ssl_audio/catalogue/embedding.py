@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ssl_audio.audio import files
-from ssl_audio.audio.files import SAMPLE_RATE
+from ssl_audio.audio import SAMPLE_RATE, decode
 from ssl_audio.catalogue.tracks import (
     Failure,
     Item,
@@ -21,6 +20,7 @@ from ssl_audio.catalogue.tracks import (
 )
 from ssl_audio.io.atomic import write_json
 from ssl_audio.io.errors import AudioError
+from ssl_audio.io.files import printable
 from ssl_audio.io.parallel import in_order
 from ssl_audio.io.run_folder import versions
 from ssl_audio.models.embedder import BATCH, Embedder
@@ -67,12 +67,12 @@ class LocalEngine:
 
     def row(self, item: Item) -> Row | Failure:
         """The row of one track."""
-        path = files.printable(str(item.path))
+        path = printable(str(item.path))
         samples = 0
 
         def counted() -> Iterator[np.ndarray]:
             nonlocal samples
-            for block in files.stream(item.path):
+            for block in decode.stream(item.path):
                 samples += len(block)
                 yield block
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ssl_audio.audio import files
-from ssl_audio.audio.files import SAMPLE_RATE
+from ssl_audio.audio import SAMPLE_RATE, decode
 from ssl_audio.catalogue.descriptors import descriptors, normalised
 from ssl_audio.catalogue.embedding import LocalEngine
 from ssl_audio.catalogue.tracks import Failure, Item
@@ -42,7 +41,7 @@ def excerpts_of(item: Item, embedder: Embedder, hop: float) -> Excerpts | Failur
         return whole
     assert whole.segments is not None and whole.times is not None
     try:
-        waveform = files.read(item.path)
+        waveform = decode.read(item.path)
     except AudioError as error:
         return Failure(item.id, whole.path, str(error))
     found = Excerpts([], [])

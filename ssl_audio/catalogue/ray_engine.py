@@ -26,10 +26,10 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from ssl_audio.audio import files
 from ssl_audio.catalogue.embedding import LocalEngine
 from ssl_audio.catalogue.tracks import Failure, Item
 from ssl_audio.io.errors import CheckpointError, SslAudioError
+from ssl_audio.io.files import printable
 from ssl_audio.io.parallel import available_processors
 from ssl_audio.models.encoder import load_encoder
 from ssl_audio.models.runtime import for_embedding
@@ -216,7 +216,7 @@ def _window(window: Sequence[Item], checked: _Checked, pool: _Pool) -> Iterator[
                 if left.pop(result.id, None):  # a repeated block may repeat results
                     yield result
     for item in left.values():
-        yield Failure(item.id, files.printable(str(item.path)), "each worker that tried it died")
+        yield Failure(item.id, printable(str(item.path)), "each worker that tried it died")
 
 
 def _computed(

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.fft import irfft, rfft
 from scipy.ndimage import maximum_filter1d, uniform_filter1d
 
-from ssl_audio.audio.files import SAMPLE_RATE
+from ssl_audio.audio import SAMPLE_RATE
 from ssl_audio.catalogue.spectrum import FRAME_RATE, HOP, N_FFT, TINY
 
 MIN_TEMPO, MAX_TEMPO = 40.0, 220.0  # BPM

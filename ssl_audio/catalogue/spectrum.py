@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ssl_audio.audio.files import SAMPLE_RATE
+from ssl_audio.audio import SAMPLE_RATE
 
 N_FFT = 2048  # samples: 128 ms
 HOP = 512  # samples: 32 ms

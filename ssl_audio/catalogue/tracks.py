@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from ssl_audio.audio import files
-from ssl_audio.audio.manifest import find_audio, read_list, read_table
+from ssl_audio.audio.sources import find_audio, read_list, read_table
 from ssl_audio.io.atomic import write_text
 from ssl_audio.io.console import say
 from ssl_audio.io.errors import AudioError, SslAudioError
+from ssl_audio.io.files import file_sha256, printable
 from ssl_audio.io.progress import with_progress
 from ssl_audio.stores.feature_store import Row
 from ssl_audio.stores.writer import Store
@@ -59,14 +59,14 @@ def list_items(source: Path) -> Items:
     """
     if str(source) == "-":
         lines = (line.rstrip("\r\n") for line in sys.stdin)
-        return (Item(files.printable(name), Path(name)) for name in lines if name)
+        return (Item(printable(name), Path(name)) for name in lines if name)
     if source.is_dir():
         listed, root = find_audio(source), source
     elif source.suffix in (".txt", ".csv", ".parquet"):
         listed = read_list(source) if source.suffix == ".txt" else read_table(source)
         root = source.parent
     elif source.is_file():
-        return [Item(files.printable(source.name), source)]
+        return [Item(printable(source.name), source)]
     else:
         raise SslAudioError(f"source={source}: no such folder, list (.txt, .csv, .parquet) or file")
     return [Item(_id(Path(found.path), root), Path(found.path)) for found in listed]
@@ -76,8 +76,8 @@ def _id(path: Path, root: Path) -> str:
     """The same on every machine, where possible."""
     for base in (root, root.resolve()):
         if path.is_relative_to(base):
-            return files.printable(path.relative_to(base).as_posix())
-    return files.printable(str(path))
+            return printable(path.relative_to(base).as_posix())
+    return printable(str(path))
 
 
 def sha256_of(path: Path) -> str:
@@ -87,7 +87,7 @@ def sha256_of(path: Path) -> str:
         AudioError: it cannot be read.
     """
     try:
-        return files.sha256(path)
+        return file_sha256(path)
     except OSError as error:
         raise AudioError(path, error.strerror or str(error)) from error
 

@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ssl_audio.audio.manifest import find_audio
+from ssl_audio.audio.sources import find_audio
 from ssl_audio.datasets.dataset import SPLITS, Listed, Split, check_folder, one_hot
 from ssl_audio.io.errors import SslAudioError
 

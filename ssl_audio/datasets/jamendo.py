@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ssl_audio.audio.manifest import Source, read_jamendo
+from ssl_audio.audio.sources import Source, read_jamendo
 from ssl_audio.datasets.dataset import SPLITS, Listed, Split, check_folder, one_hot
 from ssl_audio.io.errors import SslAudioError
 

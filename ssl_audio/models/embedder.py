@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ssl_audio.audio import files
+from ssl_audio.audio import decode
 from ssl_audio.audio.logmel import LogMel
 from ssl_audio.models.waveforms import mono_waveform
 
@@ -96,7 +96,7 @@ class Embedder:
         Raises:
             AudioError: the file cannot be read.
         """
-        return self.embed_blocks(files.stream(path), hop)
+        return self.embed_blocks(decode.stream(path), hop)
 
     @torch.inference_mode()
     def embed_blocks(

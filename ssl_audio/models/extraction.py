@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ssl_audio.audio import files
+from ssl_audio.audio import decode
 from ssl_audio.io.errors import AudioError
 from ssl_audio.io.parallel import in_order
 from ssl_audio.io.progress import with_progress
@@ -93,6 +93,6 @@ def embed_files(
 
 def _extract_one(path: Path, features: Features) -> Extracted:
     try:
-        return Extracted(path, features(files.stream(path)))
+        return Extracted(path, features(decode.stream(path)))
     except AudioError as error:
         return Extracted(path, None, error)

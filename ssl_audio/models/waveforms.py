@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
-from ssl_audio.audio import files
+from ssl_audio.audio import decode
+from ssl_audio.audio.decoders import mixed_down
 
 _PCM = {"u1": (128.0, 128.0), "i1": (0.0, 128.0), "i2": (0.0, 32768.0), "i4": (0.0, 2.0**31)}
 
@@ -40,12 +41,12 @@ def mono_waveform(waveform: np.ndarray | Tensor, sample_rate: int, target_rate: 
     samples = _floats(samples)
     if samples.ndim == 2:
         by_channel = samples if samples.shape[0] <= samples.shape[1] else samples.T
-        samples = files.mixed_down(by_channel.T)
+        samples = mixed_down(by_channel.T)
     if not np.isfinite(samples).all():
         raise ValueError("the waveform has NaN or infinite samples")
     if sample_rate == target_rate:
         return np.ascontiguousarray(samples)
-    return np.concatenate(list(files.resampled([samples], sample_rate, target_rate)))
+    return np.concatenate(list(decode.resampled([samples], sample_rate, target_rate)))
 
 
 def _floats(samples: np.ndarray) -> np.ndarray:

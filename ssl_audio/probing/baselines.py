@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ssl_audio.audio.files import SAMPLE_RATE
+from ssl_audio.audio import SAMPLE_RATE
 from ssl_audio.audio.logmel import LogMel
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.models.embedder import segments

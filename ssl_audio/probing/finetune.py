@@ -15,8 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from ssl_audio.audio import files
-from ssl_audio.audio.files import SAMPLE_RATE
+from ssl_audio.audio import SAMPLE_RATE, decode
 from ssl_audio.audio.pairs import PairBatchSampler, PairKey
 from ssl_audio.datasets.dataset import Split, TaggingDataset
 from ssl_audio.io.console import quieten_lightning
@@ -197,13 +196,13 @@ class _Crops(Dataset[dict[str, Any]]):
 
     def _read(self, key: PairKey) -> np.ndarray:
         path = self.split.paths[key.index]
-        room = files.info(path).duration - self.segment
+        room = decode.info(path).duration - self.segment
         if room <= 0:
-            return files.read(path)
+            return decode.read(path)
         if key.epoch == CENTRE:
-            return files.read(path, room / 2, self.segment)
+            return decode.read(path, room / 2, self.segment)
         rng = np.random.default_rng([self.seed, key.epoch, key.index])
-        return files.read(path, rng.uniform(0, room), self.segment)
+        return decode.read(path, rng.uniform(0, room), self.segment)
 
 
 class _InOrder:

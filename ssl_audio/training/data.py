@@ -10,8 +10,8 @@ import lightning
 import torch
 from torch.utils.data import DataLoader
 
-from ssl_audio.audio.manifest import Manifest
 from ssl_audio.audio.pairs import PairBatchSampler, PairDataset, collate_pairs, long_enough
+from ssl_audio.audio.scan import Manifest
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.settings.pretrain import DataSettings
 from ssl_audio.training.sources import load_manifest

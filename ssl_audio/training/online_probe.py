@@ -9,7 +9,7 @@ from typing import Any
 import lightning
 import numpy as np
 
-from ssl_audio.audio.manifest import Source, read_jamendo
+from ssl_audio.audio.sources import Source, read_jamendo
 from ssl_audio.io.console import say, warn
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.progress import tracks_bar

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ssl_audio.audio import manifest, shards
-from ssl_audio.audio.manifest import Manifest, Source
+from ssl_audio.audio import scan, shards, sources
+from ssl_audio.audio.scan import Manifest
+from ssl_audio.audio.sources import Source
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.settings.pretrain import (
     DataSettings,
@@ -32,20 +33,20 @@ def demo_corpus(data: DemoData) -> Path:
 
 def _demo(data: DemoData) -> list[Source]:
     folder = demo_corpus(data)
-    return manifest.read_jamendo(folder / "demo-train.tsv", folder)
+    return sources.read_jamendo(folder / "demo-train.tsv", folder)
 
 
 def _folder(data: FolderData) -> list[Source]:
-    return manifest.find_audio(data.root)
+    return sources.find_audio(data.root)
 
 
 def _manifest(data: ManifestData) -> list[Source]:
     is_list = data.root.suffix.lower() == ".txt"
-    return manifest.read_list(data.root) if is_list else manifest.read_table(data.root)
+    return sources.read_list(data.root) if is_list else sources.read_table(data.root)
 
 
 def _jamendo(data: JamendoData) -> list[Source]:
-    return [source for tsv in data.tsv for source in manifest.read_jamendo(tsv, data.root)]
+    return [source for tsv in data.tsv for source in sources.read_jamendo(tsv, data.root)]
 
 
 SOURCES: dict[type[DataSettings], Callable[[Any], list[Source]]] = {
@@ -67,7 +68,7 @@ def load_manifest(data: DataSettings) -> Manifest:
     """
     if isinstance(data, ShardData):
         return shards.read_manifest(data.root)
-    found = manifest.scan(SOURCES[type(data)](data), cache=data.cache)
+    found = scan.scan(SOURCES[type(data)](data), cache=data.cache)
     if not found.tracks:
         raise SslAudioError(
             f"data.root={getattr(data, 'root', None)}: no usable audio ({found.summary()}). "

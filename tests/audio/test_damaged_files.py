@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from ssl_audio.audio import files, manifest
+from ssl_audio.audio import SAMPLE_RATE, decode, scan, sources
 from ssl_audio.io.errors import AudioError
 
 Damage = Callable[[bytes, np.random.Generator], bytes]
@@ -115,9 +115,9 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_damaged_file_is_a_track_or_in_the_report(corpus: Path, tmp_path: Path) -> None:
-    sources = manifest.find_audio(corpus)
-    assert len(sources) >= 200
-    found = manifest.scan(sources, 0.1, tmp_path, progress=False, time_limit=30.0)
+    found_sources = sources.find_audio(corpus)
+    assert len(found_sources) >= 200
+    found = scan.scan(found_sources, 0.1, tmp_path, progress=False, time_limit=30.0)
     tracks = [track.path for track in found.tracks]
     skipped = {item.path: item for item in found.skipped}
     assert sorted([*tracks, *skipped]) == [source.path for source in sources]
@@ -141,7 +141,7 @@ def test_every_damaged_file_is_a_track_or_in_the_report(corpus: Path, tmp_path: 
     check_crops(found.tracks)
 
 
-def check_crops(tracks: list[manifest.Track]) -> None:
+def check_crops(tracks: list[scan.Track]) -> None:
     generator = np.random.default_rng(3)
     read = failed = 0
     for track in tracks:
@@ -149,12 +149,12 @@ def check_crops(tracks: list[manifest.Track]) -> None:
             length = float(generator.uniform(0.05, 1.0)) * min(1.0, track.duration)
             start = float(generator.uniform(0, track.duration - length))
             try:
-                samples = files.read(track.path, start, length)
+                samples = decode.read(track.path, start, length)
             except AudioError as error:
                 assert error.reason in ("unreadable", "truncated", "empty"), track
                 failed += 1
                 continue
-            assert samples.shape == (round(length * files.SAMPLE_RATE),), track
+            assert samples.shape == (round(length * SAMPLE_RATE),), track
             assert np.isfinite(samples).all(), track
             read += 1
     assert read > 5 * failed  # a scan that lets much through that cannot be read is no scan

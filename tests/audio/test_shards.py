@@ -12,9 +12,9 @@ import soundfile
 import torch
 from torch.utils.data import DataLoader
 
-from ssl_audio.audio import files, manifest, shards
-from ssl_audio.audio.manifest import Source
+from ssl_audio.audio import decode, scan, shards
 from ssl_audio.audio.pairs import PairBatchSampler, PairDataset, PairKey, collate_pairs
+from ssl_audio.audio.sources import Source, find_audio
 from ssl_audio.io.errors import AudioError, SslAudioError
 from ssl_audio.settings.pretrain import FolderData, ShardData
 from ssl_audio.training.data import PairDataModule
@@ -43,7 +43,7 @@ def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def sources(music: Path) -> list[Source]:
-    return manifest.find_audio(music)
+    return find_audio(music)
 
 
 def write(sources: list[Source], folder: Path, seconds: float = SHARD_SECONDS) -> shards.Shards:
@@ -53,7 +53,7 @@ def write(sources: list[Source], folder: Path, seconds: float = SHARD_SECONDS) -
 
 @pytest.fixture(scope="module")
 def written(music: Path, tmp_path_factory: pytest.TempPathFactory) -> shards.Shards:
-    return write(manifest.find_audio(music), tmp_path_factory.mktemp("prepared") / "shards")
+    return write(sources.find_audio(music), tmp_path_factory.mktemp("prepared") / "shards")
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -83,28 +83,29 @@ def test_shards_are_plain_arrays_of_whole_tracks(
 
 def test_crops_are_the_decoded_waveform(written: shards.Shards, sources: list[Source]) -> None:
     for index, source in enumerate(sources):
-        whole = np.clip(files.read(source.path), -1, 1)
-        np.testing.assert_allclose(shards.read_crop(written, index), whole, atol=0.51 / 32767)
-        crop = shards.read_crop(written.folder, index, 1.25, 2.0)
+        path = written.tracks[index].path
+        whole = np.clip(decode.read(source.path), -1, 1)
+        np.testing.assert_allclose(decode.read(path), whole, atol=0.51 / 32767)
+        crop = decode.read(path, 1.25, 2.0)
         assert crop.dtype == np.float32 and crop.shape == (2 * RATE,)
-        np.testing.assert_array_equal(crop, shards.read_crop(written, index)[20_000:52_000])
+        np.testing.assert_array_equal(crop, decode.read(path)[20_000:52_000])
 
 
 def test_a_place_is_read_like_a_file(written: shards.Shards) -> None:
     path = written.tracks[2].path
-    whole = files.read(path)
-    np.testing.assert_array_equal(np.concatenate(list(files.stream(path))), whole)
-    assert files.info(path) == files.examine(path) == files.AudioInfo(len(whole) / RATE, RATE, 1)
-    assert files.read(path, 1.0, 2.0, sample_rate=8000).shape == (16_000,)
+    whole = decode.read(path)
+    np.testing.assert_array_equal(np.concatenate(list(decode.stream(path))), whole)
+    assert decode.info(path) == decode.examine(path) == decode.AudioInfo(len(whole) / RATE, RATE, 1)
+    assert decode.read(path, 1.0, 2.0, sample_rate=8000).shape == (16_000,)
     with pytest.raises(AudioError, match="truncated"):
-        files.read(path, 9.0, 4.0)
+        decode.read(path, 9.0, 4.0)
 
 
 def test_loud_waveforms_are_clipped(tmp_path: Path) -> None:
     loud = 3 * waveform(3, RATE, 1, 0)
     soundfile.write(tmp_path / "loud.wav", loud, RATE, subtype="FLOAT")
     made = write([Source(str(tmp_path / "loud.wav"))], tmp_path / "shards")
-    crop = shards.read_crop(made, 0)
+    crop = decode.read(made.tracks[0].path)
     assert (crop.min(), crop.max()) == (-1.0, 1.0)
     np.testing.assert_allclose(crop, np.clip(loud[:, 0], -1, 1), atol=0.51 / 32767)
 
@@ -112,7 +113,7 @@ def test_loud_waveforms_are_clipped(tmp_path: Path) -> None:
 def test_the_same_pairs_as_from_the_files(
     written: shards.Shards, sources: list[Source], tmp_path: Path
 ) -> None:
-    found = manifest.scan(sources, cache=tmp_path, progress=False)
+    found = scan.scan(sources, cache=tmp_path, progress=False)
     assert [t.duration for t in written.tracks] == [t.duration for t in found.tracks]
     for seed in (0, 7):
         plain, prepared = (
@@ -235,13 +236,13 @@ def test_a_lost_shard_is_made_again(sources: list[Source], tmp_path: Path) -> No
     cut.write_bytes(cut.read_bytes()[:-2])
     track = shards.open_shards(folder).tracks[5]
     with pytest.raises(AudioError, match="unreadable"):
-        files.read(track.path)
+        decode.read(track.path)
     (folder / "shard-00003.npy").unlink()
     with pytest.raises(AudioError, match="missing"):
-        files.read(shards.open_shards(folder).tracks[7].path)
+        decode.read(shards.open_shards(folder).tracks[7].path)
     assert write(sources, folder).made == 2
     assert contents(folder) == before
-    assert len(files.read(track.path)) == track.size // 2
+    assert len(decode.read(track.path)) == track.size // 2
 
 
 def test_damaged_files_are_reported(
@@ -252,14 +253,14 @@ def test_damaged_files_are_reported(
     (tmp_path / "empty.wav").write_bytes(b"")
     sources = [Source(str(tmp_path / name)) for name in ("noise.wav", "empty.wav", "no.wav")]
     sources[1:1] = [Source(str(path)) for path in good]
-    stream = files.stream
+    stream = decode.stream
 
     def failing(path: str) -> object:  # found damaged only when it is decoded
         if path == str(good[1]):
             raise AudioError(path, "truncated", "half of it")
         return stream(path)
 
-    monkeypatch.setattr(files, "stream", failing)
+    monkeypatch.setattr(decode, "stream", failing)
     made = write(sources, tmp_path / "shards")
     assert made.skipped == 4 and len(made.tracks) == 1
     lines = (tmp_path / "shards" / "skipped.csv").read_text().splitlines()
@@ -290,8 +291,6 @@ def test_nothing_usable_and_settings_that_make_no_sense(
 def test_a_long_track_has_a_shard_to_itself(sources: list[Source], tmp_path: Path) -> None:
     made = write(sources[:3], tmp_path / "shards", seconds=1.0)
     assert made.made == 3 and len({track.path.rpartition("#")[0] for track in made.tracks}) == 3
-    with pytest.raises(SslAudioError, match="holds 0 to 2"):
-        shards.read_crop(made, 3)
 
 
 def test_the_command(music: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import librosa
 import numpy as np
 import pytest
 
-from ssl_audio.audio.files import SAMPLE_RATE
+from ssl_audio.audio import SAMPLE_RATE
 from ssl_audio.catalogue.descriptors import DESCRIPTORS, descriptors, normalised
 from ssl_audio.catalogue.spectrum import HOP, N_FFT
 

@@ -13,7 +13,7 @@ import pytest
 import soundfile
 import soxr
 
-from ssl_audio.audio import files
+from ssl_audio.audio import decode, decoders
 from ssl_audio.io.errors import AudioError
 
 LOSSLESS = [
@@ -46,8 +46,8 @@ def write(path: Path, samples: np.ndarray, rate: int, subtype: str | None = None
 
 def has_codec() -> bool:
     try:
-        files._codec()
-    except files._CodecMissing:
+        decoders.torchcodec_decoder()
+    except decoders.TorchcodecMissing:
         return False
     return shutil.which("ffmpeg") is not None
 
@@ -62,9 +62,9 @@ def test_lossless_files_come_back_as_the_mean_of_their_channels(
 ) -> None:
     samples = noise(1.0, rate, channels)
     path = write(tmp_path / f"a.{suffix}", samples, rate, subtype)
-    assert files.info(path) == files.AudioInfo(1.0, rate, channels)
-    assert files.examine(path) == files.AudioInfo(1.0, rate, channels)
-    got = files.read(path, sample_rate=rate)
+    assert decode.info(path) == decode.AudioInfo(1.0, rate, channels)
+    assert decode.examine(path) == decode.AudioInfo(1.0, rate, channels)
+    got = decode.read(path, sample_rate=rate)
     assert got.dtype == np.float32 and got.flags.c_contiguous
     np.testing.assert_allclose(got, samples.mean(1), atol=step + 1e-7)
 
@@ -79,9 +79,9 @@ def test_lossy_files_keep_time_and_amplitude(
         pytest.skip("opus has no 44.1 kHz")
     samples = np.repeat(tone(3.0, rate, 440.0)[:, None], channels, axis=1)
     path = write(tmp_path / f"a.{suffix}", samples, rate)
-    assert files.examine(path).duration == pytest.approx(3.0, abs=0.06)
+    assert decode.examine(path).duration == pytest.approx(3.0, abs=0.06)
     start = 0.7 + 1 / 16000
-    got = files.read(path, start, 1.5)
+    got = decode.read(path, start, 1.5)
     expected = 0.5 * np.sin(2 * np.pi * 440.0 * (start + np.arange(24000) / 16000))
     # a shift of one sample at 16 kHz is already an error of 0.061
     assert np.sqrt(np.mean((got - expected) ** 2)) < 0.03
@@ -92,7 +92,7 @@ def test_resampling_puts_a_tone_where_it_was(tmp_path: Path, rate: int) -> None:
     path = write(tmp_path / "a.wav", tone(4.0, rate, 1000.0), rate, "FLOAT")
     for start in (0.5, 1.23456, 2.2):
         begin = round(start * 16000)
-        got = files.read(path, start, 1.0)
+        got = decode.read(path, start, 1.0)
         expected = 0.5 * np.sin(2 * np.pi * 1000.0 * (begin + np.arange(16000)) / 16000)
         np.testing.assert_allclose(got, expected, atol=1e-4)
 
@@ -105,7 +105,7 @@ def test_a_crop_is_the_crop_of_the_whole(tmp_path: Path, suffix: str, rate: int)
     whole = soxr.resample(whole, rate, 16000)
     for start, length in [(0.0, 1.0), (0.01, 0.5), (3.33333, 4.0), (7.9999, 4.0), (11.0, 1.0)]:
         begin = round(start * 16000)
-        got = files.read(path, start, length)
+        got = decode.read(path, start, length)
         expected = whole[begin : begin + round(length * 16000)]
         np.testing.assert_allclose(got, expected, atol=2e-6)
 
@@ -121,7 +121,7 @@ def test_an_mp3_of_few_bits_is_not_silent_after_a_seek(
     whole = soundfile.read(path, dtype="float32", always_2d=True)[0].mean(1)
     for start in np.linspace(0.1, 4.9, 25):
         begin = round(start * rate)
-        got = files.read(path, start, 1.0, sample_rate=rate)
+        got = decode.read(path, start, 1.0, sample_rate=rate)
         np.testing.assert_allclose(got, whole[begin : begin + rate], atol=1e-6)
 
 
@@ -132,14 +132,14 @@ def test_only_what_is_needed_is_decoded(
     path = write(tmp_path / "a.flac", noise(20.0, rate, 1), rate)
     decoded = []
 
-    class Counting(files._SoundFile):
+    class Counting(decoders._SoundFile):
         def read(self, frames: int = -1, **rest: object) -> np.ndarray:
             got = super().read(frames, **rest)
             decoded.append(len(got))
             return got
 
-    monkeypatch.setattr(files, "_SoundFile", Counting)
-    files.read(path, 9.0, 2.0)
+    monkeypatch.setattr(decoders, "_SoundFile", Counting)
+    decode.read(path, 9.0, 2.0)
     assert 2.0 * rate <= sum(decoded) <= 2.1 * rate
 
 
@@ -150,31 +150,31 @@ def test_long_reads_are_joined_without_a_seam(
         path = write(tmp_path / f"a.{suffix}", noise(3.0, 48000, 2), 48000)
         whole = soundfile.read(path, dtype="float32")[0].mean(1)
         with monkeypatch.context() as patch:
-            patch.setattr(files, "_BLOCK_SAMPLES", 20_000)
-            got = files.read(path, sample_rate=48000)
+            patch.setattr(decoders, "BLOCK_SAMPLES", 20_000)
+            got = decode.read(path, sample_rate=48000)
         np.testing.assert_allclose(got, whole, atol=1e-6, err_msg=suffix)
     # few bits to a frame, so that frames depend on many before them
     path = write(tmp_path / "tone.mp3", tone(3.0, 48000, 440.0), 48000)
     whole = soundfile.read(path, dtype="float32")[0]
-    monkeypatch.setattr(files, "_BLOCK_SAMPLES", 20_000)
-    np.testing.assert_allclose(files.read(path, sample_rate=48000), whole, atol=1e-6)
+    monkeypatch.setattr(decoders, "BLOCK_SAMPLES", 20_000)
+    np.testing.assert_allclose(decode.read(path, sample_rate=48000), whole, atol=1e-6)
 
 
 @pytest.mark.parametrize("seconds", [1 / 16000, 0.3333, 1.00003, 4.0])
 def test_lengths_are_exact(tmp_path: Path, seconds: float) -> None:
     path = write(tmp_path / "a.wav", noise(6.0, 44100, 1), 44100)
-    assert len(files.read(path, 0.7, seconds)) == round(seconds * 16000)
+    assert len(decode.read(path, 0.7, seconds)) == round(seconds * 16000)
 
 
 @pytest.mark.parametrize("rate", [8000, 16000, 44100])
 def test_a_few_missing_samples_are_zeros_and_more_are_an_error(tmp_path: Path, rate: int) -> None:
     path = write(tmp_path / "a.wav", 0.5 * np.ones(rate), rate)
-    got = files.read(path, 0.05, 1.0)
+    got = decode.read(path, 0.05, 1.0)
     assert len(got) == 16000
     assert np.all(got[-799:] == 0) and got[-900] == pytest.approx(0.5, abs=0.1)
     for start, length in [(0.1, 1.0), (0.0, 4.0), (1.0, 0.03), (500.0, 1.0)]:
         with pytest.raises(AudioError) as caught:
-            files.read(path, start, length)
+            decode.read(path, start, length)
         assert caught.value.reason == "truncated"
 
 
@@ -185,7 +185,7 @@ def test_a_wrong_suffix_does_not_matter(tmp_path: Path, suffix: str, wrong: str)
         pytest.skip("soundfile wants to be told the format of a .raw file; torchcodec is missing")
     right = write(tmp_path / f"a.{suffix}", noise(1.0, 16000, 1), 16000)
     moved = shutil.copy(right, tmp_path / f"b.{wrong}")
-    assert len(files.read(moved, 0.2, 0.5)) == 8000
+    assert len(decode.read(moved, 0.2, 0.5)) == 8000
 
 
 @needs_codec
@@ -196,11 +196,11 @@ def test_torchcodec_reads_the_rest(tmp_path: Path, suffix: str) -> None:
     source = write(tmp_path / "a.wav", samples, rate)
     path = tmp_path / f"a.{suffix}"
     subprocess.run(["ffmpeg", "-v", "error", "-i", source, path], check=True)
-    assert files.info(path).sample_rate == rate
-    assert files.info(path).channels == 2
-    assert files.examine(path).duration == pytest.approx(5.0, abs=0.15)
-    whole = files.read(path)
-    part = files.read(path, 1.25, 2.0)
+    assert decode.info(path).sample_rate == rate
+    assert decode.info(path).channels == 2
+    assert decode.examine(path).duration == pytest.approx(5.0, abs=0.15)
+    whole = decode.read(path)
+    part = decode.read(path, 1.25, 2.0)
     assert part.shape == (32000,)
     assert np.sqrt(np.mean(part**2)) == pytest.approx(0.5 / math.sqrt(2), rel=0.05)
     # webm keeps times in milliseconds; the others agree to a sample
@@ -208,7 +208,7 @@ def test_torchcodec_reads_the_rest(tmp_path: Path, suffix: str) -> None:
     errors = [np.abs(part - whole[20000 + k : 52000 + k]).max() for k in shifts]
     assert min(errors) < (0.03 if suffix == "webm" else 1e-5)
     with pytest.raises(AudioError, match="truncated"):
-        files.read(path, 4.0, 4.0)
+        decode.read(path, 4.0, 4.0)
 
 
 def test_an_error_says_which_part_is_missing(
@@ -221,11 +221,11 @@ def test_an_error_says_which_part_is_missing(
         def refuse(name: str) -> object:
             raise error
 
-        monkeypatch.setattr(files, "importlib", SimpleNamespace(import_module=refuse))
+        monkeypatch.setattr(decoders, "importlib", SimpleNamespace(import_module=refuse))
 
     absent(ModuleNotFoundError("No module named 'torchcodec'", name="torchcodec"))
     with pytest.raises(AudioError) as caught:
-        files.read(path)
+        decode.read(path)
     assert caught.value.reason == "unsupported"
     assert "torchcodec is missing" in str(caught.value)
     assert 'pip install "ssl_audio[codec]"' in str(caught.value)
@@ -233,18 +233,18 @@ def test_an_error_says_which_part_is_missing(
     absent(RuntimeError("Could not load libtorchcodec.\nFour screens of why."))
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(AudioError, match="FFmpeg, which torchcodec needs, is missing") as caught:
-        files.read(path)
+        decode.read(path)
     assert caught.value.reason == "unsupported"
     assert "Four screens" not in str(caught.value)
 
     monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/ffmpeg")
     with pytest.raises(AudioError, match="torchcodec does not load"):
-        files.read(path)
+        decode.read(path)
 
     # A damaged file of a kind that libsndfile knows does not send anyone off to install things.
     path.write_bytes(b"fLaC" + bytes(100))
     with pytest.raises(AudioError, match="libsndfile") as caught:
-        files.read(path)
+        decode.read(path)
     assert caught.value.reason == "unreadable"
 
 
@@ -254,12 +254,12 @@ def test_a_whole_ogg_is_the_same_by_both_decoders(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rate: int, channels: int
 ) -> None:
     path = write(tmp_path / "a.ogg", noise(5.0, rate, channels), rate)
-    opened = files._open_whole(path)
-    assert isinstance(opened, files._VorbisReader) and opened._decoded() is not None
-    fast = np.concatenate(list(files.stream(path)))
-    np.testing.assert_array_equal(fast, files.read(path))
-    monkeypatch.setattr(files, "_vorbis_decoder", lambda: None)
-    np.testing.assert_allclose(fast, files.read(path), atol=2e-6)
+    opened = decoders.open_whole(path)
+    assert isinstance(opened, decoders.VorbisReader) and opened._decoded() is not None
+    fast = np.concatenate(list(decode.stream(path)))
+    np.testing.assert_array_equal(fast, decode.read(path))
+    monkeypatch.setattr(decoders, "_vorbis_decoder", lambda: None)
+    np.testing.assert_allclose(fast, decode.read(path), atol=2e-6)
 
 
 @needs_codec
@@ -279,17 +279,17 @@ def test_where_decoders_may_differ_libsndfile_has_the_word(
         subprocess.run(copy, check=True)
     else:
         write(path, np.concatenate([np.zeros((90_000, 2)), noise(1.0, 44100, 2)]), 44100)
-    opened = files._open_whole(path)
-    assert not isinstance(opened, files._VorbisReader) or opened._decoded() is None
+    opened = decoders.open_whole(path)
+    assert not isinstance(opened, decoders.VorbisReader) or opened._decoded() is None
 
     def outcome() -> object:
         try:
-            return np.concatenate(list(files.stream(path))).tolist()
+            return np.concatenate(list(decode.stream(path))).tolist()
         except AudioError as error:
             return str(error)
 
     found = outcome()
-    monkeypatch.setattr(files, "_vorbis_decoder", lambda: None)
+    monkeypatch.setattr(decoders, "_vorbis_decoder", lambda: None)
     assert found == outcome()
 
 
@@ -299,8 +299,8 @@ def test_soundfile_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     def refuse(name: str) -> object:
         raise AssertionError(f"{name} was imported for an mp3 that libsndfile opens")
 
-    monkeypatch.setattr(files, "importlib", SimpleNamespace(import_module=refuse))
-    assert len(files.read(path, 0.5, 1.0)) == 16000
+    monkeypatch.setattr(decoders, "importlib", SimpleNamespace(import_module=refuse))
+    assert len(decode.read(path, 0.5, 1.0)) == 16000
     assert importlib.import_module("soundfile") is soundfile
 
 
@@ -324,7 +324,7 @@ def test_reasons(tmp_path: Path) -> None:
     }
     for name, reasons in cases.items():
         with pytest.raises(AudioError) as caught:
-            files.read(tmp_path / name)
+            decode.read(tmp_path / name)
         assert caught.value.reason in reasons, name
         assert caught.value.path == str(tmp_path / name)
         again = pickle.loads(pickle.dumps(caught.value))
@@ -335,22 +335,21 @@ def test_a_negative_start_or_no_duration_is_the_callers_mistake(tmp_path: Path) 
     path = write(tmp_path / "a.wav", noise(1.0, 16000, 1), 16000)
     for start, duration in [(-1.0, 1.0), (math.nan, 1.0), (0.0, 0.0), (0.0, math.inf)]:
         with pytest.raises(ValueError):
-            files.read(path, start, duration)
+            decode.read(path, start, duration)
 
 
 def test_silence_is_told_from_what_is_only_quiet_in_places(tmp_path: Path) -> None:
     rate = 16000
     silent = write(tmp_path / "silent.wav", 1e-5 * noise(8.0, rate, 1), rate, "FLOAT")
     with pytest.raises(AudioError) as caught:
-        files.examine(silent)
+        decode.examine(silent)
     assert caught.value.reason == "silent"
-    assert files.examine(silent, check_silence=False).duration == 8.0
     click = np.zeros(8 * rate)
     click[100] = 0.5  # where no spot looks
-    assert files.examine(write(tmp_path / "click.wav", click, rate)).duration == 8.0
+    assert decode.examine(write(tmp_path / "click.wav", click, rate)).duration == 8.0
     opposed = np.stack([tone(2.0, rate, 300.0), -tone(2.0, rate, 300.0)], axis=1)
     with pytest.raises(AudioError, match="silent"):
-        files.examine(write(tmp_path / "opposed.wav", opposed, rate, "FLOAT"))
+        decode.examine(write(tmp_path / "opposed.wav", opposed, rate, "FLOAT"))
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
@@ -359,12 +358,12 @@ def test_a_truncated_file_is_as_long_as_what_is_left(tmp_path: Path, suffix: str
     content = whole.read_bytes()
     cut = tmp_path / f"cut.{suffix}"
     cut.write_bytes(content[: len(content) // 2])
-    duration = files.examine(cut).duration
+    duration = decode.examine(cut).duration
     assert 4.0 < duration < 6.0
-    inside = files.read(cut, 1.0, 2.0)
-    np.testing.assert_allclose(inside, files.read(whole, 1.0, 2.0), atol=1e-5)
+    inside = decode.read(cut, 1.0, 2.0)
+    np.testing.assert_allclose(inside, decode.read(whole, 1.0, 2.0), atol=1e-5)
     with pytest.raises(AudioError, match="truncated"):
-        files.read(cut, duration - 1.0, 2.0)
+        decode.read(cut, duration - 1.0, 2.0)
 
 
 def test_real_recordings_read_like_their_whole(shared: Path) -> None:
@@ -373,12 +372,12 @@ def test_real_recordings_read_like_their_whole(shared: Path) -> None:
     assert recordings
     for path in recordings:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-        found = files.examine(path)
-        assert found == files.AudioInfo(len(samples) / rate, rate, samples.shape[1])
+        found = decode.examine(path)
+        assert found == decode.AudioInfo(len(samples) / rate, rate, samples.shape[1])
         length = min(1.0, found.duration / 2)
         start = float(generator.uniform(0, found.duration - length))
         expected = soxr.resample(samples.mean(1), rate, 16000)[round(start * 16000) :]
-        got = files.read(path, start, length)
+        got = decode.read(path, start, length)
         np.testing.assert_allclose(got, expected[: len(got)], atol=1e-5, err_msg=path.name)
 
 
@@ -387,9 +386,9 @@ def test_a_stream_joined_is_the_whole_file(tmp_path, rate, monkeypatch):
     path = tmp_path / "a.flac"
     noise = np.random.default_rng(0).normal(0, 0.1, (rate * 5 + 123, 2))
     soundfile.write(path, noise, rate)
-    whole = files.read(path)
-    monkeypatch.setattr(files, "_BLOCK_SAMPLES", 1 << 15)
-    blocks = list(files.stream(path))
+    whole = decode.read(path)
+    monkeypatch.setattr(decoders, "BLOCK_SAMPLES", 1 << 15)
+    blocks = list(decode.stream(path))
     assert len(blocks) >= 4 and max(map(len, blocks)) <= 1 << 16
     np.testing.assert_array_equal(np.concatenate(blocks), whole)
 
@@ -397,4 +396,4 @@ def test_a_stream_joined_is_the_whole_file(tmp_path, rate, monkeypatch):
 def test_a_stream_of_nothing_is_refused(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.zeros(0), 16_000)
     with pytest.raises(AudioError, match="no samples"):
-        list(files.stream(tmp_path / "a.wav"))
+        list(decode.stream(tmp_path / "a.wav"))

@@ -1,0 +1,294 @@
+"""Measure audio files once, keep the result, and report what had to be left out."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import math
+import os
+import time
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ssl_audio.audio.scan_workers import CRASHED, NO_ANSWER, ScanPool
+from ssl_audio.audio.sources import Source, read_parquet
+from ssl_audio.io.atomic import atomic_file
+from ssl_audio.io.cache import cache_folder
+from ssl_audio.io.errors import SslAudioError
+from ssl_audio.io.files import AnyPath
+from ssl_audio.io.parallel import available_processors
+from ssl_audio.io.progress import progress_bar
+
+_FILES_PER_WORKER = 16  # a process takes 0.2 s to start, as long as a few dozen files take
+_SAVE_EVERY = 60.0  # s between saves of an unfinished scan
+_CACHE_VERSION = "2"
+# Verdicts that follow from a file's content are kept; others may change: a decoder gets installed,
+# a disk mounted, a machine less busy.
+_LASTING = frozenset({"", "empty", "unreadable", "truncated", "silent"})
+
+
+@dataclass(frozen=True)
+class Track:
+    """A usable file.
+
+    Attributes:
+        path: absolute.
+        duration: measured, seconds.
+        tags: sorted.
+        size: bytes.
+    """
+
+    path: str
+    duration: float
+    tags: tuple[str, ...] = ()
+    size: int = 0
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A skipped file: a short reason, by which files are counted, and the detail."""
+
+    path: str
+    reason: str
+    detail: str = ""
+
+
+@dataclass
+class Manifest:
+    """The result of a scan.
+
+    Attributes:
+        tracks: usable files, in the order of the sources.
+        skipped: the others, in the order of the sources.
+        duplicates: sources that repeat a path; their tags were merged with the first.
+    """
+
+    tracks: list[Track]
+    skipped: list[Skipped]
+    duplicates: int = 0
+
+    @property
+    def hash(self) -> str:
+        """Identity of the tracks: relative paths, sizes, durations and order (hex)."""
+        digest = hashlib.sha256()
+        root = _common_folder([track.path for track in self.tracks])
+        for track in self.tracks:
+            name = os.path.relpath(track.path, root).replace(os.sep, "/")
+            entry = f"{name}\0{track.size}\0{track.duration:.4f}\n"
+            digest.update(entry.encode("utf-8", "surrogateescape"))
+        return digest.hexdigest()
+
+    def summary(self) -> str:
+        """One line: how much is usable, and how many files were skipped, by reason."""
+        hours = sum(track.duration for track in self.tracks) / 3600
+        text = f"{len(self.tracks)} tracks, {hours:.2f} hours"
+        if self.skipped:
+            counts = Counter(skipped.reason for skipped in self.skipped)
+            reasons = ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
+            text += f"; {len(self.skipped)} files skipped ({reasons})"
+        if self.duplicates:
+            text += f"; {self.duplicates} listed more than once"
+        return text
+
+    def save_report(self, path: AnyPath) -> None:
+        """Write the skipped files as CSV (path, reason, detail), in one step."""
+        with (
+            atomic_file(path) as temporary,
+            open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+        ):
+            writer = csv.writer(file)
+            writer.writerow(["path", "reason", "detail"])
+            writer.writerows([item.path, item.reason, item.detail] for item in self.skipped)
+
+
+@dataclass(frozen=True)
+class _Verdict:
+    """The outcome of examining one version of a file; the reason of a usable file is ""."""
+
+    size: int
+    mtime_ns: int
+    duration: float
+    reason: str
+    detail: str
+
+
+def scan(
+    sources: Iterable[Source],
+    min_duration: float = 0.1,
+    cache: AnyPath | None = None,
+    workers: int | None = None,
+    progress: bool = True,
+    time_limit: float = 60.0,
+) -> Manifest:
+    """Measure files in parallel; the next scan reads only files that have changed.
+
+    Args:
+        sources: the files; of a path that is given twice, the tags are merged.
+        min_duration: shorter files are skipped, seconds.
+        cache: folder of kept scans, or a `.parquet` file; None is `ssl_audio` in the user's cache
+            folder. A damaged one is rebuilt; one that cannot be written is a warning.
+        workers: processes; None is one per processor, and fewer for few files.
+        progress: show a progress bar on standard error.
+        time_limit: seconds for one file; a file that takes longer is skipped as unreadable.
+
+    Returns:
+        The usable tracks, and the skipped files with a reason: empty, unreadable, truncated, too
+        short, silent, missing or unsupported.
+
+    Raises:
+        SslAudioError: the processes cannot be started.
+    """
+    paths, duplicates = _unique(sources)
+    stamps = {path: _stamp(path) for path in paths}
+    known = _Cache(_cache_file(cache, paths))
+    verdicts = {
+        path: verdict for path in paths if (verdict := known.recall(path, stamps[path])) is not None
+    }
+    todo = [path for path in paths if path not in verdicts]
+    pool = ScanPool(_worker_count(workers, len(todo)), time_limit)
+    if todo:
+        try:
+            with progress_bar("scanning audio", len(todo), "files", shown=progress) as step:
+                for path, (duration, reason, detail) in pool.examine(todo):
+                    seen = _Verdict(*stamps[path], duration, reason, detail)
+                    verdicts[path] = seen
+                    known.add(path, seen)
+                    step()
+        finally:
+            known.save()  # an interrupted scan resumes
+    return _manifest(paths, verdicts, min_duration, duplicates)
+
+
+def _unique(sources: Iterable[Source]) -> tuple[dict[str, tuple[str, ...]], int]:
+    """Absolute paths and their tags, in order, and the number of repeated paths."""
+    paths: dict[str, tuple[str, ...]] = {}
+    duplicates = 0
+    for source in sources:
+        path = os.path.abspath(source.path)
+        if path in paths:
+            duplicates += 1
+            paths[path] = tuple(sorted({*paths[path], *source.tags}))
+        else:
+            paths[path] = tuple(source.tags)
+    return paths, duplicates
+
+
+def _stamp(path: str) -> tuple[int, int]:
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return -1, -1
+    return status.st_size, status.st_mtime_ns
+
+
+def _manifest(
+    paths: Mapping[str, tuple[str, ...]],
+    verdicts: Mapping[str, _Verdict],
+    min_duration: float,
+    duplicates: int,
+) -> Manifest:
+    result = Manifest([], [], duplicates)
+    for path, tags in paths.items():
+        verdict = verdicts[path]
+        if verdict.reason:
+            result.skipped.append(Skipped(path, verdict.reason, verdict.detail))
+        elif verdict.duration < min_duration:
+            detail = f"{verdict.duration:.4g} s where {min_duration:g} s are required"
+            result.skipped.append(Skipped(path, "too short", detail))
+        else:
+            result.tracks.append(Track(path, verdict.duration, tags, verdict.size))
+    return result
+
+
+def _worker_count(workers: int | None, files: int) -> int:
+    if workers is not None and workers < 1:
+        raise SslAudioError(f"workers={workers}: 1 process or more")
+    return max(1, min(workers or available_processors(), math.ceil(files / _FILES_PER_WORKER)))
+
+
+def _cache_file(cache: AnyPath | None, paths: Iterable[str]) -> Path:
+    """The cache file of the folder that holds all files of a scan."""
+    if cache is None:
+        cache = cache_folder()
+    if Path(cache).suffix == ".parquet":
+        return Path(cache)
+    folder = _common_folder(list(paths)).encode("utf-8", "surrogateescape")
+    return Path(cache) / f"scan-{hashlib.sha256(folder).hexdigest()[:16]}.parquet"
+
+
+def _common_folder(paths: list[str]) -> str:
+    try:
+        return os.path.commonpath([os.path.dirname(path) for path in paths])
+    except ValueError:  # none, or on several drives
+        return os.path.abspath(os.sep)
+
+
+class _Cache:
+    """Verdicts of earlier scans, saved now and then and at the end of a scan."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._known = path, _load_cache(path)
+        self._changed, self._saved = False, time.monotonic()
+
+    def recall(self, path: str, stamp: tuple[int, int]) -> _Verdict | None:
+        """The verdict on this version of a file, if there is one."""
+        old = self._known.get(path)
+        return old if old is not None and (old.size, old.mtime_ns) == stamp else None
+
+    def add(self, path: str, verdict: _Verdict) -> None:
+        passing = verdict.size < 0 or verdict.detail.startswith((CRASHED, NO_ANSWER))
+        if verdict.reason not in _LASTING or passing:
+            return
+        self._known[path] = verdict
+        self._changed = True
+        if time.monotonic() - self._saved > _SAVE_EVERY:
+            self.save()
+
+    def save(self) -> None:
+        self._saved = time.monotonic()
+        if not self._changed:
+            return
+        self._changed = False
+        try:
+            _save_cache(self._path, self._known)
+        except OSError as error:
+            warnings.warn(
+                f"the scan is not kept: cannot write {self._path} ({error.strerror})",
+                stacklevel=2,
+            )
+
+
+def _load_cache(path: Path) -> dict[str, _Verdict]:
+    if not path.is_file():
+        return {}
+    try:
+        table = read_parquet(path)
+        if (table.schema.metadata or {}).get(b"version") != _CACHE_VERSION.encode():
+            return {}
+        rows = table.to_pylist()
+        return {os.fsdecode(row.pop("path")): _Verdict(**row) for row in rows}
+    except (SslAudioError, TypeError, KeyError, AttributeError, ValueError):
+        return {}  # a damaged cache is rebuilt
+
+
+def _save_cache(path: Path, known: Mapping[str, _Verdict]) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    text, real, whole = pyarrow.string(), pyarrow.float64(), pyarrow.int64()
+    kinds = {"size": whole, "mtime_ns": whole, "duration": real, "reason": text, "detail": text}
+    columns: dict[str, Any] = {  # a path need not be UTF-8, which text in Parquet is
+        "path": pyarrow.array([os.fsencode(name) for name in known], pyarrow.binary())
+    }
+    for name, kind in kinds.items():
+        cells = [getattr(verdict, name) for verdict in known.values()]
+        columns[name] = pyarrow.array(
+            [c.encode("utf-8", "replace").decode() if kind == text else c for c in cells], kind
+        )
+    table = pyarrow.table(columns, metadata={"version": _CACHE_VERSION})
+    with atomic_file(path) as temporary:
+        pyarrow.parquet.write_table(table, temporary)

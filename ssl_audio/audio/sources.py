@@ -1,0 +1,193 @@
+"""Which audio files there are: folders, lists, tables, and MTG-Jamendo's tables."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ssl_audio.io.errors import SslAudioError, first_line
+from ssl_audio.io.files import AnyPath
+
+SUFFIXES = (
+    ".aac .aif .aiff .caf .flac .m4a .m4b .mka .mp2 .mp3 .oga .ogg .opus .wav .wave .webm .wma"
+).split()
+
+_JAMENDO_COLUMNS = 5  # TRACK_ID ARTIST_ID ALBUM_ID PATH DURATION, then tags
+
+
+@dataclass(frozen=True)
+class Source:
+    """An audio file: its path, and its tags where a list gives any."""
+
+    path: str
+    tags: tuple[str, ...] = ()
+
+
+def find_audio(root: AnyPath) -> list[Source]:
+    """List the audio files below a folder, by suffix, sorted; hidden ones are left out.
+
+    Links to folders are followed, each folder once.
+
+    Raises:
+        SslAudioError: no such folder, or no audio in it.
+    """
+    if not os.path.isdir(root):
+        raise SslAudioError(f"{os.fspath(root)!r} is not a folder: give one with audio files")
+    found = sorted(_walk(os.path.abspath(root)))
+    if not found:
+        suffixes = " ".join(SUFFIXES)
+        raise SslAudioError(f"no audio found in {os.fspath(root)!r}; looked for {suffixes}")
+    return [Source(path) for path in found]
+
+
+def _walk(root: str) -> Iterator[str]:
+    seen = set()
+    for folder, folders, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:  # a link to a parent folder would loop
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in names:
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES:
+                yield os.path.join(folder, name)
+
+
+def read_list(path: AnyPath) -> list[Source]:
+    """Read a text file with one path a line, relative to its own folder or absolute.
+
+    Raises:
+        SslAudioError: the list cannot be read, or is empty.
+    """
+    lines = (line.strip() for _, line in _lines(path))
+    return _listed(path, [Source(_beside(path, line)) for line in lines if line])
+
+
+def read_table(path: AnyPath) -> list[Source]:
+    """Read a manifest: a CSV (.csv) or Parquet file with a column `path`.
+
+    Paths are relative to the table's own folder, or absolute. A column `tags` may give a list of
+    tags (Parquet), or text with semicolons between them. Durations are measured, not read.
+
+    Raises:
+        SslAudioError: the table cannot be read, has no column `path`, or is empty; a row without a
+            path is named by its number.
+    """
+    rows = _csv_rows(path) if Path(path).suffix.lower() == ".csv" else _parquet_rows(path)
+    sources = []
+    for number, row in rows:
+        if not isinstance(row.get("path"), str) or not row["path"].strip():
+            raise SslAudioError(f"{os.fspath(path)}: row {number} has no path")
+        sources.append(Source(_beside(path, row["path"].strip()), _tags(row.get("tags"))))
+    return _listed(path, sources)
+
+
+def read_jamendo(tsv: AnyPath, root: AnyPath) -> list[Source]:
+    """Read a TSV file of MTG-Jamendo.
+
+    Its columns are TRACK_ID, ARTIST_ID, ALBUM_ID, PATH, DURATION and then one tag in each,
+    `category---tag`. Where `48/948.mp3` is missing and `48/948.low.mp3` exists, the latter is used.
+
+    Args:
+        tsv: the file.
+        root: the folder that its paths are relative to.
+
+    Returns:
+        One source a line, its tags sorted and each given once.
+
+    Raises:
+        SslAudioError: the file cannot be read, is empty, or has a malformed line, which is named.
+    """
+    sources = []
+    for number, line in _lines(tsv):
+        if not line.strip() or (number == 1 and line.startswith("TRACK_ID\t")):
+            continue
+        name, tags = _jamendo_line(f"{os.fspath(tsv)}, line {number}", line)
+        sources.append(Source(_jamendo_path(os.path.abspath(root), name), tags))
+    return _listed(tsv, sources)
+
+
+def _jamendo_line(where: str, line: str) -> tuple[str, tuple[str, ...]]:
+    cells = [cell.strip() for cell in line.split("\t")]
+    if len(cells) < _JAMENDO_COLUMNS:
+        needed = f"{len(cells)} columns of the {_JAMENDO_COLUMNS} before the tags"
+        raise SslAudioError(f"{where}: {needed} (tabs between them)")
+    name, duration, tags = cells[3], cells[4], [tag for tag in cells[5:] if tag]
+    if not name:
+        raise SslAudioError(f"{where}: no path in column 4")
+    try:
+        float(duration)
+    except ValueError as error:
+        raise SslAudioError(f"{where}: the duration {duration!r} is not a number") from error
+    for tag in tags:
+        if "---" not in tag:
+            raise SslAudioError(f"{where}: the tag {tag!r} is not of the form category---tag")
+    return name, tuple(sorted(set(tags)))
+
+
+def _jamendo_path(root: str, name: str) -> str:
+    path = os.path.join(root, name)
+    stem, suffix = os.path.splitext(path)
+    low = f"{stem}.low{suffix}"
+    return low if not os.path.exists(path) and os.path.exists(low) else path
+
+
+def _lines(path: AnyPath) -> Iterator[tuple[int, str]]:
+    try:
+        # utf-8-sig: some editors begin a file with a byte-order mark
+        with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
+            for number, line in enumerate(file, 1):
+                yield number, line.rstrip("\r\n")
+    except OSError as error:
+        raise SslAudioError(f"cannot read {os.fspath(path)}: {error.strerror}") from error
+
+
+def _beside(table: AnyPath, name: str) -> str:
+    return os.path.join(os.path.dirname(os.path.abspath(table)), name)
+
+
+def _listed(path: AnyPath, sources: list[Source]) -> list[Source]:
+    if not sources:
+        raise SslAudioError(f"{os.fspath(path)} lists no audio")
+    return sources
+
+
+def _csv_rows(path: AnyPath) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    reader = csv.DictReader(line for _, line in _lines(path))
+    if "path" not in (reader.fieldnames or ()):
+        raise SslAudioError(f"{os.fspath(path)} has no column named path")
+    yield from enumerate(reader, 1)
+
+
+def _parquet_rows(path: AnyPath) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    table = read_parquet(path)
+    if "path" not in table.column_names:
+        raise SslAudioError(f"{os.fspath(path)} has no column named path")
+    names = [name for name in ("path", "tags") if name in table.column_names]
+    yield from enumerate(table.select(names).to_pylist(), 1)
+
+
+def read_parquet(path: AnyPath) -> Any:
+    """A Parquet file as a table of pyarrow.
+
+    Raises:
+        SslAudioError: it cannot be read.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        return pyarrow.parquet.read_table(os.fspath(path))
+    except (OSError, pyarrow.ArrowException) as error:
+        reason = first_line(error)
+        raise SslAudioError(f"cannot read {os.fspath(path)} as Parquet: {reason}") from error
+
+
+def _tags(cell: Any) -> tuple[str, ...]:
+    tags = cell.split(";") if isinstance(cell, str) else (cell or ())
+    return tuple(sorted({str(tag).strip() for tag in tags} - {""}))
