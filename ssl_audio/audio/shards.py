@@ -25,6 +25,7 @@ from typing import Any
 
 from ssl_audio.audio import SAMPLE_RATE
 from ssl_audio.audio.scan import Manifest, Skipped, Track, scan
+from ssl_audio.audio.shard_reader import place
 from ssl_audio.audio.shard_writer import (
     SAMPLE_BYTES,
     Entry,

@@ -120,7 +120,7 @@ def test_every_damaged_file_is_a_track_or_in_the_report(corpus: Path, tmp_path: 
     found = scan.scan(found_sources, 0.1, tmp_path, progress=False, time_limit=30.0)
     tracks = [track.path for track in found.tracks]
     skipped = {item.path: item for item in found.skipped}
-    assert sorted([*tracks, *skipped]) == [source.path for source in sources]
+    assert sorted([*tracks, *skipped]) == [source.path for source in found_sources]
 
     reasons = {Path(path).name: item.reason for path, item in skipped.items()}
     for suffix in RATES:
@@ -132,7 +132,7 @@ def test_every_damaged_file_is_a_track_or_in_the_report(corpus: Path, tmp_path: 
     assert {"no_channels.wav", "no_rate.wav", "any_bits.wav"} <= set(reasons)
     kept = {Path(path).name for path in tracks}
     assert {f"misnamed.{suffix}" for suffix in RATES} <= kept
-    assert 40 <= len(tracks) <= len(sources) - 40  # damage that spares much, and damage that kills
+    assert 40 <= len(tracks) <= len(found_sources) - 40  # damage that spares much, and damage that kills
     assert "crashed" not in str(found.skipped) and "no answer" not in str(found.skipped)
 
     report = tmp_path / "skipped.csv"

@@ -114,7 +114,7 @@ def test_equal_offsets_and_no_offset() -> None:
 
 
 def test_too_short_a_track_is_refused() -> None:
-    with pytest.raises(SslAudioError, match="takes 8 s"):
+    with pytest.raises(SslAudioError, match="8 s are required"):
         draw_pair(7.99, 4.0, 4.0, 16.0, np.random.default_rng(0))
 
 

@@ -1,4 +1,4 @@
-"""Lists, the scan and its cache: what is found, what is remembered, what a bad file costs."""
+"""The scan and its cache."""
 
 import csv
 import json
@@ -36,107 +36,6 @@ def names(found: list[Source] | list[Track] | list[Skipped]) -> list[str]:
     return [Path(item.path).name for item in found]
 
 
-# --- lists
-
-
-def test_find_audio_is_recursive_sorted_and_by_suffix(tmp_path: Path) -> None:
-    for name in ("b/2.MP3", "b/1.flac", "a/x.opus", "z.wav", "notes.txt", ".hidden/a.wav"):
-        path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
-        path.touch()
-    (tmp_path / "b/._2.mp3").touch()
-    (tmp_path / "b/round").symlink_to(tmp_path)
-    found = [os.path.relpath(source.path, tmp_path) for source in sources.find_audio(tmp_path)]
-    assert found == ["a/x.opus", "b/1.flac", "b/2.MP3", "z.wav"]
-
-
-def test_no_audio_names_the_folder_and_the_suffixes(tmp_path: Path) -> None:
-    with pytest.raises(SslAudioError, match="no audio found") as caught:
-        sources.find_audio(tmp_path)
-    assert str(tmp_path) in str(caught.value) and ".flac" in str(caught.value)
-    with pytest.raises(SslAudioError, match="is no folder"):
-        sources.find_audio(tmp_path / "absent")
-
-
-def test_a_list_is_relative_to_itself(tmp_path: Path) -> None:
-    listing = tmp_path / "sub" / "list.txt"
-    listing.parent.mkdir()
-    listing.write_bytes("\ufeffa.wav\r\n\r\n../b c.mp3\r\n/abs/d.flac\r\n".encode())
-    found = [source.path for source in sources.read_list(listing)]
-    here = str(listing.parent)
-    assert found == [f"{here}/a.wav", f"{here}/../b c.mp3", "/abs/d.flac"]
-    listing.write_text("\n")
-    with pytest.raises(SslAudioError, match="lists no audio"):
-        sources.read_list(listing)
-    with pytest.raises(SslAudioError, match="cannot read"):
-        sources.read_list(tmp_path / "absent.txt")
-
-
-def test_tables(tmp_path: Path) -> None:
-    table = tmp_path / "a.csv"
-    table.write_text('path,duration,tags\nx.wav,3,rock; jazz\n"y, z.wav",,\n')
-    expected = [
-        Source(str(tmp_path / "x.wav"), ("jazz", "rock")),
-        Source(str(tmp_path / "y, z.wav")),
-    ]
-    assert sources.read_table(table) == expected
-    columns = {"path": ["x.wav", "y, z.wav"], "tags": [["rock", "jazz"], None]}
-    pyarrow.parquet.write_table(pyarrow.table(columns), tmp_path / "a.parquet")
-    assert sources.read_table(tmp_path / "a.parquet") == expected
-    table.write_text("path,tags\nx.wav,\n,rock\n")
-    with pytest.raises(SslAudioError, match="row 2 has no path"):
-        sources.read_table(table)
-    table.write_text("file\nx.wav\n")
-    with pytest.raises(SslAudioError, match="no column named path"):
-        sources.read_table(table)
-    (tmp_path / "b.parquet").write_bytes(b"PAR1 no more")
-    with pytest.raises(SslAudioError, match=r"b\.parquet as Parquet"):
-        sources.read_table(tmp_path / "b.parquet")
-
-
-def test_jamendo(tmp_path: Path) -> None:
-    (tmp_path / "49").mkdir()
-    (tmp_path / "49/949.low.mp3").touch()
-    tsv = tmp_path / "a.tsv"
-    rows = "track_1\tartist_1\talbum_1\t48/948.mp3\t212.7\tmood/theme---sad\tgenre---rock\r\n"
-    rows += "track_2\tartist_1\talbum_1\t49/949.mp3\t212.7\tgenre---jazz\r\n"
-    tsv.write_bytes((HEADER + rows).encode())
-    assert sources.read_jamendo(tsv, tmp_path) == [
-        Source(str(tmp_path / "48/948.mp3"), ("genre---rock", "mood/theme---sad")),
-        Source(str(tmp_path / "49/949.low.mp3"), ("genre---jazz",)),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("row", "complaint"),
-    [
-        ("track_1 artist_1 album_1 48/948.mp3 212.7", "1 columns of the 5"),
-        ("track_1\tartist_1\talbum_1\t\t212.7\tgenre---rock", "no path"),
-        ("track_1\tartist_1\talbum_1\t48/948.mp3\tlong\tgenre---rock", "'long' is no number"),
-        ("track_1\tartist_1\talbum_1\t48/948.mp3\t212.7\trock", "category---tag"),
-    ],
-)
-def test_a_malformed_jamendo_line_is_named(tmp_path: Path, row: str, complaint: str) -> None:
-    good = "track_0\tartist_1\talbum_1\t48/947.mp3\t212.7\tgenre---rock\r\n"
-    tsv = tmp_path / "bad.tsv"
-    tsv.write_bytes((HEADER + good + row + "\r\n").encode())
-    with pytest.raises(SslAudioError, match=r"bad\.tsv, line 3: ") as caught:
-        sources.read_jamendo(tsv, tmp_path)
-    assert complaint in str(caught.value)
-
-
-def test_the_shared_corpus_reads_as_its_own_table_says(shared: Path) -> None:
-    folder = shared / "audio" / "scores"
-    with open(folder / "scores-test.tsv", newline="") as file:
-        rows = [line.rstrip("\r\n").split("\t") for line in file][1:]
-    found = sources.read_jamendo(folder / "scores-test.tsv", folder / "audio")
-    assert [source.path for source in found] == [str(folder / "audio" / row[3]) for row in rows]
-    assert [set(source.tags) for source in found] == [set(row[5:]) for row in rows]
-
-
-# --- the scan
-
-
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     root = tmp_path / "audio"
@@ -169,7 +68,7 @@ def test_scan_measures_and_sorts_out(folder: Path, tmp_path: Path) -> None:
     assert found.duplicates == 1
     assert found.summary() == (
         "3 tracks, 0.00 hours; 4 files skipped (1 too short, 1 silent, 1 empty, 1 missing); "
-        "1 named more than once"
+        "1 listed more than once"
     )
 
 
@@ -213,7 +112,7 @@ def test_a_damaged_cache_is_rebuilt(folder: Path, tmp_path: Path, damage: str) -
 
 def test_a_cache_that_cannot_be_written_is_a_warning(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file where the folder should be")
-    with pytest.warns(UserWarning, match="not remembered"):
+    with pytest.warns(UserWarning, match="not kept"):
         assert len(run(folder, tmp_path).tracks) == 3
 
 
@@ -269,7 +168,7 @@ def test_a_crash_or_a_hang_costs_one_file(tmp_path: Path, dangerous: None, worke
         ("07hang.wav", "unreadable", "no answer in 1.5 s"),
         ("19crash.wav", "unreadable", "decoder crashed"),
     ]
-    # such a verdict may be the machine's fault: it is not remembered
+    # such a verdict may be the machine's fault: it is not kept
     (cache,) = (tmp_path / "cache").iterdir()
     assert pyarrow.parquet.read_table(cache).num_rows == 20
 
@@ -295,7 +194,7 @@ def test_workers_that_cannot_start_are_an_error(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "path", [])
-    with pytest.raises(SslAudioError, match="before it was ready"):
+    with pytest.raises(SslAudioError, match="at its start"):
         run(folder, tmp_path)
 
 

@@ -1,0 +1,123 @@
+"""Folders, lists and tables of audio files."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+import pytest
+import soundfile
+
+from ssl_audio.audio import sources
+from ssl_audio.audio.scan import Skipped, Track
+from ssl_audio.audio.sources import Source
+from ssl_audio.io.errors import SslAudioError
+
+HEADER = "TRACK_ID\tARTIST_ID\tALBUM_ID\tPATH\tDURATION\tTAGS\r\n"
+
+
+def audio(path: Path, seconds: float = 1.0, level: float = 0.1) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    generator = np.random.default_rng(len(str(path)))
+    soundfile.write(path, level * generator.standard_normal(round(8000 * seconds)), 8000)
+    return path
+
+
+def names(found: list[Source] | list[Track] | list[Skipped]) -> list[str]:
+    return [Path(item.path).name for item in found]
+
+
+def test_find_audio_is_recursive_sorted_and_by_suffix(tmp_path: Path) -> None:
+    for name in ("b/2.MP3", "b/1.flac", "a/x.opus", "z.wav", "notes.txt", ".hidden/a.wav"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    (tmp_path / "b/._2.mp3").touch()
+    (tmp_path / "b/round").symlink_to(tmp_path)
+    found = [os.path.relpath(source.path, tmp_path) for source in sources.find_audio(tmp_path)]
+    assert found == ["a/x.opus", "b/1.flac", "b/2.MP3", "z.wav"]
+
+
+def test_no_audio_names_the_folder_and_the_suffixes(tmp_path: Path) -> None:
+    with pytest.raises(SslAudioError, match="no audio found") as caught:
+        sources.find_audio(tmp_path)
+    assert str(tmp_path) in str(caught.value) and ".flac" in str(caught.value)
+    with pytest.raises(SslAudioError, match="is not a folder"):
+        sources.find_audio(tmp_path / "absent")
+
+
+def test_a_list_is_relative_to_itself(tmp_path: Path) -> None:
+    listing = tmp_path / "sub" / "list.txt"
+    listing.parent.mkdir()
+    listing.write_bytes("\ufeffa.wav\r\n\r\n../b c.mp3\r\n/abs/d.flac\r\n".encode())
+    found = [source.path for source in sources.read_list(listing)]
+    here = str(listing.parent)
+    assert found == [f"{here}/a.wav", f"{here}/../b c.mp3", "/abs/d.flac"]
+    listing.write_text("\n")
+    with pytest.raises(SslAudioError, match="lists no audio"):
+        sources.read_list(listing)
+    with pytest.raises(SslAudioError, match="cannot read"):
+        sources.read_list(tmp_path / "absent.txt")
+
+
+def test_tables(tmp_path: Path) -> None:
+    table = tmp_path / "a.csv"
+    table.write_text('path,duration,tags\nx.wav,3,rock; jazz\n"y, z.wav",,\n')
+    expected = [
+        Source(str(tmp_path / "x.wav"), ("jazz", "rock")),
+        Source(str(tmp_path / "y, z.wav")),
+    ]
+    assert sources.read_table(table) == expected
+    columns = {"path": ["x.wav", "y, z.wav"], "tags": [["rock", "jazz"], None]}
+    pyarrow.parquet.write_table(pyarrow.table(columns), tmp_path / "a.parquet")
+    assert sources.read_table(tmp_path / "a.parquet") == expected
+    table.write_text("path,tags\nx.wav,\n,rock\n")
+    with pytest.raises(SslAudioError, match="row 2 has no path"):
+        sources.read_table(table)
+    table.write_text("file\nx.wav\n")
+    with pytest.raises(SslAudioError, match="no column named path"):
+        sources.read_table(table)
+    (tmp_path / "b.parquet").write_bytes(b"PAR1 no more")
+    with pytest.raises(SslAudioError, match=r"b\.parquet as Parquet"):
+        sources.read_table(tmp_path / "b.parquet")
+
+
+def test_jamendo(tmp_path: Path) -> None:
+    (tmp_path / "49").mkdir()
+    (tmp_path / "49/949.low.mp3").touch()
+    tsv = tmp_path / "a.tsv"
+    rows = "track_1\tartist_1\talbum_1\t48/948.mp3\t212.7\tmood/theme---sad\tgenre---rock\r\n"
+    rows += "track_2\tartist_1\talbum_1\t49/949.mp3\t212.7\tgenre---jazz\r\n"
+    tsv.write_bytes((HEADER + rows).encode())
+    assert sources.read_jamendo(tsv, tmp_path) == [
+        Source(str(tmp_path / "48/948.mp3"), ("genre---rock", "mood/theme---sad")),
+        Source(str(tmp_path / "49/949.low.mp3"), ("genre---jazz",)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("row", "complaint"),
+    [
+        ("track_1 artist_1 album_1 48/948.mp3 212.7", "1 columns of the 5"),
+        ("track_1\tartist_1\talbum_1\t\t212.7\tgenre---rock", "no path"),
+        ("track_1\tartist_1\talbum_1\t48/948.mp3\tlong\tgenre---rock", "'long' is not a number"),
+        ("track_1\tartist_1\talbum_1\t48/948.mp3\t212.7\trock", "category---tag"),
+    ],
+)
+def test_a_malformed_jamendo_line_is_named(tmp_path: Path, row: str, complaint: str) -> None:
+    good = "track_0\tartist_1\talbum_1\t48/947.mp3\t212.7\tgenre---rock\r\n"
+    tsv = tmp_path / "bad.tsv"
+    tsv.write_bytes((HEADER + good + row + "\r\n").encode())
+    with pytest.raises(SslAudioError, match=r"bad\.tsv, line 3: ") as caught:
+        sources.read_jamendo(tsv, tmp_path)
+    assert complaint in str(caught.value)
+
+
+def test_the_shared_corpus_reads_as_its_own_table_says(shared: Path) -> None:
+    folder = shared / "audio" / "scores"
+    with open(folder / "scores-test.tsv", newline="") as file:
+        rows = [line.rstrip("\r\n").split("\t") for line in file][1:]
+    found = sources.read_jamendo(folder / "scores-test.tsv", folder / "audio")
+    assert [source.path for source in found] == [str(folder / "audio" / row[3]) for row in rows]
+    assert [set(source.tags) for source in found] == [set(row[5:]) for row in rows]
