@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from ssl_audio.audio import decode, scan, shards
 from ssl_audio.audio.pairs import PairBatchSampler, PairDataset, PairKey, collate_pairs
+from ssl_audio.audio.shard_writer import DecodedTrack
 from ssl_audio.audio.sources import Source, find_audio
 from ssl_audio.io.errors import AudioError, SslAudioError
 from ssl_audio.settings.pretrain import FolderData, ShardData
@@ -177,12 +178,12 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
     tracks: int,
     kept: int,
 ) -> None:
-    add, calls = shards._Writer.add, []
+    add, calls = shards.ShardWriter.add, []
 
     def stop(*_: object) -> None:
         raise Stop
 
-    def interrupted(self: shards._Writer, result: shards._Result) -> None:
+    def interrupted(self: shards.ShardWriter, result: DecodedTrack) -> None:
         if len(calls) == tracks:
             raise Stop
         calls.append(result)
@@ -190,7 +191,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
 
     folder = tmp_path / "shards"
     with monkeypatch.context() as patch:
-        patch.setattr(shards._Writer, "add", interrupted)
+        patch.setattr(shards.ShardWriter, "add", interrupted)
         if tracks == len(sources):  # all written but the index
             patch.setattr(shards, "_write_index", stop)
         with pytest.raises(Stop):
