@@ -20,7 +20,8 @@ def save_correlations(
     """Write `NAME-tags.csv`, `.png` and `.svg` beside `NAME.parquet`; returns the files.
 
     Args:
-        correlations: (features, tags) over so many `tracks`, -1 to 1, NaN where undefined.
+        correlations: (features, tags), -1 to 1, NaN where undefined.
+        tracks: number of tracks they were computed over.
         output: the feature store.
     """
     from matplotlib.figure import Figure

@@ -74,7 +74,7 @@ class Difference:
 @dataclass(frozen=True, kw_only=True)
 class DatasetSummary:
     """A labelled data set: `counts` of the tracks used and `missing` ones by split; `notes` say
-    what limits the figures."""
+    what limits the results."""
 
     name: str
     tags: tuple[str, ...]
@@ -251,7 +251,7 @@ class ProbeResults(Results):
 @dataclass(frozen=True, kw_only=True)
 class PlaylistData:
     """Playlists or sessions: `counts` by what is counted, `hashes` by file; `notes` say what limits
-    the figures."""
+    the results."""
 
     name: str
     counts: dict[str, int]

@@ -1,4 +1,4 @@
-"""Results as tables: for the terminal, for LaTeX, for the page, and one figure a line as CSV."""
+"""Results as tables: for the terminal, for LaTeX, for the page, and one value a line as CSV."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ssl_audio.reports.published import PUBLISHED, SOURCE
@@ -25,7 +25,7 @@ from ssl_audio.reports.results import (
 )
 
 METRICS = {"roc_auc": "ROC-AUC", "map": "mAP"}  # of probes
-MAX_OPEN_PAIRS = 12  # longer tables of differences are folded on the page, not printed
+MAX_OPEN_PAIRS = 12  # more pairs are folded on the page, and only the first system's are printed
 _LATEX = str.maketrans(
     {c: f"\\{c}" for c in "_%&#${}"}
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
@@ -60,7 +60,7 @@ class Grid:
 
 
 def number(value: float, digits: int = 3, sign: bool = False) -> str:
-    """A number with so many decimals, or a dash for NaN."""
+    """A number with `digits` decimals; a dash for NaN."""
     if math.isnan(value):
         return "–"
     return f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
@@ -83,7 +83,7 @@ def _mean_and_std(found: MetricSummary) -> str:
 
 
 def protocol_text(results: ProbeResults) -> str:
-    """How the probes were measured, in half a line."""
+    """How the probes were trained and measured, in one line."""
     p = results.protocol
     on = "track means" if p.train_on == "tracks" else "single segments"
     return (
@@ -232,10 +232,14 @@ def terminal_text(results: AnyResults) -> str:
 
 def _difference_lines(results: ProbeResults | Table) -> Iterator[str]:
     grid = differences_of(results)
+    title = grid.title
     if len(grid.rows) > MAX_OPEN_PAIRS:
-        yield f"{grid.title}: see the report"
-    elif grid.rows:
-        yield f"{grid.title}. {grid.caption}\n{_lines(grid)}"
+        first = results.differences[0].a
+        kept = tuple(one for one in results.differences if one.a == first)
+        grid = differences_of(replace(results, differences=kept))
+        title = f"{title}, of which those of {first}"
+    if grid.rows:
+        yield f"{title}. {grid.caption}\n{_lines(grid)}"
 
 
 def _lines(grid: Grid) -> str:

@@ -143,10 +143,13 @@ def test_differences_are_in_the_terminal_and_on_the_page():
     assert "95 % confidence intervals" in text and "note: note of" in text
     assert f'<td class="sure">{expected}</td>' in page_of(probe_results)
     twenty = tuple(replace(results.differences[0], b=str(k)) for k in range(20))
-    many = replace(small(results), differences=twenty)
-    assert "20 paired differences: see the report" in tables.terminal_text(many)
+    other = replace(results.differences[0], a="other")
+    many = replace(small(results), differences=(*twenty, other))
+    text = tables.terminal_text(many)
+    assert "21 paired differences, of which those of one. With 95 %" in text
+    assert text.count("one − ") == 20 and "other − " not in text
     page = page_html(many)
-    assert "<details><summary>20 paired differences" in page
+    assert "<details><summary>21 paired differences" in page
     assert all(f"one − {k}</td>" in page for k in range(20))
 
 
