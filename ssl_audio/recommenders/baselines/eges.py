@@ -23,9 +23,8 @@ from torch import Tensor, nn
 
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import Playlists
-from ssl_audio.recommenders.models.m2grl import WindowPairs, skip_gram_loss
-from ssl_audio.recommenders.models.skipgram import initial_vectors
-from ssl_audio.recommenders.models.views import ITEM
+from ssl_audio.recommenders.models.m2grl_batches import ITEM
+from ssl_audio.recommenders.models.skipgram import WindowPairs, initial_vectors, skip_gram_loss
 from ssl_audio.settings.recommend import M2GRLSettings
 
 BLOCK = 4096  # items merged at a time, for the vectors of all

@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.recommenders.models.alias import alias_table, drawn_slot
+from ssl_audio.recommenders.baselines.alias import alias_table, draw
 
 LEAST_RATE = 1e-4  # of the first learning rate, at the end
 PART = 1_000_000  # samples that are drawn from one generator
@@ -128,12 +128,12 @@ def _train(
     change = np.zeros(vectors.shape[1], vectors.dtype)
     for number in range(count):
         rate = first + (last - first) * number / count
-        edge = drawn_slot(edge_keep, edge_other, rng)
+        edge = draw(edge_keep, edge_other, rng)
         vector, target = vectors[sources[edge]], targets[edge]
         change[:] = 0
         pull(vector, contexts[target], 1.0, rate, change)
         for _ in range(negative):
-            node = drawn_slot(noise_keep, noise_other, rng)
+            node = draw(noise_keep, noise_other, rng)
             if node != target and node != sources[edge]:
                 pull(vector, contexts[node], 0.0, rate, change)
         for k in range(len(change)):

@@ -1,9 +1,10 @@
-"""M2GRL (Wang et al., "M2GRL: A Multi-task Multi-view Graph Representation Learning Framework for
-Web-scale Recommender Systems", KDD 2020): a table of vectors a view, aligned with each other.
+"""M2GRL: a table of vectors for each view of the items, aligned with each other.
 
-Intra-view tasks are skip-gram with negative sampling over each view's sequences (equations 1-3),
-inter-view tasks tell which attributes an item has (equation 4, `alignment.py`), and the total is
-weighted by learnt variances (equation 10, `task_weights.py`).
+Wang et al., "M2GRL: A Multi-task Multi-view Graph Representation Learning Framework for Web-scale
+Recommender Systems", KDD 2020. Intra-view tasks are skip-gram over the sequences of each view
+(equations 1 to 3, `skipgram.py`), inter-view tasks predict which attributes an item has (equation
+4, `Alignment`), and the losses are weighed by learnt variances (equation 10, `task_weights.py`).
+The batches are in `m2grl_batches.py`.
 """
 
 from __future__ import annotations
@@ -18,163 +19,72 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.recommenders.data.collection import Playlists
-from ssl_audio.recommenders.models.alignment import Alignment, LinkDraw
+from ssl_audio.recommenders.models.m2grl_batches import ITEM, relation_task
 from ssl_audio.recommenders.models.model_folder import load_model, save_model
-from ssl_audio.recommenders.models.skipgram import initial_vectors, noise_distribution
+from ssl_audio.recommenders.models.skipgram import (
+    initial_vectors,
+    negative_sampling_loss,
+    skip_gram_loss,
+)
 from ssl_audio.recommenders.models.task_weights import FixedWeights, LearntWeights
-from ssl_audio.recommenders.models.views import ITEM
 from ssl_audio.settings.recommend import M2GRLSettings
 from ssl_audio.settings.tree import build, plain
 
 KIND = "m2grl"
-NOISE_POWER = 0.75  # of the counts, for negatives: word2vec's
 
 
-def relation_task(attribute: str) -> str:
-    """What the task of the links from items to a view is called."""
-    return f"{ITEM}-{attribute}"
+class Alignment(nn.Module):
+    """An inter-view task: which attributes an item has, in a relational space of both views.
 
+    Equation 4 scores an item i and an attribute c, with one matrix W for both, by
 
-class WindowPairs:
-    """All (centre, context) pairs of some sequences, drawn uniformly, and negatives for them.
+        s(i, c) = sigmoid(W e_i) . sigmoid(W e_c),    0 < s < d,
 
-    A pair is two positions of one sequence at most `window` apart (equation 1). They are counted,
-    never listed: a draw is a number below their count, and a search tells its position.
+    and maximises the sum of s over links minus that over pairs without a link. Since section 3.5
+    counts the inter-view tasks among the classification tasks, the loss here is logistic, in the
+    form of equation 3, with a learnt offset b that starts at d / 4, the s of zero vectors:
 
-    Args:
-        sequences: of nodes.
-        nodes: how many there are.
-        window: in positions.
+        L = -log sigmoid(s(i, c) - b) - sum over negatives c' of log sigmoid(b - s(i, c')).
 
-    Raises:
-        SslAudioError: no sequence of two nodes or more, or a node that is not below `nodes`.
-    """
-
-    def __init__(self, sequences: Playlists, nodes: int, window: int) -> None:
-        self.tracks = sequences.tracks
-        low, high = self.tracks.min(initial=0), self.tracks.max(initial=0)
-        if low < 0 or high >= nodes:
-            raise SslAudioError(f"sequences name nodes {low} to {high} of {nodes}")
-        within = np.arange(len(self.tracks)) - np.repeat(sequences.offsets[:-1], sequences.lengths)
-        after = np.repeat(sequences.lengths, sequences.lengths) - 1 - within
-        self.before = np.minimum(within, window)
-        self.ends = np.cumsum(self.before + np.minimum(after, window))
-        if len(self) == 0:
-            raise SslAudioError("no sequence has two nodes: there are no pairs to learn from")
-        self.counts = np.bincount(self.tracks, minlength=nodes)
-        self.noise = np.cumsum(noise_distribution(self.counts, NOISE_POWER))
-
-    def __len__(self) -> int:
-        """How many pairs there are."""
-        return int(self.ends[-1]) if len(self.ends) else 0
-
-    def draw(
-        self, rng: np.random.Generator, count: int, negatives: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Pairs, uniformly, with replacement, and negatives in proportion to counts^0.75.
-
-        Returns:
-            (count,) centres and (count, 1 + negatives) contexts, the true one first. A negative
-            may be the true context by chance, as in word2vec.
-        """
-        at, offset = self.positions(rng.integers(len(self), size=count))
-        drawn = rng.random((count, negatives)) * self.noise[-1]
-        noise = np.searchsorted(self.noise, drawn, side="right")
-        return self.tracks[at], np.column_stack([self.tracks[at + offset], noise])
-
-    def positions(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Of pairs by their numbers: (count,) positions of centres, (count,) offsets, never 0."""
-        at = np.searchsorted(self.ends, numbers, side="right")
-        nth = numbers - np.where(at > 0, self.ends[at - 1], 0)
-        offset = nth - self.before[at]
-        return at, np.where(offset < 0, offset, offset + 1)
-
-
-def skip_gram_loss(centres: Tensor, contexts: Tensor) -> Tensor:
-    """The negative of equation 3, a mean over pairs.
+    (The negative of equation 4 has no lower bound of 0, which learnt task weights need.)
 
     Args:
-        centres: (pairs, d) input vectors.
-        contexts: (pairs, 1 + negatives, d) output vectors, the true context first.
-    """
-    scores = torch.bmm(contexts, centres[:, :, None]).squeeze(2)
-    return -(F.logsigmoid(scores[:, 0]) + F.logsigmoid(-scores[:, 1:]).sum(1)).mean()
-
-
-class M2GRLBatches:
-    """The batch of a step, for all tasks at once.
-
-    Args:
-        views: node sequences of each view, consecutive duplicates removed.
-        links: from items to the nodes of a view, (links,) items and (links,) nodes; by view.
-        sizes: how many nodes each view has.
-        settings: batch, window and negatives.
-        seed: of the drawing.
-
-    Raises:
-        SslAudioError: a view without pairs, or a relation without links or of an unknown view.
+        dimensions: d, of both views' vectors and of the space.
+        generator: source of randomness of W, which is uniform as in `nn.init.xavier_uniform_`.
     """
 
-    def __init__(
-        self,
-        views: Mapping[str, Playlists],
-        links: Mapping[str, tuple[np.ndarray, np.ndarray]],
-        sizes: Mapping[str, int],
-        settings: M2GRLSettings,
-        seed: int = 0,
-    ) -> None:
-        _check_views(views, links, sizes)
-        self.settings, self.seed = settings, seed
-        self.pairs = {v: WindowPairs(views[v], sizes[v], settings.window) for v in sizes}
-        counts = self.pairs[ITEM].counts
-        self.links = {
-            relation_task(a): LinkDraw(*pair, counts, sizes[a]) for a, pair in links.items()
-        }
+    def __init__(self, dimensions: int, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.matrix = nn.Parameter(torch.empty(dimensions, dimensions))
+        nn.init.xavier_uniform_(self.matrix, generator=generator)
+        self.offset = nn.Parameter(torch.tensor(dimensions / 4))
 
-    def __call__(self, step: int) -> dict[str, Tensor]:
-        """The batch of a step: a function of the seed and the step alone.
+    def relational(self, vectors: Tensor) -> Tensor:
+        """sigmoid(W e): (..., d) to (..., d) in 0 to 1."""
+        return torch.sigmoid(F.linear(vectors, self.matrix))
 
-        Returns:
-            For each task int64 `<task>/from` (batch,), centres or items, and `<task>/to`
-            (batch, 1 + negatives), contexts or attributes, of which the first is the true one.
-        """
-        batch = {}
-        tasks = self.pairs | self.links
-        for number, (task, source) in enumerate(tasks.items()):
-            rng = np.random.default_rng((self.seed, step, number))
-            first, second = source.draw(rng, self.settings.batch_size, self.settings.negatives)
-            batch[f"{task}/from"] = torch.from_numpy(first.astype(np.int64))
-            batch[f"{task}/to"] = torch.from_numpy(second.astype(np.int64))
-        return batch
+    def logits(self, items: Tensor, attributes: Tensor) -> Tensor:
+        """s - b: (links, d) and (links, n, d), n attributes for each item, to (links, n)."""
+        relational = self.relational(items)[:, :, None]
+        return torch.bmm(self.relational(attributes), relational).squeeze(2) - self.offset
 
-
-def _check_views(
-    views: Mapping[str, Playlists],
-    links: Mapping[str, tuple[np.ndarray, np.ndarray]],
-    sizes: Mapping[str, int],
-) -> None:
-    if ITEM not in sizes or set(views) != set(sizes):
-        raise SslAudioError(
-            f"views {sorted(views)} of sizes {sorted(sizes)}: give both of the same, '{ITEM}' too"
-        )
-    unknown = set(links) - (set(sizes) - {ITEM})
-    if unknown:
-        raise SslAudioError(f"links to {sorted(unknown)}: the other views are {sorted(sizes)}")
+    def loss(self, items: Tensor, attributes: Tensor) -> Tensor:
+        """The mean over links; (links, d) and (links, 1 + negatives, d), the linked one first."""
+        return negative_sampling_loss(self.logits(items, attributes))
 
 
 class M2GRL(nn.Module):
     """Vectors of the nodes of several views.
 
     Args:
-        sizes: how many nodes each view has; "item" is one of them. Of "item" alone, and without
-            relations, the model is plain skip-gram.
+        sizes: nodes of each view; "item" is one of them. With "item" alone and no relations, the
+            model is plain skip-gram.
         relations: views that items are linked with.
-        settings: dimensions, weights and learning.
-        seed: of the first vectors.
+        settings: dimensions, task weights and optimiser.
+        seed: of the initial vectors.
 
     Raises:
-        SslAudioError: weights that are unknown or not of these tasks.
+        SslAudioError: another number of weights than of tasks.
     """
 
     def __init__(
@@ -186,14 +96,14 @@ class M2GRL(nn.Module):
     ) -> None:
         super().__init__()
         self.sizes, self.relations, self.settings = dict(sizes), tuple(relations), settings
-        d = settings.dimensions
+        d, sparse = settings.dimensions, settings.sparse
         self.inputs, self.outputs = nn.ModuleDict(), nn.ModuleDict()
         for number, (view, size) in enumerate(self.sizes.items()):
-            self.inputs[view] = _table(size, settings, seed + number)
-            self.outputs[view] = _table(size, settings, None)
+            self.inputs[view] = _table(initial_vectors(size, d, seed + number), sparse)
+            self.outputs[view] = _table(torch.zeros(size, d), sparse)
         generator = torch.Generator().manual_seed(seed)
         self.alignments = nn.ModuleDict({a: Alignment(d, generator) for a in self.relations})
-        self.weights = _weights(settings.weights, self.tasks)
+        self.weights = _task_weights(settings.weights, self.tasks)
 
     @property
     def tasks(self) -> list[str]:
@@ -204,34 +114,32 @@ class M2GRL(nn.Module):
         """Losses of a batch of `M2GRLBatches`.
 
         Returns:
-            "total" (equation 10, or 5 for weights that are not learnt), each task's own by its
-            name, and with learnt weights `variance_<task>`, the sigma^2 of each.
+            "total" (equation 10, or 5 for fixed weights), the loss of each task by its name, and
+            with learnt weights `variance_<task>`, the sigma^2 of each.
         """
-        losses = {v: self._intra(v, batch) for v in self.sizes}
-        losses |= {relation_task(a): self._inter(a, batch) for a in self.relations}
+        losses = {view: self._intra_view(view, batch) for view in self.sizes}
+        losses |= {relation_task(a): self._inter_view(a, batch) for a in self.relations}
         total = self.weights(losses)
-        return {"total": total, **{t: x.detach() for t, x in losses.items()}, **self._variances()}
+        terms = {"total": total, **{task: loss.detach() for task, loss in losses.items()}}
+        if isinstance(self.weights, LearntWeights):
+            variances = self.weights.log_variance.detach().exp()
+            terms |= {f"variance_{t}": v for t, v in zip(self.tasks, variances, strict=True)}
+        return terms
 
-    def _intra(self, view: str, batch: Mapping[str, Tensor]) -> Tensor:
+    def _intra_view(self, view: str, batch: Mapping[str, Tensor]) -> Tensor:
         centres = self.inputs[view](batch[f"{view}/from"])
         return skip_gram_loss(centres, self.outputs[view](batch[f"{view}/to"]))
 
-    def _inter(self, attribute: str, batch: Mapping[str, Tensor]) -> Tensor:
+    def _inter_view(self, attribute: str, batch: Mapping[str, Tensor]) -> Tensor:
         task = relation_task(attribute)
         items = self.inputs[ITEM](batch[f"{task}/from"])
-        nodes = self.inputs[attribute](batch[f"{task}/to"])
-        return self._alignment(attribute).loss(items, nodes)
+        attributes = self.inputs[attribute](batch[f"{task}/to"])
+        return self._alignment(attribute).loss(items, attributes)
 
     def _alignment(self, attribute: str) -> Alignment:
         found = self.alignments[attribute]
         assert isinstance(found, Alignment)
         return found
-
-    def _variances(self) -> dict[str, Tensor]:
-        if isinstance(self.weights, FixedWeights):
-            return {}
-        variances = self.weights.log_variance.detach().exp()
-        return {f"variance_{t}": v for t, v in zip(self.tasks, variances, strict=True)}
 
     def optimizers(self) -> list[torch.optim.Optimizer]:
         """Adam; with sparse gradients, SparseAdam for the tables and Adam for the rest."""
@@ -244,48 +152,32 @@ class M2GRL(nn.Module):
         return [*made, torch.optim.Adam(rest, rate)] if rest else made
 
     @torch.no_grad()
-    def vectors(self, view: str = ITEM) -> np.ndarray:
-        """(nodes, d) float32 input vectors of a view, for inner product search (section 5.1.2)."""
-        return _rows(self.inputs[view]).cpu().numpy().copy()
+    def vectors(self) -> np.ndarray:
+        """(items, d) float32 input vectors of the items, for inner product search (5.1.2)."""
+        return self._rows(ITEM).cpu().numpy().copy()
 
     @torch.no_grad()
-    def relational(self, attribute: str, view: str = ITEM) -> np.ndarray:
-        """sigma(W e) of the nodes of a view, in the space that items share with another.
+    def relational(self, attribute: str) -> np.ndarray:
+        """(items, d) float32 in 0 to 1: the items in the relational space of an attribute."""
+        return self._alignment(attribute).relational(self._rows(ITEM)).cpu().numpy()
 
-        Args:
-            attribute: the view that items are linked with.
-            view: "item", or the attribute's own.
-
-        Returns:
-            (nodes, d) float32, each 0 to 1.
-        """
-        return self._alignment(attribute).relational(_rows(self.inputs[view])).cpu().numpy()
+    def _rows(self, view: str) -> Tensor:
+        table = self.inputs[view]
+        assert isinstance(table, nn.Embedding)
+        return table.weight.detach()
 
     def save(self, folder: str | Path) -> None:
-        """Write the model's folder, all or nothing.
-
-        Raises:
-            SslAudioError: it cannot be written.
-        """
-        config = {"sizes": self.sizes, "relations": self.relations,
-                  "settings": plain(self.settings)}  # fmt: skip
+        """Write the model's folder, all or nothing."""
+        sizes, relations = self.sizes, list(self.relations)
+        config = {"sizes": sizes, "relations": relations, "settings": plain(self.settings)}
         save_model(Path(folder), KIND, config, self.state_dict())
 
 
-def _table(size: int, settings: M2GRLSettings, seed: int | None) -> nn.Embedding:
-    """A table that starts at random, or at 0 for no seed: word2vec's input and output."""
-    d, sparse = settings.dimensions, settings.sparse
-    start = torch.zeros(size, d) if seed is None else initial_vectors(size, d, seed)
-    return nn.Embedding.from_pretrained(start, freeze=False, sparse=sparse)
+def _table(vectors: Tensor, sparse: bool) -> nn.Embedding:
+    return nn.Embedding.from_pretrained(vectors, freeze=False, sparse=sparse)
 
 
-def _rows(table: nn.Module) -> Tensor:
-    """(nodes, d)."""
-    assert isinstance(table, nn.Embedding)
-    return table.weight.detach()
-
-
-def _weights(
+def _task_weights(
     weights: str | tuple[float, ...], tasks: Sequence[str]
 ) -> FixedWeights | LearntWeights:
     if weights == "learnt":
@@ -304,7 +196,7 @@ def load_m2grl(folder: str | Path) -> M2GRL:
     """A saved model, in evaluation mode.
 
     Raises:
-        CheckpointError: no folder, a damaged one, or one of another format.
+        CheckpointError: no folder, a damaged one, or another model.
     """
 
     def make(config: dict[str, Any], tensors: dict[str, Tensor]) -> M2GRL:

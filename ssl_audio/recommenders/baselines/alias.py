@@ -1,4 +1,4 @@
-"""Drawing from a fixed distribution in two look-ups: the alias method."""
+"""The alias method: draws from a fixed discrete distribution in constant time."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from numba import njit
 
 
 def alias_table(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A table from which an outcome is drawn in two look-ups (Walker 1977; Vose 1991).
+    """An alias table (Walker 1977; Vose 1991).
 
-    Slot k, drawn uniformly, is outcome k with chance `keep[k]` and outcome `other[k]` otherwise.
+    Slot k, drawn uniformly, gives outcome k with probability `keep[k]`, else outcome `other[k]`.
 
     Args:
-        weights: (outcomes,) 0 or more, one above 0; or no outcome at all.
+        weights: (outcomes,) 0 or more, one above 0; may be empty.
 
     Returns:
-        keep (outcomes,) float64, 0 to 1, and other (outcomes,) int32.
+        keep (outcomes,) float64 in 0 to 1, and other (outcomes,) int32.
     """
     shares = weights * (len(weights) / max(weights.sum(dtype=np.float64), 1e-300))
     other = np.arange(len(weights), dtype=np.int32)
@@ -25,10 +25,10 @@ def alias_table(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @njit(nogil=True)
 def _pair(shares: np.ndarray, other: np.ndarray, queue: np.ndarray, low: int) -> None:
-    """Fill every slot that is short of 1 from one that has more, in place.
+    """Fill every slot with a share below 1 from one with more, in place.
 
-    `queue` holds the short slots, `low` of them, and then the rest. The rest is used up from
-    where they start; one that has become short is the next to be filled.
+    `queue` holds the `low` slots below 1 and then the others, which give in order; one that falls
+    below 1 is filled next.
     """
     giver = low
     for first in range(low):
@@ -46,7 +46,8 @@ def _pair(shares: np.ndarray, other: np.ndarray, queue: np.ndarray, low: int) ->
 
 
 @njit(nogil=True)
-def drawn_slot(keep: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> int:
-    place = rng.random() * len(keep)
-    slot = int(place)
-    return slot if place - slot < keep[slot] else other[slot]
+def draw(keep: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> int:
+    """One outcome of an alias table."""
+    position = rng.random() * len(keep)
+    slot = int(position)
+    return slot if position - slot < keep[slot] else other[slot]
