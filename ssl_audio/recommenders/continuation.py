@@ -156,7 +156,7 @@ def _known(
     if not entries:
         raise SslAudioError(f"playlist={path}: no track in it")
     rows = np.array([catalogue.row.get(entry.id, -1) for entry in entries])
-    known = model.readable.of(rows) != UNKNOWN
+    known = model.extended_vocabulary.of(rows) != UNKNOWN
     if not known.any():
         ours = catalogue.ids[int(model.recommendable[0])]
         raise SslAudioError(

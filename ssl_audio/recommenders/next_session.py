@@ -46,6 +46,7 @@ from ssl_audio.recommenders.baselines.eges import EGES, EGESBatches
 from ssl_audio.recommenders.baselines.item_cf import ItemCF
 from ssl_audio.recommenders.baselines.line import LineSettings, line_vectors
 from ssl_audio.recommenders.baselines.node2vec import Node2VecSettings, node2vec_vectors
+from ssl_audio.recommenders.baselines.sgns import SgnsSettings, sgns_vectors
 from ssl_audio.recommenders.baselines.track2vec import Word2VecSettings
 from ssl_audio.recommenders.comparison import differences, run_folder
 from ssl_audio.recommenders.data.collection import Catalogue, Playlists
@@ -77,21 +78,11 @@ from ssl_audio.recommenders.evaluation.retrieval import (
     retrieve_by,
 )
 from ssl_audio.recommenders.evaluation.significance import Interval, interval, interval_of
-from ssl_audio.recommenders.models.m2grl import (
-    M2GRL,
-    M2GRLBatches,
-    load_m2grl,
-)
-from ssl_audio.recommenders.models.musig import (
-    TASKS,
-    Musig,
-    PairBatches,
-    Supervision,
-    genre_codes,
-)
-from ssl_audio.recommenders.models.skipgram import SkipGramSettings, train_skipgram
+from ssl_audio.recommenders.models.m2grl import M2GRL, load_m2grl
+from ssl_audio.recommenders.models.m2grl_batches import CATEGORY, ITEM, M2GRLBatches
+from ssl_audio.recommenders.models.musig import TASKS, Musig
+from ssl_audio.recommenders.models.musig_training import NO_GENRE, MusigTraining, PairBatches
 from ssl_audio.recommenders.models.task_weights import FixedWeights
-from ssl_audio.recommenders.models.views import CATEGORY, ITEM
 from ssl_audio.recommenders.systems import System, degree_features, folder_of
 from ssl_audio.recommenders.training import fit_or_resume
 from ssl_audio.settings.recommend import MusigSettings, RecommendSettings
@@ -424,11 +415,11 @@ class _Systems:
         return line_vectors(graph.offsets, graph.neighbours, graph.weights, chosen)
 
     def _skip_gram(self) -> np.ndarray:
-        chosen = SkipGramSettings(
-            dimension=self.chosen.dimensions, window=self.chosen.window,
-            negatives=self.chosen.negatives, seed=self.seed, epochs=EPOCHS, rate=RATE,
+        chosen = SgnsSettings(
+            dimensions=self.chosen.dimensions, window=self.chosen.window,
+            negatives=self.chosen.negatives, seed=self.seed, epochs=EPOCHS, learning_rate=RATE,
         )  # fmt: skip
-        return train_skipgram(self.data.train, self.data.items, chosen)
+        return sgns_vectors(self.data.train, self.data.items, chosen)
 
     def _eges(self, folder: Path) -> np.ndarray:
         """With M2GRL's settings (A.3), but for the steps and their rate."""
@@ -449,10 +440,11 @@ class _Systems:
             FixedWeights(dict(zip(TASKS, (1.0, 0.0, 0.0), strict=True))),
             MusigSettings(dimensions=self.chosen.dimensions, learning_rate=SAGE_RATE),
         )
-        unknown = Supervision(genre_codes([""] * data.items), torch.zeros(data.items, 1))
-        model.learn_from(features, data.graph, unknown)
+        training = MusigTraining(
+            model, features, data.graph, np.full(data.items, NO_GENRE), np.zeros((data.items, 1))
+        )
         pairs = PairSampler(data.graph, SAGE_PAIRS, 1, self.seed, negative_power=0.75)
-        self._fit(model, PairBatches(pairs, self.seed), folder, "graphsage")
+        self._fit(training, PairBatches(pairs, self.seed), folder, "graphsage")
         return self._known(model.vectors(features, data.graph))
 
     # --- M2GRL -----------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from ssl_audio.recommenders.baselines.matrix_factorisation import warp_factors
 from ssl_audio.recommenders.baselines.node2vec import Node2VecSettings, node2vec_vectors
 from ssl_audio.recommenders.baselines.simple import popularity_scores, random_scores
 from ssl_audio.recommenders.baselines.track2vec import concatenated, track2vec
+from ssl_audio.recommenders.data.collection import codes_of
 from ssl_audio.recommenders.data.graph import TrackGraph
 from ssl_audio.recommenders.data.sampling import PairSampler
 from ssl_audio.recommenders.data.training_data import TrainingData
@@ -31,13 +32,8 @@ from ssl_audio.recommenders.evaluation.next_track import (
     by_popularity,
 )
 from ssl_audio.recommenders.models.induction import save_scaler
-from ssl_audio.recommenders.models.musig import (
-    TASKS,
-    Musig,
-    PairBatches,
-    Supervision,
-    genre_codes,
-)
+from ssl_audio.recommenders.models.musig import TASKS, Musig
+from ssl_audio.recommenders.models.musig_training import MusigTraining, PairBatches
 from ssl_audio.recommenders.models.task_weights import FixedWeights, LearntWeights
 from ssl_audio.recommenders.training import fit_or_resume, read_history
 from ssl_audio.settings.recommend import RecommendSettings, TransformerSettings
@@ -45,8 +41,8 @@ from ssl_audio.settings.tree import plain
 
 if TYPE_CHECKING:
     from ssl_audio.recommenders.models.m2grl import M2GRL
+    from ssl_audio.recommenders.models.m2grl_batches import Views
     from ssl_audio.recommenders.models.transformer import PlaylistTransformer
-    from ssl_audio.recommenders.models.views import Views
 
 Scorer = Callable[[CompletionTask], np.ndarray]
 MODELS = ("musig", "m2grl", "transformer")
@@ -342,7 +338,7 @@ class _Systems:
         groups = [group.strip() for group in features.split(",") if group.strip()]
         self._node_features(groups)  # refused before anything is trained, as an empty graph is
         assert self.data.graph.edges
-        if weights == "learnt" or weights[TASKS.index("sound")]:
+        if weights == "learnt" or weights[TASKS.index("similarity")]:
             self.data.similarity_features(sound)
         system.train = partial(self._train_graph_model, groups, weights, sound, system.folder)
         return system
@@ -360,16 +356,15 @@ class _Systems:
             else FixedWeights(dict(zip(TASKS, map(float, weights), strict=True))),
             chosen,
         )  # fmt: skip
-        genres = genre_codes(data.catalogue.genres)
+        genres, _ = codes_of(data.catalogue.genres)
         if "genre" in model.tasks and not any(data.catalogue.genres):
             data.note("no track has a genre: the genre task has nothing to learn from")
-        told = Supervision(genres, *self._sound(model, sound))
-        model.learn_from(features, data.graph, told)
+        training = MusigTraining(model, features, data.graph, genres, *self._sound(model, sound))
         pairs = PairSampler(
             data.graph, chosen.batch_size, chosen.negatives, self.seed,
             negative_power=chosen.negative_power,
         )  # fmt: skip
-        self._fit(model, PairBatches(pairs, self.seed), "musig.steps", chosen.steps, folder)
+        self._fit(training, PairBatches(pairs, self.seed), "musig.steps", chosen.steps, folder)
         about = {"features": groups, "sound": sound, "genres": data.genres,
                  "counted": data.popularity_counted}  # fmt: skip
         model.save(folder / MODEL, about)
@@ -382,15 +377,15 @@ class _Systems:
             return self.data.features(groups, self.settings.missing)[0]
         return degree_features(self.data.graph)
 
-    def _sound(self, model: Musig, sound: str) -> tuple[torch.Tensor, torch.Tensor]:
+    def _sound(self, model: Musig, sound: str) -> tuple[np.ndarray, np.ndarray]:
         """What the sound task compares, and of which tracks it is known; nothing, where it does not
         count and nothing is at hand."""
-        if "sound" in model.tasks or sound in self.data.groups:
+        if "similarity" in model.tasks or sound in self.data.groups:
             values, heard = self.data.similarity_features(sound)
         else:
             values = np.zeros((len(self.data.catalogue), 1), np.float32)
             heard = np.zeros(len(values), bool)
-        return torch.from_numpy(values), torch.from_numpy(heard)
+        return values, heard
 
     def _fit(
         self,
@@ -411,7 +406,7 @@ class _Systems:
     def m2grl(self) -> System:
         """Items, their genres and their artists, as far as they are known."""
         from ssl_audio.recommenders.models.m2grl import M2GRL
-        from ssl_audio.recommenders.models.views import catalogue_views
+        from ssl_audio.recommenders.models.m2grl_batches import catalogue_views
 
         settings = self.settings.m2grl
         views = catalogue_views(self.data.train, self.data.catalogue)
@@ -422,7 +417,7 @@ class _Systems:
         return system
 
     def _train_m2grl(self, model: M2GRL, views: Views, folder: Path) -> np.ndarray:
-        from ssl_audio.recommenders.models.m2grl import M2GRLBatches
+        from ssl_audio.recommenders.models.m2grl_batches import M2GRLBatches
 
         batches = M2GRLBatches(*views, model.settings, self.seed)
         chosen = self.settings.m2grl
@@ -452,11 +447,8 @@ class _Systems:
         self, settings: TransformerSettings, folder: Path
     ) -> PlaylistTransformer:
         from ssl_audio.recommenders.data.vocabulary import vocabulary_of
-        from ssl_audio.recommenders.models.transformer import (
-            PlaylistTransformer,
-            SideInformation,
-            load_transformer,
-        )
+        from ssl_audio.recommenders.models.track_embedding import SideInformation
+        from ssl_audio.recommenders.models.transformer import PlaylistTransformer, load_transformer
         from ssl_audio.recommenders.models.transformer_batches import TransformerBatches
 
         data = self.data

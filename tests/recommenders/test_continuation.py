@@ -19,11 +19,8 @@ from ssl_audio.recommenders.data.store import store_of
 from ssl_audio.recommenders.data.vocabulary import vocabulary_of
 from ssl_audio.recommenders.models.sampling_decoder import TrackIndex
 from ssl_audio.recommenders.models.sampling_decoder import generate as generate_rows
-from ssl_audio.recommenders.models.transformer import (
-    PlaylistTransformer,
-    SideInformation,
-    load_transformer,
-)
+from ssl_audio.recommenders.models.track_embedding import SideInformation
+from ssl_audio.recommenders.models.transformer import PlaylistTransformer, load_transformer
 from ssl_audio.settings.recommend import RecommendSettings, StoreSettings, TransformerSettings
 from ssl_audio.settings.tree import to_yaml
 from ssl_audio.stores.feature_store import Row
@@ -38,7 +35,7 @@ CATALOGUE = Catalogue(
 )
 
 
-def make_run(folder: Path, heard: bool = False, **asked: Any) -> Path:
+def make_run(folder: Path, has_audio: bool = False, **asked: Any) -> Path:
     """What `recommend model=transformer` leaves behind, with weights that prefer some tracks."""
     run = folder / "run"
     (run / "systems").mkdir(parents=True)
@@ -156,7 +153,7 @@ def test_unknown_tracks_are_counted_and_read_as_unknown(
 def test_sound_makes_tracks_of_no_playlist_known(
     tmp_path: Path, playlist: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run, output = make_run(tmp_path, heard=True), tmp_path / "more.m3u"
+    run, output = make_run(tmp_path, has_audio=True), tmp_path / "more.m3u"
     write_m3u(playlist, [(IDS[35], ""), (IDS[4], "")])
     assert more(run, playlist, output, length=TRACKS - 2) == TRACKS - 2
     assert {track.id for track in read_m3u(output)} == set(IDS) - {IDS[35], IDS[4]}
@@ -164,7 +161,7 @@ def test_sound_makes_tracks_of_no_playlist_known(
 
 
 def test_embeddings_that_were_moved_can_be_named_anew(tmp_path: Path, playlist: Path) -> None:
-    run, output = make_run(tmp_path, heard=True), tmp_path / "more.m3u"
+    run, output = make_run(tmp_path, has_audio=True), tmp_path / "more.m3u"
     moved = (tmp_path / "embeddings.parquet").rename(tmp_path / "moved.parquet")
     with pytest.raises(SslAudioError, match="embeddings.parquet: no such file"):
         more(run, playlist, output)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.csr import bisect_rows
@@ -60,27 +60,34 @@ class ShuffledEpochs:
         return self._orders[epoch]
 
 
-class NeighbourSampler:
+class NeighbourSampler(nn.Module):
     """Draws neighbours uniformly, with replacement, by one gather from compressed rows.
 
     Args:
         offsets: (tracks + 1,) int64, where each track's neighbours start.
-        neighbours: (2 edges,) int32 or int64, on the same device as the nodes and generators that
-            are passed later.
+        neighbours: (2 edges,) int32 or int64.
     """
 
+    neighbours: Tensor
+    degrees: Tensor
+    starts: Tensor
+
     def __init__(self, offsets: Tensor, neighbours: Tensor) -> None:
-        self.offsets, self.neighbours = offsets, neighbours
-        self._degrees = offsets.diff()
-        self._starts = torch.where(self._degrees > 0, offsets[:-1], 0)  # always a valid position
+        super().__init__()
+        degrees = offsets.diff()
+        starts = torch.where(degrees > 0, offsets[:-1], 0)  # always a valid position
+        data = {"neighbours": neighbours, "degrees": degrees, "starts": starts}
+        for name, values in data.items():
+            self.register_buffer(name, values, persistent=False)
 
     def sample(self, nodes: Tensor, size: int, generator: torch.Generator) -> Tensor:
         """A fixed number of neighbours of each node.
 
         Args:
-            nodes: (n,) int64; -1 is no node, so that samples can be sampled from.
+            nodes: (n,) int64, on the sampler's device; -1 is no node, so that samples can be
+                sampled from.
             size: neighbours of each node.
-            generator: source of randomness.
+            generator: source of randomness, on the same device.
 
         Returns:
             (n, size) int64; rows of nodes without neighbours, and of -1, are all -1.
@@ -89,12 +96,12 @@ class NeighbourSampler:
         if not len(self.neighbours):
             return nodes.new_full(shape, -1)
         known = nodes.clamp(min=0)
-        degrees = self._degrees.index_select(0, known)[:, None]
+        degrees = self.degrees.index_select(0, known)[:, None]
         places = torch.randint(
             2**BITS - 1, shape, generator=generator, device=nodes.device, dtype=torch.int32
         ) * degrees  # fmt: skip
         places.bitwise_right_shift_(BITS)  # a number below the degree, without a division
-        places += self._starts.index_select(0, known)[:, None]
+        places += self.starts.index_select(0, known)[:, None]
         found = self.neighbours.index_select(0, places.flatten()).view(shape).long()
         return found.masked_fill_((degrees == 0) | (nodes < 0)[:, None], -1)
 

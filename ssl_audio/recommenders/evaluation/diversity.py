@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import Playlists
 from ssl_audio.recommenders.evaluation.retrieval import highest
-from ssl_audio.recommenders.models.m2grl import WindowPairs
+from ssl_audio.recommenders.models.skipgram import WindowPairs
 
 POOL = 1_000_000  # co-occurring pairs from which positives are taken
 BLOCK = 1024  # queries scored at a time

@@ -7,7 +7,6 @@ Challenge 2018 (`challenge.py`) over lists of 500 tracks.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,6 @@ import numpy as np
 import torch
 
 from ssl_audio.recommenders.data.collection import Playlists, codes_of
-from ssl_audio.recommenders.data.vocabulary import UNKNOWN
 from ssl_audio.recommenders.evaluation.challenge import LONGEST, challenge_figures, next_track_hits
 from ssl_audio.recommenders.evaluation.completion import CompletionTask
 
@@ -158,9 +156,7 @@ def by_cosine(vectors: np.ndarray, rows: np.ndarray) -> CatalogueScorer:
 def by_logits(model: PlaylistTransformer, rows: np.ndarray) -> CatalogueScorer:
     """Logits of the next track; one that the model does not know has its share of `<unk>`."""
     vectors = model.output_vectors(rows)
-    nameless = max(1, int((model.readable.tokens == UNKNOWN).sum()))
-    unknown = model.readable.of(rows) == UNKNOWN
-    share = torch.from_numpy(np.where(unknown, -math.log(nameless), 0.0)).to(vectors)
+    share = model.unknown_share(rows)
 
     def score(seeds: Playlists) -> np.ndarray:
         return (model.last_hidden(seeds) @ vectors.T).add_(share).cpu().numpy()

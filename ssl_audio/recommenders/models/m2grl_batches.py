@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import Catalogue, Playlists, codes_of
+from ssl_audio.recommenders.data.csr import offsets_of, places_of
 from ssl_audio.recommenders.data.sessions import view_sequences
 from ssl_audio.recommenders.models.skipgram import WindowPairs
 from ssl_audio.settings.recommend import M2GRLSettings
@@ -77,9 +78,9 @@ class LinkSampler:
         self.size = size
         keys = np.unique(np.asarray(items, np.int64) * size + attributes)
         owner, linked = np.divmod(keys, size)
-        self.starts = np.searchsorted(owner, np.arange(len(counts) + 1))
+        self.starts = offsets_of(np.bincount(owner, minlength=len(counts)))
         # before each of an item's sorted attributes: how many that it lacks, ascending per item
-        lacking_before = linked - (np.arange(len(keys)) - self.starts[owner])
+        lacking_before = linked - places_of(self.starts)
         self.lacking_keys = owner * (size + 1) + lacking_before
         usable = (np.diff(self.starts)[owner] < size) & (counts[owner] > 0)
         self.items, self.attributes = owner[usable], linked[usable]

@@ -24,8 +24,8 @@ from torch import Tensor, nn
 
 from ssl_audio.recommenders.data.graph import TrackGraph
 from ssl_audio.recommenders.data.sampling import NeighbourSampler
-from ssl_audio.recommenders.models.neighbour_means import neighbour_means
 from ssl_audio.recommenders.models.model_folder import load_model, save_model
+from ssl_audio.recommenders.models.neighbour_means import neighbour_means
 from ssl_audio.recommenders.models.task_weights import FixedWeights, LearntWeights
 from ssl_audio.settings.recommend import MusigSettings
 from ssl_audio.settings.tree import build, plain

@@ -1,9 +1,8 @@
 """The training of MUSIG: three tasks on pairs of tracks (MUSIG, section 3.5).
 
-The inner product s of two unit vectors serves all tasks, each through a learnt scale a and offset b,
-so that what is trained is also what ranks tracks: with logits a s + b, the playlist and genre tasks
-are binary cross-entropies, and the similarity task is a root mean square error. The total weighs
-them (equation 6),
+All tasks are predicted from the inner product s of two unit vectors, which also ranks tracks, as
+a s + b with a learnt scale a and offset b for each task. The playlist and genre tasks are binary
+cross-entropies, the similarity task is a root mean square error. The total is (equation 6)
 
     L = c1 L_playlist + c2 L_genre + c3 L_similarity,
 

@@ -22,7 +22,7 @@ def neighbour_means(states: Tensor, neighbours: Tensor) -> Tensor:
 
 
 class _NeighbourMeans(torch.autograd.Function):
-    """The gradient of `embedding_bag`, computed by another one: the sum over all uses of a state."""
+    """`embedding_bag`, with a gradient by another one: the sum over all uses of a state."""
 
     @staticmethod
     def forward(ctx: Any, states: Tensor, neighbours: Tensor) -> Tensor:

@@ -70,9 +70,8 @@ class WindowPairs:
         low, high = self.tracks.min(initial=0), self.tracks.max(initial=0)
         if low < 0 or high >= nodes:
             raise SslAudioError(f"sequences name nodes {low} to {high} of {nodes}")
-        within = np.arange(len(self.tracks)) - np.repeat(sequences.offsets[:-1], sequences.lengths)
-        after = np.repeat(sequences.lengths, sequences.lengths) - 1 - within
-        self.before = np.minimum(within, window)
+        after = np.repeat(sequences.lengths, sequences.lengths) - 1 - sequences.places
+        self.before = np.minimum(sequences.places, window)
         self.ends = np.cumsum(self.before + np.minimum(after, window))
         if len(self) == 0:
             raise SslAudioError("no sequence has two nodes: there are no pairs to learn from")

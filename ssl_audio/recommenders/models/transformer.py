@@ -104,9 +104,7 @@ class PlaylistTransformer(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.tracks = TrackEmbedding(self.extended_vocabulary, side, settings)
-            self.positions = nn.Parameter(
-                INITIAL_DEVIATION * torch.randn(settings.context + 1, d)
-            )
+            self.positions = nn.Parameter(INITIAL_DEVIATION * torch.randn(settings.context + 1, d))
             self.blocks = nn.ModuleList(Block(settings) for _ in range(settings.layers))
             self.norm = nn.LayerNorm(d)
         self.drop = nn.Dropout(settings.dropout)

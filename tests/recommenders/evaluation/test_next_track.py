@@ -23,10 +23,8 @@ from ssl_audio.recommenders.evaluation.next_track import (
     next_track_task,
     ranked,
 )
-from ssl_audio.recommenders.models.transformer import (
-    PlaylistTransformer,
-    SideInformation,
-)
+from ssl_audio.recommenders.models.track_embedding import SideInformation
+from ssl_audio.recommenders.models.transformer import PlaylistTransformer
 from ssl_audio.settings.recommend import TransformerSettings
 
 TRACKS = 80

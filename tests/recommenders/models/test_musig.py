@@ -7,23 +7,19 @@ import torch
 from ssl_audio.io.errors import CheckpointError
 from ssl_audio.recommenders.data.graph import TrackGraph
 from ssl_audio.recommenders.data.sampling import PairSampler
-from ssl_audio.recommenders.models.musig import (
-    TASKS,
-    UNKNOWN,
-    Aggregator,
-    Musig,
+from ssl_audio.recommenders.models.musig import TASKS, Aggregator, Musig, load_musig
+from ssl_audio.recommenders.models.musig_training import (
+    NO_GENRE,
+    MusigTraining,
     PairBatches,
     Pairs,
-    Supervision,
-    _means,
-    genre_codes,
-    load_musig,
 )
+from ssl_audio.recommenders.models.neighbour_means import neighbour_means
 from ssl_audio.recommenders.models.task_weights import FixedWeights, LearntWeights
 from ssl_audio.settings.recommend import MusigSettings
 
 TRACKS, INPUTS = 60, 5
-EQUAL = FixedWeights({"playlist": 1.0, "genre": 1.0, "sound": 1.0})
+EQUAL = FixedWeights(dict.fromkeys(TASKS, 1.0))
 SMALL = MusigSettings(dimensions=16, fan_out=(6, 4), isolated=0.0)
 
 
@@ -36,15 +32,15 @@ def planted(groups: int = 3, seed: int = 0) -> tuple[TrackGraph, np.ndarray]:
     return TrackGraph.from_edges(np.stack([left[kept], right[kept]], 1), TRACKS), group
 
 
-def model_of(graph, group, weights=EQUAL, settings=SMALL, seed=0):
-    torch.manual_seed(seed)
-    rng = np.random.default_rng(seed)
-    features = rng.random((TRACKS, INPUTS), dtype=np.float32)
-    sound = rng.random((TRACKS, 8), dtype=np.float32)
+def training_of(graph, group, weights=EQUAL, settings=SMALL, features=None):
+    """An untrained model on some data."""
+    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
+    drawn = rng.random((TRACKS, INPUTS), dtype=np.float32)
+    audio = rng.random((TRACKS, 8), dtype=np.float32)
     model = Musig(INPUTS, weights, settings)
-    told = Supervision(torch.from_numpy(group), torch.from_numpy(sound))
-    model.learn_from(features, graph, told)
-    return model, features, sound
+    features = drawn if features is None else features
+    return MusigTraining(model, features, graph, group, audio)
 
 
 def test_an_aggregator_is_pytorch_geometrics():
@@ -68,7 +64,8 @@ def test_an_aggregator_is_pytorch_geometrics():
 
 def test_vectors_are_the_formula():
     graph, group = planted()
-    model, features, _ = model_of(graph, group)
+    training = training_of(graph, group)
+    model, features = training.model, training.features.numpy()
     state = features.astype(np.float64)
     for k, aggregator in enumerate(model.aggregators):
         weight = aggregator.linear.weight.detach().double().numpy()
@@ -87,18 +84,19 @@ def test_vectors_are_the_formula():
 def test_sampled_vectors_come_near_to_the_whole_neighbourhood_s():
     graph, group = planted()
     wide = MusigSettings(dimensions=16, fan_out=(400, 400), isolated=0.0)
-    model, features, _ = model_of(graph, group, settings=wide)
-    nodes = torch.tensor([3, 7, 3, TRACKS - 1])
+    training = training_of(graph, group, settings=wide).eval()
+    features, model = training.features, training.model
+    nodes, generator = torch.tensor([3, 7, 3, TRACKS - 1]), torch.Generator().manual_seed(0)
     with torch.no_grad():
-        vectors, place = model.eval().embed(nodes, torch.Generator().manual_seed(0))
-    exact = model.vectors(features, graph)[nodes]
+        vectors, place = model.embed(nodes, features, training.sampler, generator)
+    exact = model.vectors(features.numpy(), graph)[nodes]
     assert len(vectors) == 3 and place[0] == place[2]
     assert (vectors[place].numpy() * exact).sum(1).min() > 0.99
 
 
 def test_a_batch_s_neighbours_depend_on_its_seed_alone():
     graph, group = planted()
-    model, *_ = model_of(graph, group)
+    model = training_of(graph, group)
     pairs = PairSampler(graph, 16, 1, seed=4)
     batches = PairBatches(pairs, seed=4)
     one = model.loss(batches(5))["total"]
@@ -113,46 +111,48 @@ def test_means_and_their_gradient_are_those_of_a_dense_matrix():
     dense = torch.nn.functional.one_hot(sampled.clamp(min=0), 6).double().mean(1)
     dense[1] = 0
     slope = torch.randn(4, 4, dtype=torch.float64)
-    found = _means(states, sampled)
+    found = neighbour_means(states, sampled)
     assert torch.allclose(found, dense @ states)
     (gradient,) = torch.autograd.grad((found * slope).sum(), states)
     assert torch.allclose(gradient, dense.T @ slope)
-    assert not _means(states, torch.full((2, 3), -1)).any()
+    assert not neighbour_means(states, torch.full((2, 3), -1)).any()
 
 
 def test_the_losses_are_the_formulas():
     graph, group = planted()
-    group = np.where(np.arange(TRACKS) < 4, UNKNOWN, group)
-    model, _, sound = model_of(graph, group, FixedWeights({"playlist": 0.7, "genre": 0.1,
-                                                           "sound": 0.2}))  # fmt: skip
+    group = np.where(np.arange(TRACKS) < 4, NO_GENRE, group)
+    weights = dict(zip(TASKS, (0.7, 0.1, 0.2), strict=True))
+    training = training_of(graph, group, FixedWeights(weights))
+    model, audio = training.model, training.audio.numpy()
     left, right = torch.tensor([1, 9, 12, 5]), torch.tensor([20, 12, 44, 8])
     batch = Pairs(left, right, torch.tensor([1.0, 1, 0, 0]), torch.tensor(3))
-    found = {k: float(v.detach()) for k, v in model.loss(batch).items()}
-    vectors, place = model.embed(torch.cat([left, right]), torch.Generator().manual_seed(3))
+    found = {k: float(v.detach()) for k, v in training.loss(batch).items()}
+    nodes, generator = torch.cat([left, right]), torch.Generator().manual_seed(3)
+    vectors, place = model.embed(nodes, training.features, training.sampler, generator)
     a, b = vectors[place].detach().double().numpy().reshape(2, 4, -1)
     cosine = (a * b).sum(1)
 
     def cross_entropy(task, labels):
-        logit = float(model.scales[task]) * cosine + float(model.offsets[task])
+        logit = model.scales[task].item() * cosine + model.offsets[task].item()
         p = 1 / (1 + np.exp(-logit))
         return -(labels * np.log(p) + (1 - labels) * np.log(1 - p))
 
     playlist = cross_entropy("playlist", batch.co_occur.numpy()).mean()
     same = group[left] == group[right]
     genre = cross_entropy("genre", same)[1:].mean()  # the first pair has an unknown genre
-    likeness = (sound[left] * sound[right]).sum(1, dtype=np.float64) / 8
-    answer = float(model.scales["sound"]) * cosine + float(model.offsets["sound"])
-    rms = np.sqrt(((answer - likeness) ** 2).mean())
+    similarity = (audio[left] * audio[right]).sum(1, dtype=np.float64) / 8
+    predicted = model.scales["similarity"].item() * cosine + model.offsets["similarity"].item()
+    rms = np.sqrt(((predicted - similarity) ** 2).mean())
     assert found["playlist"] == pytest.approx(playlist, abs=1e-5)
     assert found["genre"] == pytest.approx(genre, abs=1e-5)
-    assert found["sound"] == pytest.approx(rms, abs=1e-5)
+    assert found["similarity"] == pytest.approx(rms, abs=1e-5)
     total = 0.7 * playlist + 0.1 * genre + 0.2 * rms
     assert found["total"] == pytest.approx(total, abs=1e-5)
 
 
-def test_a_batch_of_unknown_genres_has_no_genre_loss():
+def test_a_batch_without_genres_has_no_genre_loss():
     graph, _ = planted()
-    model, *_ = model_of(graph, np.full(TRACKS, UNKNOWN))
+    model = training_of(graph, np.full(TRACKS, NO_GENRE))
     batch = PairBatches(PairSampler(graph, 8, 1, 0))(0)
     losses = model.loss(batch)
     assert float(losses["genre"].detach()) == 0
@@ -164,18 +164,18 @@ def test_a_batch_of_unknown_genres_has_no_genre_loss():
 def test_it_learns_the_groups(weights):
     graph, group = planted()
     settings = MusigSettings(dimensions=16, fan_out=(6, 4), isolated=0.1, learning_rate=1e-2)
-    model, _, sound = model_of(graph, group, weights, settings)
     features = np.eye(3, dtype=np.float32)[group] + np.random.default_rng(1).normal(
         0, 1.0, (TRACKS, 3)
     ).astype(np.float32)
     features = np.concatenate([features, np.zeros((TRACKS, 2), np.float32)], axis=1)
-    model.learn_from(features, graph, Supervision(torch.from_numpy(group), torch.from_numpy(sound)))
+    training = training_of(graph, group, weights, settings, features)
+    model = training.model
     batches = PairBatches(PairSampler(graph, 64, 1, 0))
-    (optimizer,) = model.optimizers()
+    (optimizer,) = training.optimizers()
     first = separation(model.vectors(features, graph), group)
     for step in range(80):
         optimizer.zero_grad()
-        model.loss(batches(step))["total"].backward()
+        training.loss(batches(step))["total"].backward()
         optimizer.step()
     assert separation(model.eval().vectors(features, graph), group) > first + 0.3
 
@@ -189,7 +189,8 @@ def separation(vectors, group):
 
 def test_new_tracks_get_vectors_without_training():
     graph, group = planted()
-    model, features, _ = model_of(graph, group)
+    training = training_of(graph, group)
+    model, features = training.model, training.features.numpy()
     before = model.vectors(features, graph)
     rng = np.random.default_rng(2)
     more = np.concatenate([features, rng.random((2, INPUTS), dtype=np.float32)])
@@ -212,7 +213,8 @@ def test_new_tracks_get_vectors_without_training():
 def test_saved_models_give_the_same_vectors(tmp_path):
     graph, group = planted()
     for weights in (EQUAL, LearntWeights(TASKS)):
-        model, features, _ = model_of(graph, group, weights)
+        training = training_of(graph, group, weights)
+        model, features = training.model, training.features.numpy()
         model.save(tmp_path / "model", {"features": ["popularity"]})
         found, about = load_musig(tmp_path / "model")
         assert about == {"features": ["popularity"]}
@@ -220,9 +222,13 @@ def test_saved_models_give_the_same_vectors(tmp_path):
 
 
 def test_a_damaged_model_is_one_line(tmp_path):
-    with pytest.raises(CheckpointError, match="no musig model"):
+    with pytest.raises(CheckpointError, match="is it a model folder"):
         load_musig(tmp_path)
 
 
-def test_genre_codes():
-    assert genre_codes(["rock", "", "jazz", "rock"]).tolist() == [1, UNKNOWN, 0, 1]
+def test_data_moves_with_the_model_and_is_not_saved():
+    graph, group = planted()
+    training = training_of(graph, group)
+    assert set(training.state_dict()) == {f"model.{k}" for k in training.model.state_dict()}
+    moved = training.double()
+    assert moved.features.dtype == torch.float64 and moved.genres.dtype == torch.int64

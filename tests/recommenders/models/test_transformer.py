@@ -21,12 +21,9 @@ from ssl_audio.recommenders.data.vocabulary import (
     Vocabulary,
     vocabulary_of,
 )
-from ssl_audio.recommenders.models.transformer import (
-    PlaylistTransformer,
-    SideInformation,
-    SparseAdamW,
-    load_transformer,
-)
+from ssl_audio.recommenders.models.sparse_adamw import SparseAdamW
+from ssl_audio.recommenders.models.track_embedding import SideInformation
+from ssl_audio.recommenders.models.transformer import PlaylistTransformer, load_transformer
 from ssl_audio.recommenders.models.transformer_batches import TransformerBatch, TransformerBatches
 from ssl_audio.settings.fields import SettingError
 from ssl_audio.settings.recommend import TransformerSettings
@@ -51,9 +48,9 @@ def sound(width: int = 6) -> np.ndarray:
 
 
 def side() -> SideInformation:
-    heard = np.arange(CATALOGUE) % 5 != 1  # track 36 is not
+    has_audio = np.arange(CATALOGUE) % 5 != 1  # track 36 is not
     artists = np.arange(CATALOGUE) // 4
-    return SideInformation(sound(), heard, artists, np.full(CATALOGUE, -1))
+    return SideInformation(sound(), has_audio, artists, np.full(CATALOGUE, -1))
 
 
 def perturbed(model: PlaylistTransformer) -> PlaylistTransformer:
@@ -113,7 +110,7 @@ def test_loss_and_logits_are_those_of_plain_pytorch(settings: TransformerSetting
         expected = reference_hidden(model, table[read])
         torch.testing.assert_close(model.hidden(read), expected, rtol=1e-5, atol=1e-5)
         logits = expected @ table.T
-        found = model.logits(model.hidden(read)[:, -1], np.arange(COLD))
+        found = model.hidden(read)[:, -1] @ model.output_vectors(np.arange(COLD)).T
         torch.testing.assert_close(found, logits[:, -1, SPECIALS:], rtol=1e-5, atol=1e-5)
         logits[..., START] = -torch.inf  # nothing predicts it
         padded = targets.masked_fill(read == END, -100)
@@ -172,10 +169,11 @@ def test_what_fills_a_row_after_its_end_counts_for_nothing() -> None:
 def expected_vectors(model: PlaylistTransformer, rows: np.ndarray) -> Tensor:
     """Id (where training has the track) + audio + artist, from the parameters."""
     tracks, known = model.tracks, side()
-    train = sound()[:COLD][known.heard[:COLD]].astype(np.float64)
+    train = sound()[:COLD][known.has_audio[:COLD]].astype(np.float64)
     z = torch.from_numpy((sound() - train.mean(0)) / train.std(0)).float()
-    z[~known.heard] = 0.0
-    vectors = z[rows] @ tracks.listen.weight.T + tracks.groups["artists"].weight[rows // 4 + 1]
+    z[~known.has_audio] = 0.0
+    vectors = z[rows] @ tracks.audio_projection.weight.T
+    vectors = vectors + tracks.groups["artists"].weight[rows // 4 + 1]
     ids = torch.zeros(len(rows), model.settings.dimensions)
     ids[rows < COLD] = tracks.ids.weight[SPECIALS + rows[rows < COLD]]
     return vectors + ids
@@ -186,18 +184,15 @@ def test_a_tracks_vector_is_the_sum_of_what_is_known_of_it() -> None:
     rows = np.array([0, 1, 17, 35, 36, 39])
     found = model.output_vectors(rows)
     torch.testing.assert_close(found, expected_vectors(model, rows), rtol=1e-5, atol=1e-5)
-    hidden = torch.randn(2, 16, generator=torch.Generator().manual_seed(1))
-    torch.testing.assert_close(model.logits(hidden, rows), hidden @ found.T)
-    assert model.logits(hidden).shape == (2, CATALOGUE)
 
 
 def test_a_cold_track_is_its_projection_alone_and_is_read_so() -> None:
-    heard_only = SideInformation(sound())
-    model = perturbed(PlaylistTransformer(vocabulary(), SMALL, heard_only)).eval()
+    audio_only = SideInformation(sound())
+    model = perturbed(PlaylistTransformer(vocabulary(), SMALL, audio_only)).eval()
     z = (torch.from_numpy(sound()) - model.tracks.mean) / model.tracks.deviation
     torch.testing.assert_close(
         model.output_vectors(np.arange(COLD, CATALOGUE)),
-        z[COLD:] @ model.tracks.listen.weight.T,
+        z[COLD:] @ model.tracks.audio_projection.weight.T,
         rtol=1e-5, atol=1e-5,
     )  # fmt: skip
     states = model.last_hidden(playlists_of([[3, 36], [3, 38], [3, -1]]))
@@ -218,8 +213,8 @@ def test_a_track_of_which_nothing_is_known_is_unknown() -> None:
 
 def test_ids_are_dropped_at_their_rate_and_only_where_something_else_is_known() -> None:
     settings = TransformerSettings(layers=1, heads=2, dimensions=8, context=8, id_dropout=0.3)
-    heard = np.arange(CATALOGUE) != 4
-    model = PlaylistTransformer(vocabulary(), settings, SideInformation(sound(), heard))
+    has_audio = np.arange(CATALOGUE) != 4
+    model = PlaylistTransformer(vocabulary(), settings, SideInformation(sound(), has_audio))
     torch.manual_seed(0)
     tokens = torch.tensor([SPECIALS + 2, SPECIALS + 4, START, END]).repeat(4000, 1)
     with torch.no_grad():
@@ -268,22 +263,23 @@ def test_sparse_adamw_is_adamw_on_rows_that_every_step_touches() -> None:
 
 def test_scores_are_those_of_one_playlist_at_a_time() -> None:
     """Playlists longer than the context, empty seeds and empty candidates among them."""
-    model = perturbed(PlaylistTransformer(vocabulary(), SMALL, side()))
+    model = perturbed(PlaylistTransformer(vocabulary(), SMALL, side())).eval()
     seeds = [list(range(20)), [3], [], [36, 2, 9], [1, 2]]
     asked = [[1, 38, 4], [36, 35], [7], [], [2]]
     found = model.scores(playlists_of(seeds), playlists_of(asked))
-    assert model.training and found.dtype == np.float32
+    assert found.dtype == np.float32
     expected = []
-    model.eval()
     for one, rows in zip(seeds, asked, strict=True):
         last = one[-SMALL.context :]
-        tokens = np.concatenate([[START], model.readable.of(np.array(last, int))])
+        tokens = np.concatenate([[START], model.extended_vocabulary.of(np.array(last, int))])
         with torch.no_grad():
             state = model.hidden(torch.from_numpy(tokens)[None].long())[:, -1]
-        expected += model.logits(state, np.array(rows, int))[0].tolist()
+        expected += (state @ model.output_vectors(np.array(rows, int)).T)[0].tolist()
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
     with pytest.raises(ValueError, match="2 lists"):
         model.scores(playlists_of([[1]]), playlists_of([[1], [2]]))
+    with pytest.raises(RuntimeError, match="eval"):
+        model.train().scores(playlists_of(seeds), playlists_of(asked))
 
 
 def test_weights_depend_on_the_seed_alone() -> None:
@@ -296,10 +292,10 @@ def test_weights_depend_on_the_seed_alone() -> None:
 
 @pytest.mark.parametrize("known", [None, side()], ids=["ids", "audio"])
 def test_a_saved_model_scores_as_before(tmp_path: Path, known: SideInformation | None) -> None:
-    model = perturbed(PlaylistTransformer(vocabulary(), SMALL, known))
+    model = perturbed(PlaylistTransformer(vocabulary(), SMALL, known)).eval()
     model.save(tmp_path / "model")
-    assert not any("audio" in name for name in model.state_dict())
-    audio = (None, None) if known is None else (known.audio, known.heard)
+    assert not any(value.shape[:1] == (CATALOGUE,) for value in model.state_dict().values())
+    audio = (None, None) if known is None else (known.audio, known.has_audio)
     loaded = load_transformer(tmp_path / "model", *audio)
     asked = (playlists_of([[1, 2], [36]]), playlists_of([[3, 38], [0]]))
     assert (loaded.scores(*asked) == model.scores(*asked)).all()
@@ -307,15 +303,11 @@ def test_a_saved_model_scores_as_before(tmp_path: Path, known: SideInformation |
 
 
 def test_a_folder_that_is_none_or_needs_audio_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="no transformer model"):
+    with pytest.raises(CheckpointError, match="no such model folder"):
         load_transformer(tmp_path / "nothing")
     PlaylistTransformer(vocabulary(), SMALL, side()).save(tmp_path / "model")
     with pytest.raises(SslAudioError, match="6 dimensions, given none"):
         load_transformer(tmp_path / "model")
-    weights = tmp_path / "model" / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:100])
-    with pytest.raises(CheckpointError, match="no transformer model"):
-        load_transformer(tmp_path / "model", side().audio, side().heard)
 
 
 def test_side_information_that_does_not_fit_is_refused() -> None:
@@ -323,7 +315,7 @@ def test_side_information_that_does_not_fit_is_refused() -> None:
         PlaylistTransformer(vocabulary(), SMALL, SideInformation(sound()[:7]))
     broken = sound()
     broken[3, 2] = np.nan
-    model = PlaylistTransformer(vocabulary(), SMALL, SideInformation(sound()))
+    model = PlaylistTransformer(vocabulary(), SMALL, SideInformation(sound())).eval()
     object.__setattr__(model.tracks.side, "audio", broken)
     with pytest.raises(SslAudioError, match="track 3 is not finite"):
         model.output_vectors(np.array([2, 3]))
@@ -334,9 +326,9 @@ def test_side_information_that_does_not_fit_is_refused() -> None:
 def test_side_information_of_a_catalogue_numbers_its_names() -> None:
     catalogue = Catalogue(["a", "b", "c", "d"], artists=["x", "", "w", "x"])
     known = SideInformation.of(catalogue)
-    assert known.artists is not None and known.albums is None and known.heard is None
+    assert known.artists is not None and known.albums is None and known.has_audio is None
     assert known.artists[1] == -1 and known.artists[0] == known.artists[3] != known.artists[2]
-    assert known.known(4).tolist() == [True, False, True, True]
+    assert known.available(4).tolist() == [True, False, True, True]
 
 
 def two_groups(playlists: int, seed: int) -> Playlists:
@@ -363,7 +355,7 @@ def trained(known: SideInformation | None, steps: int) -> PlaylistTransformer:
         loss.backward()
         for optimizer in optimizers:
             optimizer.step()
-    return model
+    return model.eval()
 
 
 def group_accuracy(model: PlaylistTransformer, candidates: np.ndarray) -> float:

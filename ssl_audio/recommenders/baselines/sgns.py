@@ -32,7 +32,7 @@ LIMIT, STEPS_PER_UNIT = 10, 64  # of the sigmoid's table: -10 to 10, error below
 
 
 @dataclass(frozen=True)
-class SkipGramSettings:
+class SgnsSettings:
     """How the vectors are trained.
 
     Attributes:
@@ -55,10 +55,10 @@ class SkipGramSettings:
     seed: int = 0
 
 
-def train_skipgram(
-    playlists: Playlists, tracks: int, settings: SkipGramSettings, workers: int | None = None
+def sgns_vectors(
+    playlists: Playlists, tracks: int, settings: SgnsSettings, workers: int | None = None
 ) -> np.ndarray:
-    """Train vectors.
+    """Vectors of the tracks.
 
     Args:
         playlists: of training; they are read in a random order.
@@ -118,7 +118,7 @@ class _Corpus:
         arrays: arguments of `_blocks`, in its order.
     """
 
-    def __init__(self, playlists: Playlists, tracks: int, settings: SkipGramSettings) -> None:
+    def __init__(self, playlists: Playlists, tracks: int, settings: SgnsSettings) -> None:
         self.counts = np.bincount(playlists.tracks, minlength=tracks)
         self.chunks = -(-len(playlists.tracks) // CHUNK)
         parts = _parts(self.counts)
@@ -142,7 +142,7 @@ def _parts(counts: np.ndarray) -> np.ndarray:
 
 
 def _noise(
-    counts: np.ndarray, parts: np.ndarray, settings: SkipGramSettings
+    counts: np.ndarray, parts: np.ndarray, settings: SgnsSettings
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int, np.ndarray]:
     """Alias tables of the noise of each part, one after the other.
 
@@ -166,7 +166,7 @@ def _noise(
     )
 
 
-def _first_vectors(tracks: int, settings: SkipGramSettings) -> np.ndarray:
+def _first_vectors(tracks: int, settings: SgnsSettings) -> np.ndarray:
     rng = np.random.default_rng([settings.seed, 4])
     uniform = rng.random((tracks, settings.dimensions), np.float32)
     return (2 * uniform - 1) / np.float32(settings.dimensions)
