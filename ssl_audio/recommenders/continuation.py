@@ -23,8 +23,6 @@ from ssl_audio.settings.recommend import RecommendSettings
 from ssl_audio.settings.tree import build
 from ssl_audio.stores.feature_store import read_aligned
 
-MIN_TRACKS_FOR_GRAPH = 200_000  # from so many tracks on, graph search (HNSW) is faster
-
 
 def continue_playlist(
     playlist: Path,
@@ -51,7 +49,7 @@ def continue_playlist(
         length: tracks to add.
         k: each next track is drawn from so many of the most likely.
         seed: of the draws.
-        approximate: HNSW search of the next track; None: from `MIN_TRACKS_FOR_GRAPH` tracks on.
+        approximate: HNSW search of the next track; None: see `NeighbourIndex`.
         music: folder that the tracks' ids are relative to; None: as in the run.
         embeddings: feature store of the transformer; None: as in the run.
 
@@ -71,9 +69,7 @@ def continue_playlist(
     model = _transformer(run, embeddings or used.stores.embeddings, catalogue)
     music = music or _music(used)
     seeds = _known(read_m3u(playlist, music), model, catalogue, playlist)
-    tracks = len(model.recommendable)
-    by_graph = tracks > MIN_TRACKS_FOR_GRAPH if approximate is None else approximate
-    added = generate(model, [seeds], length, k, seed, track_index(model, by_graph))[0]
+    added = generate(model, [seeds], length, k, seed, track_index(model, approximate))[0]
     write_m3u(output, [_entry(catalogue, row, music) for row in added])
     say(f"{len(added)} tracks: {output}")
     return output

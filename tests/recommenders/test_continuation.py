@@ -17,7 +17,6 @@ from ssl_audio.recommenders.data.collection import Catalogue, playlists_of
 from ssl_audio.recommenders.data.m3u import read_m3u, write_m3u
 from ssl_audio.recommenders.data.store import store_of
 from ssl_audio.recommenders.data.vocabulary import vocabulary_of
-from ssl_audio.recommenders.models.sampling_decoder import TrackIndex
 from ssl_audio.recommenders.models.sampling_decoder import generate as generate_rows
 from ssl_audio.recommenders.models.track_embedding import SideInformation
 from ssl_audio.recommenders.models.transformer import PlaylistTransformer, load_transformer
@@ -44,7 +43,7 @@ def make_run(folder: Path, has_audio: bool = False, **asked: Any) -> Path:
     store_of(lists, CATALOGUE, stored)
     audio = np.random.default_rng(0).normal(size=(TRACKS, 4)).astype(np.float32)
     embeddings = folder / "embeddings.parquet"
-    if heard:
+    if has_audio:
         store = Store(embeddings, {"kind": "test"})
         for name, vector in zip(IDS, audio, strict=True):
             store.add(Row(name, name, 1.0, "", vector))
@@ -52,15 +51,15 @@ def make_run(folder: Path, has_audio: bool = False, **asked: Any) -> Path:
     model = PlaylistTransformer(
         vocabulary_of(lists, TRACKS),
         TransformerSettings(layers=1, heads=2, dimensions=16, feed_forward=16, context=8),
-        SideInformation(audio) if heard else None,
+        SideInformation(audio) if has_audio else None,
     )
     rng = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for p in model.parameters():
             p.add_(0.3 * torch.randn(p.shape, generator=rng))
-    model.save(run / "systems" / ("main-transformer-embeddings" if heard else "main-transformer")
-               / "model")  # fmt: skip
-    stores = StoreSettings(embeddings=embeddings if heard else None)
+    system = "main-transformer-embeddings" if has_audio else "main-transformer"
+    model.save(run / "systems" / system / "model")
+    stores = StoreSettings(embeddings=embeddings if has_audio else None)
     used = RecommendSettings(playlists=stored, stores=stores, **asked)
     (run / "config.yaml").write_text(to_yaml(used))
     return run
@@ -166,28 +165,6 @@ def test_embeddings_that_were_moved_can_be_named_anew(tmp_path: Path, playlist: 
     with pytest.raises(SslAudioError, match="embeddings.parquet: no such file"):
         more(run, playlist, output)
     assert more(run, playlist, output, embeddings=moved) == 8
-
-
-@pytest.mark.parametrize(
-    ("asked", "large", "graph"),
-    [(None, TRACKS, False), (None, 5, True), (True, TRACKS, True), (False, 5, False)],
-)
-def test_a_graph_is_searched_where_tracks_are_many(
-    asked: bool | None, large: int, graph: bool, run: Path, playlist: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    made: list[bool] = []
-    original = TrackIndex.__init__
-
-    def watched(self: TrackIndex, rows: Any, vectors: Any, approximate: bool = False) -> None:
-        made.append(approximate)
-        original(self, rows, vectors, approximate)
-
-    monkeypatch.setattr(TrackIndex, "__init__", watched)
-    monkeypatch.setattr(continuation, "MIN_TRACKS_FOR_GRAPH", large)
-    output = playlist.with_name("more.m3u")
-    assert more(run, playlist, output, approximate=asked) == 8
-    assert made == [graph]
 
 
 def refused(
