@@ -31,9 +31,10 @@ def run(settings: ReportSettings) -> int:
         raise SslAudioError("none of these runs has results of probe or recommend")
     try:
         settings.output.mkdir(parents=True, exist_ok=True)
+        files = write_report(found, settings.output)
     except OSError as error:
         raise SslAudioError(f"output={settings.output}: {error.strerror}") from error
-    for path in write_report(found, settings.output):
+    for path in files:
         say(str(path))
     return SOME_FAILED if failed else 0
 

@@ -75,6 +75,12 @@ def test_what_cannot_be_done_is_one_line(words, message, tmp_path, monkeypatch, 
     assert not list(tmp_path.iterdir())
 
 
+def test_an_output_that_cannot_be_written_is_one_line(write, tmp_path, capsys):
+    (tmp_path / "report" / "report.html" / "x").mkdir(parents=True)
+    assert report.main([write("one", quick("one")), f"output={tmp_path / 'report'}"]) == 1
+    assert capsys.readouterr().err.startswith(f"error: output={tmp_path / 'report'}: Is a dir")
+
+
 def test_results_of_other_versions_are_refused(write, tmp_path, capsys):
     run = write("old", quick("old"))
     file = tmp_path / "old" / "results.json"
