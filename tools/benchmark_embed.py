@@ -1,54 +1,62 @@
-"""Embedding a catalogue, against the usual way: `python tools/benchmark_embed.py [WHAT ...]`.
+"""Embedding a catalogue, against the usual scripts: `python tools/benchmark_embed.py [WHAT ...]`.
 
-WHAT is rate, startup or memory; all by default.
-
-rate: tracks a second of mp3 and ogg files of 30 s and 3 min (44.1 kHz stereo), by this project's
-export and by two sample scripts: the one published with the paper (torchaudio's load and resample)
-and the one that is written most (librosa.load). Both decode the whole file, resample it, and push
-four segments at a time through the eager float32 network. Same files, same cores, taking turns.
-startup: seconds until the first command line is answered, and until an encoder is loaded.
-memory: resident memory while ten thousand files are exported, of which 3 % are damaged.
+rate: tracks per second of mp3 and ogg files (44.1 kHz stereo), by this package and by two scripts:
+the one published with the paper (torchaudio's load and resample), and one with librosa.load. Both
+decode the whole file and run four segments at a time through the eager float32 network.
+startup: seconds until a command line is answered, and until an encoder is loaded.
+memory: resident memory while ten thousand files are embedded, of which 3 % are damaged.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import soundfile
 import torch
 from benchmark import made_tracks
+from timing import aim, race, table
 
 from ssl_audio.audio import SAMPLE_RATE
 from ssl_audio.audio.decode import stream
 from ssl_audio.audio.logmel import LogMel
-from ssl_audio.catalogue.embedding import Failure, Item, Settings, export, local_results
-from ssl_audio.io.parallel import available_processors
+from ssl_audio.catalogue.embedding import LocalEngine
+from ssl_audio.catalogue.tracks import Item, fill_store
+from ssl_audio.io.parallel import available_processors, in_order
 from ssl_audio.models.encoder import Encoder, build_encoder
-from ssl_audio.models.extraction import in_order
-from ssl_audio.models.runtime import for_embedding
-from ssl_audio.stores.feature_store import Row, read_store
+from ssl_audio.models.runtime import PRECISIONS, for_embedding
+from ssl_audio.settings.command import Command
+from ssl_audio.settings.fields import Group, setting
+from ssl_audio.stores.feature_store import Row, read_ids
 from ssl_audio.stores.writer import Store
 
-RATE_AIM = 4.0  # times the tracks a second of the published script, on two CPU cores
+MIN_RATE = 4.0  # times the tracks per second of the published script, on two CPU cores
 SEGMENTS = 4  # at a time, in the scripts
-PRECISIONS = ("float32", "bfloat16")
 Load = Callable[[Path], torch.Tensor]
 
 
-class UsualFrontEnd(torch.nn.Module):
-    """The log-mel as torchaudio makes it."""
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkEmbedSettings(Group):
+    what: tuple[Literal["rate", "startup", "memory"], ...] = setting(
+        (), help="what to measure; default: everything"
+    )
+    tracks: int = setting(12, help="files of 30 s; a quarter of that of 3 min", min=1)
+    repeats: int = setting(3, help="repeats, of which the median is taken", min=1)
+    files: int = setting(10_000, help="files of the memory benchmark", min=5)
+
+
+class TorchaudioFrontEnd(torch.nn.Module):
+    """LogMel by torchaudio's modules: (batch, samples) to (batch, 1, mels, frames)."""
 
     def __init__(self, frontend: LogMel) -> None:
         super().__init__()
@@ -63,19 +71,19 @@ class UsualFrontEnd(torch.nn.Module):
         self.mean, self.std, self.hop = s["mean"], s["std"], s["hop"]
 
     def forward(self, waveform: torch.Tensor) -> torch.Tensor:
-        """(batch, samples) to (batch, 1, n_mels, frames)."""
         return (self.decibels(self.mel(waveform))[:, None] - self.mean) / self.std
 
 
-def usual_encoder(encoder: Encoder) -> Encoder:
+def usual_encoder() -> Encoder:
     """The network as it is usually run: torchaudio's log-mel, contiguous, eager, float32."""
-    encoder.frontend = UsualFrontEnd(encoder.frontend)  # type: ignore[assignment]
-    encoder.backbone = encoder.backbone.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    encoder = build_encoder().eval()
+    encoder.frontend = TorchaudioFrontEnd(encoder.frontend)
+    encoder.backbone = encoder.backbone.to(memory_format=torch.contiguous_format)
     return encoder
 
 
 def torchaudio_load(path: Path) -> torch.Tensor:
-    """A file's waveform (samples,) as the script published with the paper gets it."""
+    """(samples,) of a file, as in the script published with the paper."""
     import torchaudio
 
     channels, rate = torchaudio.load(path, channels_first=False)
@@ -84,14 +92,14 @@ def torchaudio_load(path: Path) -> torch.Tensor:
 
 
 def librosa_load(path: Path) -> torch.Tensor:
-    """The same as most scripts get it."""
+    """(samples,) of a file, as in most scripts."""
     import librosa
 
     return torch.from_numpy(librosa.load(path, sr=SAMPLE_RATE)[0])
 
 
 def script(paths: list[Path], encoder: Encoder, load: Load) -> np.ndarray:
-    """(tracks, 1024) means over the segments of 4 s, the last filled up with silence."""
+    """(tracks, 1024) means over the segments of 4 s, the last one padded with silence."""
     length = round(encoder.segment * SAMPLE_RATE)
     found = []
     for path in paths:
@@ -99,90 +107,69 @@ def script(paths: list[Path], encoder: Encoder, load: Load) -> np.ndarray:
         padded = torch.nn.functional.pad(waveform, (0, -len(waveform) % length))
         segments = padded.view(-1, length)
         with torch.no_grad():
-            rows = [encoder(part) for part in segments.split(SEGMENTS)]
+            network, frontend = encoder.backbone, encoder.frontend
+            rows = [network(frontend(part)) for part in segments.split(SEGMENTS)]
         found.append(torch.cat(rows).mean(0).numpy())
     return np.stack(found)
 
 
-def rows_of(paths: list[Path], encoder: Encoder) -> np.ndarray:
-    """The same by this project's export, with an encoder `for_embedding`: it is ready."""
-    results = local_results([Item(p.name, p) for p in paths], encoder, Settings(), None)
-    return np.stack([r.vector for r in results if isinstance(r, Row)])
+def package(paths: list[Path], engine: LocalEngine) -> np.ndarray:
+    """The same by this package."""
+    results = engine.rows([Item(path.name, path) for path in paths])
+    return np.stack([result.vector for result in results if isinstance(result, Row)])
 
 
-def compare_rates(options: argparse.Namespace) -> None:
-    """Print tracks a second of both, by kind of file, and what bounds ours."""
+def rate(options: BenchmarkEmbedSettings) -> None:
+    """Tracks per second by kind of file, and the limit that decoding sets."""
     torch.manual_seed(0)
-    plain, ours = usual_encoder(build_encoder().eval()), build_encoder().eval()
+    plain, ours = usual_encoder(), build_encoder().eval()
     ours.backbone.load_state_dict(plain.backbone.state_dict())
+    scripts: dict[str, Load] = {"librosa's script": librosa_load}
+    if find_spec("torchcodec"):  # which torchaudio loads by
+        scripts = {"published script": torchaudio_load, **scripts}
     runtimes = ["torch", *(["openvino"] if find_spec("openvino") else [])]
-    ready = {
-        f"export, {runtime}, {precision}": for_embedding(ours, precision, runtime)
+    engines = {
+        f"ssl_audio, {runtime}, {precision}": LocalEngine(for_embedding(ours, precision, runtime))
         for runtime in runtimes
         for precision in PRECISIONS
     }
-    # so many that no core waits at the end for the other's last track
-    few = -(-max(2, options.tracks // 4) // available_processors()) * available_processors()
+    cores = available_processors()
+    long = -(-max(2, options.tracks // 4) // cores) * cores  # no core is idle at the end
     for form, length, count in (
-        ("mp3", 30, options.tracks), ("ogg", 30, options.tracks),
-        ("mp3", 180, few), ("ogg", 180, few),
+        ("mp3", 30, options.tracks), ("ogg", 30, options.tracks), ("mp3", 180, long),
+        ("ogg", 180, long),
     ):  # fmt: skip
         with tempfile.TemporaryDirectory() as folder:
             paths = [Path(t.path) for t in made_tracks(Path(folder), form, count, length)]
-            title = f"{count} {form} files of {length} s"
-            compare_rate(title, paths, plain, ready, options.repeats)
+            runs = {
+                **{name: partial(script, paths, plain, load) for name, load in scripts.items()},
+                **{name: partial(package, paths, engine) for name, engine in engines.items()},
+            }
+            title = f"{count} {form} files of {length} s, {cores} cores"
+            compare(title, paths, runs, options.repeats)
 
 
-def compare_rate(
-    title: str, paths: list[Path], plain: Encoder, ready: dict[str, Encoder], repeats: int
+def compare(
+    title: str, paths: list[Path], runs: dict[str, Callable[[], np.ndarray]], repeats: int
 ) -> None:
-    """One kind of file."""
-    scripts: dict[str, Load] = {"librosa's script": librosa_load}
-    if find_spec("torchcodec"):  # torchaudio loads by it
-        scripts = {"published script": torchaudio_load, **scripts}
-    runs = {
-        **{name: partial(script, paths, plain, load) for name, load in scripts.items()},
-        **{name: partial(rows_of, paths, encoder) for name, encoder in ready.items()},
-    }
-    results = {name: run() for name, run in runs.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(repeats):
-        for name, run in runs.items():
-            started = time.perf_counter()
-            run()
-            seconds[name].append(time.perf_counter() - started)
-    print(f"\n{title}, {available_processors()} cores, median of {repeats}")
-    median = {name: statistics.median(values) for name, values in seconds.items()}
-    for name, value in median.items():
-        ratios = " ".join(f"{median[other] / value:6.2f}x" for other in scripts)
-        cosine = least_cosine(results["librosa's script"], results[name])
-        print(f"  {name:<28} {len(paths) / value:8.2f} tracks/s {ratios}   "
-              f"cosine with librosa's {cosine:.4f} or more")  # fmt: skip
-    best = min(median[name] for name in ready)
-    first = next(iter(scripts))
-    ratio = median[first] / best
-    met = "met" if ratio >= RATE_AIM else "MISSED"
-    print(f"  aim {RATE_AIM:g}x the {first}: {met} ({ratio:.2f}x)")
-    bound(paths, best / len(paths))
-
-
-def least_cosine(a: np.ndarray, b: np.ndarray) -> float:
-    """Of rows; the last segment is cut differently, and the published script scales the sound."""
-    return float(((a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)).min())
-
-
-def bound(paths: list[Path], whole: float) -> None:
-    """Say what decoding alone would allow on all cores; `whole` is seconds a track of the best."""
+    """Race the scripts and the engines on one kind of file."""
+    seconds = race(runs, repeats)
+    table(title, seconds, len(paths), "tracks")
+    first, fastest = next(iter(runs)), min(seconds, key=lambda name: seconds[name])
+    aim(seconds[first] / seconds[fastest], MIN_RATE, f"export against the {first}")
+    a, b = runs["librosa's script"](), runs[fastest]()
+    cosine = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+    print(f"  min cosine of the fastest to librosa's script: {cosine.min():.4f}")
     started = time.perf_counter()
     for _ in in_order(paths, lambda path: sum(len(block) for block in stream(path))):
         pass
-    each = (time.perf_counter() - started) / len(paths)
-    print(f"  bound by decoding and resampling: {1 / each:.2f} tracks/s of it alone, "
-          f"{100 * each / whole:.0f} % of the time; log-mel and network take the rest")  # fmt: skip
+    decoding = time.perf_counter() - started
+    print(f"  decoding and resampling alone: {len(paths) / decoding:.2f} tracks/s, "
+          f"{100 * decoding / seconds[fastest]:.0f} % of the time of the fastest")  # fmt: skip
 
 
-def compare_startup(options: argparse.Namespace) -> None:
-    """Print seconds of fresh processes."""
+def startup(options: BenchmarkEmbedSettings) -> None:
+    """Seconds of new processes."""
     ours = "from ssl_audio.models.encoder import build_encoder; build_encoder().folded()"
     commands = {
         "import torch": ["-c", "import torch"],
@@ -190,17 +177,17 @@ def compare_startup(options: argparse.Namespace) -> None:
         "embed, a refused argument": ["-m", "ssl_audio.embed", "sauce=1"],
         "import torch, torchaudio, timm, librosa.core": [
             "-c", "import torch, torchaudio, timm, librosa.core"],
-        "an encoder that is ready": ["-c", ours],
+        "an encoder": ["-c", ours],
     }  # fmt: skip
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    print("\nstart-up, median of 3 after one uncounted")
-    for name, words in commands.items():
-        values = []
-        for _ in range(4):
-            started = time.perf_counter()
-            subprocess.run([sys.executable, *words], env=environment, capture_output=True)
-            values.append(time.perf_counter() - started)
-        print(f"  {name:<46} {statistics.median(values[1:]):6.2f} s")
+
+    def process(words: list[str]) -> object:
+        return subprocess.run([sys.executable, *words], env=environment, capture_output=True)
+
+    seconds = race({n: partial(process, words) for n, words in commands.items()}, options.repeats)
+    print("\nstart-up")
+    for name, value in seconds.items():
+        print(f"  {name:<46} {value:6.2f} s")
 
 
 def resident() -> float:
@@ -209,33 +196,31 @@ def resident() -> float:
     return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def compare_memory(options: argparse.Namespace) -> None:
-    """Print memory along an export of many short files, and what was listed."""
+def memory(options: BenchmarkEmbedSettings) -> None:
+    """Memory while many short files are embedded."""
+    marks: list[float] = []
+
+    def marked(items: list[Item]) -> Iterator[Item]:
+        for number, item in enumerate(items, 1):
+            yield item
+            if number % (options.files // 5) == 0:
+                marks.append(resident())
+
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         damaged = make_many(folder, options.files)
-        encoder = build_encoder(segment=1.0)
-        store = Store(folder / "f.parquet", {"kind": "embedding"}, "float16", group=512)
-        listed = [Item(f"{k}.wav", folder / f"{k}.wav") for k in range(options.files)]
-        peaks: list[float] = []
-        stop = threading.Event()
-        watcher = threading.Thread(target=lambda: watch(peaks, stop))
-        watcher.start()
-        marks: list[float] = []
-        results = local_results(listed, for_embedding(encoder), Settings(), None)
-        summary = export(marked(results, marks, options.files // 5), store)
-        stop.set()
-        watcher.join()
-        count = store.close()
-        rows = len(read_store(folder / "f.parquet").ids)
-    print(f"\n{options.files} files, {damaged} of them damaged: {count} rows ({rows} read back), "
-          f"{len(summary.failures)} failures, {count / summary.elapsed:.0f} tracks/s")  # fmt: skip
-    fifths = ", ".join(f"{value:.0f}" for value in marks)
-    print(f"  MiB after each fifth: {fifths}; most at any time: {max(peaks):.0f}")
+        engine = LocalEngine(for_embedding(build_encoder(segment=1.0)))
+        items = [Item(f"{k}.wav", folder / f"{k}.wav") for k in range(options.files)]
+        with Store(folder / "f.parquet", {"kind": "embedding"}, "float16", group=512) as store:
+            summary = fill_store(store, engine, marked(items), "embedding", folder / "failed.csv")
+        rows = len(read_ids(folder / "f.parquet"))
+    print(f"\n{options.files} files, {damaged} damaged: {summary.total} rows ({rows} read), "
+          f"{len(summary.failures)} failures, {rows / summary.elapsed:.0f} tracks/s")  # fmt: skip
+    print(f"  MiB after each fifth: {', '.join(f'{value:.0f}' for value in marks)}")
 
 
 def make_many(folder: Path, count: int) -> int:
-    """Short files, of which every 33rd is damaged."""
+    """Write files of a second, of which every 33rd is damaged; returns how many those are."""
     rng = np.random.default_rng(0)
     noise = rng.normal(0, 0.1, 3 * SAMPLE_RATE).astype(np.float32)
     damaged = 0
@@ -249,38 +234,28 @@ def make_many(folder: Path, count: int) -> int:
     return damaged
 
 
-def watch(peaks: list[float], stop: threading.Event) -> None:
-    """Sample the memory until told to stop."""
-    while not stop.wait(0.2):
-        peaks.append(resident())
+WHAT = {"rate": rate, "startup": startup, "memory": memory}
+COMMAND = Command(
+    name="benchmark_embed",
+    script="python tools/benchmark_embed.py",
+    summary="Measure embedding a catalogue against the usual scripts, start-up, memory.",
+    usage="[WHAT ...] [KEY=VALUE ...]",
+    examples=("rate tracks=8", "startup memory files=1000"),
+    settings=BenchmarkEmbedSettings,
+    positional=("what",),
+)
 
 
-def marked(
-    results: Iterator[Row | Failure], marks: list[float], every: int
-) -> Iterator[Row | Failure]:
-    """Note the memory along the way."""
-    for number, result in enumerate(results, 1):
-        yield result
-        if number % every == 0:
-            marks.append(resident())
+def run(settings: BenchmarkEmbedSettings) -> None:
+    """Measure what is named, or everything."""
+    for name in settings.what or WHAT:
+        WHAT[name](settings)
 
 
-WHAT = {"rate": compare_rates, "startup": compare_startup, "memory": compare_memory}
-
-
-def main() -> None:
-    """Run what is asked for."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("what", nargs="*", choices=[[], *WHAT], metavar="WHAT")
-    parser.add_argument("--tracks", type=int, default=12, help="of 30 s; a quarter of 3 min")
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--files", type=int, default=10_000, help="of the memory benchmark")
-    options = parser.parse_args()
-    for name in options.what or WHAT:
-        WHAT[name](options)
+def main(arguments: list[str] | None = None) -> int:
+    """The command's entry point; returns the exit status."""
+    return COMMAND.main(run, arguments)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -16,6 +16,8 @@ SUFFIXES = (
     ".aac .aif .aiff .caf .flac .m4a .m4b .mka .mp2 .mp3 .oga .ogg .opus .wav .wave .webm .wma"
 ).split()
 
+LIST_SUFFIXES = (".txt", ".csv", ".parquet")
+
 _JAMENDO_COLUMNS = 5  # TRACK_ID ARTIST_ID ALBUM_ID PATH DURATION, then tags
 
 
@@ -85,6 +87,21 @@ def read_table(path: AnyPath) -> list[Source]:
             raise SslAudioError(f"{os.fspath(path)}: row {number} has no path")
         sources.append(Source(_beside(path, row["path"].strip()), _tags(row.get("tags"))))
     return _listed(path, sources)
+
+
+def list_audio(path: AnyPath) -> list[Source]:
+    """List the files of a folder, of a list (.txt) or of a table (.csv, .parquet).
+
+    Raises:
+        SslAudioError: none of these, or nothing in it.
+    """
+    if os.path.isdir(path):
+        return find_audio(path)
+    suffix = Path(path).suffix.lower()
+    if suffix not in LIST_SUFFIXES or not os.path.isfile(path):
+        suffixes = ", ".join(LIST_SUFFIXES)
+        raise SslAudioError(f"{os.fspath(path)}: no such folder or list of files ({suffixes})")
+    return read_list(path) if suffix == ".txt" else read_table(path)
 
 
 def read_jamendo(tsv: AnyPath, root: AnyPath) -> list[Source]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from ssl_audio.audio.sources import find_audio, read_list, read_table
+from ssl_audio.audio.sources import LIST_SUFFIXES, list_audio
 from ssl_audio.io.atomic import write_text
 from ssl_audio.io.console import say
 from ssl_audio.io.errors import AudioError, SslAudioError
@@ -60,16 +60,11 @@ def list_items(source: Path) -> Items:
     if str(source) == "-":
         lines = (line.rstrip("\r\n") for line in sys.stdin)
         return (Item(printable(name), Path(name)) for name in lines if name)
-    if source.is_dir():
-        listed, root = find_audio(source), source
-    elif source.suffix in (".txt", ".csv", ".parquet"):
-        listed = read_list(source) if source.suffix == ".txt" else read_table(source)
-        root = source.parent
-    elif source.is_file():
+    if source.is_file() and source.suffix.lower() not in LIST_SUFFIXES:
         return [Item(printable(source.name), source)]
-    else:
-        raise SslAudioError(f"source={source}: no such folder, list (.txt, .csv, .parquet) or file")
-    return [Item(_id(Path(found.path), root), Path(found.path)) for found in listed]
+    root = source if source.is_dir() else source.parent
+    paths = (Path(found.path) for found in list_audio(source))
+    return [Item(_id(path, root), path) for path in paths]
 
 
 def _id(path: Path, root: Path) -> str:

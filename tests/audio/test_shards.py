@@ -1,8 +1,6 @@
 """Shards: what a crop holds, what is on disk after an interruption, and what is refused."""
 
 import hashlib
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -292,30 +290,3 @@ def test_nothing_usable_and_settings_that_make_no_sense(
 def test_a_long_track_has_a_shard_to_itself(sources: list[Source], tmp_path: Path) -> None:
     made = write(sources[:3], tmp_path / "shards", seconds=1.0)
     assert made.made == 3 and len({track.path.rpartition("#")[0] for track in made.tracks}) == 3
-
-
-def test_the_command(music: Path, tmp_path: Path) -> None:
-    root = Path(__file__).resolve().parents[2]
-
-    def prepare(*words: str) -> subprocess.CompletedProcess:
-        return subprocess.run(
-            [sys.executable, root / "tools" / "prepare.py", *words],
-            capture_output=True,
-            text=True,
-            env={"PYTHONPATH": str(root), "SSL_AUDIO_CACHE": str(tmp_path), "OMP_NUM_THREADS": "1"},
-        )
-
-    listed = tmp_path / "list.txt"
-    listed.write_text("\n".join([*map(str, sorted(music.rglob("*.*"))), "missing.wav"]))
-    done = prepare(
-        str(listed), str(tmp_path / "shards"), "--workers", "2", "--shard-gib", "0.00075"
-    )
-    assert done.returncode == 0, done.stderr
-    assert (
-        "8 tracks, 0.02 hours; wrote 4 shards" in done.stdout and "1 files skipped" in done.stdout
-    )
-    assert f"data=shards data.root={tmp_path / 'shards'}" in done.stdout
-    for words in ([str(tmp_path / "no"), "out"], [str(tmp_path), str(listed)], [str(root), "out"]):
-        refused = prepare(*words)
-        assert refused.returncode == 1 and refused.stdout == ""
-        assert refused.stderr.startswith("error: ") and refused.stderr.count("\n") == 1
