@@ -48,12 +48,13 @@ def guarded(run: Callable[[], int | None], interrupted: str = "interrupted") -> 
 
 
 def quieten_lightning() -> None:
-    """Leave out what Lightning tells every user, and what none of ours can mend."""
+    """Suppress messages of Lightning that say nothing about this run."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     for text in (
         ".*does not have many workers.*",
         ".*resume.*dataloader.*",
         ".*sync_dist.*",
         ".*LeafSpec.*",
+        ".*exists and is not empty.*",
     ):
         warnings.filterwarnings("ignore", text)

@@ -14,20 +14,13 @@ from typing import Any, Protocol
 import lightning
 import numpy as np
 import torch
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from ssl_audio.io.console import quieten_lightning
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.io.lightning_run import (
-    Interrupted,
-    ProgressBar,
-    checkpoints,
-    keep_earlier_log,
-    loggers,
-    resume_path,
-)
+from ssl_audio.io.lightning_run import fit as run_fit
+from ssl_audio.io.lightning_run import keep_earlier_log, make_trainer, resume_path
 from ssl_audio.settings.recommend import FitSettings
 
 
@@ -202,17 +195,26 @@ def fit(
     if resume is not None:
         keep_earlier_log(folder)
         start = int(torch.load(resume, map_location="cpu", weights_only=True)["batches_done"])
-    try:
-        trainer = _trainer(settings, folder, steps, clip, run_dir)
-    except (ValueError, RuntimeError, MisconfigurationException) as error:
-        raise SslAudioError(f"trainer: {str(error).splitlines()[0]}") from error
+    trainer = make_trainer(
+        folder,
+        batches=steps,
+        checkpoint_every=settings.checkpoint_every,
+        monitor="train/total",
+        accelerator=settings.accelerator,
+        precision=settings.precision,
+        run_dir=run_dir,
+        max_steps=steps,
+        gradient_clip_val=clip,
+        log_every_n_steps=min(settings.log_every, steps),
+        devices=1,
+    )
     loader = _Loader(
         _Steps(make_batch, start, steps), batch_size=None, num_workers=settings.workers
     )
     # every parameter in float32 and training mode, as Lightning leaves modules as they are
     module = _Module(model.train(), seed)
     with torch.random.fork_rng(devices=[]):
-        trainer.fit(module, loader, ckpt_path=resume, weights_only=True)
+        run_fit(trainer, module, train_dataloaders=loader, ckpt_path=resume)
     if steps % settings.checkpoint_every:  # the end is a checkpoint too
         trainer.save_checkpoint(folder / "checkpoints" / "last.ckpt")
     model.to("cpu").eval()
@@ -245,30 +247,6 @@ def fit_or_resume(
             model.eval()
             return
     fit(model, make_batch, folder, settings, steps=steps, ckpt_path=resume, **options)
-
-
-def _trainer(
-    settings: FitSettings, folder: Path, steps: int, clip: float | None, run_dir: Path | None
-) -> lightning.Trainer:
-    return lightning.Trainer(
-        default_root_dir=folder,
-        logger=loggers(folder),
-        callbacks=[
-            checkpoints(folder, settings.checkpoint_every, "train/total"),
-            Interrupted(folder, run_dir),
-            ProgressBar(),
-        ],
-        max_steps=steps,
-        max_epochs=-1,
-        limit_train_batches=steps,  # the whole run is one epoch: a resume is a step of it
-        gradient_clip_val=clip,
-        log_every_n_steps=min(settings.log_every, steps),
-        accelerator=settings.accelerator,
-        precision=settings.precision,
-        devices=1,
-        use_distributed_sampler=False,
-        enable_model_summary=False,
-    )
 
 
 def read_history(folder: Path) -> list[dict[str, float]]:

@@ -11,9 +11,7 @@ from typing import Literal
 from ssl_audio.settings.fields import CommandSettings, Group, SettingError, group, setting, variants
 from ssl_audio.settings.types import Component
 
-PRECISIONS = Literal[
-    "auto", "32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true"
-]  # fmt: skip
+PRECISIONS = Literal["auto", "32-true", "bf16-mixed", "16-mixed", "64-true"]
 ACCELERATORS = Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"]
 STRATEGIES = Literal["auto", "ddp", "ddp_find_unused_parameters_true"]
 
