@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,13 @@ from typing import Any
 from ssl_audio.io.errors import SslAudioError, first_line
 from ssl_audio.io.files import AnyPath
 
-SUFFIXES = (
-    ".aac .aif .aiff .caf .flac .m4a .m4b .mka .mp2 .mp3 .oga .ogg .opus .wav .wave .webm .wma"
+SUFFIXES = (  # of formats that libsndfile or FFmpeg decodes
+    ".8svx .aac .ac3 .aif .aifc .aiff .amr .ape .au .avr .caf .dff .dsf .flac .m4a .m4b .mka .mp1 "
+    ".mp2 .mp3 .mpc .nist .oga .ogg .opus .paf .ra .rf64 .sf .snd .sph .tta .voc .w64 .wav .wave "
+    ".webm .wma .wv"
+).split()
+OTHER_SUFFIXES = (  # of audio that is not decoded: protected, without a header, or scores
+    ".aa .aax .cda .gp .it .kar .m4p .mid .midi .mod .pcm .raw .rm .s3m .xm"
 ).split()
 
 LIST_SUFFIXES = (".txt", ".csv", ".parquet")
@@ -39,14 +44,19 @@ def find_audio(root: AnyPath) -> list[Source]:
     """
     if not os.path.isdir(root):
         raise SslAudioError(f"{os.fspath(root)!r} is not a folder: give one with audio files")
-    found = sorted(_walk(os.path.abspath(root)))
+    found = sorted(_walk(os.path.abspath(root), SUFFIXES))
     if not found:
         suffixes = " ".join(SUFFIXES)
         raise SslAudioError(f"no audio found in {os.fspath(root)!r}; looked for {suffixes}")
     return [Source(path) for path in found]
 
 
-def _walk(root: str) -> Iterator[str]:
+def find_other_audio(root: AnyPath) -> list[str]:
+    """List the files below a folder that look like audio and are not decoded, sorted."""
+    return sorted(_walk(os.path.abspath(root), OTHER_SUFFIXES))
+
+
+def _walk(root: str, suffixes: Sequence[str]) -> Iterator[str]:
     seen = set()
     for folder, folders, names in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
@@ -56,7 +66,7 @@ def _walk(root: str) -> Iterator[str]:
         seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in names:
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES:
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in suffixes:
                 yield os.path.join(folder, name)
 
 

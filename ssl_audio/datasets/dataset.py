@@ -1,41 +1,29 @@
-"""A tagged dataset in three splits, and how one is loaded by its name."""
+"""A labelled data set: what its reader returns, and the three checked splits made of it."""
 
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from importlib import import_module
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 
+from ssl_audio.datasets.leaks import FileStatus, identical_audio, refuse_shared_files, status_of
 from ssl_audio.io.errors import SslAudioError
+from ssl_audio.settings.fields import Group, setting
 
 SPLITS = ("train", "validation", "test")
-# Where each dataset's files are read: module below `ssl_audio.datasets`, and its function.
-LOADERS = {
-    "mtat": "mtat.load",
-    "jamendo_top50": "jamendo.load_top50",
-    "jamendo_instrument": "jamendo.load_instrument",
-    "jamendo_mood": "jamendo.load_mood",
-    "msd100": "msd100.load",
-    "scores": "jamendo.load_scores",
-    "folder": "folder.load_folder",
-    "csv": "folder.load_csv",
-}
 
 
 @dataclass(frozen=True)
 class Split:
-    """Some tracks with their tags.
+    """Tracks with their tags.
 
     Attributes:
-        ids: unique and the same on every machine.
+        ids: unique, and the same on every machine.
         paths: audio files.
         targets: (tracks, tags) uint8, 0 or 1.
     """
@@ -44,7 +32,7 @@ class Split:
     paths: tuple[Path, ...]
     targets: np.ndarray
 
-    def take(self, rows: Sequence[int]) -> Split:
+    def take(self, rows: Sequence[int] | np.ndarray) -> Split:
         """The tracks of these rows."""
         return Split(
             tuple(self.ids[i] for i in rows),
@@ -54,17 +42,33 @@ class Split:
 
 
 @dataclass(frozen=True)
-class TaggingDataset:
-    """Tagged tracks in three splits.
+class Listed:
+    """The tracks that a data set's files list; whether their audio exists is not checked yet.
 
     Attributes:
-        name: as `dataset=` takes it.
-        tags: of the targets' columns.
+        tags: names of the targets' columns.
+        splits: by name, those of `SPLITS`.
+        published_sizes: published number of tracks by split; empty if none is published.
+        notes: what limits results on this data set.
+    """
+
+    tags: tuple[str, ...]
+    splits: Mapping[str, Split]
+    published_sizes: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TaggingDataset:
+    """Labelled tracks in three splits, all of whose files exist.
+
+    Attributes:
+        name: the value of `dataset=`.
+        tags: names of the targets' columns.
         train, validation, test: the splits.
-        missing: by split, ids of tracks whose audio is not there; they are in no split.
-        notes: what every result must say.
-        citation: whom to cite.
-        licence: of the annotations.
+        missing: ids of the tracks without audio by split; they are in no split.
+        notes: what limits results on this data set.
+        citation, licence: of the annotations.
     """
 
     name: str
@@ -92,166 +96,144 @@ class TaggingDataset:
         return digest.hexdigest()
 
 
-@dataclass(frozen=True)
-class Listed:
-    """What a publisher's files say, before any audio was looked for.
+@dataclass(frozen=True, kw_only=True)
+class LabelledData(Group):
+    """Base of all data sets: declares the settings `data.*` and reads the publisher's files.
 
     Attributes:
-        tags: names of the columns.
-        splits: by name; paths need not exist.
-        expected: published number of tracks by split; empty where none is published.
-        notes, citation, licence: as in `TaggingDataset`.
+        name: the value of `dataset=`.
+        citation: the publication to cite.
+        licence: of the annotations.
     """
 
-    tags: tuple[str, ...]
-    splits: Mapping[str, Split]
-    expected: Mapping[str, int]
-    notes: tuple[str, ...] = ()
-    citation: str = ""
-    licence: str = ""
+    name: ClassVar[str]
+    citation: ClassVar[str] = ""
+    licence: ClassVar[str] = ""
 
+    allow_missing: bool = setting(False, help="leave out tracks whose audio is missing")
 
-def load_dataset(
-    name: str, root: str | None, allow_missing: bool = False, **options: Any
-) -> TaggingDataset:
-    """Load a dataset from the files that its publisher ships.
+    def read(self) -> Listed:
+        """The tracks that the data set's files list.
 
-    Tags without a positive and a negative in the training and in the test split are left out, and
-    a note says which. So are tracks without audio, where that is allowed.
+        Raises:
+            SslAudioError: a missing or malformed file, by its name and line.
+        """
+        raise NotImplementedError
 
-    Args:
-        name: mtat, jamendo_top50, jamendo_instrument, jamendo_mood, msd100, scores, folder or csv.
-        root: folder of the audio.
-        allow_missing: go on without the tracks whose audio is not there.
-        options: of the dataset's loader, by name.
+    def load(self) -> TaggingDataset:
+        """The data set, checked.
 
-    Raises:
-        SslAudioError: an unknown dataset, files that are not there or malformed (with the line),
-            audio that is missing, or no tag that could be measured.
-    """
-    listed = _loader(name, options)(root=root, **options)
-    dataset = _without_missing(name, listed, allow_missing)
-    return _without_constant_tags(dataset)
+        Tags without a positive and a negative in the training and in the test split are left out,
+        with a note. So are tracks without audio, if `allow_missing`. Byte-identical files in two
+        splits are noted.
 
+        Raises:
+            SslAudioError: a missing or malformed file, missing audio, a file that is listed twice,
+                an empty split, or no tag that can be measured.
+        """
+        listed = self.read()
+        found = {key: list(map(status_of, split.paths)) for key, split in listed.splits.items()}
+        missing = {
+            key: tuple(i for i, status in zip(split.ids, found[key], strict=True) if not status)
+            for key, split in listed.splits.items()
+        }
+        notes = [*listed.notes, *_unexpected_sizes(listed), *self._missing_notes(listed, missing)]
+        splits, kept = {}, {}
+        for key, split in listed.splits.items():
+            rows = [row for row, status in enumerate(found[key]) if status]
+            if not rows:
+                raise SslAudioError(f"{self.name}: no track of the {key} split has audio")
+            splits[key] = split.take(rows)
+            kept[key] = [status for status in found[key] if status]
+        notes += _leaks(self.name, splits, kept)
+        dataset = TaggingDataset(
+            self.name, listed.tags, splits["train"], splits["validation"], splits["test"], missing,
+            tuple(notes), self.citation, self.licence,
+        )  # fmt: skip
+        return _without_constant_tags(dataset)
 
-def _loader(name: str, options: Mapping[str, Any]) -> Callable[..., Listed]:
-    if name not in LOADERS:
-        raise SslAudioError(f"dataset={name} does not exist: {', '.join(LOADERS)}")
-    module, function = LOADERS[name].split(".")
-    loader = getattr(import_module(f"ssl_audio.datasets.{module}"), function)
-    unknown = set(options) - set(inspect.signature(loader).parameters)
-    if unknown:
-        raise SslAudioError(f"dataset={name} has no setting data.{sorted(unknown)[0]}")
-    return loader
-
-
-def _without_missing(name: str, listed: Listed, allow_missing: bool) -> TaggingDataset:
-    notes = [*listed.notes, *_unexpected_sizes(listed)]
-    present = {key: _present(split.paths) for key, split in listed.splits.items()}
-    missing = {
-        key: tuple(i for i, there in zip(split.ids, present[key], strict=True) if not there)
-        for key, split in listed.splits.items()
-    }
-    counts = {key: len(ids) for key, ids in missing.items()}
-    total = sum(len(split.ids) for split in listed.splits.values())
-    if sum(counts.values()) == total:
-        first = listed.splits["train"].paths[0]
-        raise SslAudioError(
-            f"none of the {total} tracks of {name} is there, {first} for one: is data.root right?"
-        )
-    if any(counts.values()):
-        said = ", ".join(f"{counts[k]} of {len(listed.splits[k].ids)} {k}" for k in counts)
-        if not allow_missing:
-            example = next(i for ids in missing.values() for i in ids)
+    def _missing_notes(self, listed: Listed, missing: Mapping[str, tuple[str, ...]]) -> list[str]:
+        total = sum(len(split.ids) for split in listed.splits.values())
+        lost = [track for ids in missing.values() for track in ids]
+        if not lost:
+            return []
+        if len(lost) == total:
+            first = next(path for split in listed.splits.values() for path in split.paths)
             raise SslAudioError(
-                f"{name}: audio is missing for {said} tracks ({example}, say); to go on without "
-                "them: data.allow_missing=true"
+                f"none of the {total} audio files of {self.name} exists, for example {first}: is "
+                "data.root right?"
             )
-        notes.append(f"audio was missing for {said} tracks: no result on the whole dataset")
-    splits = {
-        key: split.take(np.flatnonzero(present[key]).tolist())
-        for key, split in listed.splits.items()
-    }
-    for key, split in splits.items():
-        if not split.ids:
-            raise SslAudioError(f"{name}: no track of the {key} split is there")
-    return TaggingDataset(
-        name, listed.tags, splits["train"], splits["validation"], splits["test"], missing,
-        tuple(notes), listed.citation, listed.licence,
-    )  # fmt: skip
+        counts = ", ".join(
+            f"{len(ids)} of {len(listed.splits[key].ids)} {key}" for key, ids in missing.items()
+        )
+        if not self.allow_missing:
+            raise SslAudioError(
+                f"{self.name}: audio is missing for {counts} tracks, for example {lost[0]}; to "
+                "leave them out: data.allow_missing=true"
+            )
+        return [f"audio was missing for {counts} tracks: not a result on the whole data set"]
 
 
 def _unexpected_sizes(listed: Listed) -> list[str]:
     return [
-        f"the {key} split has {len(listed.splits[key].ids)} tracks, where {count} are published"
-        for key, count in listed.expected.items()
+        f"the {key} split has {len(listed.splits[key].ids)} tracks; {count} are published"
+        for key, count in listed.published_sizes.items()
         if len(listed.splits[key].ids) != count
     ]
 
 
-def _present(paths: Iterable[Path]) -> list[bool]:
-    """Whether each file is there, by listing each folder once: stats of 55,000 files take long."""
-    names: dict[str, set[str]] = {}
-    found = []
-    for path in paths:
-        folder, name = os.path.split(path)
-        if folder not in names:
-            names[folder] = set(os.listdir(folder)) if os.path.isdir(folder) else set()
-        found.append(name in names[folder])
-    return found
+def _leaks(
+    name: str, splits: Mapping[str, Split], statuses: Mapping[str, Sequence[FileStatus]]
+) -> list[str]:
+    ids = [(key, track) for key, split in splits.items() for track in split.ids]
+    paths = [path for split in splits.values() for path in split.paths]
+    found = [status for key in splits for status in statuses[key]]
+    refuse_shared_files(name, ids, found)
+    return identical_audio(ids, paths, found)
 
 
 def _without_constant_tags(dataset: TaggingDataset) -> TaggingDataset:
-    varies = [
-        bool(_varies(dataset.train, tag) and _varies(dataset.test, tag))
-        for tag in range(len(dataset.tags))
-    ]
-    if not any(varies):
+    varies = np.logical_and(*(
+        (split.targets.min(0) == 0) & (split.targets.max(0) == 1)
+        for split in (dataset.train, dataset.test)
+    ))  # fmt: skip
+    if varies.all():
+        return dataset
+    if not varies.any():
         raise SslAudioError(
             f"{dataset.name}: no tag has positives and negatives in the training and test splits"
         )
-    if all(varies):
-        return dataset
-    kept = np.flatnonzero(varies)
     lost = [tag for tag, ok in zip(dataset.tags, varies, strict=True) if not ok]
     note = (
         f"{len(lost)} tags were left out, having no positive or no negative in the training or "
         f"test split: {', '.join(lost)}"
     )
-    train, validation, test = (
-        replace(split, targets=split.targets[:, kept]) for _, split in dataset.splits()
-    )
     return replace(
         dataset,
-        tags=tuple(dataset.tags[i] for i in kept),
-        train=train,
-        validation=validation,
-        test=test,
+        tags=tuple(tag for tag, ok in zip(dataset.tags, varies, strict=True) if ok),
         notes=(*dataset.notes, note),
+        **{
+            name: replace(split, targets=split.targets[:, varies])
+            for name, split in dataset.splits()
+        },
     )
 
 
-def _varies(split: Split, tag: int) -> bool:
-    return 0 < int(split.targets[:, tag].sum()) < len(split.targets)
-
-
-def check_folder(root: str | None, key: str = "data.root") -> Path:
-    """A folder that must be there.
+def require_folder(folder: Path, key: str = "data.root") -> Path:
+    """An existing folder, resolved.
 
     Raises:
-        SslAudioError: it is not.
+        SslAudioError: there is none.
     """
-    if root is None or not Path(root).is_dir():
-        raise SslAudioError(f"{key}={root}: no such folder")
-    return Path(root).resolve()
+    if not folder.is_dir():
+        raise SslAudioError(f"{key}={folder}: no such folder")
+    return folder.resolve()
 
 
-def one_hot(tags_of: Sequence[Iterable[str]], tags: Sequence[str]) -> np.ndarray:
+def multi_hot(tags_of: Sequence[Iterable[str]], tags: Sequence[str]) -> np.ndarray:
     """(tracks, tags) uint8 of each track's tags; others are ignored."""
     column = {tag: index for index, tag in enumerate(tags)}
     targets = np.zeros((len(tags_of), len(tags)), np.uint8)
     for row, own in enumerate(tags_of):
-        for tag in own:
-            if tag in column:
-                targets[row, column[tag]] = 1
+        targets[row, [column[tag] for tag in own if tag in column]] = 1
     return targets

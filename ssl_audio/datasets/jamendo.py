@@ -1,85 +1,115 @@
-"""MTG-Jamendo, and other sets in its TSV format.
+"""MTG-Jamendo: full tracks with tags of genre, instrument, and mood or theme.
 
-Bogdanov et al. 2019, "The MTG-Jamendo dataset for automatic music tagging". Annotations and audio
-are under Creative Commons licences (the metadata CC BY-NC-SA 4.0).
+Bogdanov et al. 2019, "The MTG-Jamendo dataset for automatic music tagging"; github.com/MTG/
+mtg-jamendo-dataset. The audio is under the Creative Commons licence that its artist chose.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar, Literal
 
 from ssl_audio.audio.sources import Source, read_jamendo
-from ssl_audio.datasets.dataset import SPLITS, Listed, Split, check_folder, one_hot
+from ssl_audio.datasets.dataset import (
+    SPLITS,
+    LabelledData,
+    Listed,
+    Split,
+    multi_hot,
+    require_folder,
+)
 from ssl_audio.io.errors import SslAudioError
+from ssl_audio.settings.fields import setting
 
-EXPECTED = {
-    "top50tags": (32136, 10888, 11356),
-    "instrument": (14395, 5466, 5115),
-    "moodtheme": (9949, 3802, 4231),
-}
-# where the audio may lie below the root, and how its files may be named
+# folders below the root that may hold the audio, by the name of the publisher's download
 LAYOUTS = {
     "raw_30s": ("", "raw_30s/audio", "audio", "autotagging_moodtheme/audio", "raw_30s"),
     "audio-low": ("", "audio-low", "raw_30s/audio-low", "autotagging_moodtheme/audio-low"),
     "full": ("", "raw/audio", "audio", "raw"),
 }
-LOW = ".low"
-CITATION = (
-    "D. Bogdanov, M. Won, P. Tovstogan, A. Porter, X. Serra. The MTG-Jamendo dataset for automatic "
-    "music tagging. ML4MD, ICML 2019."
-)
+LOW = ".low"  # of file names in audio-low
 
 
-def load_top50(
-    root: str | None, splits: str | None = None, split: int = 0, layout: str = "auto"
+@dataclass(frozen=True, kw_only=True)
+class Jamendo(LabelledData):
+    """Base of the three subsets.
+
+    Attributes:
+        subset: as its tables are named.
+        published: tracks by split, of split 0.
+    """
+
+    subset: ClassVar[str]
+    published: ClassVar[tuple[int, int, int]]
+    licence = "CC BY-NC-SA 4.0"
+    citation = (
+        "D. Bogdanov, M. Won, P. Tovstogan, A. Porter, X. Serra. The MTG-Jamendo dataset for "
+        "automatic music tagging. ML4MD, ICML 2019."
+    )
+
+    root: Path = setting(help="folder of the audio, or of the publisher's folders with it")
+    splits: Path | None = setting(
+        None, help="folder of autotagging_*.tsv or of split-N/ with them; null: data.root"
+    )
+    split: int = setting(0, help="which of the publisher's five splits", min=0, max=4)
+    layout: Literal["auto", "raw_30s", "audio-low", "full"] = setting(
+        "auto", help="the publisher's download that the audio is; auto: found by its files"
+    )
+
+    def read(self) -> Listed:
+        root = require_folder(self.root)
+        above = require_folder(self.splits, "data.splits") if self.splits else root
+        folder = _folder_of_split(above, self.split)
+        tables = {name: folder / f"autotagging_{self.subset}-{name}.tsv" for name in SPLITS}
+        sizes = dict(zip(SPLITS, self.published, strict=True)) if self.split == 0 else {}
+        return read_tables(tables, _audio_folder(root, tables["test"], self.layout), sizes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JamendoTop50(Jamendo):
+    """The 50 most frequent tags."""
+
+    name, subset, published = "jamendo_top50", "top50tags", (32136, 10888, 11356)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JamendoInstrument(Jamendo):
+    """40 instruments."""
+
+    name, subset, published = "jamendo_instrument", "instrument", (14395, 5466, 5115)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JamendoMood(Jamendo):
+    """56 moods and themes."""
+
+    name, subset, published = "jamendo_mood", "moodtheme", (9949, 3802, 4231)
+
+
+def read_tables(
+    tables: Mapping[str, Path], audio: Path, published_sizes: Mapping[str, int] | None = None
 ) -> Listed:
-    """The 50 most frequent tags.
+    """Read one table in MTG-Jamendo's format for each split.
 
     Args:
-        root: folder of the audio, or one that has it in a folder named as the publisher does.
-        splits: folder of `autotagging_top50tags-*.tsv`, or of `split-N/` or `data/splits/split-N/`
-            with them; default is the root. Those that lie in no split's folder are split 0.
-        split: which of the five, 0 to 4.
-        layout: "raw_30s", "audio-low" (files named NAME.low.mp3), "full", or "auto", which looks.
+        tables: by split.
+        audio: folder that their paths are relative to.
+        published_sizes: tracks by split.
+
+    Raises:
+        SslAudioError: a table cannot be read, or has a malformed line (with its number).
     """
-    return _load("top50tags", root, splits, split, layout)
+    sources = {name: read_jamendo(table, audio) for name, table in tables.items()}
+    tags = sorted({tag for found in sources.values() for source in found for tag in source.tags})
+    splits = {name: _split(found, audio, tags) for name, found in sources.items()}
+    return Listed(_without_category(tags), splits, published_sizes or {})
 
 
-def load_instrument(
-    root: str | None, splits: str | None = None, split: int = 0, layout: str = "auto"
-) -> Listed:
-    """The 40 instruments; arguments as `load_top50`."""
-    return _load("instrument", root, splits, split, layout)
-
-
-def load_mood(
-    root: str | None, splits: str | None = None, split: int = 0, layout: str = "auto"
-) -> Listed:
-    """The 56 moods and themes; arguments as `load_top50`."""
-    return _load("moodtheme", root, splits, split, layout)
-
-
-def load_scores(root: str | None) -> Listed:
-    """`scores-{train,validation,test}.tsv` and `audio/` in one folder."""
-    folder = check_folder(root)
-    tables = {name: folder / f"scores-{name}.tsv" for name in SPLITS}
-    return _listed(tables, folder / "audio", {}, "", "")
-
-
-def _load(subset: str, root: str | None, splits: str | None, split: int, layout: str) -> Listed:
-    folder = check_folder(root)
-    tables_in = _tables_in(check_folder(splits, "data.splits") if splits else folder, split)
-    tables = {name: tables_in / f"autotagging_{subset}-{name}.tsv" for name in SPLITS}
-    audio = _audio_folder(folder, tables["test"], layout)
-    expected = dict(zip(SPLITS, EXPECTED[subset], strict=True)) if split == 0 else {}
-    return _listed(tables, audio, expected, CITATION, "CC BY-NC-SA 4.0")
-
-
-def _tables_in(folder: Path, split: int) -> Path:
-    """The folder of a split's tables. Tables that lie in no `split-N` are those of split 0."""
-    if split not in range(5):
-        raise SslAudioError(f"data.split={split}: 0 to 4")
+def _folder_of_split(folder: Path, split: int) -> Path:
+    """The folder of a split's tables. Tables outside any `split-N` are those of split 0."""
     for below in (f"split-{split}", f"data/splits/split-{split}"):
         if (folder / below).is_dir():
             return folder / below
@@ -89,39 +119,29 @@ def _tables_in(folder: Path, split: int) -> Path:
 
 
 def _audio_folder(root: Path, table: Path, layout: str) -> Path:
-    """The folder of the audio: the first that has any of the test split's first tracks."""
-    if layout != "auto" and layout not in LAYOUTS:
-        raise SslAudioError(f"data.layout={layout}: auto, {', '.join(LAYOUTS)}")
-    names = LAYOUTS[layout] if layout != "auto" else sum(LAYOUTS.values(), ())
+    """The first folder of a layout that has any of the table's first tracks; else the root."""
+    names = sum(LAYOUTS.values(), ()) if layout == "auto" else LAYOUTS[layout]
+    tracks = [os.path.relpath(source.path, root) for source in read_jamendo(table, root)[:200]]
     for name in dict.fromkeys(names):
-        sources = read_jamendo(table, root / name)[:200]
-        if any(os.path.exists(source.path) for source in sources):
+        paths = [os.path.splitext(root / name / track) for track in tracks]
+        if any(os.path.exists(a + b) or os.path.exists(a + LOW + b) for a, b in paths):
             return root / name
     return root
 
 
-def _listed(
-    tables: dict[str, Path], audio: Path, expected: dict[str, int], citation: str, licence: str
-) -> Listed:
-    sources = {name: read_jamendo(table, audio) for name, table in tables.items()}
-    tags = sorted({tag for found in sources.values() for source in found for tag in source.tags})
-    splits = {name: _split(found, audio, tags) for name, found in sources.items()}
-    return Listed(_short(tags), splits, expected, citation=citation, licence=licence)
-
-
 def _split(sources: list[Source], audio: Path, tags: list[str]) -> Split:
     ids = tuple(_identity(source.path, audio) for source in sources)
-    return Split(
-        ids, tuple(Path(s.path) for s in sources), one_hot([s.tags for s in sources], tags)
-    )
+    targets = multi_hot([source.tags for source in sources], tags)
+    return Split(ids, tuple(Path(source.path) for source in sources), targets)
 
 
 def _identity(path: str, audio: Path) -> str:
+    """The path below the audio's folder, equal in all layouts."""
     stem, suffix = os.path.splitext(os.path.relpath(path, audio))
     return stem.removesuffix(LOW).replace(os.sep, "/") + suffix
 
 
-def _short(tags: list[str]) -> tuple[str, ...]:
-    """Without the category, where that leaves them apart."""
+def _without_category(tags: list[str]) -> tuple[str, ...]:
+    """Tags without their category, if they stay unique."""
     short = tuple(tag.partition("---")[2] for tag in tags)
     return short if len(set(short)) == len(tags) else tuple(tags)

@@ -1,76 +1,96 @@
-"""The hundred-tag split of the Million Song Dataset.
+"""MSD100: a split of the Million Song Dataset with one hundred tags.
 
-Won et al. 2021, "Multimodal metric learning for tag-based music retrieval". Its audio is not
-public: `template` says where one's own lies.
+Won et al. 2021, "Multimodal metric learning for tag-based music retrieval"; github.com/minzwon/
+tag-based-music-retrieval. Its audio is not public: `template` gives the paths of one's own.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from ssl_audio.datasets.dataset import SPLITS, Listed, Split, check_folder
+from ssl_audio.datasets.dataset import SPLITS, LabelledData, Listed, Split, require_folder
 from ssl_audio.datasets.plain_pickle import load_plain_pickle
-from ssl_audio.io.errors import SslAudioError
+from ssl_audio.io.errors import SslAudioError, first_line
+from ssl_audio.settings.fields import SettingError, setting
 
-EXPECTED = dict(zip(SPLITS, (71388, 15618, 15281), strict=True))
+PUBLISHED_SIZES = dict(zip(SPLITS, (71388, 15618, 15281), strict=True))
 FILES = {"train": "train", "validation": "valid", "test": "test"}
-CITATION = (
-    "M. Won, S. Oramas, O. Nieto, F. Gouyon, X. Serra. Multimodal metric learning for tag-based "
-    "music retrieval. ICASSP 2021."
-)
 
 
-def load(
-    root: str | None, splits: str | None = None, template: str = "{a}/{b}/{c}/{id}.mp3"
-) -> Listed:
-    """MSD100 from the files of its publisher.
+@dataclass(frozen=True, kw_only=True)
+class MSD100(LabelledData):
+    """Reads `{train,valid,test}_ids.npy`, `binaries.npy` and `tags.npy`.
 
-    Args:
-        root: folder of the audio.
-        splits: folder of `{train,valid,test}_ids.npy`, `binaries.npy`, `tags.npy` and, where it is
-            there to check with, `train_tag_to_ix.pkl`; default is the root.
-        template: a track's path below the root: `{id}` is its TR identifier, `{a}`, `{b}`, `{c}`
-            the identifier's third, fourth and fifth letters.
-
-    Raises:
-        SslAudioError: files are missing or do not agree, or a template without `{id}`.
+    `train_tag_to_ix.pkl`, if it lies beside them, checks the order of the tags.
     """
-    audio = check_folder(root)
-    folder = check_folder(splits, "data.splits") if splits else audio
-    tags = tuple(map(str, _array(folder / "tags.npy", 1)))
-    binaries = _array(folder / "binaries.npy", 2)
-    if binaries.shape[1] != len(tags):
-        raise SslAudioError(f"{folder}: binaries.npy has {binaries.shape[1]} columns and tags.npy "
-                            f"{len(tags)} tags")  # fmt: skip
-    rows = {
-        name: _rows(folder / f"{short}_ids.npy", len(binaries)) for name, short in FILES.items()
-    }
-    _check_names(folder / "train_tag_to_ix.pkl", tags, binaries)
-    splits_found = {
-        name: Split(
-            tuple(track for _, track in found),
-            tuple(audio / _path(template, track) for _, track in found),
-            (binaries[[row for row, _ in found]] > 0).astype(np.uint8),
-        )
-        for name, found in rows.items()
-    }
-    return Listed(tags, splits_found, EXPECTED, (), CITATION)
+
+    name = "msd100"
+    citation = (
+        "M. Won, S. Oramas, O. Nieto, F. Gouyon, X. Serra. Multimodal metric learning for "
+        "tag-based music retrieval. ICASSP 2021."
+    )
+
+    root: Path = setting(help="folder of the audio")
+    splits: Path | None = setting(None, help="folder of the publisher's files; null: data.root")
+    template: str = setting(
+        "{a}/{b}/{c}/{id}.mp3",
+        help="path of a track below data.root; {id}: TR identifier, {a} {b} {c}: its 3rd to 5th "
+        "letter",
+    )
+
+    def check(self) -> None:
+        try:
+            self._path("TRABCDE")
+        except (KeyError, IndexError, ValueError):
+            raise SettingError(
+                "template", self.template, "a path with {id}, and if needed {a}, {b}, {c}"
+            ) from None
+
+    def read(self) -> Listed:
+        audio = require_folder(self.root)
+        folder = require_folder(self.splits, "data.splits") if self.splits else audio
+        tags = tuple(map(str, _array(folder / "tags.npy", 1)))
+        targets = _array(folder / "binaries.npy", 2)
+        if targets.shape[1] != len(tags):
+            raise SslAudioError(
+                f"{folder}: binaries.npy has {targets.shape[1]} columns and tags.npy {len(tags)} "
+                "tags"
+            )
+        rows = {
+            name: _rows(folder / f"{short}_ids.npy", len(targets)) for name, short in FILES.items()
+        }
+        _check_order(folder / "train_tag_to_ix.pkl", tags, targets)
+        splits = {
+            name: Split(
+                tuple(track for _, track in found),
+                tuple(audio / self._path(track) for _, track in found),
+                (targets[[row for row, _ in found]] > 0).astype(np.uint8),
+            )
+            for name, found in rows.items()
+        }
+        return Listed(tags, splits, PUBLISHED_SIZES)
+
+    def _path(self, track: str) -> str:
+        if "{id}" not in self.template:
+            raise ValueError
+        return self.template.format(id=track, **dict(zip("abc", track[2:5], strict=False)))
 
 
 def _array(path: Path, dimensions: int) -> np.ndarray:
     try:
         found = np.load(path, allow_pickle=False)
     except (OSError, ValueError) as error:
-        raise SslAudioError(f"cannot read {path}: {str(error).splitlines()[0]}") from error
+        raise SslAudioError(f"cannot read {path}: {first_line(error)}") from error
     if found.ndim != dimensions:
-        raise SslAudioError(f"{path}: {found.ndim} dimensions, where {dimensions} are wanted")
+        raise SslAudioError(f"{path}: {found.ndim} dimensions; expected {dimensions}")
     return found
 
 
 def _rows(path: Path, count: int) -> list[tuple[int, str]]:
-    """Rows of `binaries.npy` and identifiers, from `ROW//IDENTIFIER`."""
+    """Rows of `binaries.npy` and identifiers, of entries `ROW//IDENTIFIER`."""
     found = []
     for number, line in enumerate(map(str, _array(path, 1))):
         row, _, track = line.partition("//")
@@ -80,27 +100,14 @@ def _rows(path: Path, count: int) -> list[tuple[int, str]]:
     return found
 
 
-def _path(template: str, track: str) -> str:
-    letters = dict(zip("abc", track[2:5], strict=False))
-    try:
-        path = template.format(id=track, **letters)
-    except (KeyError, IndexError, ValueError) as error:
-        raise SslAudioError(
-            f"data.template={template}: {{id}}, {{a}}, {{b}} and {{c}} are what it may name"
-        ) from error
-    if "{id}" not in template:
-        raise SslAudioError(f"data.template={template}: it must name {{id}}")
-    return path
-
-
-def _check_names(path: Path, tags: tuple[str, ...], binaries: np.ndarray) -> None:
-    """The publisher's own list of each tag's tracks proves the order of the columns."""
+def _check_order(path: Path, tags: tuple[str, ...], targets: np.ndarray) -> None:
+    """Compare the columns with the publisher's list of each tag's tracks, if it is there."""
     if not path.is_file():
         return
     by_tag = load_plain_pickle(path)
     if not isinstance(by_tag, dict):
-        raise SslAudioError(f"{path}: a list of tracks for each tag is wanted")
+        raise SslAudioError(f"{path}: not a dictionary of tag to tracks")
     for column, tag in enumerate(tags):
         listed = {int(str(line).partition("//")[0]) for line in by_tag.get(tag, ())}
-        if not all(0 <= row < len(binaries) and binaries[row, column] for row in listed):
+        if not all(0 <= row < len(targets) and targets[row, column] for row in listed):
             raise SslAudioError(f"{path}: the tracks of {tag!r} are not those of column {column}")

@@ -1,54 +1,56 @@
 """MagnaTagATune: 50 tags of 29 s clips.
 
-Law et al. 2009, "Evaluation of algorithms using games: the case of music tagging".
+Law et al. 2009, "Evaluation of algorithms using games: the case of music tagging"; mirg.city.ac.uk/
+codeapps/the-magnatagatune-dataset.
 """
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
-from ssl_audio.datasets.dataset import SPLITS, Listed, Split, check_folder
+from ssl_audio.datasets.dataset import SPLITS, LabelledData, Listed, Split, require_folder
 from ssl_audio.datasets.plain_pickle import load_plain_pickle
 from ssl_audio.io.errors import SslAudioError
+from ssl_audio.settings.fields import setting
 
-EXPECTED = dict(zip(SPLITS, (15244, 1529, 4332), strict=True))
+PUBLISHED_SIZES = dict(zip(SPLITS, (15244, 1529, 4332), strict=True))
 FILES = {"train": "train", "validation": "valid", "test": "test"}
 TAGS = 50
-TRAIN_FOLDERS, VALIDATION_FOLDERS = "0123456789ab", "c"  # the rest, d to f, is the test split
-# truncated to nothing in the published archive
-DAMAGED = (
+TRAIN_FOLDERS, VALIDATION_FOLDERS = "0123456789ab", "c"  # d to f are the test split
+DAMAGED = (  # empty in the published archive
     "6/norine_braun-now_and_zen-08-gently-117-146.mp3",
     "8/jacob_heringman-josquin_des_prez_lute_settings-19-gintzler__pater_noster-204-233.mp3",
     "9/american_baroque-dances_and_suites_of_rameau_and_couperin-25-le_petit_rien_xiveme_ordre"
     "_couperin-88-117.mp3",
 )
-CITATION = (
-    "E. Law, K. West, M. Mandel, M. Bay, J. S. Downie. Evaluation of algorithms using games: the "
-    "case of music tagging. ISMIR 2009."
-)
 
 
-def load(root: str | None, splits: str | None = None, scheme: str = "published") -> Listed:
-    """MagnaTagATune's 50-tag split.
+@dataclass(frozen=True, kw_only=True)
+class MagnaTagATune(LabelledData):
+    name = "mtat"
+    licence = "CC BY-NC-SA 3.0"
+    citation = (
+        "E. Law, K. West, M. Mandel, M. Bay, J. S. Downie. Evaluation of algorithms using games: "
+        "the case of music tagging. ISMIR 2009."
+    )
 
-    Args:
-        root: folder of the clips (`0/` to `f/`).
-        splits: folder of the split's files; default is the root.
-        scheme: "published": `{train,valid,test}_list_pub.cP` and `y_*_pub.npy`; "folders": the
-            top 50 tags of `annotations_final.csv`, folders 0-b, c and d-f (12:1:3).
+    root: Path = setting(help="folder of the clips, 0/ to f/")
+    splits: Path | None = setting(None, help="folder of the split's files; null: data.root")
+    scheme: Literal["published", "folders"] = setting(
+        "published",
+        help="*_list_pub.cP and y_*_pub.npy; or folders 0-b, c, d-f and annotations_final.csv",
+    )
 
-    Raises:
-        SslAudioError: files are missing or do not agree.
-    """
-    audio = check_folder(root)
-    folder = check_folder(splits, "data.splits") if splits else audio
-    if scheme not in ("published", "folders"):
-        raise SslAudioError(f"data.scheme={scheme}: published or folders")
-    return _published(audio, folder) if scheme == "published" else _by_folder(audio, folder)
+    def read(self) -> Listed:
+        audio = require_folder(self.root)
+        folder = require_folder(self.splits, "data.splits") if self.splits else audio
+        return (_published if self.scheme == "published" else _by_folder)(audio, folder)
 
 
 def _published(audio: Path, folder: Path) -> Listed:
@@ -64,7 +66,7 @@ def _published(audio: Path, folder: Path) -> Listed:
         ids = tuple(str(clip).removesuffix(".npy") + ".mp3" for clip in clips)
         splits[name] = Split(ids, tuple(audio / i for i in ids), targets)
     tags, note = _names(folder, splits)
-    return Listed(tags, splits, EXPECTED, (note,) if note else (), CITATION)
+    return Listed(tags, splits, PUBLISHED_SIZES, (note,) if note else ())
 
 
 def _targets(path: Path) -> np.ndarray:
@@ -73,39 +75,41 @@ def _targets(path: Path) -> np.ndarray:
     except (OSError, ValueError) as error:
         raise SslAudioError(f"cannot read {path}: {error}") from error
     if targets.ndim != 2 or targets.shape[1] != TAGS or not np.isin(targets, (0, 1)).all():
-        raise SslAudioError(f"{path}: {targets.shape}, where (clips, {TAGS}) of 0 and 1 are wanted")
+        raise SslAudioError(f"{path}: {targets.shape}; expected 0 and 1 of (clips, {TAGS})")
     return targets.astype(np.uint8)
 
 
 def _names(folder: Path, splits: dict[str, Split]) -> tuple[tuple[str, ...], str]:
-    """The columns' names: as the annotations prove them, else as a list says, with a note."""
+    """Names of the targets' columns, and a note if they are not certain."""
     if (folder / "annotations_final.csv").is_file():
-        return _proven_names(folder, splits), ""
+        return _names_by_annotations(folder, splits), ""
     listed = folder / "top50_tags.txt"
     if listed.is_file():
         names = tuple(line.strip() for line in listed.read_text().splitlines() if line.strip())
         if len(names) == TAGS:
             return names, (
-                "the tags' names are in the order of top50_tags.txt, which nothing here proves to "
-                "be the order of the targets; with annotations_final.csv beside it, it is checked"
+                "the tags' names follow top50_tags.txt, unchecked; annotations_final.csv beside it "
+                "would identify each column"
             )
-    return tuple(f"tag {i}" for i in range(TAGS)), "the tags' names are unknown: no list of them"
+    return tuple(
+        f"tag {i}" for i in range(TAGS)
+    ), "the tags' names are unknown: no annotations_final.csv and no top50_tags.txt"
 
 
-def _proven_names(folder: Path, splits: dict[str, Split]) -> tuple[str, ...]:
-    """Each column's name is the annotation that has its positives, on the splits that are here."""
+def _names_by_annotations(folder: Path, splits: dict[str, Split]) -> tuple[str, ...]:
+    """The annotation that has the same positives as each column."""
     names, rows = _annotations(folder)
     ids = [i for split in splits.values() for i in split.ids]
-    lost = [i for i in ids if i not in rows]
-    if lost:
-        raise SslAudioError(f"{folder}: annotations_final.csv has no clip {lost[0]}")
+    missing = [i for i in ids if i not in rows]
+    if missing:
+        raise SslAudioError(f"{folder}: annotations_final.csv has no clip {missing[0]}")
     annotated = np.array([rows[i] for i in ids], np.uint8)
     targets = np.concatenate([split.targets for split in splits.values()])
     known = {annotated[:, k].tobytes(): names[k] for k in range(len(names))}
     found = [known.get(np.ascontiguousarray(targets[:, k]).tobytes()) for k in range(TAGS)]
     if None in found:
         raise SslAudioError(
-            f"{folder}: column {found.index(None)} of the targets agrees with no tag of "
+            f"{folder}: column {found.index(None)} of the targets is no tag of "
             "annotations_final.csv"
         )
     return tuple(name for name in found if name)
@@ -114,6 +118,8 @@ def _proven_names(folder: Path, splits: dict[str, Split]) -> tuple[str, ...]:
 def _by_folder(audio: Path, folder: Path) -> Listed:
     names, rows = _annotations(folder)
     kept = {clip: row for clip, row in rows.items() if clip not in DAMAGED}
+    if not kept:
+        raise SslAudioError(f"{folder / 'annotations_final.csv'} has no clips")
     _check_clips(folder, set(rows))
     counts = np.stack(list(kept.values())).sum(0, dtype=np.int64)
     top = sorted(range(len(names)), key=lambda k: (-counts[k], names[k]))[:TAGS]
@@ -125,7 +131,7 @@ def _by_folder(audio: Path, folder: Path) -> Listed:
         name: Split(tuple(of), tuple(audio / c for c in of), _rows(kept, of, top))
         for name, of in clips.items()
     }
-    return Listed(tuple(names[k] for k in top), splits, EXPECTED, (), CITATION)
+    return Listed(tuple(names[k] for k in top), splits, PUBLISHED_SIZES)
 
 
 def _rows(rows: dict[str, np.ndarray], clips: Sequence[str], columns: list[int]) -> np.ndarray:
@@ -141,7 +147,7 @@ def _split_of(clip: str) -> str:
 
 
 def _annotations(folder: Path) -> tuple[list[str], dict[str, np.ndarray]]:
-    """The names of all tags, and each clip's row of 0 and 1."""
+    """Names of all tags, and each clip's row of 0 and 1."""
     header, lines = _table(folder / "annotations_final.csv")
     if header[0] != "clip_id" or header[-1] != "mp3_path":
         raise SslAudioError(
@@ -165,9 +171,9 @@ def _check_clips(folder: Path, annotated: set[str]) -> None:
         raise SslAudioError(f"{folder / 'clip_info_final.csv'} has no column mp3_path")
     place = header.index("mp3_path")
     known = {line[place] for _, line in lines if len(line) > place}
-    strangers = sorted(annotated - known)
-    if strangers:
-        raise SslAudioError(f"{folder}: clip_info_final.csv has no clip {strangers[0]}")
+    missing = sorted(annotated - known)
+    if missing:
+        raise SslAudioError(f"{folder}: clip_info_final.csv has no clip {missing[0]}")
 
 
 def _table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:

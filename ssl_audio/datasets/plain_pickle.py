@@ -1,4 +1,4 @@
-"""Reading pickles that hold nothing but lists, dictionaries, text and numbers."""
+"""Pickles of lists, dictionaries, text and numbers, read without running code."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from ssl_audio.io.errors import SslAudioError
 
 
 class _PlainUnpickler(pickle.Unpickler):
-    """An unpickler that can build no object: whatever names a class or a function is refused."""
+    """Refuses everything that names a class or a function, so that no code can run."""
 
     def find_class(self, module: str, name: str) -> NoReturn:
         raise pickle.UnpicklingError(f"it names {module}.{name}, which may run code")
 
     def persistent_load(self, pid: Any) -> NoReturn:
-        raise pickle.UnpicklingError("it refers to something outside itself")
+        raise pickle.UnpicklingError("it refers to data outside the file")
 
 
 def load_plain_pickle(path: Path) -> Any:
     """Read a pickle of plain values.
 
     Raises:
-        SslAudioError: it cannot be read, is damaged, or holds anything else; nothing of it is run.
+        SslAudioError: it cannot be read, is damaged, or holds other objects.
     """
     try:
         with path.open("rb") as file:
             return _PlainUnpickler(file, encoding="latin1").load()
     except OSError as error:
         raise SslAudioError(f"cannot read {path}: {error.strerror}") from error
-    except Exception as error:  # damage shows as a dozen kinds
+    except Exception as error:  # a damaged pickle raises errors of many types
         raise SslAudioError(f"{path} is refused or damaged: {error}") from error

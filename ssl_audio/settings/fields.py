@@ -114,7 +114,7 @@ def variants(
         help: one line.
         selector: the key that selects a kind on the command line, as in `data=folder`.
     """
-    details = {"help": help, "choices": dict(choices), "selector": selector}
+    details = {"help": help, "choices": choices, "selector": selector}
     if default is None:
         return field(metadata=details)
     return field(default_factory=choices[default], metadata=details)

@@ -9,7 +9,7 @@ import pyarrow.parquet
 import pytest
 import soundfile
 
-from ssl_audio.audio import sources
+from ssl_audio.audio import decode, sources
 from ssl_audio.audio.scan import Skipped, Track
 from ssl_audio.audio.sources import Source
 from ssl_audio.io.errors import SslAudioError
@@ -37,6 +37,31 @@ def test_find_audio_is_recursive_sorted_and_by_suffix(tmp_path: Path) -> None:
     (tmp_path / "b/round").symlink_to(tmp_path)
     found = [os.path.relpath(source.path, tmp_path) for source in sources.find_audio(tmp_path)]
     assert found == ["a/x.opus", "b/1.flac", "b/2.MP3", "z.wav"]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "kind"),
+    [("8svx", "SVX"), ("aif", "AIFF"), ("aifc", "AIFF"), ("aiff", "AIFF"), ("au", "AU"),
+     ("avr", "AVR"), ("caf", "CAF"), ("flac", "FLAC"), ("mp3", "MP3"), ("nist", "NIST"),
+     ("oga", "OGG"), ("ogg", "OGG"), ("paf", "PAF"), ("rf64", "RF64"), ("sf", "IRCAM"),
+     ("snd", "AU"), ("sph", "NIST"), ("voc", "VOC"), ("w64", "W64"), ("wav", "WAV"),
+     ("AIF", "AIFF"), ("WAVE", "WAV")],
+)  # fmt: skip
+def test_every_format_of_libsndfile_is_found_and_read(
+    tmp_path: Path, suffix: str, kind: str
+) -> None:
+    soundfile.write(tmp_path / f"a.{suffix}", np.full(1600, 0.1), 16_000, format=kind)
+    [source] = sources.find_audio(tmp_path)
+    assert decode.info(source.path).duration == pytest.approx(0.1, abs=0.1)
+
+
+def test_audio_that_is_not_decoded_is_listed_apart(tmp_path: Path) -> None:
+    for name in ("a.wav", "b.mid", "c/D.RAW", "notes.txt", ".hidden.mid"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = [os.path.relpath(path, tmp_path) for path in sources.find_other_audio(tmp_path)]
+    assert found == ["b.mid", "c/D.RAW"]
+    assert names(sources.find_audio(tmp_path)) == ["a.wav"]
 
 
 def test_no_audio_names_the_folder_and_the_suffixes(tmp_path: Path) -> None:

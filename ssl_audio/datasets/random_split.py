@@ -1,0 +1,58 @@
+"""Splits of data sets that come without them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ssl_audio.datasets.dataset import SPLITS, Listed, Split, multi_hot
+from ssl_audio.io.errors import SslAudioError
+
+CUMULATIVE_FRACTIONS = (("train", 0.7), ("validation", 0.8), ("test", 1.0))
+
+
+@dataclass(frozen=True)
+class LabelledTrack:
+    """A track with its tags, and its split where it is known."""
+
+    id: str
+    path: Path
+    tags: frozenset[str]
+    split: str | None = None
+
+
+def listed(tracks: Sequence[LabelledTrack], seed: int, notes: tuple[str, ...] = ()) -> Listed:
+    """Tracks in their splits; those without one are split at random.
+
+    70, 10 and 20 % are train, validation and test, by a hash of the seed and of a track's id: new
+    tracks move no other track.
+
+    Raises:
+        SslAudioError: an empty split.
+    """
+    tags = tuple(sorted({tag for track in tracks for tag in track.tags}))
+    members: dict[str, list[LabelledTrack]] = {name: [] for name in SPLITS}
+    for track in tracks:
+        members[track.split or _random_split(track.id, seed)].append(track)
+    for split, of in members.items():
+        if not of:
+            raise SslAudioError(f"the {split} split is empty: {len(tracks)} tracks are too few")
+    splits = {
+        split: Split(
+            tuple(track.id for track in of),
+            tuple(track.path for track in of),
+            multi_hot([track.tags for track in of], tags),
+        )
+        for split, of in members.items()
+    }
+    if any(track.split is None for track in tracks):
+        notes = (f"split at random, 70/10/20 %, seed {seed}", *notes)
+    return Listed(tags, splits, notes=notes)
+
+
+def _random_split(track: str, seed: int) -> str:
+    digest = hashlib.sha256(f"{seed}:{track}".encode()).digest()
+    place = int.from_bytes(digest[:8], "big") / 2**64
+    return next(split for split, last in CUMULATIVE_FRACTIONS if place < last)

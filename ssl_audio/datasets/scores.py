@@ -1,0 +1,22 @@
+"""Scores played by a sampled orchestra, in MTG-Jamendo's format."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ssl_audio.datasets.dataset import SPLITS, LabelledData, Listed, require_folder
+from ssl_audio.datasets.jamendo import read_tables
+from ssl_audio.settings.fields import setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores(LabelledData):
+    name = "scores"
+
+    root: Path = setting(help="folder of scores-{train,validation,test}.tsv and audio/")
+
+    def read(self) -> Listed:
+        folder = require_folder(self.root)
+        tables = {name: folder / f"scores-{name}.tsv" for name in SPLITS}
+        return read_tables(tables, folder / "audio")

@@ -1,0 +1,67 @@
+"""One's own labels: a table."""
+
+from __future__ import annotations
+
+import csv
+import posixpath
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ssl_audio.datasets.dataset import SPLITS, LabelledData, Listed, require_folder
+from ssl_audio.datasets.random_split import LabelledTrack, listed
+from ssl_audio.io.errors import SslAudioError
+from ssl_audio.settings.fields import setting
+
+SPLIT_NAMES = {name: name for name in SPLITS} | dict.fromkeys(("valid", "val", "dev"), "validation")
+SEPARATOR = re.compile(r"[|;,]")  # between the tags of a cell; a tag contains none of them
+
+
+@dataclass(frozen=True, kw_only=True)
+class TagTable(LabelledData):
+    """A CSV file with columns `path`, `tags` and optionally `split`.
+
+    The tags of a cell are separated by `|`, `;` or `,`: `rock, live` is the tags `rock` and `live`.
+    """
+
+    name = "csv"
+
+    table: Path = setting(help="CSV with columns path, tags (separated by | ; or ,), [split]")
+    root: Path | None = setting(
+        None, help="folder that the paths are relative to; null: the folder of the table"
+    )
+    seed: int = setting(0, help="seed of the random split of tracks without a split", min=0)
+
+    def read(self) -> Listed:
+        folder = require_folder(self.root) if self.root else self.table.resolve().parent
+        tracks = list(self._tracks(folder))
+        twice = [track for track, count in Counter(t.id for t in tracks).items() if count > 1]
+        if twice:
+            raise SslAudioError(f"{self.table}: {twice[0]} is listed twice")
+        return listed(tracks, self.seed)
+
+    def _tracks(self, folder: Path) -> Iterator[LabelledTrack]:
+        try:
+            with self.table.open(encoding="utf-8-sig", newline="") as file:
+                reader = csv.DictReader(file)
+                if not {"path", "tags"} <= set(reader.fieldnames or ()):
+                    raise SslAudioError(f"{self.table}: no columns path and tags")
+                for row in reader:
+                    where = f"{self.table}, line {reader.line_num}"
+                    path, cell = (row["path"] or "").strip(), row["tags"]
+                    if not path or cell is None:
+                        raise SslAudioError(f"{where}: no path, or no tags")
+                    tags = frozenset(tag.strip() for tag in SEPARATOR.split(cell)) - {""}
+                    split = _split_name(row.get("split"), where)
+                    yield LabelledTrack(posixpath.normpath(path), folder / path, tags, split)
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise SslAudioError(f"cannot read {self.table}: {error}") from error
+
+
+def _split_name(cell: str | None, where: str) -> str | None:
+    word = (cell or "").strip().lower()
+    if word and word not in SPLIT_NAMES:
+        raise SslAudioError(f"{where}: the split {cell!r} is none of {', '.join(SPLIT_NAMES)}")
+    return SPLIT_NAMES.get(word)
