@@ -22,6 +22,8 @@ if TYPE_CHECKING:
         nt_xent,
         vicreg_loss,
     )
+    from ssl_audio.probing.probes import Probe
+
 
 # where each public name is defined: imported on first use, since torch takes a second
 _MODULES = {
@@ -29,6 +31,7 @@ _MODULES = {
     "CheckpointError": "io.errors",
     "Embedding": "models.embedder",
     "Encoder": "models.encoder",
+    "Probe": "probing.probes",
     "SslAudioError": "io.errors",
     "barlow_twins_loss": "objectives",
     "build_encoder": "models.encoder",
@@ -39,7 +42,7 @@ _MODULES = {
     "vicreg_loss": "objectives",
 }
 __all__ = [
-    "AudioError", "CheckpointError", "Embedding", "Encoder", "SslAudioError",
+    "AudioError", "CheckpointError", "Embedding", "Encoder", "Probe", "SslAudioError",
     "__version__", "barlow_twins_loss", "build_encoder", "byol_loss", "clustering_loss",
     "load_encoder", "nt_xent", "vicreg_loss",
 ]  # fmt: skip

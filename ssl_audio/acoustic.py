@@ -59,11 +59,16 @@ def run(config: DictConfig) -> int:
 
 def _tagged(settings: Any) -> TaggingDataset:
     """The dataset of `tags.name=` and its other settings, before anything slow is done."""
-    from ssl_audio.datasets.dataset import load_dataset
+    from ssl_audio.settings.probe import DATASETS
+    from ssl_audio.settings.tree import build, unknown_choice
 
     if not isinstance(settings, dict) or "name" not in settings:
         raise SslAudioError("tags: +tags.name=DATASET +tags.root=FOLDER, as the probe's data.")
-    return load_dataset(**{"root": None, **settings})
+    options = dict(settings)
+    name = options.pop("name")
+    if name not in DATASETS:
+        raise SslAudioError(unknown_choice("tags.name", name, DATASETS))
+    return build(DATASETS[name], options, "tags.").load()
 
 
 def _correlate(dataset: TaggingDataset, output: Path) -> None:

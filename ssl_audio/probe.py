@@ -1,45 +1,40 @@
-"""Probe frozen embeddings on tags: `python -m ssl_audio.probe dataset=mtat data.root=... ...`."""
+"""`ssl-audio probe`: measure frozen embeddings on tags."""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
-from ssl_audio.io.run_folder import make_run_dir, save_configuration
-from ssl_audio.recipe import Command, main_with, resolve
-
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
+from ssl_audio.io.run_folder import choose_run_folder, open_run_folder
+from ssl_audio.settings.command import Command
+from ssl_audio.settings.probe import ProbeSettings
+from ssl_audio.settings.tree import to_yaml
 
 COMMAND = Command(
     name="probe",
-    does="Measure frozen embeddings on tagged tracks, with error bars, beside baselines.",
+    summary="Compare embeddings by probes on tagged tracks, with error bars, beside baselines.",
     usage="dataset=NAME data.root=FOLDER checkpoint=FOLDER [KEY=VALUE ...]",
-    often=("checkpoint=[a,b]", "baselines=[untrained,mfcc]", "data.splits=",
-           "data.allow_missing=true", "train_on=segments", "seed=", "run_dir="),
-    example="dataset=jamendo_top50 data.root=/jamendo checkpoint=runs/mine/encoder",
-)  # fmt: skip
+    examples=(
+        "dataset=jamendo_top50 data.root=/jamendo checkpoint=runs/mine/encoder",
+        "dataset=csv data.table=tags.csv checkpoint=[runs/a/encoder,runs/b/encoder]",
+        "dataset=folder data.root=/tagged baselines=[untrained,mfcc] probe=mlp",
+    ),
+    settings=ProbeSettings,
+)
 
 
-def run(config: DictConfig) -> None:
-    """Check what can be checked at once, then measure."""
-    settings = resolve(config)
-    name = f"probe-{settings['data']['name']}"
-    folder = make_run_dir(settings["run_dir"], name, False, "results.json")
-    settings["run_dir"] = str(folder)
-    save_configuration(folder, settings)
-    from ssl_audio.probing.comparison import compare
+def run(settings: ProbeSettings) -> None:
+    """Write a comparison and its report into the run's folder."""
+    folder = choose_run_folder(settings.run_dir, f"probe-{getattr(settings.data, 'name', '')}")
+    with open_run_folder(folder, to_yaml(settings)):
+        from ssl_audio.probing.comparison import compare
+        from ssl_audio.reports.page import publish
 
-    results = compare(settings, folder)
-    from ssl_audio.reports.legacy import typed
-    from ssl_audio.reports.page import publish
-
-    publish(typed(results), folder)
+        publish(compare(settings, folder), folder)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command's entry point; returns the exit status."""
-    return main_with(COMMAND, run, arguments)
+    return COMMAND.main(run, arguments)
 
 
 if __name__ == "__main__":

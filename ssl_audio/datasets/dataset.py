@@ -208,14 +208,16 @@ def _without_constant_tags(dataset: TaggingDataset) -> TaggingDataset:
         f"{len(lost)} tags were left out, having no positive or no negative in the training or "
         f"test split: {', '.join(lost)}"
     )
+    train, validation, test = (
+        replace(split, targets=split.targets[:, varies]) for _, split in dataset.splits()
+    )
     return replace(
         dataset,
         tags=tuple(tag for tag, ok in zip(dataset.tags, varies, strict=True) if ok),
+        train=train,
+        validation=validation,
+        test=test,
         notes=(*dataset.notes, note),
-        **{
-            name: replace(split, targets=split.targets[:, varies])
-            for name, split in dataset.splits()
-        },
     )
 
 

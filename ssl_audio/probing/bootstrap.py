@@ -1,31 +1,31 @@
-"""Error bars: figures on random halves of the test set, and differences that are paired on them.
+"""Error bars: metrics on random halves of the test set, and paired differences of systems.
 
 Section 3.2 of the multi-view comparison: 50 % of the test set, drawn without replacement, 50 times.
-A tag with no positive or no negative in a resample counts in no mean of that resample, and a
-resample without any other tag in no mean at all; `undefined` says how often a tag did not count.
+A tag without positives or without negatives in a resample is left out of that resample's mean, and
+a resample without any other tag is left out altogether.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
 
-from ssl_audio.probing.metrics import resampled_figures
+from ssl_audio.probing.metrics import resampled_metrics
+from ssl_audio.reports.results import Interval, MeanAndStd
 
 METRICS = ("roc_auc", "map")
 
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """Figures of one system on the resamples.
+    """Metrics of one system on the resamples.
 
     Attributes:
         roc_auc, map: (resamples, tags), NaN where a tag is undefined.
-        fraction: of the test set in each resample.
+        fraction: of the test set in each resample, 0 to 1.
     """
 
     roc_auc: np.ndarray
@@ -33,22 +33,23 @@ class Bootstrap:
     fraction: float
 
     def macro(self, metric: str) -> np.ndarray:
-        """(resamples,) means over the tags that are defined in each."""
+        """(resamples,) means over the tags that are defined in each resample."""
         return _nan_mean(getattr(self, metric), axis=1)
 
-    def by_tag(self, metric: str) -> tuple[np.ndarray, np.ndarray]:
-        """(tags,) mean and (tags,) standard deviation over the resamples."""
+    def by_tag(self, metric: str) -> list[MeanAndStd]:
+        """Mean and standard deviation of each tag over the resamples."""
         values = getattr(self, metric)
-        centre = _nan_mean(values, axis=0)
-        return centre, np.sqrt(_nan_mean((values - centre) ** 2, axis=0))
+        mean = _nan_mean(values, axis=0)
+        std = np.sqrt(_nan_mean((values - mean) ** 2, axis=0))
+        return [MeanAndStd(float(m), float(s)) for m, s in zip(mean, std, strict=True)]
 
     def summary(self, metric: str) -> tuple[float, float]:
-        """Mean and standard deviation of the macro figure over the resamples that have one."""
+        """Mean and standard deviation of `macro` over the resamples where it is defined."""
         return _mean_and_deviation(self.macro(metric))
 
     @property
     def undefined(self) -> int:
-        """How many of the (resample, tag) pairs have no figure."""
+        """Number of (resample, tag) pairs without positives or without negatives."""
         return int(np.isnan(self.roc_auc).sum())
 
 
@@ -59,28 +60,29 @@ def bootstrap(
     fraction: float = 0.5,
     seed: int = 0,
 ) -> Bootstrap:
-    """Figures on random parts of the test set.
+    """Metrics on random subsets of the test set.
 
-    The same seed and number of rows give the same parts, so that systems are paired.
+    The same seed and number of rows give the same subsets, so that systems are paired.
 
     Args:
         targets: (rows, tags), 0 or 1.
         scores: (rows, tags).
-        resamples: how many.
-        fraction: of the rows in each, without replacement, 0 to 1.
-        seed: of the drawing.
+        resamples: number of subsets.
+        fraction: of the rows in each subset, without replacement, 0 to 1.
+        seed: of the subsets.
 
     Raises:
         ValueError: a fraction that leaves no row or all of them, or shapes that differ.
     """
-    chosen = _draw(len(targets), resamples, fraction, seed)
-    return Bootstrap(*resampled_figures(targets, scores, chosen), fraction=fraction)
+    chosen = draw_subsets(len(targets), resamples, fraction, seed)
+    return Bootstrap(*resampled_metrics(targets, scores, chosen), fraction=fraction)
 
 
-def _draw(rows: int, resamples: int, fraction: float, seed: int) -> np.ndarray:
+def draw_subsets(rows: int, resamples: int, fraction: float, seed: int) -> np.ndarray:
+    """(resamples, rows) bool: random subsets of a fraction of the rows."""
     count = round(rows * fraction)
     if not 0 < count < rows:
-        raise ValueError(f"fraction={fraction} of {rows} rows are {count}")
+        raise ValueError(f"fraction={fraction} of {rows} rows is {count} rows")
     rng = np.random.default_rng(seed)
     chosen = np.zeros((resamples, rows), bool)
     for row in chosen:
@@ -90,23 +92,19 @@ def _draw(rows: int, resamples: int, fraction: float, seed: int) -> np.ndarray:
 
 def paired_difference(
     a: Bootstrap, b: Bootstrap, metric: str, confidence: float = 0.95
-) -> Mapping[str, float]:
-    """How much better `a` is than `b`, on the same resamples, with a confidence interval.
+) -> Interval:
+    """The difference a - b on the same resamples, with a confidence interval.
 
-    A part of m of n rows drawn without replacement varies less about the whole set's figure than a
-    whole new set would: the variance of its mean is (1 / m - 1 / n) times a row's, where that of n
-    new rows is 1 / n. The interval is therefore normal, about the mean difference, with the
-    resamples' standard deviation times sqrt(fraction / (1 - fraction)) (Politis, Romano and Wolf
-    1999, "Subsampling", section 2.3, with the finite population correction); at one half the
-    factor is 1.
+    The mean of m of n rows, drawn without replacement, has the variance (1 / m - 1 / n) times that
+    of a row; the mean of a new test set of n rows would have 1 / n times that of a row. The
+    interval is therefore normal, with the resamples' standard deviation times
+    sqrt(fraction / (1 - fraction)), which is 1 for halves (Politis, Romano and Wolf 1999,
+    "Subsampling", section 2.3, with the finite population correction).
 
     Args:
         a, b: of the same targets, resamples and seed.
         metric: "roc_auc" or "map".
-        confidence: of the interval, 0 to 1.
-
-    Returns:
-        `mean`, `low`, `high` of a - b.
+        confidence: level of the interval, 0 to 1.
 
     Raises:
         ValueError: the two are not of the same resamples.
@@ -114,14 +112,14 @@ def paired_difference(
     if a.roc_auc.shape != b.roc_auc.shape or a.fraction != b.fraction:
         raise ValueError("the two are not of the same resamples")
     difference = a.macro(metric) - b.macro(metric)
-    centre, deviation = _mean_and_deviation(difference)
+    mean, deviation = _mean_and_deviation(difference)
     correction = math.sqrt(a.fraction / (1 - a.fraction))
     reach = NormalDist().inv_cdf(0.5 + confidence / 2) * deviation * correction
-    return {"mean": centre, "low": centre - reach, "high": centre + reach}
+    return Interval(mean, mean - reach, mean + reach)
 
 
 def _mean_and_deviation(values: np.ndarray) -> tuple[float, float]:
-    """Of those that are numbers; NaN where fewer than two are."""
+    """Mean and sample standard deviation of the values that are not NaN; NaN for fewer than 2."""
     defined = values[~np.isnan(values)]
     if len(defined) < 2:
         return math.nan, math.nan
@@ -129,7 +127,7 @@ def _mean_and_deviation(values: np.ndarray) -> tuple[float, float]:
 
 
 def _nan_mean(values: np.ndarray, axis: int) -> np.ndarray:
-    """`np.nanmean` without its warning for what is all NaN."""
+    """`np.nanmean` without its warning where all values are NaN."""
     defined = ~np.isnan(values)
     count = defined.sum(axis)
     total = np.where(defined, values, 0.0).sum(axis)

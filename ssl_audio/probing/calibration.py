@@ -1,28 +1,22 @@
-"""Whether a probe's probabilities can be believed."""
+"""Calibration of predicted probabilities."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-BINS = 15
+from ssl_audio.reports.results import Calibration, CalibrationBin
 
 
-def calibration(targets: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> dict[str, Any]:
-    """Expected calibration error and Brier score over all tracks and tags.
+def calibration(targets: np.ndarray, probabilities: np.ndarray, bins: int = 15) -> Calibration:
+    """Expected calibration error and Brier score over all tracks and tags (0 is best).
 
     Guo et al. 2017, "On calibration of modern neural networks", equation 5, with bins of equal
-    width on the probability that a tag is present.
+    width of the probability that a tag is present.
 
     Args:
-        targets: (rows, tags), 0 or 1.
-        probabilities: (rows, tags), 0 to 1.
-        bins: of equal width.
-
-    Returns:
-        `ece` and `brier` (0 is best), and `bins`: mean `confidence`, `frequency` of the tag and
-        `count` of each bin that is not empty.
+        targets: (tracks, tags), 0 or 1.
+        probabilities: (tracks, tags), 0 to 1.
+        bins: number of bins; empty ones are left out.
 
     Raises:
         ValueError: a probability outside 0 to 1.
@@ -35,12 +29,11 @@ def calibration(targets: np.ndarray, probabilities: np.ndarray, bins: int = BINS
     used = count > 0
     confidence = np.bincount(place, p, bins)[used] / count[used]
     frequency = np.bincount(place, y, bins)[used] / count[used]
-    gap = np.abs(confidence - frequency)
-    return {
-        "ece": float((gap * count[used]).sum() / len(p)),
-        "brier": float(((p - y) ** 2).mean()),
-        "bins": [
-            {"confidence": float(c), "frequency": float(f), "count": int(n)}
+    return Calibration(
+        ece=float((np.abs(confidence - frequency) * count[used]).sum() / len(p)),
+        brier=float(((p - y) ** 2).mean()),
+        bins=tuple(
+            CalibrationBin(float(c), float(f), int(n))
             for c, f, n in zip(confidence, frequency, count[used], strict=True)
-        ],
-    }
+        ),
+    )

@@ -1,8 +1,7 @@
-"""What a step of the probes does besides its matrix products: their slope, and Adam.
+"""The parts of a probe's training step that are no matrix products: loss gradient and Adam.
 
-Where products are bfloat16 and the device is the processor, each is one pass over what its caches
-hold, compiled by numba and kept for the next time; elsewhere, torch's operators one by one. What is
-computed is the same.
+With bfloat16 products on the processor each is one fused pass over memory, compiled by numba;
+elsewhere torch's operators compute the same.
 """
 
 from __future__ import annotations
@@ -16,14 +15,13 @@ from numba import njit
 from torch import Tensor
 from torch.optim.adam import adam
 
-BETAS = (0.9, 0.999)  # Adam's, and its epsilon
-EPSILON = 1e-8
-BLOCK = 1024  # numbers that are converted, moved and converted back while the first cache has them
+BETAS, EPSILON = (0.9, 0.999), 1e-8  # of Adam
+BLOCK = 1024  # numbers in one pass of conversion, update and conversion: they fit the L1 cache
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile at the first call, and keep it where a folder can be written to."""
-    # every freedom but that of assuming that nothing is infinite or not a number
+    """Compile at the first call; cached on disk where a folder can be written to."""
+    # fast math without the assumption that all numbers are finite
     options: Any = {
         "nogil": True,
         "error_model": "numpy",
@@ -31,54 +29,53 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     }
     try:
         return njit(cache=True, **options)(function)
-    except RuntimeError:  # no such folder, as in a container that is read-only
+    except RuntimeError:  # no folder can be written to
         return njit(**options)(function)
 
 
-class LogisticSlope:
-    """The gradient of weighted binary cross-entropy by the logits, and by their bias.
+class LogisticGradient:
+    """The gradient of weighted binary cross-entropy with respect to the logits and their bias.
 
-    sigmoid(z + bias) - y is simpler than the loss, which nobody asks for in a step (Bishop 2006,
-    equation 4.109).
+    For each row, (sigmoid(z + bias) - y) times its weight (Bishop 2006, equation 4.109).
     """
 
     def __init__(self, z: Tensor, bias: Tensor, targets: Tensor, total: Tensor) -> None:
         """
         Args:
-            z: (P, T, B) where the logits will be, without their bias; float32 or bfloat16.
+            z: (P, T, B) buffer of the logits without their bias; float32 or bfloat16.
             bias: (P, T, 1) float32.
             targets: (rows of the training set, T) uint8, 0 or 1.
-            total: (P, T, 1) float32, where the gradient by the bias will be.
+            total: (P, T, 1) float32 buffer of the bias gradient.
         """
         self.z, self.bias, self.targets, self.total = z, bias, targets, total
         self._fused = _fused(z.dtype, z.device)
         if self._fused:
             self._memory = (_bits(z), bias.numpy(), targets.numpy(), total.numpy())
 
-    def __call__(self, rows: Tensor, each: Tensor) -> None:
-        """Put the gradients where the logits and the total are.
+    def __call__(self, rows: Tensor, weights: Tensor) -> None:
+        """Overwrite the logits and the bias gradient with the gradients.
 
         Args:
-            rows: (P, B) of the targets.
-            each: (P, B) float32, what a row weighs.
+            rows: (P, B) rows of `targets`.
+            weights: (P, B) float32 weights of the rows.
         """
         if self._fused:
-            _slope(*self._memory, rows.numpy(), each.numpy())
+            _logistic_gradient(*self._memory, rows.numpy(), weights.numpy())
             return
         y = self.targets.index_select(0, rows.flatten()).view(*rows.shape, -1)
-        slope = (self.z + self.bias).sigmoid_().sub_(y.transpose(1, 2)).mul_(each[:, None, :])
-        torch.sum(slope, 2, keepdim=True, out=self.total)
-        self.z.copy_(slope)
+        gradient = (self.z + self.bias).sigmoid_().sub_(y.transpose(1, 2)).mul_(weights[:, None, :])
+        torch.sum(gradient, 2, keepdim=True, out=self.total)
+        self.z.copy_(gradient)
 
 
 class Adam:
-    """Adam (Kingma and Ba 2015, algorithm 1), in place, and the weights in the products' type.
+    """Adam (Kingma and Ba 2015, algorithm 1), in place, with mixed precision.
 
     Attributes:
         layers: weights and biases, float32.
-        products: weights to multiply by: those of the layers in the products' type, up to date.
-        gradients: where they are to be before a step; a weight's in the products' type, a bias' in
-            float32.
+        products: the layers' weights in the type of the matrix products, up to date.
+        gradients: buffers for a weight's gradient in the type of the products and a bias' in
+            float32, to be filled before each step.
     """
 
     def __init__(
@@ -104,7 +101,7 @@ class Adam:
             self._memory = [self._memory_of(depth) for depth in range(len(layers))]
 
     def _memory_of(self, depth: int) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
-        """What `_move_half` takes of a layer's weight, and `_move` of its bias."""
+        """Arguments of `_update_half` for a layer's weight, and of `_update` for its bias."""
         product, (gradient, of_bias) = self.products[depth], self.gradients[depth]
         weight, bias = (
             [_flat(kind[k]) for kind in (self._parameters, self._first, self._second)]
@@ -114,11 +111,11 @@ class Adam:
         return (*half, *weight), (_flat(of_bias), *bias)
 
     def step(self) -> None:
-        """Move the layers by the gradients."""
+        """Update the layers by the gradients."""
         if self._fused:
             self._fused_step()
             return
-        # not by the optimizer's object, whose bookkeeping takes as long as a step of five probes
+        # the function, since the bookkeeping of torch.optim.Adam takes as long as the update
         adam(
             self._parameters,
             [gradient.float() for layer in self.gradients for gradient in layer],
@@ -146,8 +143,8 @@ class Adam:
         numbers = (BETAS[0], 1 - BETAS[0], BETAS[1], 1 - BETAS[1], rate, root, EPSILON, self.decay)
         constants = np.array(numbers, np.float32)
         for weight, bias in self._memory:
-            _move_half(*weight, constants)
-            _move(*bias, constants)
+            _update_half(*weight, constants)
+            _update(*bias, constants)
 
 
 def _fused(dtype: torch.dtype, device: torch.device) -> bool:
@@ -155,7 +152,7 @@ def _fused(dtype: torch.dtype, device: torch.device) -> bool:
 
 
 def _bits(tensor: Tensor) -> np.ndarray:
-    """A bfloat16 tensor's memory, of a type that numpy has."""
+    """The memory of a bfloat16 tensor as int16, since numpy has no bfloat16."""
     return tensor.view(torch.int16).numpy()
 
 
@@ -165,14 +162,14 @@ def _flat(tensor: Tensor) -> np.ndarray:
 
 @compiled
 def _widen(half: np.ndarray, bits: np.ndarray) -> None:
-    """bfloat16 to the bits of float32."""
+    """bfloat16 to float32, both as bits."""
     for i in range(half.shape[0]):
         bits[i] = np.int32(half[i]) << np.int32(16)
 
 
 @compiled
 def _narrow(bits: np.ndarray, half: np.ndarray) -> None:
-    """The bits of float32 to bfloat16, to the nearest and, between two, the even one."""
+    """float32 to bfloat16, both as bits; rounded to nearest, ties to even."""
     for i in range(bits.shape[0]):
         u = bits[i]
         odd = (u >> np.int32(16)) & np.int32(1)
@@ -180,10 +177,10 @@ def _narrow(bits: np.ndarray, half: np.ndarray) -> None:
 
 
 @compiled
-def _move(
+def _update(
     gradient: np.ndarray, p: np.ndarray, m: np.ndarray, v: np.ndarray, constants: np.ndarray
 ) -> None:
-    """A step by a float32 gradient; m and v are its first and second moments."""
+    """One step with a float32 gradient; m and v are its first and second moments."""
     beta1, rest1, beta2, rest2, rate, root, epsilon, decay = constants
     for i in range(p.shape[0]):
         g = gradient[i] + decay * p[i]
@@ -195,7 +192,7 @@ def _move(
 
 
 @compiled
-def _move_half(
+def _update_half(
     gradient: np.ndarray,
     bits: np.ndarray,
     product: np.ndarray,
@@ -204,24 +201,24 @@ def _move_half(
     v: np.ndarray,
     constants: np.ndarray,
 ) -> None:
-    """A step by a bfloat16 gradient; `bits` are those of p, `product` becomes p in bfloat16."""
+    """One step with a bfloat16 gradient; `bits` views p, `product` receives p in bfloat16."""
     wide = np.empty(BLOCK, np.int32)
     for start in range(0, p.shape[0], BLOCK):
         end = min(start + BLOCK, p.shape[0])
         _widen(gradient[start:end], wide)
         g = wide.view(np.float32)[: end - start]
-        _move(g, p[start:end], m[start:end], v[start:end], constants)
+        _update(g, p[start:end], m[start:end], v[start:end], constants)
         _narrow(bits[start:end], product[start:end])
 
 
 @compiled
-def _slope(
+def _logistic_gradient(
     z: np.ndarray,
     bias: np.ndarray,
     targets: np.ndarray,
     total: np.ndarray,
     rows: np.ndarray,
-    each: np.ndarray,
+    weights: np.ndarray,
 ) -> None:
     probes, tags, batch = z.shape
     bits = np.empty(batch, np.int32)
@@ -233,21 +230,21 @@ def _slope(
                 y[r] = targets[rows[p, r], t]
             _widen(z[p, t], bits)
             b = bias[p, t, 0]
-            found = np.float32(0)
+            sum_ = np.float32(0)
             for r in range(batch):
-                d = (_sigmoid(wide[r] + b) - y[r]) * each[p, r]
+                d = (_sigmoid(wide[r] + b) - y[r]) * weights[p, r]
                 wide[r] = d
-                found += d
-            total[p, t, 0] = found
+                sum_ += d
+            total[p, t, 0] = sum_
             _narrow(bits, z[p, t])
 
 
 @compiled
 def _sigmoid(z: np.float32) -> np.float32:
-    """1 / (1 + exp(-z)) to 1e-6, by arithmetic that runs on many numbers at once.
+    """1 / (1 + exp(-z)) to 1e-6, by arithmetic that vectorises.
 
-    (1 + tanh(z / 2)) / 2, where tanh(z / 8) = n / d is Lambert's continued fraction to seven terms,
-    and twice tanh(2 u) = 2 n d / (n n + d d), so that one division is enough.
+    (1 + tanh(z / 2)) / 2, where tanh(z / 8) = n / d is Lambert's continued fraction to seven terms;
+    tanh(2 u) = 2 n d / (n n + d d) is applied twice, with one division.
     """
     u = np.float32(0.125) * max(np.float32(-18), min(np.float32(18), z))
     q = u * u

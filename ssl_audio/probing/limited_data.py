@@ -1,4 +1,4 @@
-"""Parts of the training set: a few per cent of it, or a few positives a tag."""
+"""Subsets of the training set: a few per cent of it, or a few positives per tag."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Subset:
-    """Some rows of the training set.
+    """A random subset of the training set.
 
     Attributes:
         rows: (n,) indices, ascending.
-        seed: which draw of several.
-        fraction: of the training set; None for few-shot.
-        shots: positives a tag; None for a fraction.
+        seed: number of the draw.
+        fraction: of the training set; None for few-shot subsets.
+        shots: positives per tag; None for fractions.
     """
 
     rows: np.ndarray
@@ -28,18 +28,18 @@ class Subset:
 def fraction_subsets(
     rows: int, fractions: Sequence[float] = (0.01, 0.05, 0.1, 0.2), seeds: int = 4
 ) -> list[Subset]:
-    """Random parts of the training set, as section 3.3 of the multi-view comparison draws them.
+    """Random fractions of the training set (section 3.3 of the multi-view comparison).
 
-    Drawn from all tracks alike: at 1 % a tag may have no positive, and its probe learns only that.
-    A seed's parts are nested, so that a curve over the fractions adds tracks and replaces none.
+    Not stratified: at 1 % a tag may have no positive. The subsets of one seed are nested, so that
+    a curve over the fractions only adds tracks.
 
     Args:
         rows: of the training set.
-        fractions: of it, above 0 and below 1.
+        fractions: above 0 and below 1.
         seeds: draws of each fraction.
 
     Raises:
-        ValueError: a fraction that leaves no row.
+        ValueError: a fraction of less than one row, or of all rows.
     """
     subsets = []
     for seed in range(seeds):
@@ -47,7 +47,7 @@ def fraction_subsets(
         for fraction in fractions:
             count = round(rows * fraction)
             if not 0 < count < rows:
-                raise ValueError(f"a fraction of {fraction} of {rows} rows are {count}")
+                raise ValueError(f"a fraction of {fraction} of {rows} rows is {count} rows")
             subsets.append(Subset(np.sort(order[:count]), seed, fraction=fraction))
     return subsets
 
@@ -55,15 +55,15 @@ def fraction_subsets(
 def few_shot_subsets(
     targets: np.ndarray, shots: Sequence[int] = (1, 2, 5, 10), seeds: int = 4
 ) -> list[Subset]:
-    """Parts of the training set with some positives of every tag.
+    """Subsets of the training set with a number of positives of every tag.
 
-    Tags are filled from the rarest on; a track drawn for one counts for all of its tags, so that
-    common tags end with more positives than asked for. A tag with fewer has all of its own.
+    Tags are filled from the rarest to the most common. A track counts for all of its tags, so that
+    common tags get more positives than `shots`; a tag with fewer positives gets all of them.
 
     Args:
         targets: (rows, tags), 0 or 1, of the training set.
-        shots: positives a tag, above 0.
-        seeds: draws of each.
+        shots: positives per tag, above 0.
+        seeds: draws of each number of shots.
     """
     subsets = []
     for seed in range(seeds):

@@ -10,6 +10,12 @@ STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # inverse L2 regularisation
 MAX_ITERATIONS = 1000
 
 
+def validation_split(rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """A random quarter of the rows, for validation, and the other rows."""
+    order = np.random.default_rng(seed).permutation(rows)
+    return order[: rows // 4], order[rows // 4 :]
+
+
 class LogisticProbe:
     """One L2-regularised logistic regression for each tag, on standardised features.
 
@@ -30,8 +36,7 @@ class LogisticProbe:
         if validation is not None:
             self.strength_ = self._best_strength(x, y, *validation)
         else:
-            order = np.random.default_rng(0).permutation(len(x))
-            held_out, rest = np.split(order, [len(order) // 4])
+            held_out, rest = validation_split(len(x))
             self.strength_ = self._best_strength(x[rest], y[rest], x[held_out], y[held_out])
         return self._fit(x, y, self.strength_)
 

@@ -2,7 +2,7 @@
 
 A tag's scores are sorted once. On any subset of the rows both figures then follow from two counts
 at each positive: how many chosen rows, and how many chosen positives, rank at or above it. Ties
-count as scikit-learn counts them: half for ROC-AUC, as one threshold for average precision.
+count as in scikit-learn: half for ROC-AUC, as one threshold for average precision.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Figures:
-    """How well scores rank the rows of each tag.
+class Metrics:
+    """How well scores rank the positives of each tag above the negatives.
 
     Attributes:
         roc_auc: mean of `tag_roc_auc` over the tags where it is defined.
@@ -28,8 +28,8 @@ class Figures:
     tag_map: np.ndarray
 
 
-def evaluate(targets: np.ndarray, scores: np.ndarray) -> Figures:
-    """Both figures, of each tag and as means over the tags.
+def evaluate(targets: np.ndarray, scores: np.ndarray) -> Metrics:
+    """ROC-AUC and average precision of each tag, and their means over the tags.
 
     Args:
         targets: (rows, tags), 0 or 1.
@@ -39,30 +39,20 @@ def evaluate(targets: np.ndarray, scores: np.ndarray) -> Figures:
         ValueError: shapes that differ, or scores that are not finite.
     """
     everything = np.ones((1, len(targets)), bool)
-    roc, precision = resampled_figures(targets, scores, everything)
-    return Figures(mean(roc[0]), mean(precision[0]), roc[0], precision[0])
-
-
-def roc_auc(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Area under the ROC curve of each tag; arguments and NaNs as `evaluate`."""
-    return evaluate(targets, scores).tag_roc_auc
-
-
-def average_precision(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Average precision of each tag; arguments and NaNs as `evaluate`."""
-    return evaluate(targets, scores).tag_map
+    roc, precision = resampled_metrics(targets, scores, everything)
+    return Metrics(mean(roc[0]), mean(precision[0]), roc[0], precision[0])
 
 
 def mean(values: np.ndarray) -> float:
-    """Mean of what is defined; NaN where nothing is."""
+    """Mean of the values that are not NaN; NaN if there is none."""
     defined = values[~np.isnan(values)]
     return float(defined.mean()) if len(defined) else float("nan")
 
 
-def resampled_figures(
+def resampled_metrics(
     targets: np.ndarray, scores: np.ndarray, chosen: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """ROC-AUC and average precision of each tag on each choice of rows.
+    """ROC-AUC and average precision of each tag on each subset of rows.
 
     Args:
         targets: (rows, tags), 0 or 1.
@@ -77,19 +67,21 @@ def resampled_figures(
     """
     targets, scores = np.asarray(targets), np.asarray(scores)
     if targets.shape != scores.shape or targets.ndim != 2:
-        raise ValueError(f"targets {targets.shape} and scores {scores.shape}: (rows, tags) both")
+        raise ValueError(
+            f"targets and scores must both be (rows, tags), not {targets.shape} and {scores.shape}"
+        )
     if not np.isfinite(scores).all():
         raise ValueError("scores must be finite")
-    # rows first: what is gathered for one row is then contiguous
+    # rows first, so that the values gathered for a row are contiguous
     by_row = np.ascontiguousarray(chosen.T)
     roc = np.full((len(chosen), targets.shape[1]), np.nan)
     precision = roc.copy()
     for tag in range(targets.shape[1]):
-        roc[:, tag], precision[:, tag] = _tag_figures(targets[:, tag], scores[:, tag], by_row)
+        roc[:, tag], precision[:, tag] = _tag_metrics(targets[:, tag], scores[:, tag], by_row)
     return roc, precision
 
 
-def _tag_figures(
+def _tag_metrics(
     target: np.ndarray, score: np.ndarray, chosen: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     order = np.argsort(-score, kind="stable")
@@ -99,8 +91,8 @@ def _tag_figures(
     positives = of_positive.sum(0)
     negatives = picked.sum(0) - positives
     if not len(positive):
-        nothing = np.full(chosen.shape[1], np.nan)
-        return nothing, nothing
+        undefined = np.full(chosen.shape[1], np.nan)
+        return undefined, undefined
     first, last = _tie_ends(ranked, positive)
     above = _counts(picked)
     above_positive = _counts(of_positive)

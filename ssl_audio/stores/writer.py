@@ -38,6 +38,10 @@ NOT_COMPARED = {"checkpoint"}  # a folder's name; the model's hash is compared i
 MAX_WAITING_BYTES = 1 << 28  # of the rows that are not yet in a row group
 
 
+class StoreBusy(SslAudioError):
+    """A store that another process is writing."""
+
+
 @dataclass
 class Store:
     """A store that is being written; a context manager, so that its lock is released.
@@ -53,8 +57,8 @@ class Store:
         group: rows per row group: the most that a crash loses.
 
     Raises:
-        SslAudioError: another format, rows made with other values, or a store that another process
-            is writing.
+        SslAudioError: another format, or rows made with other values.
+        StoreBusy: another process is writing the store.
     """
 
     output: Path
@@ -256,7 +260,7 @@ def _locked(path: Path) -> IO[str]:
     """An open file under an exclusive lock, which ends with the process.
 
     Raises:
-        SslAudioError: another process holds the lock.
+        StoreBusy: another process holds the lock.
     """
     file = path.open("w")
     try:
@@ -267,7 +271,7 @@ def _locked(path: Path) -> IO[str]:
         pass
     except OSError as error:
         file.close()
-        raise SslAudioError(f"another process is writing {path.parent}: wait for it") from error
+        raise StoreBusy(f"another process is writing {path.parent}: wait for it") from error
     return file
 
 

@@ -1,5 +1,3 @@
-"""Resamples: paired, of half the rows; intervals that cover as often as they say."""
-
 import numpy as np
 import pytest
 
@@ -32,9 +30,9 @@ def test_a_tag_that_is_undefined_in_a_resample_is_left_out_and_counted():
     assert found.undefined == missing.sum() and 10 < missing.sum() < 40
     row = int(np.flatnonzero(missing)[0])
     assert found.macro("map")[row] == pytest.approx(found.map[row, [0, 2]].mean())
-    mean, deviation = found.by_tag("map")
-    assert mean[1] == pytest.approx(found.map[~missing, 1].mean())
-    assert deviation[1] == pytest.approx(found.map[~missing, 1].std())
+    tag = found.by_tag("map")[1]
+    assert tag.mean == pytest.approx(found.map[~missing, 1].mean())
+    assert tag.std == pytest.approx(found.map[~missing, 1].std())
 
 
 @pytest.mark.parametrize("fraction", [0.0, 1.0, 0.001])
@@ -65,7 +63,7 @@ def test_the_interval_covers_the_true_difference_as_often_as_it_says(fraction):
             for scores in (strong, weak)
         ]
         found = paired_difference(*parts, "roc_auc", confidence=0.9)
-        covered += found["low"] <= truth <= found["high"]
+        covered += found.low <= truth <= found.high
     assert 0.84 <= covered / 300 <= 0.96
 
 
@@ -77,4 +75,4 @@ def test_resamples_without_a_defined_tag_count_in_no_mean():
     mean, deviation = found.summary("roc_auc")
     assert mean == pytest.approx(np.nanmean(macro)) and np.isfinite(deviation)
     difference = paired_difference(found, found, "roc_auc")
-    assert difference["mean"] == difference["low"] == 0.0
+    assert difference.mean == difference.low == 0.0

@@ -1,17 +1,20 @@
-"""The kept features: what they are kept by, resuming, damage."""
+"""The cache of features: its keys, resuming, damage."""
+
+import threading
 
 import numpy as np
 import pytest
 import soundfile
 
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.probing import features as embeddings
+from ssl_audio.probing import features
 from ssl_audio.probing.features import track_features
+from ssl_audio.stores.writer import Store
 
 
 @pytest.fixture(autouse=True)
-def small_chunks(monkeypatch):
-    monkeypatch.setattr(embeddings, "CHUNK", 4)
+def small_groups(monkeypatch):
+    monkeypatch.setattr(features, "ROW_GROUP", 4)
 
 
 @pytest.fixture
@@ -24,98 +27,141 @@ def tracks(tmp_path):
 
 
 class Counting:
-    """A feature of one number a thousand samples: their mean."""
+    """The mean of every thousand samples."""
 
-    def __init__(self, scale=1.0):
-        self.calls = 0
-        self.scale = scale
+    name, kind, source = "counting", "features", "here"
 
-    def __call__(self, blocks):
+    def __init__(self, key="key", scale=1.0):
+        self.key, self.scale, self.calls = key, scale, 0
+
+    def features(self, blocks):
         self.calls += 1
         waveform = np.concatenate(list(blocks))
         return self.scale * waveform.reshape(-1, 1000).mean(1, keepdims=True)
+
+
+class Interrupted(Counting):
+    """Interrupted at its seventh track."""
+
+    def features(self, blocks):
+        if self.calls == 6:
+            raise KeyboardInterrupt
+        return super().features(blocks)
 
 
 def expected(paths):
     return np.array([[soundfile.read(p, dtype="float32")[0].mean()] for p in paths])
 
 
-def test_means_are_kept_and_not_computed_twice(tracks, tmp_path):
+def test_means_are_cached(tracks, tmp_path):
     ids, paths = tracks
-    first = Counting()
-    found = track_features(first, "key", ids, paths, cache=tmp_path / "cache", workers=2)
+    first, again = Counting(), Counting()
+    found = track_features(first, ids, paths, cache=tmp_path / "cache", workers=2)
     np.testing.assert_allclose(found.means, expected(paths), atol=1e-6)
-    again = Counting()
-    kept = track_features(again, "key", ids, paths, cache=tmp_path / "cache")
+    cached = track_features(again, ids, paths, cache=tmp_path / "cache")
     assert (first.calls, again.calls) == (10, 0)
-    np.testing.assert_array_equal(kept.means, found.means)
+    np.testing.assert_array_equal(cached.means, found.means)
 
 
-def test_other_weights_or_other_files_meet_no_old_features(tracks, tmp_path):
+def test_other_weights_or_other_files_are_computed_anew(tracks, tmp_path):
     ids, paths = tracks
     cache = tmp_path / "cache"
-    track_features(Counting(), "key", ids, paths, cache=cache)
-    other = Counting(2.0)
-    found = track_features(other, "other key", ids, paths, cache=cache)
+    track_features(Counting(), ids, paths, cache=cache)
+    other = Counting("other key", 2.0)
+    found = track_features(other, ids, paths, cache=cache)
     assert other.calls == 10
     np.testing.assert_allclose(found.means, 2 * expected(paths), atol=1e-6)
     soundfile.write(paths[0], np.zeros(3000), 16_000, subtype="FLOAT")
     changed = Counting()
-    track_features(changed, "key", ids, paths, cache=cache)
+    track_features(changed, ids, paths, cache=cache)
     assert changed.calls == 10
 
 
-def test_a_run_that_was_cut_off_goes_on(tracks, tmp_path):
+def test_an_interrupted_run_is_resumed(tracks, tmp_path):
     ids, paths = tracks
-
-    class CutOff(Counting):
-        def __call__(self, blocks):
-            if self.calls == 6:
-                raise KeyboardInterrupt
-            return super().__call__(blocks)
-
     cache = tmp_path / "cache"
     with pytest.raises(KeyboardInterrupt):
-        track_features(CutOff(), "key", ids, paths, cache=cache, workers=1)
+        track_features(Interrupted(), ids, paths, cache=cache, workers=1)
     rest = Counting()
-    found = track_features(rest, "key", ids, paths, cache=cache, workers=1)
-    assert rest.calls == 6
+    found = track_features(rest, ids, paths, cache=cache, workers=1)
+    assert rest.calls <= 6
     np.testing.assert_allclose(found.means, expected(paths), atol=1e-6)
-    assert not [p for p in cache.rglob("*") if p.name.startswith(".")]
+    assert [path.suffix for path in cache.iterdir()] == [".parquet"]
 
 
-@pytest.mark.parametrize("keep", [8, 300])
-def test_a_damaged_part_is_computed_again(tracks, tmp_path, capsys, keep):
+def test_a_damaged_part_is_computed_again(tracks, tmp_path, capsys):
     ids, paths = tracks
     cache = tmp_path / "cache"
-    track_features(Counting(), "key", ids, paths, cache=cache)
-    part = sorted(cache.rglob("*.npz"))[1]
-    part.write_bytes(part.read_bytes()[:keep])
+    with pytest.raises(KeyboardInterrupt):
+        track_features(Interrupted(), ids, paths, cache=cache, workers=1)
+    part = sorted(cache.rglob("0*.parquet"))[0]
+    part.write_bytes(part.read_bytes()[:100])
     again = Counting()
-    found = track_features(again, "key", ids, paths, cache=cache)
-    assert again.calls == 4 and "damaged" in capsys.readouterr().err
+    found = track_features(again, ids, paths, cache=cache, workers=1)
+    assert again.calls >= 8 and "damaged" in capsys.readouterr().err
     np.testing.assert_allclose(found.means, expected(paths), atol=1e-6)
 
 
-def test_segments_are_mapped_and_lie_where_the_offsets_say(tracks, tmp_path):
+@pytest.mark.parametrize("kept", [8, 300])
+def test_a_damaged_cache_is_rebuilt(tracks, tmp_path, capsys, kept):
     ids, paths = tracks
+    cache = tmp_path / "cache"
+    track_features(Counting(), ids, paths, cache=cache)
+    [store] = cache.iterdir()
+    store.write_bytes(store.read_bytes()[:kept])
+    again = Counting()
+    found = track_features(again, ids, paths, cache=cache)
+    assert again.calls == 10 and "damaged" in capsys.readouterr().err
+    np.testing.assert_allclose(found.means, expected(paths), atol=1e-6)
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_segments_are_mapped_from_disk(tracks, tmp_path, interrupted):
+    ids, paths = tracks
+    options = {"keep_segments": True, "cache": tmp_path / "cache", "workers": 1}
+    if interrupted:
+        with pytest.raises(KeyboardInterrupt):
+            track_features(Interrupted(), ids[::-1], paths[::-1], **options)
     for _ in range(2):
-        found = track_features(
-            Counting(), "key", ids, paths, keep_segments=True, cache=tmp_path / "cache"
-        )
+        found = track_features(Counting(), ids, paths, **options)
         assert isinstance(found.segments, np.memmap) and len(found.segments) == 55
-        for track, path in enumerate(paths):
-            rows = found.segments[found.offsets[track] : found.offsets[track + 1]]
-            whole = soundfile.read(path, dtype="float32")[0]
-            np.testing.assert_allclose(rows[:, 0], whole.reshape(-1, 1000).mean(1), atol=1e-6)
+        for path, start, end in zip(paths, found.starts, found.ends, strict=True):
+            whole = soundfile.read(path, dtype="float32")[0].reshape(-1, 1000)
+            np.testing.assert_allclose(found.segments[start:end, 0], whole.mean(1), atol=1e-6)
 
 
-def test_unreadable_tracks_are_named_and_all_unreadable_is_an_error(tracks, tmp_path):
+def test_unreadable_tracks_are_named_and_tried_again(tracks, tmp_path):
     ids, paths = tracks
-    for path in paths[:4]:
-        path.write_bytes(b"nothing of use")
-    found = track_features(Counting(), "key", ids, paths, cache=tmp_path / "cache")
+    good = [path.read_bytes() for path in paths[:4]]
+    for path, content in zip(paths, good, strict=False):
+        path.write_bytes(bytes(len(content)))
+    found = track_features(Counting(), ids, paths, cache=tmp_path / "cache")
     assert list(found.unreadable) == ids[:4] and np.isnan(found.means[:4]).all()
     np.testing.assert_allclose(found.means[4:], expected(paths[4:]), atol=1e-6)
     with pytest.raises(SslAudioError, match="none of 4 tracks"):
-        track_features(Counting(), "key", ids[:4], paths[:4], cache=tmp_path / "cache")
+        track_features(Counting(), ids[:4], paths[:4], cache=tmp_path / "cache")
+    for path, content in zip(paths, good, strict=False):
+        path.write_bytes(content)
+    again = Counting()
+    found = track_features(again, ids, paths, cache=tmp_path / "cache")
+    assert again.calls == 4 and not found.unreadable
+    np.testing.assert_allclose(found.means, expected(paths), atol=1e-6)
+
+
+def test_a_second_process_waits_for_the_first(tracks, tmp_path, capsys):
+    ids, paths = tracks
+    encoder = Counting()
+    path = features._store_path(tmp_path, encoder.key, ids, paths, False)
+    about = {"kind": "features", "encoder": encoder.key}
+    with Store(path, about, group=4) as first:  # holds the lock
+        found = []
+        job = threading.Thread(
+            target=lambda: found.append(track_features(encoder, ids, paths, cache=tmp_path))
+        )
+        job.start()
+        while "waiting for another process" not in capsys.readouterr().err:
+            job.join(0.05)
+            assert job.is_alive()
+        first.flush()
+    job.join(30)
+    np.testing.assert_allclose(found[0].means, expected(paths), atol=1e-6)

@@ -1,7 +1,7 @@
-"""The probe command as a user runs it, on tracks whose tags can be heard."""
+"""The probe command on tracks whose tags are audible."""
 
 import csv
-import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,9 +9,11 @@ import soundfile
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from ssl_audio import probe
+from ssl_audio.datasets.dataset import Split, TaggingDataset
 from ssl_audio.models.encoder import build_encoder
 from ssl_audio.probing import comparison
 from ssl_audio.probing.features import TrackFeatures
+from ssl_audio.reports.results import read_results
 
 RATE = 16_000
 SPLITS = {"train": 12, "validation": 6, "test": 8}
@@ -69,31 +71,28 @@ def encoder(tmp_path):
     return tmp_path / "mine" / "encoder"
 
 
-def results_of(folder):
-    return json.loads((folder / "results.json").read_text())
-
-
 def test_a_whole_comparison(run, table, encoder, tmp_path):
     status, out, err = run(
         "dataset=csv", f"data.table={table}", f"checkpoint={encoder}", "run_dir=run",
         "baselines=[mel_statistics,mfcc]",
     )  # fmt: skip
     assert status == 0, err
-    results = results_of(tmp_path / "run")
-    assert [s["name"] for s in results["systems"]] == ["mine", "mel_statistics", "mfcc"]
-    assert results["dataset"]["counts"] == SPLITS
-    assert results["dataset"]["tags"] == ["high", "loud", "low"]
-    for system in results["systems"]:
-        assert len(system["roc_auc"]["resamples"]) == 5
-        assert [part["fraction"] for part in system["limited"]] == [0.5]
-        assert [len(part["map"]) for part in system["few_shot"]] == [2]
-        assert f"{system['roc_auc']['mean']:.3f}" in out
-    assert results["systems"][1]["roc_auc"]["test"] > 0.8  # pitch is in them
+    results = read_results(tmp_path / "run")
+    assert [one.name for one in results.systems] == ["mine", "mel_statistics", "mfcc"]
+    assert results.dataset.counts == SPLITS
+    assert results.dataset.tags == ("high", "loud", "low")
+    assert results.config["data"]["table"] == str(table) and results.config["command"]
+    for system in results.systems:
+        assert len(system.roc_auc.resamples) == 5
+        assert [part.fraction for part in system.limited] == [0.5]
+        assert [len(part.map) for part in system.few_shot] == [2]
+        assert f"{system.roc_auc.mean:.3f}" in out
+    assert results.systems[1].roc_auc.test > 0.8  # they contain the pitch
     figures = ("figures/bootstrap.png", "figures/bootstrap.svg", "figures/limited_data.png")
     tables = ("report.html", "results.csv", "table.tex", "config.yaml", "versions.json")
     for name in (*figures, *tables):
         assert (tmp_path / "run" / name).stat().st_size > 0
-    assert {(d["a"], d["b"]) for d in results["differences"]} == {
+    assert {(d.a, d.b) for d in results.differences} == {
         ("mine", "mel_statistics"), ("mine", "mfcc"), ("mel_statistics", "mfcc"),
     }  # fmt: skip
 
@@ -105,11 +104,11 @@ def test_figures_are_those_of_the_scores_that_are_kept(run, table, tmp_path):
     assert status == 0, err
     with np.load(tmp_path / "run" / "scores.npz", allow_pickle=False) as kept:
         targets, scores = kept["targets"], kept["scores"][0]
-    [system] = results_of(tmp_path / "run")["systems"]
+    [system] = read_results(tmp_path / "run").systems
     roc = roc_auc_score(targets, scores, average="macro")
     precision = average_precision_score(targets, scores, average="macro")
-    assert system["roc_auc"]["test"] == pytest.approx(roc, abs=1e-6)
-    assert system["map"]["test"] == pytest.approx(precision, abs=1e-6)
+    assert system.roc_auc.test == pytest.approx(roc, abs=1e-6)
+    assert system.map.test == pytest.approx(precision, abs=1e-6)
 
 
 def test_the_same_seed_gives_the_same_figures(run, table, tmp_path):
@@ -117,7 +116,7 @@ def test_the_same_seed_gives_the_same_figures(run, table, tmp_path):
     found = []
     for name in ("one", "two"):
         assert run(*words, f"run_dir={name}")[0] == 0
-        found.append(results_of(tmp_path / name)["systems"])
+        found.append(read_results(tmp_path / name).systems)
     assert found[0] == found[1]
 
 
@@ -126,25 +125,32 @@ def test_other_probes(run, table, tmp_path, kind):
     status, _, err = run("dataset=csv", f"data.table={table}", "baselines=[mel_statistics]",
                          f"probe={kind}", "run_dir=run")  # fmt: skip
     assert status == 0, err
-    [system] = results_of(tmp_path / "run")["systems"]
-    assert system["probe"] == kind and system["roc_auc"]["test"] > 0.7
+    [system] = read_results(tmp_path / "run").systems
+    assert system.probe == kind and system.roc_auc.test > 0.7
 
 
 def test_training_on_single_segments(run, table, encoder, tmp_path):
     status, _, err = run("dataset=csv", f"data.table={table}", f"checkpoint={encoder}",
                          "baselines=[]", "train_on=segments", "run_dir=run")  # fmt: skip
     assert status == 0, err
-    assert results_of(tmp_path / "run")["protocol"]["train_on"] == "segments"
+    assert read_results(tmp_path / "run").protocol.train_on == "segments"
 
 
 def test_segments_stay_with_their_tracks_when_another_is_left_out():
-    features = TrackFeatures(
-        np.zeros((3, 2), np.float32), np.arange(12, dtype=np.float32).reshape(6, 2),
-        np.array([0, 2, 5, 6]), {},
-    )  # fmt: skip
-    rows = comparison._segment_rows(features, np.array([0, 2]), np.eye(2, dtype=np.uint8))
+    paths = [Path(name) for name in "abcde"]
+    splits = [
+        Split(tuple("abc"), tuple(paths[:3]), np.eye(3, dtype=np.uint8)),
+        *(Split((p.name,), (p,), np.eye(1, 3, dtype=np.uint8)) for p in paths[3:]),
+    ]
+    dataset = TaggingDataset("made", tuple("xyz"), *splits, {}, ())
+    offsets = np.array([0, 2, 5, 6, 7, 8])
+    segments = np.arange(16, dtype=np.float32).reshape(8, 2)
+    features = TrackFeatures(np.zeros((5, 2), np.float32), segments, offsets[:-1], offsets[1:], {})
+    found = comparison._encoded(dataset, features, np.array([True, False, True, True, True]))
+    rows = found.train
     kept = [rows.x[a:b].tolist() for a, b in zip(rows.starts, rows.ends, strict=True)]
     assert kept == [[[0, 1], [2, 3]], [[10, 11]]]
+    np.testing.assert_array_equal(rows.y, [[1, 0, 0], [0, 0, 1]])
 
 
 def test_a_refused_run_leaves_its_folder_free(run, table, tmp_path):
@@ -152,7 +158,7 @@ def test_a_refused_run_leaves_its_folder_free(run, table, tmp_path):
     assert run(*words, "baselines=[untrainde]")[0] == 1
     assert run(*words, "baselines=[mel_statistics]")[0] == 0
     status, _, err = run(*words, "baselines=[mel_statistics]")
-    assert status == 1 and "holds a run already" in err and "ckpt_path" not in err
+    assert status == 1 and "already holds a run" in err and "ckpt_path" not in err
 
 
 @pytest.mark.slow
@@ -163,10 +169,10 @@ def test_finetuning_and_a_supervised_encoder(run, table, encoder, tmp_path):
         "finetune.batch_size=8", "finetune.workers=0",
     )  # fmt: skip
     assert status == 0, err
-    systems = {s["name"]: s for s in results_of(tmp_path / "run")["systems"]}
+    systems = {one.name: one for one in read_results(tmp_path / "run").systems}
     assert set(systems) == {"mine", "mine (fine-tuned)", "supervised"}
-    assert systems["mine (fine-tuned)"]["probe"] == "finetune"
-    assert systems["mine (fine-tuned)"]["hash"] != systems["mine"]["hash"]
+    assert systems["mine (fine-tuned)"].probe == "finetune"
+    assert systems["mine (fine-tuned)"].hash != systems["mine"].hash
 
 
 def test_a_track_damaged_in_the_middle_is_left_out_and_named(run, table, tmp_path):
@@ -178,9 +184,9 @@ def test_a_track_damaged_in_the_middle_is_left_out_and_named(run, table, tmp_pat
     status, _, err = run("dataset=csv", f"data.table={folder / 'tags.csv'}", "run_dir=run",
                          "baselines=[mel_statistics]")  # fmt: skip
     assert status == 0 and "1 of 26 tracks could not be read" in err and "test3.wav" in err
-    results = results_of(tmp_path / "run")
-    assert "test3.wav" in results["dataset"]["notes"][0]
-    assert "test3.wav" not in results["map"]["ids"] and len(results["map"]["ids"]) == 7
+    results = read_results(tmp_path / "run")
+    assert "test3.wav" in results.dataset.notes[0]
+    assert "test3.wav" not in results.map.ids and len(results.map.ids) == 7
 
 
 def test_missing_audio_stops_unless_allowed_and_is_said_in_the_results(run, table, tmp_path):
@@ -194,25 +200,46 @@ def test_missing_audio_stops_unless_allowed_and_is_said_in_the_results(run, tabl
     assert status == 1 and "data.allow_missing=true" in err and len(err.splitlines()) == 1
     status, out, err = run(*words, "data.allow_missing=true", "run_dir=run")
     assert status == 0, err
-    assert "1 of 12 train" in results_of(tmp_path / "run")["dataset"]["notes"][0] and "note:" in out
+    [note] = read_results(tmp_path / "run").dataset.notes
+    assert "1 of 12 train" in note and note in out
+
+
+CSV = ["dataset=csv", "data.table=TABLE"]
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (["data.root=/music"], "dataset= is required: mtat"),
         (["dataset=nothing"], "jamendo_mood"),
+        (["dataset=scroes", "data.root=/nowhere"], "Did you mean scores?"),
         (["dataset=scores", "data.root=/nowhere"], "/nowhere"),
         (["dataset=scores"], "data.root"),
-        (["dataset=csv", "data.table=TABLE", "probe=best"], "logistic"),
-        (["dataset=csv", "data.table=TABLE", "baselines=[untrainde]"], "untrainde"),
-        (["dataset=csv", "data.table=TABLE", "baselines=[]"], "checkpoint="),
-        (["dataset=csv", "data.table=TABLE", "checkpoint=/nowhere"], "/nowhere"),
-        (["dataset=csv", "data.table=TABLE", "train_on=notes"], "segments"),
-        (["dataset=csv", "data.table=TABLE", "data.sead=1"], "sead"),
-        (["dataset=csv", "data.table=TABLE", "bootstrap.fraction=2"], "bootstrap.fraction"),
+        (["dataset=mtat", "data.root=/music", "data.layout=full"], "dataset=jamendo_top50"),
+        ([*CSV, "probe=best"], "logistic"),
+        ([*CSV, "probe=finetune"], "required with probe=finetune"),
+        ([*CSV, "probe=logistic", "train_on=segments"], "train_on=segments: tracks"),
+        ([*CSV, "baselines=[untrainde]"], "untrainde"),
+        ([*CSV, "baselines=[]"], "checkpoint="),
+        ([*CSV, "checkpoint=/nowhere"], "/nowhere"),
+        ([*CSV, "checkpoint=null"], "null: no"),
+        ([*CSV, "train_on=notes"], "segments"),
+        ([*CSV, "data.sead=1"], "Did you mean data.seed?"),
+        ([*CSV, "bootstrap.fraction=2"], "bootstrap.fraction=2.0: a number, above 0, below 1"),
+        ([*CSV, "limited_data.fractions=[0.1,1.5]"], "limited_data.fractions"),
+        ([*CSV, "linear_probe.batch_size=null"], "linear_probe.batch_size=null: a whole number"),
+        ([*CSV, "workers=1.5"], "workers=1.5: a whole number or null, 1 or more"),
+        ([*CSV, "knn=0"], "knn=0"),
+        ([*CSV, "hop=-1"], "hop=-1"),
+        ([*CSV, "run_dir=s3://bucket/run"], "run_dir"),
     ],
 )
-def test_bad_input_is_one_line_and_a_non_zero_exit(run, table, words, said):
+def test_bad_input_is_one_line_and_leaves_nothing(run, table, words, said, tmp_path):
     status, _, err = run(*[word.replace("TABLE", str(table)) for word in words])
-    assert status != 0
-    assert said in err.splitlines()[-1], err
+    assert status == 1 and said in err.splitlines()[-1], err
+    assert not (tmp_path / "runs").exists() and not list(tmp_path.glob("s3*"))
+
+
+def test_help_lists_the_settings_of_every_data_set(run):
+    status, out, _ = run("--help")
+    assert status == 0 and "data.scheme" in out and "linear_probe.epochs" in out

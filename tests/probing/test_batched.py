@@ -1,5 +1,3 @@
-"""Probes: against one written plainly, scikit-learn, and themselves trained alone."""
-
 import numpy as np
 import pytest
 import torch
@@ -7,16 +5,12 @@ import torch.nn.functional as F
 from sklearn.metrics import roc_auc_score
 
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.probing.limited_data import few_shot_subsets, fraction_subsets
+from ssl_audio.probing.batched import train_probes
+from ssl_audio.probing.batches import Order, TrainingRows
 from ssl_audio.probing.logistic import LogisticProbe
-from ssl_audio.probing.probes import (
-    ProbeSettings,
-    TrainingRows,
-    _Order,
-    train_probes,
-)
+from ssl_audio.settings.probe import LinearProbeSettings
 
-QUICK = ProbeSettings(batch_size=32, epochs=4, steps=10, precision="float32", hidden=16)
+QUICK = LinearProbeSettings(batch_size=32, epochs=4, steps=10, precision="float32", hidden=16)
 
 
 def made(rows=300, dimensions=12, tags=4, seed=0):
@@ -30,7 +24,7 @@ def made(rows=300, dimensions=12, tags=4, seed=0):
 
 def plain_linear(x, y, validation_x, validation_y, rows, settings):
     """The same protocol with nn.Linear and a loop."""
-    order = _Order(rows, settings)
+    order = Order(rows, settings.batch_size, 0)
     generator = torch.Generator().manual_seed(order.identity)
     drawn = (2 * torch.rand(x.shape[1] + 1, y.shape[1], generator=generator) - 1) / x.shape[
         1
@@ -59,21 +53,20 @@ def plain_linear(x, y, validation_x, validation_y, rows, settings):
 @pytest.mark.parametrize("rows", [np.arange(300), np.arange(7, 50), np.arange(20)])
 def test_equal_to_the_plain_loop(rows):
     (x, y), (vx, vy) = made(), made(80, seed=1)
-    [probe] = train_probes(TrainingRows(x, y), vx, vy, [rows], QUICK)
+    [probe] = train_probes(TrainingRows(x, y), (vx, vy), [rows], QUICK)
     losses, kept = plain_linear(x, y, vx, vy, rows, QUICK)
     np.testing.assert_allclose(probe.validation, losses, rtol=1e-4)
     np.testing.assert_allclose(probe.scores(vx), kept, rtol=1e-3, atol=1e-4)
     assert probe.best_epoch == int(np.argmin(losses))
 
 
-@pytest.mark.parametrize("kind", ["linear", "mlp"])
-def test_a_probe_does_not_depend_on_what_is_trained_beside_it(kind):
+@pytest.mark.parametrize("hidden", [False, True])
+def test_a_probe_does_not_depend_on_those_trained_with_it(hidden):
     (x, y), (vx, vy) = made(), made(80, seed=1)
-    settings = ProbeSettings(**{**QUICK.__dict__, "kind": kind})
     subsets = [np.arange(300), np.arange(40), np.arange(100, 180)]
-    together = train_probes(TrainingRows(x, y), vx, vy, subsets, settings)
+    together = train_probes(TrainingRows(x, y), (vx, vy), subsets, QUICK, hidden)
     for subset, probe in zip(subsets, together, strict=True):
-        [alone] = train_probes(TrainingRows(x, y), vx, vy, [subset], settings)
+        [alone] = train_probes(TrainingRows(x, y), (vx, vy), [subset], QUICK, hidden)
         np.testing.assert_allclose(probe.scores(vx), alone.scores(vx), rtol=1e-4, atol=1e-5)
 
 
@@ -81,16 +74,16 @@ def test_bfloat16_products_change_the_ranking_little():
     (x, y), (vx, vy) = made(1000, 64), made(400, 64, seed=1)
     aucs = []
     for precision in ("float32", "bfloat16"):
-        settings = ProbeSettings(batch_size=64, epochs=5, steps=40, precision=precision)
-        [probe] = train_probes(TrainingRows(x, y), vx, vy, [np.arange(1000)], settings)
+        settings = LinearProbeSettings(batch_size=64, epochs=5, steps=40, precision=precision)
+        [probe] = train_probes(TrainingRows(x, y), (vx, vy), [np.arange(1000)], settings)
         aucs.append(roc_auc_score(vy, probe.scores(vx)))
     assert aucs[0] == pytest.approx(aucs[1], abs=2e-3)
 
 
 def test_as_good_as_scikit_learns_logistic_regression():
     (x, y), (vx, vy), (tx, ty) = made(2000), made(500, seed=1), made(2000, seed=2)
-    settings = ProbeSettings(batch_size=256, epochs=10, steps=64, learning_rate=1e-2)
-    [probe] = train_probes(TrainingRows(x, y), vx, vy, [np.arange(2000)], settings)
+    settings = LinearProbeSettings(batch_size=256, epochs=10, steps=64, learning_rate=1e-2)
+    [probe] = train_probes(TrainingRows(x, y), (vx, vy), [np.arange(2000)], settings)
     ours = roc_auc_score(ty, probe.scores(tx))
     theirs = roc_auc_score(ty, LogisticProbe().fit(x, y, (vx, vy)).scores(tx))
     assert ours == pytest.approx(theirs, abs=5e-3) and ours > 0.8
@@ -100,103 +93,49 @@ def test_the_mlp_learns_what_no_line_separates():
     rng = np.random.default_rng(0)
     x = rng.uniform(-1, 1, (3000, 2)).astype(np.float32)
     y = (x.prod(1, keepdims=True) > 0).astype(np.uint8)
-    settings = {"batch_size": 128, "epochs": 10, "steps": 60, "learning_rate": 1e-2}
-    aucs = {}
-    for kind in ("linear", "mlp"):
-        rows = TrainingRows(x[:2000], y[:2000])
-        chosen = ProbeSettings(kind=kind, hidden=32, **settings)
-        [probe] = train_probes(rows, x[2000:], y[2000:], [np.arange(2000)], chosen)
-        aucs[kind] = roc_auc_score(y[2000:], probe.scores(x[2000:]))
-    assert aucs["linear"] < 0.65 and aucs["mlp"] > 0.95
+    settings = LinearProbeSettings(
+        batch_size=128, epochs=10, steps=60, learning_rate=1e-2, hidden=32
+    )
+    rows, validation = TrainingRows(x[:2000], y[:2000]), (x[2000:], y[2000:])
+    linear, mlp = (
+        train_probes(rows, validation, [np.arange(2000)], settings, hidden)[0]
+        for hidden in (False, True)
+    )
+    assert roc_auc_score(y[2000:], linear.scores(x[2000:])) < 0.65
+    assert roc_auc_score(y[2000:], mlp.scores(x[2000:])) > 0.95
 
 
-def test_segments_of_equal_rows_are_the_tracks(tmp_path):
+def test_tracks_of_equal_segments_are_trained_like_their_means(tmp_path):
     (x, y), (vx, vy) = made(60), made(40, seed=1)
     counts = np.random.default_rng(0).integers(1, 5, 60)
     np.save(tmp_path / "segments.npy", np.repeat(x, counts, axis=0))
     mapped = np.load(tmp_path / "segments.npy", mmap_mode="r")
     offsets = np.concatenate([[0], np.cumsum(counts)])
     subsets = [np.arange(60), np.arange(10, 30)]
-    tracks = train_probes(TrainingRows(x, y), vx, vy, subsets, QUICK)
+    tracks = train_probes(TrainingRows(x, y), (vx, vy), subsets, QUICK)
     segments = train_probes(
-        TrainingRows(mapped, y, offsets[:-1], offsets[1:]), vx, vy, subsets, QUICK
+        TrainingRows(mapped, y, offsets[:-1], offsets[1:]), (vx, vy), subsets, QUICK
     )
     for one, other in zip(tracks, segments, strict=True):
         np.testing.assert_allclose(one.scores(vx), other.scores(vx), rtol=1e-3, atol=1e-4)
 
 
-def test_each_segment_of_a_track_is_drawn():
-    offsets = np.array([0, 3, 4])
-    x = np.arange(4, dtype=np.float32)[:, None] * 10
-    from ssl_audio.probing.probes import _SegmentRows
-
-    rows = _SegmentRows(
-        x, offsets[:-1], offsets[1:], [np.arange(2)], 0, torch.float32, torch.device("cpu")
-    )
-    seen = set()
-    for step in range(40):
-        found, _ = rows._batch(np.array([[0, 1]]), step)
-        values = (found[0, :, 0] * rows.deviation[0] + rows.mean[0]).round().int().tolist()
-        assert values[1] == 30
-        seen.add(values[0])
-    assert seen == {0, 10, 20}
-
-
-@pytest.mark.parametrize("rows", [5, 32, 33, 100])
-def test_every_pass_has_every_row_once(rows):
-    order = _Order(np.arange(rows), QUICK)
-    per_pass = -(-rows // 32)
-    batches = order.batches(0, 3 * per_pass)
-    for number in range(3):
-        drawn = batches[number * per_pass : (number + 1) * per_pass].ravel()
-        assert sorted(drawn[drawn >= 0]) == list(range(rows))
-    np.testing.assert_array_equal(order.batches(1, 2), batches[1:3])
-
-
-@pytest.mark.parametrize(
-    ("settings", "subsets", "message"),
-    [
-        ({"kind": "deep"}, [np.arange(3)], "linear or mlp"),
-        ({"precision": "half"}, [np.arange(3)], "precision"),
-        ({}, [np.arange(0)], "one training row"),
-    ],
-)
-def test_refusals(settings, subsets, message):
+def test_an_empty_subset_is_refused():
     x, y = made(20)
-    with pytest.raises(SslAudioError, match=message):
-        train_probes(TrainingRows(x, y), x, y, subsets, ProbeSettings(**settings))
+    with pytest.raises(SslAudioError, match="one or more training rows"):
+        train_probes(TrainingRows(x, y), (x, y), [np.arange(0)], QUICK)
 
 
 @pytest.mark.parametrize("wrong", ["shorter", "soft", "signed"])
-def test_targets_that_are_none_are_refused(wrong):
+def test_targets_other_than_0_and_1_are_refused(wrong):
     x, y = made(20)
     found = {"shorter": y[:10], "soft": y * 0.7, "signed": y.astype(int) * 2 - 1}[wrong]
     with pytest.raises(SslAudioError, match="targets"):
-        train_probes(TrainingRows(x, found), x, y, [np.arange(20)], QUICK)
+        train_probes(TrainingRows(x, found), (x, y), [np.arange(20)], QUICK)
 
 
 def test_features_that_are_not_finite_are_refused():
     x, y = made(20)
     x[3] = np.nan
     with pytest.raises(SslAudioError, match="finite"):
-        train_probes(TrainingRows(x, y), x, y, [np.arange(20)], QUICK)
-
-
-def test_fractions_are_nested_of_the_right_size_and_differ_by_seed():
-    found = fraction_subsets(1000)
-    assert [len(s.rows) for s in found] == [10, 50, 100, 200] * 4
-    for small, large in zip(found[:3], found[1:4], strict=True):
-        assert set(small.rows) < set(large.rows)
-    assert len({tuple(s.rows) for s in found}) == 16
-    with pytest.raises(ValueError, match="fraction"):
-        fraction_subsets(20, [0.01])
-
-
-def test_few_shots_give_each_tag_its_positives():
-    _, y = made(400)
-    y[:, 2] = 0
-    y[:3, 2] = 1
-    for subset in few_shot_subsets(y, shots=(1, 5)):
-        have = y[subset.rows].sum(0)
-        assert (have >= np.minimum(subset.shots, y.sum(0))).all()
-        assert have[2] <= 3 and len(subset.rows) <= 4 * subset.shots
+        train_probes(TrainingRows(x, y), (x, y), [np.arange(20)], QUICK)

@@ -1,0 +1,36 @@
+"""Baselines: a file each, created by their names in `baselines=`."""
+
+from __future__ import annotations
+
+from ssl_audio.io.errors import SslAudioError
+from ssl_audio.probing.encoders import BaselineOptions, TrackEncoder
+from ssl_audio.settings.registry import Registry
+
+# `supervised` is not among them: it is trained on the data set (ssl_audio.probing.finetune).
+BASELINES = Registry({
+    "untrained": "ssl_audio.probing.baselines.untrained.Untrained",
+    "mel_statistics": "ssl_audio.probing.baselines.mel.MelStatistics",
+    "mfcc": "ssl_audio.probing.baselines.mfcc.MFCC",
+    "timm": "ssl_audio.probing.baselines.timm_model.TimmModel",
+    "hear": "ssl_audio.probing.baselines.hear.HearModule",
+})  # fmt: skip
+
+
+def create_baseline(name: str, hop: float | None = None, seed: int = 0) -> TrackEncoder:
+    """A baseline.
+
+    Args:
+        name: a registered name or the path of a class, `MODULE.CLASS`; an argument may follow a
+            colon.
+        hop: seconds between the segments of a track; None is a segment's length.
+        seed: of random weights.
+
+    Raises:
+        SslAudioError: no such baseline, or it cannot be loaded.
+    """
+    kind, _, argument = name.partition(":")
+    if kind not in BASELINES and "." not in kind:
+        raise SslAudioError(
+            f"baselines: {name!r} is none of {', '.join(BASELINES)}, supervised and MODULE.CLASS"
+        )
+    return BASELINES[kind](BaselineOptions(name, argument, hop, seed))

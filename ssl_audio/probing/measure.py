@@ -1,0 +1,155 @@
+"""The measurements of one encoder on one data set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ssl_audio.io.parallel import in_order
+from ssl_audio.probing.batches import TrainingRows
+from ssl_audio.probing.bootstrap import Bootstrap, bootstrap
+from ssl_audio.probing.calibration import calibration
+from ssl_audio.probing.encoders import TrackEncoder
+from ssl_audio.probing.finetune import TaggingEncoder
+from ssl_audio.probing.knn import knn_scores
+from ssl_audio.probing.limited_data import Subset, few_shot_subsets, fraction_subsets
+from ssl_audio.probing.metrics import Metrics, evaluate
+from ssl_audio.probing.probes import probe_kind, sigmoid
+from ssl_audio.reports.results import (
+    FractionDraws,
+    KnnScores,
+    MetricSummary,
+    ShotDraws,
+    SystemResults,
+    TagFigures,
+)
+from ssl_audio.settings.probe import ProbeSettings
+
+Draw = tuple[Subset, Metrics]
+
+
+@dataclass(frozen=True)
+class EncodedDataset:
+    """The features of one encoder, of the tracks that every encoder could read.
+
+    Attributes:
+        train: what probes are trained on.
+        means: (tracks, dimensions) mean features by split.
+        targets: (tracks, tags) by split.
+        ids, paths: of the test split.
+    """
+
+    train: TrainingRows
+    means: Mapping[str, np.ndarray]
+    targets: Mapping[str, np.ndarray]
+    ids: Sequence[str]
+    paths: Sequence[Path]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The results of one encoder, with the resamples and the (tracks, tags) logits behind them."""
+
+    results: SystemResults
+    resamples: Bootstrap
+    scores: np.ndarray
+
+
+def measure(
+    encoder: TrackEncoder, data: EncodedDataset, tags: Sequence[str], settings: ProbeSettings
+) -> Measured:
+    """Train probes on an encoder's features and evaluate them on the test split."""
+    targets, boot = data.targets["test"], settings.bootstrap
+    probe, scores, subsets = _test_scores(encoder, data, settings)
+    metrics = in_order([found for _, found in subsets], partial(evaluate, targets))
+    draws = list(zip([subset for subset, _ in subsets], metrics, strict=True))
+    whole = evaluate(targets, scores)
+    resamples = bootstrap(targets, scores, boot.resamples, boot.fraction, settings.seed)
+    results = SystemResults(
+        name=encoder.name,
+        kind=encoder.kind,
+        probe=probe,
+        hash=encoder.key,
+        source=encoder.source,
+        dimensions=data.means["test"].shape[1],
+        roc_auc=_summary(resamples, whole, "roc_auc"),
+        map=_summary(resamples, whole, "map"),
+        undefined=resamples.undefined,
+        per_tag={
+            tag: TagFigures(roc_auc, mean_precision, int(positives))
+            for tag, roc_auc, mean_precision, positives in zip(
+                tags, resamples.by_tag("roc_auc"), resamples.by_tag("map"), targets.sum(0),
+                strict=True,
+            )
+        },
+        limited=tuple(FractionDraws(fraction=f, **d) for f, d in _draws_by("fraction", draws)),
+        few_shot=tuple(ShotDraws(shots=s, **d) for s, d in _draws_by("shots", draws)),
+        knn=None if isinstance(encoder, TaggingEncoder) else _knn(data, settings.knn),
+        calibration=calibration(targets, sigmoid(scores)),
+    )  # fmt: skip
+    return Measured(results, resamples, scores)
+
+
+def _test_scores(
+    encoder: TrackEncoder, data: EncodedDataset, settings: ProbeSettings
+) -> tuple[str, np.ndarray, list[tuple[Subset, np.ndarray]]]:
+    """The kind of probe, its test logits, and those of probes trained on subsets."""
+    test = data.means["test"]
+    if isinstance(encoder, TaggingEncoder):
+        return encoder.kind, encoder.scores(test), []
+    name = "linear" if settings.probe == "finetune" else settings.probe
+    kind = probe_kind(name, settings.linear_probe)
+    targets = data.targets["train"]
+    subsets = _subsets(targets, settings) if kind.few_labels else []
+    probes = kind.train(
+        data.train,
+        (data.means["validation"], data.targets["validation"]),
+        [np.arange(len(targets)), *(subset.rows for subset in subsets)],
+        settings.seed,
+        title=f"{encoder.name}: {1 + len(subsets)} probes",
+    )
+    whole, *few = [probe.scores(test) for probe in probes]
+    return name, whole, list(zip(subsets, few, strict=True))
+
+
+def _subsets(targets: np.ndarray, settings: ProbeSettings) -> list[Subset]:
+    limited, few = settings.limited_data, settings.few_shot
+    fractions = [f for f in limited.fractions if round(f * len(targets)) > 0]
+    return [
+        *fraction_subsets(len(targets), fractions, limited.seeds),
+        *few_shot_subsets(targets, few.shots, few.seeds),
+    ]
+
+
+def _summary(resamples: Bootstrap, whole: Metrics, metric: str) -> MetricSummary:
+    mean, std = resamples.summary(metric)
+    values = tuple(resamples.macro(metric).tolist())
+    return MetricSummary(mean, std, getattr(whole, metric), values)
+
+
+def _draws_by(key: str, draws: Sequence[Draw]) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Each value of a subset's attribute, with the fields of `Draws` of its subsets."""
+    for value in dict.fromkeys(getattr(subset, key) for subset, _ in draws):
+        of = [draw for draw in draws if getattr(draw[0], key) == value]
+        if value is not None:
+            yield (
+                value,
+                {
+                    "rows": round(float(np.mean([len(subset.rows) for subset, _ in of]))),
+                    "roc_auc": tuple(metrics.roc_auc for _, metrics in of),
+                    "map": tuple(metrics.map for _, metrics in of),
+                },
+            )
+
+
+def _knn(data: EncodedDataset, k: int | None) -> KnnScores | None:
+    if k is None:
+        return None
+    scores = knn_scores(data.means["train"], data.targets["train"], data.means["test"], k)
+    found = evaluate(data.targets["test"], scores)
+    return KnnScores(found.roc_auc, found.map, k=k)
