@@ -52,7 +52,7 @@ def write(sources: list[Source], folder: Path, seconds: float = SHARD_SECONDS) -
 
 @pytest.fixture(scope="module")
 def written(music: Path, tmp_path_factory: pytest.TempPathFactory) -> shards.Shards:
-    return write(sources.find_audio(music), tmp_path_factory.mktemp("prepared") / "shards")
+    return write(find_audio(music), tmp_path_factory.mktemp("prepared") / "shards")
 
 
 def contents(folder: Path) -> dict[str, str]:
