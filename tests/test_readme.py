@@ -20,7 +20,7 @@ README = (ROOT / "README.md").read_text()
 BY_CI = ('pip install -e ".[dev]"', "pip install -e .", 'pip install -e ".[playlists]"', "pytest")
 DEMO = ["data.source.tracks=24", "data.source.seconds=13"]
 SMALLER = {
-    "demo": ["recordings=recordings", "tracks=600", "playlists=80", "longest=50"],
+    "demo": ["recordings=recordings", "tracks=600", "playlists=80", "max_length=50"],
     "playlists=playlists/train.parquet": ["siamese.steps=20", "siamese.every=20"],
     "ssl_audio.recommend model=": ["musig.steps=5", "m2grl.steps=5", "transformer.steps=5",
                                    "transformer.layers=1", "graph.min_weight=2"],
