@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 import yaml
+from readmes import readme_commands
 
 from ssl_audio.pretrain import COMMAND, main
 
@@ -133,41 +134,17 @@ def test_a_probe_on_the_synthesised_corpus_goes_into_results_and_card():
     assert metrics["roc_auc"] == pytest.approx(trained["roc_auc"], abs=1e-4)
 
 
-SIXTH = """
-from ssl_audio.objectives import LossOutput, Objective
-from ssl_audio.objectives.projector import projector
-
-
-class PullTogether(Objective):
-    min_batch_size = 1
-
-    def __init__(self, embedding_size, strength):
-        super().__init__(projector((embedding_size, 16)))
-        self.strength = strength
-
-    def loss(self, student, teacher, progress):
-        distance = (student[0] - student[1]).square().mean()
-        return LossOutput(self.strength * distance, {"distance": distance})
-"""
-SIXTH_RECIPE = """
-defaults:
-  - base: pretrain
-  - _self_
-objective:
-  _target_: pull_together.PullTogether
-  strength: 2.0
-"""
-
-
-def test_a_sixth_objective_is_a_file_and_a_recipe_beside_it(music, capsys):
-    Path("pull_together.py").write_text(SIXTH)
-    Path("mine.yaml").write_text(SIXTH_RECIPE)
-    mine = words(music, "run_dir=run", recipe="mine.yaml")
-    assert "Did you mean strength?" in refused(capsys, [*mine, "objective.strenght=3"])
-    assert main(mine) == 0
-    metrics = results_of("run")["metrics"]
-    assert metrics["train/loss"] == pytest.approx(2 * metrics["train/distance"], rel=1e-4)
-    assert results_of("run")["recipe"] == "mine"
+def test_a_sixth_objective_is_a_file_and_a_recipe_as_the_readme_says(music, capsys):
+    (command,) = readme_commands(ROOT / "ssl_audio" / "objectives" / "README.md", Path())
+    assert {"pull_together.py", "pull_together.yaml"} <= set(left_behind())
+    arguments = [*command, *SMALL, f"data.root={music}", "run_dir=run"]
+    assert "Did you mean strength?" in refused(capsys, [*arguments, "objective.strenght=3"])
+    assert main(arguments) == 0
+    results = results_of("run")
+    assert results["recipe"] == "pull_together" and np.isfinite(results["metrics"]["train/loss"])
+    assert results["config"]["objective"] == {
+        "_target_": "pull_together.PullTogether", "strength": 3.0
+    }  # fmt: skip
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """Every command of the README, in its order, as it stands there but for smaller sizes."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from test_pretrain import SMALL, environment
+from test_pretrain import SMALL
 
 from ssl_audio.audio.synthesis import make_demo
 from ssl_audio.stores.feature_store import read_store
@@ -18,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
 # run by .ci/run itself
 BY_CI = ('pip install -e ".[dev]"', "pip install -e .", 'pip install -e ".[playlists]"', "pytest")
-DEMO = ["data.source.tracks=24", "data.source.seconds=13"]
+DEMO = ["data.tracks=24", "data.seconds=13"]
 SMALLER = {
     "demo": ["recordings=recordings", "tracks=600", "playlists=80", "max_length=50"],
     "playlists=playlists/train.parquet": ["siamese.steps=20", "siamese.every=20"],
@@ -95,7 +96,7 @@ def run(home: Path, words: list[str], command: str) -> None:
     done = subprocess.run(
         [sys.executable, *words],
         cwd=home,
-        env=environment(home),
+        env={**os.environ, "SSL_AUDIO_CACHE": str(home / "cache"), "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=400,

@@ -51,7 +51,7 @@ def help_for(command: Command, key: str) -> str:
     if not found and not chosen:
         names = [*(k.name for k in keys), *(s.name for s in selectors_of(command.settings))]
         raise SslAudioError(unknown_key(key, names))
-    return "\n".join([*chosen, *(line for k in _once(found) for line in _entry(k))])
+    return "\n".join([*chosen, *(line for k in _once(found) for line in _entry(k, k.only))])
 
 
 def _selections(command: Command) -> list[str]:
@@ -93,9 +93,10 @@ def _once(keys: list[Key]) -> list[Key]:
     return sorted(unique, key=lambda k: (groups.index(k.name.rpartition(".")[0]), bool(k.only)))
 
 
-def _entry(key: Key) -> Iterator[str]:
+def _entry(key: Key, only: str = "") -> Iterator[str]:
     default = "required" if key.default is MISSING else f"default {shown(key.default)}"
-    yield from _paragraph(f"  {key.name}", f"{key.help} ({expected_of(key.field)}; {default})")
+    text = f"{key.help} ({expected_of(key.field)}; {default})"
+    yield from _paragraph(f"  {key.name}", f"{only}: {text}" if only else text)
 
 
 def shown(value: Any) -> str:
