@@ -1,197 +1,182 @@
-"""Skip-gram against gensim's Word2Vec: `python tools/benchmark_skipgram.py [CORPUS ...]`.
+"""Skip-gram against gensim's Word2Vec: `python tools/benchmark_skipgram.py`.
 
-CORPUS is planted or movielens; both by default, movielens where ../shared/movielens is.
-
-Same playlists, dimension, window, negatives, passes and cores, taking turns. Prints positions a
-second of both, and both qualities: on planted groups, how many of a track's ten nearest are of its
-group; on MovieLens, HitRate@50 of the next session, with the interval of the difference over users
-(a bootstrap of users, of figures that are means over the seeds).
+Same playlists, dimensions, window, negatives, passes and cores, taking turns. Prints the speed of
+both and the quality of both: on playlists with planted groups, the share of the ten nearest tracks
+that are of a track's group; on MovieLens, HitRate@50 of the next session.
 """
 
 from __future__ import annotations
 
-import argparse
-import os
-import statistics
+import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from gensim.models import Word2Vec
+from timing import aim, table
 
 from ssl_audio.io.parallel import available_processors
+from ssl_audio.recommenders.baselines.sgns import SgnsSettings, sgns_vectors
 from ssl_audio.recommenders.data.collection import Playlists
 from ssl_audio.recommenders.data.movielens import read_movielens
 from ssl_audio.recommenders.data.sessions import make_sessions
-from ssl_audio.recommenders.evaluation.retrieval import (
-    RetrievalTask,
-    measure_hits,
-    next_session_task,
-    retrieve,
-)
-from ssl_audio.recommenders.models.skipgram import SkipGramSettings, train_skipgram
+from ssl_audio.recommenders.evaluation.retrieval import measure_hits, next_session_task, retrieve
+from ssl_audio.recommenders.evaluation.significance import interval
+from ssl_audio.recommenders.models.skipgram import NOISE_POWER
+from ssl_audio.settings.command import Command
+from ssl_audio.settings.fields import Group, setting
 from ssl_audio.settings.recommend import SessionSettings
 
-FOLDER = Path(__file__).resolve().parents[2] / "shared" / "movielens"
-GROUPS = 100
+GROUPS, LENGTH, MEMBERS = 100, 50, 100
+Quality = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 
-def by_gensim(
-    playlists: Playlists, tracks: int, settings: SkipGramSettings, workers: int
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkSettings(Group):
+    corpora: tuple[Literal["planted", "movielens"], ...] = setting(
+        (), help="playlists to train on; default: both"
+    )
+    movielens: Path = setting(
+        Path(__file__).resolve().parents[2] / "shared" / "movielens", help="MovieLens folder"
+    )
+    playlists: int = setting(4000, help="playlists of planted", min=1)
+    epochs: int = setting(10, help="passes over the playlists", min=1)
+    workers: int = setting(2, help="threads of both", min=1)
+    repeats: int = setting(3, help="repeats, each with its own seed", min=1)
+
+
+def gensim_vectors(
+    playlists: Playlists, tracks: int, settings: SgnsSettings, workers: int
 ) -> tuple[np.ndarray, float]:
-    """Vectors (tracks, dimension), zeros where gensim has none, and seconds of training alone."""
+    """Vectors (tracks, dimensions), zeros where gensim has none, and seconds of training alone."""
     words = [str(k) for k in range(tracks)]
     corpus = [[words[t] for t in playlists[k].tolist()] for k in range(len(playlists))]
     model = Word2Vec(
-        vector_size=settings.dimension, window=settings.window, negative=settings.negatives,
-        ns_exponent=settings.power, shrink_windows=settings.shrink, alpha=settings.rate,
-        min_alpha=settings.least_rate, seed=settings.seed + 1, workers=workers,
+        vector_size=settings.dimensions, window=settings.window, negative=settings.negatives,
+        ns_exponent=NOISE_POWER, shrink_windows=False, alpha=settings.learning_rate,
+        min_alpha=settings.min_learning_rate, seed=settings.seed + 1, workers=workers,
         sg=1, sample=0, min_count=1,
     )  # fmt: skip
     model.build_vocab(corpus)
     started = time.perf_counter()
     model.train(corpus, total_examples=len(corpus), epochs=settings.epochs)
     seconds = time.perf_counter() - started
-    vectors = np.zeros((tracks, settings.dimension), np.float32)
+    vectors = np.zeros((tracks, settings.dimensions), np.float32)
     vectors[[int(word) for word in model.wv.index_to_key]] = model.wv.vectors
     return vectors, seconds
 
 
-def by_ours(
-    playlists: Playlists, tracks: int, settings: SkipGramSettings, workers: int
+def our_vectors(
+    playlists: Playlists, tracks: int, settings: SgnsSettings, workers: int
 ) -> tuple[np.ndarray, float]:
-    """The same by this project, all that it does."""
+    """The same by this package; seconds of everything."""
     started = time.perf_counter()
-    vectors = train_skipgram(playlists, tracks, settings, workers)
+    vectors = sgns_vectors(playlists, tracks, settings, workers)
     return vectors, time.perf_counter() - started
 
 
 def compare(
-    title: str,
-    playlists: Playlists,
-    tracks: int,
-    quality: Callable[[np.ndarray], dict[str, np.ndarray]],
-    options: argparse.Namespace,
+    title: str, playlists: Playlists, tracks: int, quality: Quality, options: BenchmarkSettings
 ) -> None:
-    """One corpus: speed as medians over the repeats, quality as means over them (a seed each)."""
-    settings = SkipGramSettings(epochs=options.epochs, shrink=options.shrink)
-    ways = {
-        f"gensim, workers={options.workers}": (by_gensim, options.workers),
-        f"ours, workers={options.workers}": (by_ours, options.workers),
-        "ours, workers=1": (by_ours, 1),
+    """Speed as medians over the repeats, quality as means over them."""
+    settings = SgnsSettings(epochs=options.epochs)
+    sgns_vectors(playlists.take(np.arange(2)), tracks, SgnsSettings(epochs=1))  # compiles
+    candidates = {
+        "gensim": (gensim_vectors, options.workers),
+        "ssl_audio": (our_vectors, options.workers),
+        "ssl_audio, one worker": (our_vectors, 1),
     }
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    found: dict[str, list[dict[str, np.ndarray]]] = {name: [] for name in ways}
+    seconds: dict[str, list[float]] = {name: [] for name in candidates}
+    found: dict[str, list[dict[str, np.ndarray]]] = {name: [] for name in candidates}
     for seed in range(options.repeats):
-        for name, (train, workers) in ways.items():
-            vectors, took = train(playlists, tracks, replace(settings, seed=seed), workers)
-            seconds[name].append(took)
+        for name, (train, workers) in candidates.items():
+            vectors, taken = train(playlists, tracks, replace(settings, seed=seed), workers)
+            seconds[name].append(taken)
             found[name].append(quality(vectors))
-    load = os.getloadavg()[0]
-    print(
-        f"\n{title}: {len(playlists)} playlists, {len(playlists.tracks)} positions,"
-        f" {tracks} tracks; {settings.epochs} passes, {available_processors()} cores,"
-        f" load {load:.1f}, {options.repeats} repeats"
-    )
-    theirs, ours, *_ = ways
-    work = settings.epochs * len(playlists.tracks)
-    median = {name: statistics.median(values) for name, values in seconds.items()}
-    for name, value in median.items():
-        ratio = median[theirs] / value
-        print(f"  {name:<18} {work / value:12,.0f} positions/s {ratio:6.2f}x")
-    for figure in found[theirs][0]:
-        a, b = (np.mean([one[figure] for one in found[way]], axis=0) for way in (ours, theirs))
-        low, high = interval(a - b)
-        print(f"  {figure:<24} ours {a.mean():.4f}, gensim {b.mean():.4f}, "
-              f"difference {(a - b).mean():+.4f} ({low:+.4f} to {high:+.4f})")  # fmt: skip
+    medians = {name: float(np.median(values)) for name, values in seconds.items()}
+    title = f"{title}: {len(playlists)} playlists of {tracks} tracks, {options.workers} workers"
+    positions = settings.epochs * len(playlists.tracks)
+    rows = table(f"{title}, {available_processors()} cores", medians, positions, "positions")
+    aim(rows["ssl_audio"]["ratio"], 3.0, "skip-gram")
+    for figure in found["gensim"][0]:
+        ours, theirs = (
+            np.mean([one[figure] for one in found[way]], axis=0) for way in ("ssl_audio", "gensim")
+        )
+        gain = interval(ours - theirs)
+        print(f"  {figure:<24} ssl_audio {ours.mean():.4f}, gensim {theirs.mean():.4f}, "
+              f"difference {gain.mean:+.4f} ({gain.low:+.4f} to {gain.high:+.4f})")  # fmt: skip
 
 
-def interval(differences: np.ndarray) -> tuple[float, float]:
-    """95 % of the means of resampled rows."""
-    rng = np.random.default_rng(0)
-    rows = rng.integers(0, len(differences), (1000, len(differences)))
-    low, high = np.quantile(differences[rows].mean(1), [0.025, 0.975])
-    return float(low), float(high)
+def unit_rows(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
 
-def purity(vectors: np.ndarray, groups: np.ndarray) -> dict[str, np.ndarray]:
-    """(tracks with a vector,) the part of each one's ten nearest by cosine that is of its group."""
-    known = np.flatnonzero(vectors.any(1))
-    unit = vectors[known] / np.linalg.norm(vectors[known], axis=1, keepdims=True)
-    scores = unit @ unit.T
-    np.fill_diagonal(scores, -np.inf)
-    nearest = np.argpartition(-scores, 10, axis=1)[:, :10]
-    return {"group purity @10": (groups[known][nearest] == groups[known][:, None]).mean(1)}
+def compare_planted(options: BenchmarkSettings) -> None:
+    """Playlists of one group each, with 30 % of the tracks from any group.
 
-
-def hit_rates(vectors: np.ndarray, task: RetrievalTask) -> dict[str, np.ndarray]:
-    """(users,) whether one of 50 is right, by inner product and by cosine."""
-    unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    return {
-        f"HitRate@50, {measure}": measure_hits(retrieve(table, task), task).hit
-        for measure, table in (("inner", vectors), ("cosine", unit))
-    }
-
-
-def planted(playlists: int, length: int, members: int) -> tuple[Playlists, np.ndarray]:
-    """Playlists of one group each, a few strangers among them, and the groups of the tracks.
-
-    A group's tracks are as popular as words are: the k-th by about 1 / k.
+    The k-th track of a group is drawn with probability proportional to 1 / k.
     """
     rng = np.random.default_rng(0)
-    of_list = rng.integers(0, GROUPS, (playlists, 1))
-    of_list = np.where(
-        rng.random((playlists, length)) < 0.3, rng.integers(0, GROUPS, (playlists, length)), of_list
-    )
-    weights = 1 / np.arange(1, members + 1)
-    rank = rng.choice(members, (playlists, length), p=weights / weights.sum())
-    flat = (rank * GROUPS + of_list).astype(np.int32).ravel()
-    offsets = np.arange(playlists + 1, dtype=np.int64) * length
-    ids = [str(k) for k in range(playlists)]
-    return Playlists(flat, offsets, ids), np.arange(members * GROUPS) % GROUPS
+    shape = (options.playlists, LENGTH)
+    own = rng.integers(0, GROUPS, (options.playlists, 1))
+    group = np.where(rng.random(shape) < 0.3, rng.integers(0, GROUPS, shape), own)
+    weights = 1 / np.arange(1, MEMBERS + 1)
+    rank = rng.choice(MEMBERS, shape, p=weights / weights.sum())
+    flat = (rank * GROUPS + group).astype(np.int32).ravel()
+    offsets = np.arange(options.playlists + 1, dtype=np.int64) * LENGTH
+    playlists = Playlists(flat, offsets, [str(k) for k in range(options.playlists)])
+    groups = np.arange(MEMBERS * GROUPS) % GROUPS
+
+    def purity(vectors: np.ndarray) -> dict[str, np.ndarray]:
+        known = np.flatnonzero(vectors.any(1))
+        unit = unit_rows(vectors[known])
+        scores = unit @ unit.T
+        np.fill_diagonal(scores, -np.inf)
+        nearest = np.argpartition(-scores, 10, axis=1)[:, :10]
+        return {"group purity @10": (groups[known][nearest] == groups[known][:, None]).mean(1)}
+
+    compare("planted groups", playlists, len(groups), purity, options)
 
 
-def compare_planted(options: argparse.Namespace) -> None:
-    """Playlists with groups that are known."""
-    playlists, groups = planted(options.playlists, 50, 100)
-    compare("planted groups", playlists, len(groups), lambda v: purity(v, groups), options)
-
-
-def compare_movielens(options: argparse.Namespace) -> None:
-    """ml-latest-small, by the paper's sessions and its task."""
-    if not FOLDER.exists():
-        print(f"\n{FOLDER}: not there, left out")
-        return
-    data = read_movielens(FOLDER)
+def compare_movielens(options: BenchmarkSettings) -> None:
+    """The sessions of MovieLens and their task, by the paper's rules."""
+    data = read_movielens(options.movielens)
     sessions = make_sessions(data.events, SessionSettings())
     train, task = next_session_task(sessions.playlists, sessions.owners)
-    compare(
-        f"ml-latest-small, {len(task)} users asked", train, len(data.catalogue),
-        lambda v: hit_rates(v, task), options,
-    )  # fmt: skip
+
+    def hit_rates(vectors: np.ndarray) -> dict[str, np.ndarray]:
+        tables = {"inner product": vectors, "cosine": unit_rows(vectors)}
+        return {f"HitRate@50, {name}": measure_hits(retrieve(table, task), task).hit
+                for name, table in tables.items()}  # fmt: skip
+
+    compare("MovieLens", train, len(data.catalogue), hit_rates, options)
 
 
 CORPORA = {"planted": compare_planted, "movielens": compare_movielens}
+COMMAND = Command(
+    name="benchmark_skipgram",
+    script="python tools/benchmark_skipgram.py",
+    summary="Compare skip-gram with gensim's Word2Vec: speed and quality.",
+    usage="[CORPUS ...] [KEY=VALUE ...]",
+    examples=("planted epochs=5", "movielens workers=1"),
+    settings=BenchmarkSettings,
+    positional=("corpora",),
+)
 
 
-def main() -> None:
-    """Run what is asked for."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("corpora", nargs="*", choices=[[], *CORPORA], metavar="CORPUS")
-    parser.add_argument("--playlists", type=int, default=4000, help="of 50 tracks, planted")
-    parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=3, help="each with a seed of its own")
-    parser.add_argument("--shrink", action="store_true", help="windows of random width")
-    options = parser.parse_args()
-    train_skipgram(planted(2, 50, 1)[0], GROUPS, SkipGramSettings(epochs=1))  # compile
-    for name in options.corpora or CORPORA:
-        CORPORA[name](options)
+def run(settings: BenchmarkSettings) -> None:
+    """Compare on the corpora that are named, or on both."""
+    for name in settings.corpora or CORPORA:
+        CORPORA[name](settings)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command's entry point; returns the exit status."""
+    return COMMAND.main(run, arguments)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
