@@ -10,6 +10,7 @@ import soundfile
 from ssl_audio import acoustic
 from ssl_audio.catalogue.acoustic_model import load_acoustic
 from ssl_audio.catalogue.tags import tag_correlations, tagged_features
+from ssl_audio.io.console import SOME_FAILED
 from ssl_audio.stores.feature_store import Row, Stored, read_store
 from ssl_audio.stores.writer import Store
 
@@ -75,12 +76,12 @@ def test_descriptors_of_audio_with_tags(tmp_path, monkeypatch, capsys):
             soundfile.write(tmp_path / "music" / tag / f"{k}.wav", 0.3 * tone, 16_000)
     (tmp_path / "music" / "low" / "broken.wav").write_bytes(b"RIFF nothing")
     status, said = run(capsys, "kind=descriptors", "source=music", "output=d.parquet")
-    assert status == acoustic.SOME_FAILED and "1 files failed" in said
+    assert status == SOME_FAILED and "1 files failed" in said
     stored = read_store("d.parquet")
     assert stored.vectors.shape == (40, 42) and len(stored.about["names"]) == 42
     (tmp_path / "music" / "low" / "broken.wav").unlink()
     status, said = run(capsys, "kind=descriptors", "source=music", "output=d.parquet",
-                       "+tags.name=folder", "+tags.root=music")  # fmt: skip
+                       "tags=folder", "tags.root=music")  # fmt: skip
     assert status == 0, said
     rows = {r["feature"]: r for r in csv.DictReader((tmp_path / "d-tags.csv").open())}
     assert float(rows["centroid_mean"]["high"]) > 0.9 > -0.9 > float(rows["centroid_mean"]["low"])
@@ -107,19 +108,41 @@ def test_tags_are_matched_by_file(tmp_path):
     ("words", "said"),
     [
         (["features=f.parquet", "output=a.parquet", "kind=best"], "siamese"),
-        (["output=a.parquet"], "features="),
-        (["kind=descriptors", "output=a.parquet"], "source="),
+        (["output=a.parquet"], "features=null: required for kind=auto"),
+        (["kind=descriptors", "output=a.parquet"], "source=null: required for kind=descriptors"),
+        (["kind=descriptors", "source=nothing", "output=a.parquet"], "nothing: no such folder"),
+        (["features=f.parquet"], "output= is required"),
+        (["features=f.parquet", "output=a.npy"], "Parquet"),
+        (["features=f.parquet", "output=null"], "output=null: a feature store is a Parquet file"),
+        (["features=f.parquet", "output=s3://b/a.parquet"], "s3://b/a.parquet: a local path"),
         (["features=nothing.parquet", "output=a.parquet"], "nothing.parquet"),
         (["features=f.parquet", "output=a.parquet", "kind=siamese"], "playlists="),
         (["features=f.parquet", "output=a.parquet", "playlists=no.csv"], "no.csv"),
-        (["features=f.parquet", "output=a.parquet", "tags=scores"], "tags.name"),
+        (["features=f.parquet", "output=a.parquet", "tags=score"], "Did you mean scores?"),
+        (["features=f.parquet", "output=a.parquet", "tags=scores"], "tags.root= is required"),
+        (["features=f.parquet", "output=a.parquet", "+tags.name=scores"], "tags.name: no such setting"),
+        (["features=f.parquet", "output=a.parquet", "tags=scores", "tags.root=no"], "no"),
         (["features=f.parquet", "output=a.parquet", "siamese.steps=3"], "siamese.every"),
+        (["features=f.parquet", "output=a.parquet", "siamese.batch_size=1"], "2 or more"),
+        (["features=f.parquet", "output=a.parquet", "workers=1.5"], "workers=1.5: a whole number"),
     ],
 )
-def test_bad_input_is_one_line(features, capsys, words, said):
+def test_bad_input_is_one_line_and_leaves_nothing(features, capsys, words, said):
+    before = sorted(features.iterdir())
     status, err = run(capsys, *words)
-    assert status == 1
-    assert err.splitlines()[-1].startswith("error:") and said in err.splitlines()[-1]
+    assert status == 1 and err.startswith("error:") and err.count("\n") == 1, err
+    assert said in err
+    assert sorted(features.iterdir()) == before
+
+
+def test_names_are_literal(features, capsys):
+    name = 'a=[b]{c}$HOME #1 "q", it\'s.parquet'
+    (features / "f.parquet").rename(features / name)
+    (features / "playlists.csv").rename(features / "p=1 (ü).csv")
+    words = [f"features={name}", "output=1e3.parquet", "playlists=p=1 (ü).csv", "model=null#1"]
+    status, said = run(capsys, *words, "siamese.steps=50", "siamese.batch_size=64")
+    assert status == 0, said
+    assert len(read_store("1e3.parquet").ids) == TRACKS and load_acoustic(features / "null#1")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,29 @@ from pathlib import Path
 import numpy as np
 
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.stores.feature_store import Stored
+from ssl_audio.stores.feature_store import Stored, read_store
+
+
+def store_correlations(
+    path: Path, files: Sequence[Path], targets: Sequence[np.ndarray]
+) -> tuple[np.ndarray, list[str], int]:
+    """Correlations of a store's features with tags.
+
+    Args:
+        path: the store.
+        files: of the labelled tracks.
+        targets: (tracks, tags) of each split, in the order of the files.
+
+    Returns:
+        (features, tags) as of `tag_correlations`, names of the features, and number of tracks.
+
+    Raises:
+        SslAudioError: no track has both.
+    """
+    stored = read_store(path)
+    features, labels = tagged_features(stored, files, np.concatenate(targets))
+    names = stored.about.get("names") or [f"acoustic_{k}" for k in range(features.shape[1])]
+    return tag_correlations(features, labels), list(names), len(features)
 
 
 def tag_correlations(features: np.ndarray, targets: np.ndarray) -> np.ndarray:

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ssl_audio.settings.fields import CommandSettings, Group, SettingError, setting
+from ssl_audio.settings.fields import CommandSettings, Group, SettingError, setting, variants
 from ssl_audio.settings.fields import group as settings_group
+from ssl_audio.settings.probe import DATASETS
+from ssl_audio.settings.registry import Registry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +27,14 @@ class SiameseSettings(Group):
     def check(self) -> None:
         if self.steps < self.every:
             raise SettingError("steps", self.steps, f"siamese.every ({self.every}) or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoTags(Group):
+    """No correlation with tags."""
+
+
+TAGS = Registry({"none": "ssl_audio.settings.acoustic.NoTags", **DATASETS.paths})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +60,10 @@ class AcousticSettings(CommandSettings):
         None, help="tracks described at a time; null: the number of processors", min=1
     )
     group: int = setting(1024, help="tracks in a row group: the most that a crash loses", min=1)
+    tags: Group = variants(
+        TAGS, "none", selector="tags",
+        help="labelled data set whose tags each feature is correlated with",
+    )  # fmt: skip
     siamese: SiameseSettings = settings_group(SiameseSettings, "kind=siamese")
 
     def check(self) -> None:
