@@ -120,7 +120,7 @@ def test_tags_are_matched_by_file(tmp_path):
         (["features=f.parquet", "output=a.parquet", "playlists=no.csv"], "no.csv"),
         (["features=f.parquet", "output=a.parquet", "tags=score"], "Did you mean scores?"),
         (["features=f.parquet", "output=a.parquet", "tags=scores"], "tags.root= is required"),
-        (["features=f.parquet", "output=a.parquet", "+tags.name=scores"], "tags.name: no such setting"),
+        (["features=f.parquet", "output=a.parquet", "+tags.name=scores"], "tags.name: no such"),
         (["features=f.parquet", "output=a.parquet", "tags=scores", "tags.root=no"], "no"),
         (["features=f.parquet", "output=a.parquet", "siamese.steps=3"], "siamese.every"),
         (["features=f.parquet", "output=a.parquet", "siamese.batch_size=1"], "2 or more"),
