@@ -6,11 +6,10 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from ssl_audio.io.atomic import write_json, write_text
 from ssl_audio.io.errors import SslAudioError
@@ -123,28 +122,3 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             found[name] = "not installed"
     return found
-
-
-# Until every command has typed settings:
-
-
-def make_run_dir(run_dir: str | None, recipe: str, resume: bool, finished: str = CONFIG) -> Path:
-    """Create the folder of a run of a command whose settings are a mapping."""
-    if resume and not run_dir:
-        raise SslAudioError("ckpt_path= resumes a run: name its folder with run_dir=")
-    given = Path(run_dir) if run_dir else None
-    folder = given if resume and given else choose_run_folder(given, recipe, finished)
-    folder.mkdir(parents=True, exist_ok=True)
-    os.environ[_FOLDER_VARIABLE] = str(folder)
-    return folder
-
-
-def save_configuration(
-    folder: Path, settings: Mapping[str, Any], resumed: bool | None = None
-) -> None:
-    """Write the configuration and the versions of a command whose settings are a mapping."""
-    from omegaconf import OmegaConf
-
-    name = "config-resumed.yaml" if resumed else CONFIG
-    write_text(folder / name, OmegaConf.to_yaml(OmegaConf.create(dict(settings))))
-    write_json(folder / VERSIONS, versions())
