@@ -85,6 +85,3 @@ def in_order(
 def _one_torch_thread() -> None:
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(1)
-
-
-threaded = in_order

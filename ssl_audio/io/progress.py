@@ -64,7 +64,3 @@ def with_progress(
         for item in items:
             yield item
             advance()
-
-
-def tracks_bar(results: Iterable[Item], total: int | None, title: str) -> Iterator[Item]:
-    return with_progress(results, title, total)

@@ -12,7 +12,7 @@ import numpy as np
 from ssl_audio.audio.sources import Source, read_jamendo
 from ssl_audio.io.console import say, warn
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.io.progress import tracks_bar
+from ssl_audio.io.progress import with_progress
 from ssl_audio.models.encoder import Encoder
 from ssl_audio.models.extraction import Features, extract
 from ssl_audio.models.runtime import for_embedding
@@ -80,7 +80,7 @@ def _collect(
     rows, kept = [], []
     found = extract([Path(source.path) for source in sources], features)
     for source, one in zip(
-        sources, tracks_bar(found, len(sources), f"probe: {name}"), strict=True
+        sources, with_progress(found, f"probe: {name}", len(sources)), strict=True
     ):
         if one.rows is None:
             warn(str(one.error))

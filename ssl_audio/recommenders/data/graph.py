@@ -17,7 +17,7 @@ import numpy as np
 from scipy import sparse
 
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.io.parallel import available_processors, threaded
+from ssl_audio.io.parallel import available_processors, in_order
 from ssl_audio.recommenders.data.collection import Playlists
 from ssl_audio.recommenders.data.csr import bisect_rows, offsets_of, owners_of
 
@@ -132,7 +132,7 @@ def build_graph(playlists: Playlists, tracks: int, min_weight: int) -> TrackGrap
     def edges(rows: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
         return _compiled(_edge_rows)(*sets, tracks, min_weight, *rows)
 
-    blocks = threaded(_equal_work(sets), edges, available_processors(), 2)
+    blocks = in_order(_equal_work(sets), edges, available_processors(), 2)
     degrees, neighbours, weights, heaviest = zip(*blocks, strict=True)
     upper = np.concatenate(weights), np.concatenate(neighbours), offsets_of(np.concatenate(degrees))
     if not len(upper[0]):
