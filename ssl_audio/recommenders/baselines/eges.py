@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import Playlists
+from ssl_audio.recommenders.data.csr import group_by
 from ssl_audio.recommenders.models.m2grl_batches import ITEM
 from ssl_audio.recommenders.models.skipgram import WindowPairs, initial_vectors, skip_gram_loss
 from ssl_audio.settings.recommend import M2GRLSettings
@@ -93,8 +94,7 @@ class EGES(nn.Module):
         self.mixing = self._table(items, None, 1 + len(links))
         owned = [torch.from_numpy(np.asarray(seen, bool))]
         for kind, (owner, values) in links.items():
-            order = np.argsort(owner, kind="stable")
-            starts = np.searchsorted(owner[order], np.arange(items + 1))
+            order, starts = group_by(owner, items)
             self.register_buffer(f"{kind}_values", torch.from_numpy(values[order].astype(np.int64)))
             self.register_buffer(f"{kind}_starts", torch.from_numpy(starts))
             owned.append(torch.from_numpy(np.diff(starts) > 0))

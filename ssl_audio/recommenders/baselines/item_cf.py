@@ -14,6 +14,7 @@ from scipy import sparse
 
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import Playlists
+from ssl_audio.recommenders.data.csr import kept_offsets, offsets_of, owners_of
 
 PRODUCTS = 50_000_000  # of pairs of positions, computed at a time
 
@@ -37,7 +38,9 @@ class ItemCF:
     def __init__(self, playlists: Playlists, tracks: int, neighbours: int = 200) -> None:
         if neighbours < 1:
             raise SslAudioError(f"neighbours={neighbours}: 1 or more")
-        held = _matrix(playlists, tracks)
+        sets = playlists.distinct(tracks)
+        ones = np.ones(len(sets.tracks), np.float32)
+        held = sparse.csr_array((ones, sets.tracks, sets.offsets), (len(sets), tracks))
         counts = np.maximum(np.asarray(held.sum(axis=0)).ravel(), 1)
         self.similarity = _similarity(held, np.sqrt(counts), neighbours)
 
@@ -62,24 +65,13 @@ class ItemCF:
             yield sparse.csr_array((given, part.tracks, part.offsets), shape) @ self.similarity
 
 
-def _matrix(playlists: Playlists, tracks: int) -> sparse.csr_array:
-    """(playlists, tracks) float32, 1 where a playlist holds a track."""
-    shape = (len(playlists), tracks)
-    ones = np.ones(len(playlists.tracks), np.float32)
-    held = sparse.csr_array((ones, playlists.tracks.copy(), playlists.offsets.copy()), shape)
-    held.sum_duplicates()
-    held.data[:] = 1
-    return held
-
-
 def _similarity(held: sparse.csr_array, roots: np.ndarray, neighbours: int) -> sparse.csr_array:
     """(tracks, tracks) float32: row i holds the neighbours of i with their similarities.
 
     Made of some rows of the product at a time, so that the whole product is never in memory.
     """
     by_track = held.T.tocsr()
-    lengths = np.diff(held.indptr)
-    work = np.concatenate([[0], np.cumsum(by_track @ lengths.astype(np.float64))])
+    work = offsets_of((by_track @ np.diff(held.indptr).astype(np.float64)).astype(np.int64))
     parts, start = [], 0
     while start < len(roots):
         end = int(np.searchsorted(work, work[start] + PRODUCTS, side="right")) - 1
@@ -94,14 +86,14 @@ def _nearest(
 ) -> sparse.csr_array:
     """The most similar of each row of counts (rows, tracks), whose first row is track `start`."""
     together.sort_indices()
-    rows = np.repeat(np.arange(together.shape[0]), np.diff(together.indptr))
+    rows = owners_of(together.indptr)
     values = together.data / (roots[rows + start] * roots[together.indices])
     values[together.indices == rows + start] = 0  # a track is no neighbour of itself
     values = values.astype(np.float32)
     # floats of 0 and more are in the order of their bits
     kept = _highest(values.view(np.int32), together.indptr, neighbours)
-    ends = np.concatenate([[0], np.cumsum(kept)])[together.indptr]
-    return sparse.csr_array((values[kept], together.indices[kept], ends), together.shape)
+    offsets = kept_offsets(together.indptr, kept)
+    return sparse.csr_array((values[kept], together.indices[kept], offsets), together.shape)
 
 
 @njit(nogil=True)

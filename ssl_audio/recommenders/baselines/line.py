@@ -13,6 +13,7 @@ from numba import njit
 
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.baselines.alias import alias_table, draw
+from ssl_audio.recommenders.data.csr import owners_of
 
 LEAST_RATE = 1e-4  # of the first learning rate, at the end
 PART = 1_000_000  # samples that are drawn from one generator
@@ -65,7 +66,7 @@ def line_vectors(
     if not len(neighbours):
         raise SslAudioError("the track graph has no edge: lower the least weight of an edge")
     nodes = len(offsets) - 1
-    sources = np.repeat(np.arange(nodes, dtype=np.int32), np.diff(offsets))
+    sources = owners_of(offsets)
     strength = np.bincount(sources, weights, nodes)
     edges, noise = alias_table(weights), alias_table(strength**0.75)
     rng = np.random.default_rng((settings.seed, 0))

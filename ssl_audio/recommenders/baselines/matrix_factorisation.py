@@ -14,6 +14,7 @@ from numba import njit
 
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import Playlists
+from ssl_audio.recommenders.data.csr_compiled import find_sorted
 
 STEEPEST = 10.0  # largest weight of a violation, as LightFM's
 
@@ -64,7 +65,8 @@ def warp_factors(
         )
     if not len(playlists.tracks):
         raise SslAudioError("no track to learn from: give playlists that are not empty")
-    owners, positives, offsets = _distinct(playlists, tracks)
+    sets = playlists.distinct(tracks)
+    owners, positives, offsets = sets.owners, sets.tracks, sets.offsets
     seen = np.unique(positives)
     rng = np.random.default_rng((seed, 0))
     # one column more than the vectors': a track's holds its bias, a playlist's is held at 1
@@ -82,14 +84,6 @@ def warp_factors(
         )  # fmt: skip
     right[np.bincount(positives, minlength=tracks) == 0] = 0
     return Factors(right[:, :-1].copy(), left[:, :-1].copy(), right[:, -1].copy())
-
-
-def _distinct(playlists: Playlists, tracks: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Each playlist's distinct tracks in rising order: owners, tracks, and where each starts."""
-    pairs = np.unique(playlists.owners * np.int64(tracks) + playlists.tracks)
-    owners, positives = np.divmod(pairs, tracks)
-    offsets = np.searchsorted(owners, np.arange(len(playlists) + 1))
-    return owners.astype(np.int32), positives.astype(np.int32), offsets
 
 
 def _first_vectors(rng: np.random.Generator, rows: int, dimensions: int) -> np.ndarray:
@@ -145,19 +139,6 @@ def _score(left: np.ndarray, right: np.ndarray) -> float:
 
 
 @njit(nogil=True)
-def _holds(positives: np.ndarray, low: int, high: int, track: int) -> bool:
-    """Whether a rising part [low, high) holds a track."""
-    last = high
-    while low < high:
-        middle = (low + high) // 2
-        if positives[middle] < track:
-            low = middle + 1
-        else:
-            high = middle
-    return low < last and positives[low] == track
-
-
-@njit(nogil=True)
 def warp_epoch(
     owners: np.ndarray,
     positives: np.ndarray,
@@ -185,7 +166,7 @@ def warp_epoch(
             track = seen[int(rng.random() * len(seen))]
             if _score(own, right[track]) <= score - 1:
                 continue
-            if _holds(positives, offsets[owner], offsets[owner + 1], track):
+            if find_sorted(positives, offsets[owner], offsets[owner + 1], track) >= 0:
                 continue
             warp_update(
                 own, right[positive], right[track],

@@ -24,6 +24,7 @@ from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.parallel import available_processors
 from ssl_audio.recommenders.baselines.alias import alias_table
 from ssl_audio.recommenders.data.collection import Playlists
+from ssl_audio.recommenders.data.csr import group_by, offsets_of
 from ssl_audio.recommenders.models.skipgram import noise_distribution
 
 PARTS = 4
@@ -125,10 +126,10 @@ class _Corpus:
         part = parts[playlists.tracks]
         # positions by chunk and then by part, and where each part of each chunk starts
         group = np.arange(len(part)) // CHUNK * PARTS + part
-        bounds = np.concatenate([[0], np.cumsum(np.bincount(group, minlength=self.chunks * PARTS))])
+        order, bounds = group_by(group, self.chunks * PARTS)
         self.arrays = (
             playlists.tracks.astype(np.int32), part, playlists.owners,
-            playlists.offsets.astype(np.int64), np.argsort(group, kind="stable"), bounds,
+            playlists.offsets.astype(np.int64), order, bounds,
             *_noise(self.counts, parts, settings), settings.window, settings.seed,
         )  # fmt: skip
 
@@ -160,7 +161,7 @@ def _noise(
         np.concatenate(groups).astype(np.int32),
         (np.concatenate([keep for keep, _ in tables]) * 2.0**32).astype(np.uint64),
         np.concatenate([g[a] for g, (_, a) in zip(groups, tables, strict=True)]).astype(np.int32),
-        np.concatenate([[0], np.cumsum([len(group) for group in groups])]),
+        offsets_of(np.array([len(group) for group in groups])),
         draws,
         (settings.negatives * share / draws).astype(np.float32),
     )

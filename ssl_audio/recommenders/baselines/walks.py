@@ -12,6 +12,8 @@ import numpy as np
 from numba import njit
 
 from ssl_audio.io.errors import SslAudioError
+from ssl_audio.recommenders.data.csr import offsets_of
+from ssl_audio.recommenders.data.csr_compiled import find_sorted
 
 END = -1  # fills a walk's row after a node without neighbours
 
@@ -57,7 +59,7 @@ class Walks:
             raise ValueError(f"an edge of weight {weights.min()}: weights are above 0")
         self.offsets, self.neighbours = offsets, neighbours
         # whole numbers add up without rounding, however many edges there are
-        self.ends = np.concatenate([[0], np.cumsum(weights, dtype=np.int64)])
+        self.ends = offsets_of(weights)
         self.length, self.rounds, self.p, self.q, self.seed = length, rounds, p, q, seed
 
     def __len__(self) -> int:
@@ -95,19 +97,6 @@ def _drawn(ends: np.ndarray, low: int, high: int, share: float) -> int:
         else:
             low = middle + 1
     return low
-
-
-@njit(nogil=True)
-def _edge(neighbours: np.ndarray, low: int, high: int, node: int) -> int:
-    """Which of a node's edges [low, high) leads to another node, or -1."""
-    last = high
-    while low < high:
-        middle = (low + high) // 2
-        if neighbours[middle] < node:
-            low = middle + 1
-        else:
-            high = middle
-    return low if low < last and neighbours[low] == node else -1
 
 
 @njit(nogil=True)
@@ -159,7 +148,7 @@ def _second_order(
                 break
             returning, extra = -1, 0.0
             if before >= 0:
-                returning = _edge(neighbours, low, high, before)
+                returning = find_sorted(neighbours, low, high, before)
                 if returning >= 0 and back > highest:
                     extra = (back - highest) * (ends[returning + 1] - ends[returning])
             body = highest * (ends[high] - ends[low])
@@ -178,7 +167,8 @@ def _second_order(
                     break
                 else:
                     next_node = neighbours[chosen]
-                    common = _edge(neighbours, offsets[before], offsets[before + 1], next_node)
+                    start, end = offsets[before], offsets[before + 1]
+                    common = find_sorted(neighbours, start, end, next_node)
                     if height < (1.0 if common >= 0 else far):
                         break
             before, node = node, neighbours[chosen]

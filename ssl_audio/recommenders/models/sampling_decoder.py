@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import Playlists, playlists_of
+from ssl_audio.recommenders.data.csr import offsets_of
 from ssl_audio.recommenders.models.transformer import PlaylistTransformer
 from ssl_audio.stores.neighbours import NeighbourIndex
 
@@ -99,7 +100,7 @@ def _next(
 ) -> np.ndarray:
     """(playlists,) one track after the first `lengths` of each row of `told`."""
     filled = np.arange(told.shape[1]) < lengths[:, None]
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    offsets = offsets_of(lengths)
     states = model.last_hidden(Playlists(told[filled], offsets, [""] * len(told)))
     k = noise.shape[1]
     rows, logits = index.nearest(states, k + int(lengths.max()))
