@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,14 +41,9 @@ def read_source(path: str | Path, root: str | Path | None = None) -> Iterator[Re
         return _read_folder(path, root)
     if not path.is_file():
         raise SslAudioError(f"playlists={path}: no such file or folder")
-    suffix = path.suffix.lower()
-    if suffix == ".json":
-        return read_slices([path])
-    if suffix in (".csv", ".parquet"):
-        return read_table(path)
-    if suffix in (".m3u", ".m3u8"):
-        return read_m3us([path], path.parent, root)
-    raise SslAudioError(f"playlists={path}: a .json, .csv, .parquet, .m3u or .m3u8, or a folder")
+    if path.suffix.lower() not in READERS:
+        raise SslAudioError(f"playlists={path}: a folder, or a file {', '.join(READERS)}")
+    return READERS[path.suffix.lower()](path, root)
 
 
 def _read_folder(folder: Path, root: str | Path | None) -> Iterator[Record]:
@@ -118,3 +113,13 @@ def _parse_playlist(path: Path, place: int, playlist: Any) -> tuple[str, list[di
 def _valid_text(value: object) -> str:
     """Text without lone surrogates, which JSON can hold and UTF-8 cannot."""
     return str(value).encode("utf-8", "replace").decode("utf-8")
+
+
+# readers of single files by suffix: of the file, and of the music folder of M3U entries
+READERS: dict[str, Callable[[Path, str | Path | None], Iterator[Record]]] = {
+    ".json": lambda path, root: read_slices([path]),
+    ".csv": lambda path, root: read_table(path),
+    ".parquet": lambda path, root: read_table(path),
+    ".m3u": lambda path, root: read_m3us([path], path.parent, root),
+    ".m3u8": lambda path, root: read_m3us([path], path.parent, root),
+}

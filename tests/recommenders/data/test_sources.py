@@ -349,5 +349,5 @@ def test_paths_without_playlists_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SslAudioError, match="no mpd.slice"):
         read_source(tmp_path)
     (tmp_path / "a.txt").write_text("a")
-    with pytest.raises(SslAudioError, match="a .json, .csv, .parquet"):
+    with pytest.raises(SslAudioError, match="a folder, or a file .json, .csv, .parquet"):
         read_source(tmp_path / "a.txt")
