@@ -76,7 +76,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     sound = rng.normal(size=(TRACKS, 12)).astype(np.float32)
     generated = generate(
         sound, rng.choice(GENRES, TRACKS).tolist(),
-        GeneratorSettings(playlists=PLAYLISTS, shortest=40, longest=60, scenes=5),
+        GeneratorSettings(playlists=PLAYLISTS, min_length=40, max_length=60, scenes=5),
     )  # fmt: skip
     ids = [f"album {k // 10}/{k:03d}.flac" for k in range(TRACKS)]
     catalogue = generated.catalogue(ids)
