@@ -22,7 +22,8 @@ ROOT = Path(__file__).resolve().parents[1]
 READMES = sorted(
     path.relative_to(ROOT).as_posix()
     for path in [*ROOT.glob("*.md"), *ROOT.glob("[a-z]*/**/*.md")]
-    if "checkpoints/" not in path.as_posix() or path.parent.name == "checkpoints"
+    if "characterisation" not in path.parts
+    and ("checkpoints" not in path.parts or path.parent.name == "checkpoints")
 )
 # set-up and checks, which .ci/run itself does
 BY_CI = (
