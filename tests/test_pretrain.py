@@ -3,10 +3,12 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -40,14 +42,35 @@ def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture(autouse=True)
-def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def own_folder(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SSL_AUDIO_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("SSL_AUDIO_CACHE", str(cache))
+
+
+@pytest.fixture(scope="module")
+def finished(cache: Path, music: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two steps."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_AUDIO_CACHE", str(cache))
+        assert main([*tiny(music), f"run_dir={folder}"]) == 0
+    return folder
 
 
 def words(music: Path, *more: str, recipe: str = "contrastive") -> list[str]:
     return [f"recipe={recipe}", *SMALL, f"data.root={music}", *more]
+
+
+def tiny(music: Path, *more: str, recipe: str = "contrastive") -> list[str]:
+    """`words`, with a small embedding and projector."""
+    sizes = ["encoder.embedding_size=32", "objective.projector_sizes=[32,32]"]
+    return words(music, *sizes, *more, recipe=recipe)
 
 
 def refused(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> str:
@@ -59,7 +82,7 @@ def refused(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> str:
 
 
 def left_behind() -> list[str]:
-    return sorted(path.name for path in Path().iterdir() if path.name != "cache")
+    return sorted(path.name for path in Path().iterdir())
 
 
 def results_of(run: str) -> dict:
@@ -102,19 +125,15 @@ def test_each_recipe_trains_and_its_encoder_loads(recipe, music, capsys):
     assert "load_encoder" in capsys.readouterr().err
 
 
-def test_the_configuration_of_a_run_is_a_recipe_that_gives_the_same_settings(music):
-    assert main(words(music, "run_dir=run", "objective.temperature=0.2", "seed=3")) == 0
-    written = yaml.safe_load(Path("run/config.yaml").read_text())
-    assert written["objective"]["temperature"] == 0.2 and written["recipe"] == "contrastive"
-    again = COMMAND.load(["recipe=run/config.yaml"])
-    expected = COMMAND.load(words(music, "run_dir=run", "objective.temperature=0.2", "seed=3"))
-    assert again.data == expected.data and again.trainer == expected.trainer
-    assert again.objective == expected.objective and again.seed == expected.seed
+def test_the_configuration_of_a_run_is_a_recipe_that_gives_the_same_settings(finished, music):
+    written = COMMAND.load([f"recipe={finished / 'config.yaml'}"])
+    expected = COMMAND.load([*tiny(music), f"run_dir={finished}"])
+    assert replace(written, recipe=expected.recipe, command="") == expected
 
 
 def test_selectors(music):
     chosen = ["frontend=released", "online_probe=none", "run_dir=run", "trainer.max_steps=1"]
-    assert main(words(music, *chosen)) == 0
+    assert main(tiny(music, *chosen)) == 0
     config = results_of("run")["config"]
     assert config["frontend"] == "released" and config["online_probe"] == {"name": "none"}
     frontend = json.loads(Path("run/encoder/config.json").read_text())["encoder"]["frontend"]
@@ -122,8 +141,8 @@ def test_selectors(music):
 
 
 def test_a_probe_on_the_synthesised_corpus_goes_into_results_and_card():
-    arguments = ["recipe=contrastive", *SMALL[1:], "data.tracks=20", "data.seconds=10.0"]
-    assert main([*arguments, "online_probe.every_n_steps=2", "run_dir=run"]) == 0
+    demo = ["data=demo", "data.tracks=20", "data.seconds=10.0", "online_probe.every_n_steps=2"]
+    assert main(["recipe=contrastive", *SMALL, *demo, "run_dir=run"]) == 0
     results = results_of("run")
     assert list(results["probe"]) == ["mel statistics", "untrained", "trained"]
     trained = results["probe"]["trained"]
@@ -148,16 +167,16 @@ def test_a_sixth_objective_is_a_file_and_a_recipe_as_the_readme_says(music, caps
 
 
 @pytest.mark.slow
-def test_two_processes_train_as_one(music, tmp_path):
-    for devices in (1, 2):
-        arguments = words(music, f"trainer.devices={devices}", f"run_dir=run{devices}",
-                          "online_probe=none", recipe="byol")  # fmt: skip
-        done = subprocess.run(
-            [sys.executable, "-m", "ssl_audio.pretrain", *arguments],
-            capture_output=True, text=True, timeout=300, env=environment(),
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr[-3000:]
-    one, two = losses("run1"), losses("run2")
+def test_two_processes_train_as_one(music):
+    arguments = tiny(music, "online_probe=none", recipe="byol")
+    assert main([*arguments, "run_dir=one"]) == 0
+    done = subprocess.run(
+        [sys.executable, "-m", "ssl_audio.pretrain", *arguments, "run_dir=two",
+         "trainer.devices=2"],
+        capture_output=True, text=True, timeout=500, env=environment(),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    one, two = losses("one"), losses("two")
     assert sorted(one) == sorted(two) == [0, 1]
     for step, loss in one.items():
         assert two[step] == pytest.approx(loss, rel=1e-4), f"step {step}"
@@ -183,7 +202,7 @@ def test_real_music(shared):
 
 @pytest.mark.slow
 def test_a_killed_run_resumes_with_the_same_losses(music):
-    arguments = words(music, "trainer.max_steps=6", "trainer.checkpoint_every=2", recipe="byol")
+    arguments = tiny(music, "trainer.max_steps=6", "trainer.checkpoint_every=2", recipe="byol")
     assert main([*arguments, "run_dir=whole"]) == 0
     process = subprocess.Popen(
         [sys.executable, "-m", "ssl_audio.pretrain", *arguments, "run_dir=killed"],
@@ -202,23 +221,23 @@ def test_a_killed_run_resumes_with_the_same_losses(music):
         assert loss == pytest.approx(expected[step], rel=1e-5), f"step {step}"
 
 
-def test_a_finished_run_resumes_with_more_steps(music, capsys):
-    arguments = words(music, "online_probe=none", "run_dir=run")
-    assert main(arguments) == 0
+def test_a_finished_run_resumes_with_more_steps(finished, music, capsys):
+    shutil.copytree(finished, "run")
+    arguments = tiny(music, "run_dir=run")
     assert "already holds a run" in refused(capsys, arguments)
     more = [*arguments, "trainer.max_steps=4"]
-    Path("epoch=0-step=2.ckpt").write_bytes(Path("run/checkpoints/last.ckpt").read_bytes())
+    shutil.move("run/checkpoints/last.ckpt", "epoch=0-step=2.ckpt")
+    assert "no file" in refused(capsys, [*more, "ckpt_path=last"])
     assert main([*more, "ckpt_path=epoch=0-step=2.ckpt"]) == 0
     assert sorted(losses("run")) == [0, 1, 2, 3] and results_of("run")["steps"] == 4
     assert Path("run/config-resumed.yaml").is_file()
     assert "raise trainer.max_steps=" in refused(capsys, [*more, "ckpt_path=last"])
 
 
-def test_damaged_and_foreign_checkpoints_are_refused(music, capsys):
-    arguments = words(music, "online_probe=none", "run_dir=run")
-    assert main(arguments) == 0
+def test_damaged_and_foreign_checkpoints_are_refused(finished, music, capsys):
+    shutil.copytree(finished, "run")
     checkpoint = Path("run/checkpoints/last.ckpt")
-    more = [*arguments, "trainer.max_steps=5", f"ckpt_path={checkpoint.absolute()}"]
+    more = tiny(music, "run_dir=run", "trainer.max_steps=5", f"ckpt_path={checkpoint.absolute()}")
     assert "another architecture" in refused(capsys, [*more, "encoder.embedding_size=64"])
     checkpoint.write_bytes(checkpoint.read_bytes()[:5000])
     assert "damaged" in refused(capsys, more)
@@ -236,7 +255,7 @@ def test_ctrl_c_says_how_to_resume_and_leaves_nothing_without_a_checkpoint(
             raise KeyboardInterrupt
 
     monkeypatch.setattr(ReadFailures, "on_train_batch_start", interrupt)
-    arguments = words(music, "run_dir=run", "trainer.max_steps=9", "trainer.checkpoint_every=2")
+    arguments = tiny(music, "run_dir=run", "trainer.max_steps=9", "trainer.checkpoint_every=2")
     assert main(arguments) == 130
     error = capsys.readouterr().err
     if step == 0:
@@ -318,8 +337,6 @@ def test_wrong_settings_are_refused_before_torch_is_imported(tmp_path):
         ("data.segment=30.0", "no track is long enough"),
         ("data.batch_size=1", "data.batch_size=1: "),
         ("data.batch_size=64", "data.batch_size"),
-        ("ckpt_path=last", "no file"),
-        ("optimizer.lr=1.0e+30", "the loss is"),
         ("run_dir=/proc/run", "run_dir=/proc/run"),
     ],
 )
@@ -330,23 +347,21 @@ def test_a_refused_or_failed_start_leaves_nothing_and_the_command_works_afterwar
 
     if word == "trainer.accelerator=gpu" and torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
-    arguments = words(music, "run_dir=run", "online_probe=none", "trainer.max_steps=4", word)
+    arguments = tiny(music, "run_dir=run", "online_probe=none", "trainer.max_steps=4", word)
     assert message in refused(capsys, arguments)
     assert left_behind() == []
     assert message in refused(capsys, arguments)  # not: the folder holds a run
 
 
 def test_a_run_starts_after_a_failed_start_in_the_same_folder(music, capsys):
-    arguments = words(music, "run_dir=run", "online_probe=none")
-    assert "the loss is" in refused(
-        capsys, [*arguments, "optimizer.lr=1.0e+30", "trainer.max_steps=4"]
-    )
-    assert main(arguments) == 0 and results_of("run")["steps"] == 2
+    arguments = tiny(music, "run_dir=run", "trainer.max_steps=4")
+    assert "the loss is" in refused(capsys, [*arguments, "optimizer.lr=1.0e+30"])
+    assert main(arguments) == 0 and results_of("run")["steps"] == 4
 
 
 def test_labels_without_a_table_are_refused(music, capsys):
     probe = f"online_probe.root={music}"
-    assert "online_probe.train_tsv" in refused(capsys, words(music, probe))
+    assert "online_probe.train_tsv" in refused(capsys, tiny(music, probe))
     missing = ["online_probe.train_tsv=a.tsv", "online_probe.test_tsv=b.tsv"]
-    assert "a.tsv" in refused(capsys, words(music, probe, *missing))
+    assert "a.tsv" in refused(capsys, tiny(music, probe, *missing))
     assert left_behind() == []
