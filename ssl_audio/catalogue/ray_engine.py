@@ -1,30 +1,22 @@
 """Embedding a catalogue by the actors of a Ray cluster: `engine=ray`.
 
-A window of tracks at a time goes through a Ray Data pipeline: blocks of ids and paths to actors
-that hold the encoder, and rows back. Only this process yields rows, each id once. Ray restarts an
-actor that has died and repeats its block; a track that kills every actor that tries it becomes a
-failure.
-
-Memory is bounded: this process holds the paths of one window and the results of one block; finished
-blocks wait in Ray's object store. Each machine of a cluster needs the files and the checkpoint
-under the same paths.
+Blocks of tracks go to actors that hold the encoder, and their rows come back in order. Ray restarts
+an actor that has died and repeats its blocks; the tracks of a block that fails again are then tried
+one by one, so that only a track that kills its actor becomes a failure. Each machine of a cluster
+needs the files and the checkpoint under the same paths.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import pickle
-import traceback
-import warnings
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import pyarrow as pa
+from typing import Any
 
 from ssl_audio.catalogue.embedding import LocalEngine
 from ssl_audio.catalogue.tracks import Failure, Item
@@ -35,24 +27,14 @@ from ssl_audio.models.encoder import load_encoder
 from ssl_audio.models.runtime import for_embedding
 from ssl_audio.stores.feature_store import Row
 
-if TYPE_CHECKING:
-    from ray.data import Dataset
-
-WINDOW = 10_000  # tracks in one pipeline; standard input is cut into windows
 BLOCK = 8  # tracks per thread of an actor: the most that a dead actor loses
-RETRIES = 2  # of a block whose actor died, before its tracks are tried one by one
-
-_LISTED = pa.schema([("id", pa.string()), ("path", pa.binary())])  # file names may be any bytes
-_RESULT = pa.schema([("result", pa.large_binary())])
+AHEAD = 4  # blocks per actor whose results may wait to be taken
+RETRIES = 2  # of a block whose actor died
 
 
 @dataclass(frozen=True)
 class RayEngine:
-    """Embeds tracks on a Ray cluster.
-
-    The cluster is that of `RAY_ADDRESS`; without it, one of this machine alone is started, and
-    stopped at the end. Results come in the order of the tracks, except for those of actors that
-    died. From standard input, results begin when a window is full or the input has ended.
+    """Embeds tracks on a Ray cluster: that of `RAY_ADDRESS`, or one of this machine alone.
 
     Attributes:
         checkpoint: folder of the encoder.
@@ -74,30 +56,115 @@ class RayEngine:
 
     def __post_init__(self) -> None:
         try:
-            import ray.data  # noqa: F401
+            import ray  # noqa: F401
         except ImportError as error:
             raise SslAudioError('engine=ray: pip install "ssl_audio[ray]"') from error
 
     def rows(self, items: Iterable[Item]) -> Iterator[Row | Failure]:
-        """The rows of tracks, which have different ids."""
-        checked = _Checked(self, load_encoder(self.checkpoint).weights_hash, os.getcwd())
-        waiting = iter(items)
+        """The rows of tracks, in their order."""
+        weights_hash = load_encoder(self.checkpoint).weights_hash
         with _cluster():
-            pool = _pool(self.workers)
-            while window := list(islice(waiting, WINDOW)):
-                yield from _window(window, checked, pool)
+            pool = _Pool(self, weights_hash)
+            size = BLOCK * pool.threads
+            if isinstance(items, Sequence):  # a block for each actor, however few tracks
+                size = max(1, min(size, len(items) // (AHEAD * len(pool.actors))))
+            waiting: deque[tuple[Any, list[Item]]] = deque()
+            rest = iter(items)
+            while block := list(islice(rest, size)):
+                waiting.append((pool.submit(block), block))
+                if len(waiting) > AHEAD * len(pool.actors):
+                    yield from pool.results(*waiting.popleft())
+            while waiting:
+                yield from pool.results(*waiting.popleft())
 
 
-@dataclass(frozen=True)
-class _Checked:
-    """An engine, with the hash of its weights and the folder that its paths are relative to."""
+class _Pool:
+    """The actors of a cluster, and one more for tracks that are tried alone."""
 
-    engine: RayEngine
-    weights_hash: str
-    folder: str
+    def __init__(self, engine: RayEngine, weights_hash: str) -> None:
+        import ray
+
+        self.engine, self.weights_hash = engine, weights_hash
+        machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        gpus = sum(int(machine.get("GPU", 0)) for machine in machines)
+        cpus = sum(int(machine.get("CPU", 0)) for machine in machines)
+        count = engine.workers or gpus or max(1, cpus)
+        gpu = _share(gpus, count) if gpus else 0.0
+        cpu = _share(cpus, count)
+        if gpus:
+            decoders = min(m.get("CPU", 0) / m["GPU"] for m in machines if m.get("GPU"))
+            cpu = max(1, int(decoders * gpu)) if decoders >= count / gpus else 0
+        self.threads = max(1, int(cpu))
+        self.actors = [self._actor(cpu, gpu) for _ in range(count)]
+        self.pending: list[list[Any]] = [[] for _ in self.actors]
+        self.spare: Any = None
+        ray.get([actor.ready.remote() for actor in self.actors])
+
+    def _actor(self, cpus: float, gpus: float) -> Any:
+        import ray
+
+        options = {"num_cpus": cpus, "num_gpus": gpus, "max_restarts": -1,
+                   "max_task_retries": RETRIES}  # fmt: skip
+        made = ray.remote(_Embedder).options(**options)
+        return made.remote(self.engine, self.weights_hash, self.threads, os.getcwd())
+
+    def submit(self, block: list[Item]) -> Any:
+        """Give a block to the actor with the fewest unfinished ones; returns its future."""
+        import ray
+
+        for k, futures in enumerate(self.pending):
+            if futures:
+                self.pending[k] = ray.wait(futures, num_returns=len(futures), timeout=0)[1]
+        chosen = min(range(len(self.actors)), key=lambda k: len(self.pending[k]))
+        future = self.actors[chosen].rows.remote(block)
+        self.pending[chosen].append(future)
+        return future
+
+    def results(self, future: Any, block: list[Item]) -> list[Row | Failure]:
+        """The results of a block."""
+        import ray
+
+        try:
+            return ray.get(future)
+        except ray.exceptions.RayActorError:
+            return [self._alone(item) for item in block]
+
+    def _alone(self, item: Item) -> Row | Failure:
+        import ray
+
+        self.spare = self.spare or self._actor(0, 0)
+        try:
+            return ray.get(self.spare.rows.remote([item]))[0]
+        except ray.exceptions.RayActorError:
+            self.spare = None  # while it restarts, it would fail the next track too
+            path = printable(str(item.path))
+            return Failure(item.id, path, "each worker that tried it died")
 
 
-# --- the cluster ---------------------------------------------------------------------------------
+def _share(available: int, actors: int) -> float:
+    """Processors for each actor: 1, or a fraction where there are more actors."""
+    return 1 / max(1, -(-actors // max(1, available)))
+
+
+class _Embedder:
+    """An actor: the encoder, on the actor's GPU if it has one."""
+
+    def __init__(self, engine: RayEngine, weights_hash: str, threads: int, folder: str) -> None:
+        with suppress(OSError):  # paths may be relative to the folder of the command
+            os.chdir(folder)
+        encoder = load_encoder(engine.checkpoint)
+        if encoder.weights_hash != weights_hash:
+            machine = os.uname().nodename
+            raise CheckpointError(f"{engine.checkpoint} is another encoder on {machine}")
+        embedder = for_embedding(encoder, engine.precision, engine.runtime, threads)
+        self.local = LocalEngine(embedder, engine.hop, engine.batch_size, engine.segments, threads)
+
+    def ready(self) -> None:
+        """Return once the encoder is loaded."""
+
+    def rows(self, block: list[Item]) -> list[Row | Failure]:
+        """The results of a block."""
+        return list(self.local.rows(block))
 
 
 @contextmanager
@@ -105,8 +172,6 @@ def _cluster() -> Iterator[None]:
     """Use the caller's Ray if it is initialised, else that of RAY_ADDRESS, else a new local one."""
     import ray
 
-    # the terminal belongs to the progress bar; dead actors are reported as failures
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     if ray.is_initialized():
         yield
         return
@@ -116,6 +181,8 @@ def _cluster() -> Iterator[None]:
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             raise SslAudioError(f"engine=ray: no cluster: {_last_line(error)}") from error
         yield
+    except ray.exceptions.RayTaskError:  # an error of the program
+        raise
     except ray.exceptions.RayError as error:
         raise SslAudioError(f"Ray stopped: {_last_line(error)}") from error
     finally:
@@ -168,135 +235,6 @@ def _child_python_path(folder: Path) -> Iterator[None]:
         os.environ.pop("PYTHONPATH")
         if before is not None:
             os.environ["PYTHONPATH"] = before
-
-
-@dataclass(frozen=True)
-class _Pool:
-    """Number of actors, and the resources of each."""
-
-    actors: int
-    cpus: float
-    gpus: float
-
-    @property
-    def threads(self) -> int:
-        """Tracks at a time in an actor."""
-        return max(1, int(self.cpus))
-
-
-def _pool(workers: int | None) -> _Pool:
-    import ray
-
-    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    gpus = sum(int(machine.get("GPU", 0)) for machine in machines)
-    cpus = sum(int(machine.get("CPU", 0)) for machine in machines)
-    if not gpus:
-        count = workers or max(1, cpus)
-        return _Pool(count, _share(cpus, count), 0)
-    count = workers or gpus
-    gpu = _share(gpus, count)
-    decoders = min(m.get("CPU", 0) / m["GPU"] for m in machines if m.get("GPU"))
-    return _Pool(count, max(1, int(decoders * gpu)) if decoders >= count / gpus else 0, gpu)
-
-
-def _share(available: int, actors: int) -> float:
-    """Processors for each actor: 1, or a fraction where there are more actors."""
-    return 1 / max(1, -(-actors // max(1, available)))
-
-
-# --- a window ------------------------------------------------------------------------------------
-
-
-def _window(window: Sequence[Item], checked: _Checked, pool: _Pool) -> Iterator[Row | Failure]:
-    left = {item.id: item for item in window}
-    size = min(BLOCK * pool.threads, max(1, len(left) // (4 * pool.actors)))
-    for block in (size, 1):  # alone in its block, a track cannot be killed by another one
-        if left:
-            for result in _computed(list(left.values()), checked, pool, block):
-                if left.pop(result.id, None):  # a repeated block may repeat results
-                    yield result
-    for item in left.values():
-        yield Failure(item.id, printable(str(item.path)), "each worker that tried it died")
-
-
-def _computed(
-    items: list[Item], checked: _Checked, pool: _Pool, block: int
-) -> Iterator[Row | Failure]:
-    """Results of the blocks whose actors did not die."""
-    listed = [{"id": item.id, "path": os.fsencode(item.path)} for item in items]
-    blocks = [
-        pa.Table.from_pylist(listed[first : first + block], schema=_LISTED)
-        for first in range(0, len(listed), block)
-    ]
-    pool = replace(pool, actors=min(pool.actors, len(blocks)))
-    table: Any
-    for table in _pipeline(blocks, checked, pool).iter_batches(
-        batch_size=None, batch_format="pyarrow", prefetch_batches=1
-    ):
-        yield from map(_result, table["result"].to_pylist())
-
-
-def _pipeline(blocks: list[pa.Table], checked: _Checked, pool: _Pool) -> Dataset:
-    import ray.data
-
-    context = ray.data.DataContext.get_current().copy()
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
-    context.execution_options.preserve_order = True
-    context.max_errored_blocks = -1  # `_window` handles the blocks of dead actors
-    # blocks that wait for an actor die with it, so single tracks do not wait
-    in_flight = 2 if len(blocks[0]) > 1 else 1
-    with ray.data.DataContext.current(context), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the argument that bounds the retries is deprecated
-        return ray.data.from_arrow(blocks).map_batches(
-            _Embedder,
-            fn_constructor_kwargs={"checked": checked, "threads": pool.threads},
-            batch_size=len(blocks[0]),
-            batch_format="pyarrow",
-            compute=ray.data.ActorPoolStrategy(
-                size=pool.actors, max_tasks_in_flight_per_actor=in_flight
-            ),
-            num_cpus=pool.cpus,
-            num_gpus=pool.gpus,
-            max_restarts=-1,
-            max_task_retries=RETRIES,
-        )
-
-
-class _Embedder:
-    """An actor: the encoder, on the actor's GPU if it has one."""
-
-    def __init__(self, checked: _Checked, threads: int) -> None:
-        with suppress(OSError):  # paths may be relative to the folder of the command
-            os.chdir(checked.folder)
-        engine = checked.engine
-        encoder = load_encoder(engine.checkpoint)
-        if encoder.weights_hash != checked.weights_hash:
-            machine = os.uname().nodename
-            raise CheckpointError(f"{engine.checkpoint} is another encoder on {machine}")
-        embedder = for_embedding(encoder, engine.precision, engine.runtime, threads)
-        self.local = LocalEngine(embedder, engine.hop, engine.batch_size, engine.segments, threads)
-
-    def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
-        """A table of one row per track of a block."""
-        items = (Item(row["id"], Path(os.fsdecode(row["path"]))) for row in batch.to_pylist())
-        try:
-            for result in self.local.rows(items):
-                yield _table(result)
-        except Exception:  # an error of the program must not pass for the death of an actor
-            yield _table(traceback.format_exc())
-
-
-def _table(result: Row | Failure | str) -> pa.Table:
-    """A result, or the traceback of an error, as the only row of a table."""
-    return pa.table({"result": [pickle.dumps(result)]}, schema=_RESULT)
-
-
-def _result(content: bytes) -> Row | Failure:
-    result = pickle.loads(content)
-    if isinstance(result, str):
-        raise RuntimeError(f"in a worker:\n{result}")
-    return result
 
 
 def _last_line(error: BaseException) -> str:

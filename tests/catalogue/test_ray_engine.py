@@ -17,7 +17,6 @@ from ssl_audio.models.encoder import build_encoder
 from ssl_audio.stores.feature_store import read_segments, read_store
 
 ray = pytest.importorskip("ray")
-pytest.importorskip("ray.data")
 
 from ssl_audio.catalogue import ray_engine  # noqa: E402
 
@@ -54,7 +53,7 @@ def _workers():
     def ours(pid):
         return pid == os.getpid() or (pid in parents and ours(parents[pid]))
 
-    return [pid for pid, name in names.items() if name.startswith("ray::MapWorker") and ours(pid)]
+    return [pid for pid, name in names.items() if name.startswith("ray::_Embedder") and ours(pid)]
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +120,7 @@ def test_a_killed_worker_costs_no_track_and_doubles_none(
             os.kill(_workers()[0], signal.SIGKILL)
         results.append(result)
     assert not [result for result in results if isinstance(result, Failure)]
-    assert sorted(result.id for result in results) == sorted(item.id for item in todo)
+    assert [result.id for result in results] == [item.id for item in todo]
     assert not ray.is_initialized()
 
 
@@ -131,16 +130,16 @@ def test_a_track_that_kills_its_workers_is_a_failure(
     _noise(tmp_path / "music", 6, 1)
 
     class Deadly(ray_engine._Embedder):
-        def __call__(self, batch):
-            if "003.wav" in batch["id"].to_pylist():
+        def rows(self, block):
+            if "003.wav" in {item.id for item in block}:
                 os._exit(1)
-            return super().__call__(batch)
+            return super().rows(block)
 
     monkeypatch.setattr(ray_engine, "_Embedder", Deadly)
     monkeypatch.setattr(ray_engine, "RETRIES", 0)
     todo = list_items(tmp_path / "music")
     results = list(_engine(encoder_folder, 1).rows(todo))
-    assert len(results) == 6 and {result.id for result in results} == {item.id for item in todo}
+    assert [result.id for result in results] == [item.id for item in todo]
     (failed,) = (result for result in results if isinstance(result, Failure))
     assert failed.id == "003.wav" and "died" in failed.reason
 
