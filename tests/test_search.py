@@ -39,6 +39,21 @@ def test_ids_are_literal(index, capsys, query):
     assert {row["id"] for row in rows} == set(LITERAL) - {query}
 
 
+def test_the_graph_is_kept_until_the_store_changes(index, tmp_path, capsys):
+    pytest.importorskip("usearch", reason="usearch is not installed")
+    words = ["index=f.parquet", "query=null", "approximate=true"]
+    _, expected, _ = run(capsys, *words[:2])
+    for said_once in (True, False):
+        _, rows, said = run(capsys, *words)
+        assert rows == expected and ("building the graph" in said) == said_once
+    (kept,) = tmp_path.glob("*.usearch")
+    vector = np.arange(8.0)
+    write_store(tmp_path / "f.parquet", {}, [Row(i, i, 1.0, "", vector) for i in ("null", "a")])
+    assert [row["id"] for row in run(capsys, *words)[1]] == ["a"]
+    (renewed,) = tmp_path.glob("*.usearch")
+    assert renewed != kept
+
+
 def test_files_and_ids(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     build_encoder(segment=1.0, embedding_size=32).save(tmp_path / "encoder", card="")

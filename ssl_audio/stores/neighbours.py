@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +10,6 @@ import numpy as np
 from ssl_audio.io.atomic import atomic_file
 from ssl_audio.io.console import say, warn
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.stores.feature_store import Stored, read_store
 
 MAX_EXACT = 200_000  # vectors; an exact search of so many takes some tens of milliseconds
 MAX_SCORES = 1 << 22  # inner products at a time: 16 MB
@@ -33,7 +30,7 @@ class NeighbourIndex:
         vectors: (n, dimensions).
         metric: what similarity is.
         approximate: search by a graph; None: for more than 200,000 vectors.
-        saved: file that keeps the graph; one that is there is used.
+        saved: file that keeps the graph; an existing one is used.
 
     Raises:
         SslAudioError: usearch, which the graph needs, is not installed.
@@ -127,6 +124,8 @@ def _graph(vectors: np.ndarray, saved: Path | None) -> Any:
     if saved is not None and saved.exists():
         graph.load(str(saved))
         return graph
+    if saved is not None:
+        say(f"building the graph of {len(vectors)} vectors, once")
     graph.add(np.arange(len(vectors)), vectors, log=saved is not None)
     if saved is not None:
         try:
@@ -135,70 +134,3 @@ def _graph(vectors: np.ndarray, saved: Path | None) -> Any:
         except (OSError, RuntimeError) as error:
             warn(f"{saved} cannot be written, so the next search builds the graph again: {error}")
     return graph
-
-
-@dataclass(frozen=True)
-class Match:
-    """A track near a query; the similarity is a cosine, -1 to 1."""
-
-    id: str
-    path: str
-    similarity: float
-
-
-class StoreIndex:
-    """Search among the tracks of a feature store, by cosine.
-
-    The graph of an approximate search is kept beside the store, and built again when that changes.
-
-    Args:
-        path: the store.
-        approximate: as in `NeighbourIndex`.
-
-    Raises:
-        SslAudioError: the store cannot be read, or usearch is not installed.
-    """
-
-    def __init__(self, path: Path, approximate: bool | None = None) -> None:
-        self.stored: Stored = read_store(path)
-        self.row = {track: k for k, track in enumerate(self.stored.ids)}
-        saved = _graph_file(path)
-        if approximate is None:
-            approximate = len(self.row) > MAX_EXACT
-        if approximate and not saved.exists():
-            say(f"building the graph of {len(self.row)} tracks, once")
-        self.index = NeighbourIndex(self.stored.vectors, "cosine", approximate, saved)
-        for old in path.parent.glob(f"{path.name}.*.usearch"):
-            if old != saved:
-                old.unlink()
-
-    def of_track(self, track: str, k: int) -> list[Match]:
-        """The k tracks nearest to one of the store's, without itself.
-
-        Raises:
-            SslAudioError: no such track.
-        """
-        if track not in self.row:
-            raise SslAudioError(f"query={track}: no such file, and no track of the index")
-        found = self.of_vector(self.stored.vectors[self.row[track]], k + 1)
-        return [match for match in found if match.id != track][:k]
-
-    def of_vector(self, vector: np.ndarray, k: int) -> list[Match]:
-        """The k tracks nearest to a vector (dimensions,), the nearest first.
-
-        Raises:
-            SslAudioError: a vector of another length.
-        """
-        (rows,), (similarities,) = self.index.nearest(vector[None], k)
-        return [
-            Match(self.stored.ids[row], self.stored.paths[row], float(similarity))
-            for row, similarity in zip(rows, similarities, strict=True)
-            if row >= 0
-        ]
-
-
-def _graph_file(path: Path) -> Path:
-    """Where the graph of a store is kept: a name of its own for each version of the store."""
-    stat = path.stat()
-    version = hashlib.sha256(f"2:{stat.st_size}:{stat.st_mtime_ns}".encode()).hexdigest()[:16]
-    return path.with_name(f"{path.name}.{version}.usearch")

@@ -6,18 +6,9 @@ from sklearn.neighbors import NearestNeighbors
 
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.stores import neighbours
-from ssl_audio.stores.feature_store import Row
-from ssl_audio.stores.neighbours import NeighbourIndex, StoreIndex
-from ssl_audio.stores.writer import write_store
+from ssl_audio.stores.neighbours import NeighbourIndex
 
 VECTORS = np.random.default_rng(0).normal(size=(500, 16)).astype(np.float32)
-
-
-@pytest.fixture
-def store(tmp_path):
-    rows = (Row(f"t{k}", f"/m/{k}", 1.0, "", vector) for k, vector in enumerate(VECTORS))
-    write_store(tmp_path / "f.parquet", {"kind": "embedding"}, rows)
-    return tmp_path / "f.parquet"
 
 
 def lengths(count, dimensions=16):
@@ -74,28 +65,18 @@ def test_of_equal_vectors_the_first_rows_come_first():
     assert rows.tolist() == [list(range(9))]
 
 
-def test_a_graph_is_kept_until_its_store_changes(store, tmp_path, capsys):
+def test_a_graph_is_kept(tmp_path, capsys):
     pytest.importorskip("usearch", reason="usearch is not installed")
-    exact = StoreIndex(store)
-    for _ in range(2):
-        graph = StoreIndex(store, approximate=True)
-        found = graph.of_track("t3", 5)
-        assert "t3" not in {match.id for match in found}
-        assert found[0].similarity == pytest.approx(exact.of_track("t3", 1)[0].similarity)
+    saved = tmp_path / "graph"
+    made = NeighbourIndex(VECTORS, "cosine", True, saved).nearest(VECTORS[:5], 9)
+    read = NeighbourIndex(VECTORS, "cosine", True, saved).nearest(VECTORS[:5], 9)
+    np.testing.assert_array_equal(made[0], read[0])
     assert capsys.readouterr().err.count("building the graph") == 1
-    (kept,) = tmp_path.glob("*.usearch")
-    write_store(store, {}, [Row("a", "a", 1.0, "", VECTORS[0])])
-    assert StoreIndex(store, approximate=True).of_vector(VECTORS[1], 3)[0].id == "a"
-    (renewed,) = tmp_path.glob("*.usearch")
-    assert renewed != kept
 
 
-def test_refusals(store):
-    index = StoreIndex(store)
-    assert len(index.of_vector(VECTORS[0], 10_000)) == 500
-    with pytest.raises(SslAudioError, match="nothing"):
-        index.of_track("nothing", 3)
+def test_refusals():
+    index = NeighbourIndex(VECTORS, "cosine")
     with pytest.raises(SslAudioError, match="16 dimensions, the query 4"):
-        index.of_vector(VECTORS[0, :4], 3)
+        index.nearest(VECTORS[:1, :4], 3)
     with pytest.raises(SslAudioError, match="k=0"):
-        index.of_vector(VECTORS[0], 0)
+        index.nearest(VECTORS[:1], 0)
