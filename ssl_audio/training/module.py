@@ -8,6 +8,7 @@ from typing import Any
 
 import lightning
 import torch
+from lightning.pytorch.callbacks import Timer
 from torch import Tensor, nn
 
 from ssl_audio.io.errors import SslAudioError
@@ -64,6 +65,7 @@ class PretrainModule(lightning.LightningModule):
         self._weight_decay = weight_decay
         self._rate = learning_rate_schedule
         self._teacher_outputs: list[Tensor] = []  # of the batches of one optimiser step
+        self._time_share = 0.0
         if compile:
             self.encoder.backbone.compile(dynamic=False)
 
@@ -81,8 +83,22 @@ class PretrainModule(lightning.LightningModule):
 
     @property
     def progress(self) -> float:
-        """Finished share of the run's steps, 0 to 1: the argument of all schedules."""
-        return min(1.0, self.trainer.global_step / self.total_steps)
+        """Finished share of the run, 0 to 1: the larger of the shares of steps and of `max_time`.
+
+        All schedules are functions of it, so that they end with a run that its time limit ends.
+        """
+        return self._progress_at(self.trainer.global_step)
+
+    def _progress_at(self, step: int) -> float:
+        return min(1.0, max(step / self.total_steps, self._time_share))
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Measure the finished share of `max_time`, the same on all processes."""
+        timers = (c for c in self.trainer.callbacks if isinstance(c, Timer))  # type: ignore[attr-defined]
+        for timer in timers:
+            left, elapsed = timer.time_remaining(), timer.time_elapsed()
+            share = 0.0 if left is None else elapsed / max(elapsed + left, 1e-9)
+            self._time_share = float(self.trainer.strategy.broadcast(share))
 
     def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> dict[str, Tensor]:
         """Returns "loss", and "embeddings" (views, pairs over all processes, embedding_size)."""
@@ -126,9 +142,8 @@ class PretrainModule(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         trained = [*self.encoder.parameters(), *self.objective.parameters()]
         optimizer = self._make_optimizer(parameter_groups(trained, self._weight_decay))
-        total = self.total_steps
         scheduler = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: self._rate(min(1.0, step / total))
+            optimizer, lambda step: self._rate(self._progress_at(step))
         )
         return {
             "optimizer": optimizer,

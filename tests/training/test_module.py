@@ -92,6 +92,30 @@ def test_teacher_moves_once_per_optimiser_step_not_per_batch(monkeypatch):
     assert len(calls) == 2 * 2  # encoder and projector, two steps
 
 
+def test_progress_is_the_larger_share_of_steps_and_of_time(monkeypatch):
+    from lightning.pytorch.callbacks import Timer
+
+    class Recorder(BYOL):
+        def loss(self, student, teacher, progress):
+            seen.append(progress)
+            return super().loss(student, teacher, progress)
+
+    def train(**options):
+        seen.clear()
+        rates.clear()
+        module = make_module()
+        module.objective = Recorder(embedding_size=8, momentum=Constant(0.5))
+        module._rate = lambda progress: rates.append(progress) or 1.0
+        fit(module, batches(4), max_steps=4, **options)
+
+    seen, rates = [], []
+    train()
+    assert seen == [0.0, 0.25, 0.5, 0.75] and sorted(set(rates)) == [0.0, 0.25, 0.5, 0.75, 1.0]
+    monkeypatch.setattr(Timer, "time_elapsed", lambda self, stage="train": 6.0)
+    train(max_time="00:00:00:10")
+    assert seen == [0.6, 0.6, 0.6, 0.75] and sorted(set(rates)) == [0.0, 0.6, 0.75, 1.0]
+
+
 def test_an_objective_of_three_views_is_refused():
     from ssl_audio.io.errors import SslAudioError
 
