@@ -1,27 +1,12 @@
-"""What the READMEs of rooms contain: files, and commands of `ssl-audio`."""
+"""Files that READMEs contain: blocks of Python and YAML that begin with a comment, the name."""
 
 import re
-import shlex
 from pathlib import Path
 
 
-def readme_commands(readme: Path, folder: Path) -> list[list[str]]:
-    """Arguments of the `ssl-audio pretrain` commands of a README.
-
-    Blocks of Python and YAML whose first line is a comment with a name are written as files.
-
-    Args:
-        readme: the file.
-        folder: where its files are written.
-    """
-    text, commands = readme.read_text(), []
-    for language, block in re.findall(r"```(\w+)\n(.*?)```", text, flags=re.DOTALL):
+def write_files(readme: Path, folder: Path) -> None:
+    """Write the files of a README into a folder."""
+    for block in re.findall(r"```(?:python|yaml)\n(.*?)```", readme.read_text(), flags=re.DOTALL):
         first, _, rest = block.partition("\n")
-        if language in ("python", "yaml") and first.startswith("# "):
+        if re.fullmatch(r"# \w+\.(py|yaml)", first):
             (folder / first[2:]).write_text(rest)
-        if language == "bash":
-            for line in block.replace("\\\n", " ").splitlines():
-                words = shlex.split(line)
-                assert words[:2] == ["ssl-audio", "pretrain"], line
-                commands.append(words[2:])
-    return commands

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 import yaml
-from readmes import readme_commands
+from readmes import write_files
 
 from ssl_audio.pretrain import COMMAND, main
 
@@ -154,9 +154,9 @@ def test_a_probe_on_the_synthesised_corpus_goes_into_results_and_card():
 
 
 def test_a_sixth_objective_is_a_file_and_a_recipe_as_the_readme_says(music, capsys):
-    (command,) = readme_commands(ROOT / "ssl_audio" / "objectives" / "README.md", Path())
-    assert {"pull_together.py", "pull_together.yaml"} <= set(left_behind())
-    arguments = [*command, *SMALL, f"data.root={music}", "run_dir=run"]
+    write_files(ROOT / "ssl_audio" / "objectives" / "README.md", Path())
+    assert left_behind() == ["pull_together.py", "pull_together.yaml"]
+    arguments = words(music, "run_dir=run", "objective.strength=3.0", recipe="pull_together.yaml")
     assert "Did you mean strength?" in refused(capsys, [*arguments, "objective.strenght=3"])
     assert main(arguments) == 0
     results = results_of("run")

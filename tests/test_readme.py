@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from readmes import write_files
 
 from ssl_audio.__main__ import COMMANDS
 from ssl_audio.__main__ import main as ssl_audio_main
@@ -114,6 +115,7 @@ def test_every_command_runs(
     monkeypatch.chdir(home)
     monkeypatch.setenv("SSL_AUDIO_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(sys, "path", [*sys.path, str(ROOT / "tools")])
+    write_files(ROOT / readme, home)
     for command in commands(readme):
         if "convert_released" in command or "benchmark" in command:
             continue  # the first has tests of its own; the others measure for minutes

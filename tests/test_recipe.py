@@ -5,11 +5,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from readmes import readme_commands
 
 from ssl_audio.__main__ import COMMANDS
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.pretrain import COMMAND, main
+from ssl_audio.pretrain import COMMAND
 from ssl_audio.settings.recipes import recipe_names
 from ssl_audio.settings.tree import to_yaml
 
@@ -63,17 +62,6 @@ def test_a_printed_configuration_is_a_recipe(tmp_path):
     own = tmp_path / "byol.yaml"
     own.write_text(to_yaml(settings))
     assert COMMAND.load([f"recipe={own}"]) == settings
-
-
-@pytest.mark.parametrize("room", ["recipes", "ssl_audio/training"])
-def test_commands_of_the_readmes(room, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    commands = readme_commands(ROOT / room / "README.md", tmp_path)
-    assert commands
-    for words in commands:
-        assert {"--help", "--config"} & set(words)  # those that train: tests/test_pretrain.py
-        assert main(words) == 0, words
-    assert capsys.readouterr().out
 
 
 def test_no_recipe():

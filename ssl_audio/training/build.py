@@ -136,5 +136,5 @@ def build_trainer(
         max_time=chosen.max_time,
         accumulate_grad_batches=chosen.accumulate_grad_batches,
         gradient_clip_val=chosen.gradient_clip_val,
-        log_every_n_steps=chosen.log_every_n_steps,
+        log_every_n_steps=min(chosen.log_every_n_steps, chosen.max_steps),
     )
