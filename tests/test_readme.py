@@ -28,14 +28,9 @@ READMES = sorted(
 )
 # set-up and checks, which .ci/run itself does
 BY_CI = (
-    "pip install",
-    "pytest",
-    "uv sync",
-    "git clone",
-    "python -m venv",
-    "ruff check",
-    "bash .ci",
-)
+    "pip install", "pytest", "uv sync", "git clone", "cd ", "python -m venv", ". .venv",
+    "ruff check", "mypy", "lint-imports", "bash .ci",
+)  # fmt: skip
 SMALL_PRETRAIN = [
     "data.workers=0", "data.batch_size=4", "trainer.max_steps=2", "trainer.accelerator=cpu",
     "trainer.precision=32-true", "encoder.backbone=resnet10t", "encoder.embedding_size=32",
@@ -113,7 +108,7 @@ def test_every_command_runs(
     readme: str, home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(home)
-    monkeypatch.setenv("SSL_AUDIO_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("SSL_AUDIO_CACHE", str(home / "cache"))
     monkeypatch.setattr(sys, "path", [*sys.path, str(ROOT / "tools")])
     write_files(ROOT / readme, home)
     for command in commands(readme):
