@@ -23,7 +23,7 @@ from ssl_audio.recommenders.data.m3u import read_m3u, write_m3u
 from ssl_audio.recommenders.data.records import SourcePlaylist
 from ssl_audio.recommenders.data.sources import read_source
 from ssl_audio.recommenders.data.splits import cold_tracks
-from ssl_audio.recommenders.data.store import open_store, store_of
+from ssl_audio.recommenders.data.store import open_store, store_playlists
 from ssl_audio.recommenders.data.tables import write_table
 from ssl_audio.recommenders.generate import GeneratorSettings, generate
 from ssl_audio.stores.feature_store import Row, read_rows, read_store
@@ -80,7 +80,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     )  # fmt: skip
     ids = [f"album {k // 10}/{k:03d}.flac" for k in range(TRACKS)]
     catalogue = generated.catalogue(ids)
-    store_of(generated.playlists, catalogue, folder / "playlists.duckdb")
+    store_playlists(generated.playlists, catalogue, folder / "playlists.duckdb")
     write_table(folder / "playlists.parquet", generated.playlists, catalogue)
     acoustic = (1 / (1 + np.exp(-sound[:, :8]))).astype(np.float32)
     write_store(folder / "acoustic.parquet", ids, acoustic)

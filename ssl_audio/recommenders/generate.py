@@ -26,7 +26,7 @@ from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import Catalogue, Playlists
 from ssl_audio.recommenders.data.csr import offsets_of, owners_of, places_of
 from ssl_audio.recommenders.data.splits import cold_tracks
-from ssl_audio.recommenders.data.store import open_store, store_of
+from ssl_audio.recommenders.data.store import open_store, store_playlists
 from ssl_audio.recommenders.data.tables import write_table
 from ssl_audio.stores.feature_store import Row
 from ssl_audio.stores.writer import write_store
@@ -160,7 +160,7 @@ def write_generated(
     popular = (replace(row, vector=p) for row, p in zip(rows, generated.popularity, strict=True))
     write_store(folder / "popularity.parquet", about, popular)
     store = folder / "playlists.duckdb"
-    say(str(store_of(generated.playlists, catalogue, store, seed=seed)))
+    say(str(store_playlists(generated.playlists, catalogue, store, seed=seed)))
     held_out = cold_tracks(ids, cold, seed)
     train = open_store(store).playlists("train").without_tracks(held_out)
     write_table(folder / "train.parquet", train, catalogue)

@@ -15,7 +15,7 @@ from ssl_audio.recommenders import continuation
 from ssl_audio.recommenders.continuation import continue_playlist
 from ssl_audio.recommenders.data.collection import Catalogue, playlists_of
 from ssl_audio.recommenders.data.m3u import read_m3u, write_m3u
-from ssl_audio.recommenders.data.store import store_of
+from ssl_audio.recommenders.data.store import store_playlists
 from ssl_audio.recommenders.data.vocabulary import vocabulary_of
 from ssl_audio.recommenders.models.sampling_decoder import generate as generate_rows
 from ssl_audio.recommenders.models.track_embedding import SideInformation
@@ -40,7 +40,7 @@ def make_run(folder: Path, has_audio: bool = False, **asked: Any) -> Path:
     (run / "systems").mkdir(parents=True)
     stored = folder / "playlists.duckdb"
     lists = playlists_of([[*range(k, k + 10)] for k in range(WARM - 9)])
-    store_of(lists, CATALOGUE, stored)
+    store_playlists(lists, CATALOGUE, stored)
     audio = np.random.default_rng(0).normal(size=(TRACKS, 4)).astype(np.float32)
     embeddings = folder / "embeddings.parquet"
     if has_audio:
@@ -217,5 +217,5 @@ def test_playlists_that_have_changed_are_refused(run: Path, playlist: Path) -> N
     stored.unlink()
     refused(playlist, run, "no such file")
     fewer = Catalogue(IDS[:WARM])
-    store_of(playlists_of([[0, 1, 2]]), fewer, stored)
+    store_playlists(playlists_of([[0, 1, 2]]), fewer, stored)
     refused(playlist, run, "trained on 40 tracks, and its playlists have 30 now")

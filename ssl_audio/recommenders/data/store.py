@@ -95,7 +95,7 @@ def build_store(
     return _write(path, playlists, tracks, seed, report, about)
 
 
-def store_of(
+def store_playlists(
     playlists: Playlists,
     catalogue: Catalogue,
     path: str | Path,
@@ -309,7 +309,7 @@ class PlaylistStore:
 
 
 def open_store(path: str | Path) -> PlaylistStore:
-    """Open a store that `build_store` or `store_of` wrote.
+    """Open a store that `build_store` or `store_playlists` wrote.
 
     Raises:
         SslAudioError: no such file, another file, or a store of another version.

@@ -13,7 +13,7 @@ from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data import store
 from ssl_audio.recommenders.data.collection import Catalogue, Playlists, playlists_of
 from ssl_audio.recommenders.data.splits import SPLITS, splits_of
-from ssl_audio.recommenders.data.store import build_store, open_store, store_of
+from ssl_audio.recommenders.data.store import build_store, open_store, store_playlists
 
 duckdb = pytest.importorskip("duckdb")
 
@@ -207,7 +207,7 @@ def test_playlists_in_memory_make_the_round_trip(
     path = tmp_path_factory.mktemp("store") / "s.db"
     catalogue = Catalogue([f"t{k}" for k in range(10)], titles=[f"é{k}" for k in range(10)])
     playlists = playlists_of(found)
-    report = store_of(playlists, catalogue, path, seed=2)
+    report = store_playlists(playlists, catalogue, path, seed=2)
     opened = open_store(path)
     back = opened.playlists()
     assert back.ids == playlists.ids and report.playlists == len(found)
@@ -224,7 +224,7 @@ def test_playlists_in_memory_make_the_round_trip(
 
 def test_a_store_of_playlists_in_memory_equals_one_of_a_file(tmp_path: Path) -> None:
     built = open_at(tmp_path / "a.db", csv_of(tmp_path / "p.csv", random_lists(40)))
-    store_of(built.playlists(), built.catalogue(), tmp_path / "b.db")
+    store_playlists(built.playlists(), built.catalogue(), tmp_path / "b.db")
     again = open_store(tmp_path / "b.db")
     assert again.about["content"] == built.about["content"]
     assert again.about["counts"] == built.about["counts"]
@@ -234,11 +234,11 @@ def test_a_store_of_playlists_in_memory_equals_one_of_a_file(tmp_path: Path) -> 
 def test_playlists_that_cannot_be_stored(tmp_path: Path) -> None:
     catalogue = Catalogue(["a", "b"])
     with pytest.raises(SslAudioError, match="nothing to store"):
-        store_of(playlists_of([[], []]), catalogue, tmp_path / "s.db")
+        store_playlists(playlists_of([[], []]), catalogue, tmp_path / "s.db")
     with pytest.raises(SslAudioError, match="'x' is repeated"):
-        store_of(playlists_of([[0], [1]], ["x", "x"]), catalogue, tmp_path / "s.db")
+        store_playlists(playlists_of([[0], [1]], ["x", "x"]), catalogue, tmp_path / "s.db")
     with pytest.raises(ValueError, match="2 rows"):
-        store_of(playlists_of([[0, 2]]), catalogue, tmp_path / "s.db")
+        store_playlists(playlists_of([[0, 2]]), catalogue, tmp_path / "s.db")
     assert not list(tmp_path.iterdir())
 
 
