@@ -23,7 +23,7 @@ def run(settings: DemoSettings) -> None:
     """Embed excerpts of the recordings, generate playlists, write both."""
     import numpy as np
 
-    from ssl_audio.audio.synthesis import demo_folder, make_demo
+    from ssl_audio.audio.demo_corpus import demo_folder, make_demo
     from ssl_audio.catalogue.excerpts import embed_excerpts, read_recordings
     from ssl_audio.io.atomic import write_json
     from ssl_audio.io.errors import SslAudioError

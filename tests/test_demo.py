@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ssl_audio.audio.synthesis import make_demo
+from ssl_audio.audio.demo_corpus import make_demo
 from ssl_audio.demo import OUTPUTS, main
 from ssl_audio.recommenders.data.records import SourcePlaylist
 from ssl_audio.recommenders.data.sources import read_source

@@ -16,7 +16,7 @@ from readmes import write_files
 
 from ssl_audio.__main__ import COMMANDS
 from ssl_audio.__main__ import main as ssl_audio_main
-from ssl_audio.audio.synthesis import make_demo
+from ssl_audio.audio.demo_corpus import make_demo
 from ssl_audio.stores.feature_store import read_store
 
 ROOT = Path(__file__).resolve().parents[1]

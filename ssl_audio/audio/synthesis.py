@@ -1,34 +1,21 @@
-"""The demo corpus: labelled multi-instrument music that the package plays itself.
+"""Synthesised multi-instrument music with tags.
 
 Every track has a genre (scale, tempo, metre, chord progressions, drums) and a few instruments, each
-a synthesis method of its own; parts enter and leave by sections, so that two moments of a track
-differ while its sound stays. Tags name what is audible.
+with a synthesis method of its own. Parts enter and leave by sections, so that two segments of a
+track differ while its timbre stays. Tags name genre, instruments and tempo.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import multiprocessing
-import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from os import PathLike
-from pathlib import Path
 
 import numpy as np
-import soundfile
 from scipy.signal import butter, fftconvolve, lfilter, sosfilt
 
 from ssl_audio.audio import SAMPLE_RATE
-from ssl_audio.io.atomic import write_json, write_text
-from ssl_audio.io.cache import cache_folder
-from ssl_audio.io.errors import SslAudioError
-from ssl_audio.io.progress import with_progress
 
 VERSION = 1  # of the music: raise it when the same parameters would sound different
-SPLITS = (("train", 0.65), ("validation", 0.8), ("test", 1.0))  # by cumulative fraction
-HEADER = "TRACK_ID\tARTIST_ID\tALBUM_ID\tPATH\tDURATION\tTAGS"
 
 MAJOR, MINOR = (0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10)
 DORIAN, PHRYGIAN = (0, 2, 3, 5, 7, 9, 10), (0, 1, 3, 5, 7, 8, 10)
@@ -37,16 +24,16 @@ PENTATONIC, WHOLE_TONE = (0, 2, 4, 7, 9), (0, 2, 4, 6, 8, 10)
 
 @dataclass(frozen=True)
 class Genre:
-    """What the tracks of one genre share.
+    """Common properties of the tracks of a genre.
 
     Attributes:
         scale: semitones above the tonic.
-        tempo: least and greatest, beats a minute.
+        tempo: min and max, beats per minute.
         beats: in a bar.
-        progressions: degrees of the scale, one a bar.
+        progressions: degrees of the scale, one per bar.
         drums: kick, snare and hat patterns over a bar of eighths; empty for none.
-        instruments: those that play it.
-        density: chance that an eighth has a melody note.
+        instruments: those in use.
+        density: probability of a melody note on an eighth.
     """
 
     scale: tuple[int, ...]
@@ -100,7 +87,7 @@ def _harmonics(frequency: float, phase: np.ndarray, weights: Iterable[float]) ->
 
 
 def _guitar(frequency: float, seconds: float, rng: np.random.Generator) -> np.ndarray:
-    """Karplus-Strong: a burst of noise round a damped delay line."""
+    """Karplus-Strong: a burst of noise in a damped delay line."""
     length = round((seconds + 0.3) * SAMPLE_RATE)
     delay = max(2, round(SAMPLE_RATE / frequency - 0.5))
     burst = np.zeros(length)
@@ -226,9 +213,9 @@ class Song:
 
 
 def compose(seed: int, track: int, seconds: float) -> Song:
-    """Play one track: float32 (samples,) at 16 kHz, peak below 1, and its tags.
+    """Synthesise one track: float32 (samples,) at 16 kHz, peak below 1, and its tags.
 
-    Depends on nothing but its arguments.
+    The result depends on the arguments alone.
     """
     rng = np.random.default_rng((VERSION, seed, track))
     name = sorted(GENRES)[rng.integers(len(GENRES))]
@@ -256,7 +243,7 @@ def _play(
     gains = rng.uniform(0.5, 1.0, len(instruments))
     kit = {kind: _drum(kind, rng) for kind in ("kick", "snare", "hat")}
     for index in range(int(len(mix) / SAMPLE_RATE / bar) + 1):
-        if index % 4 == 0:  # a section: who plays the chords, who the tune, who rests
+        if index % 4 == 0:  # a section: which instruments have melody and chords, or pause
             order = rng.permutation(len(instruments))
             playing = order[: max(1, len(order) - int(rng.random() < 0.35))]
             level = rng.uniform(0.6, 1.0)
@@ -303,7 +290,7 @@ def _beat(
 
 
 def _master(mix: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A room, a tone control and a level: the sound of a studio, which no tag names."""
+    """Reverberation, tone control, noise and level, independent of the tags."""
     t = _times(float(rng.uniform(0.15, 1.2)))
     room = rng.normal(size=len(t)) * np.exp(-6.9 * t / t[-1])
     wet = fftconvolve(mix, room / np.sqrt(np.sum(room**2)))[: len(mix)]
@@ -312,95 +299,3 @@ def _master(mix: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     mix = lfilter([1.0, tilt], [1.0], mix)
     mix = mix + 10 ** rng.uniform(-4.5, -3.3) * rng.normal(size=len(mix))
     return (mix / np.max(np.abs(mix)) * rng.uniform(0.4, 0.9)).astype(np.float32)
-
-
-def demo_folder(tracks: int = 240, seconds: float = 30.0, seed: int = 0) -> Path:
-    """Where a corpus of these parameters is kept: below $SSL_AUDIO_CACHE or the user's cache."""
-    text = json.dumps(_parameters(tracks, seconds, seed), sort_keys=True)
-    return cache_folder() / f"demo-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
-
-
-def _parameters(tracks: int, seconds: float, seed: int) -> dict[str, float]:
-    return {"version": VERSION, "tracks": tracks, "seconds": seconds, "seed": seed}
-
-
-def make_demo(
-    folder: str | PathLike[str],
-    tracks: int = 240,
-    seconds: float = 30.0,
-    seed: int = 0,
-    workers: int | None = None,
-    progress: bool = True,
-) -> Path:
-    """Make the corpus, or what is missing of it, and return its folder.
-
-    Writes `audio/*.flac` (16 kHz mono), `demo-{train,validation,test}.tsv` in MTG-Jamendo's format
-    with paths relative to the folder, and `demo.json` last. The same parameters give the same
-    bytes whatever the number of workers.
-
-    Args:
-        folder: made if it is not there.
-        tracks: how many, at least 10.
-        seconds: length of each.
-        seed: of the music.
-        workers: processes; default is one a processor.
-        progress: show a bar.
-
-    Raises:
-        SslAudioError: the folder holds a corpus of other parameters, or `tracks` is too few.
-    """
-    folder = Path(folder)
-    if tracks < 10 or seconds < 1:
-        raise SslAudioError(f"a demo of {tracks} tracks of {seconds} s: 10 or more, of 1 s or more")
-    parameters = _parameters(tracks, seconds, seed)
-    done = folder / "demo.json"
-    if done.exists():
-        if json.loads(done.read_text()) != parameters:
-            raise SslAudioError(f"{folder} holds a demo corpus of other parameters; name another")
-        if all(_path(folder, track).exists() for track in range(tracks)):
-            return folder
-    (folder / "audio").mkdir(parents=True, exist_ok=True)
-    jobs = [(folder, seed, track, seconds) for track in range(tracks)]
-    tags = with_progress(_run(jobs, workers), "making the demo corpus", tracks, shown=progress)
-    _write_lists(folder, list(tags), seconds)
-    write_json(done, parameters)
-    return folder
-
-
-def _path(folder: Path, track: int) -> Path:
-    return folder / "audio" / f"{track:04d}.flac"
-
-
-def _run(
-    jobs: list[tuple[Path, int, int, float]], workers: int | None
-) -> Iterator[tuple[str, ...]]:
-    workers = min(len(jobs), workers or os.cpu_count() or 1)
-    if workers == 1:
-        yield from map(_make_track, jobs)
-        return
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        yield from pool.imap(_make_track, jobs, chunksize=2)
-
-
-def _make_track(job: tuple[Path, int, int, float]) -> tuple[str, ...]:
-    folder, seed, track, seconds = job
-    song = compose(seed, track, seconds)
-    path = _path(folder, track)
-    if not path.exists():
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        soundfile.write(temporary, song.samples, SAMPLE_RATE, format="FLAC")
-        os.replace(temporary, path)
-    return song.tags
-
-
-def _write_lists(folder: Path, tags: list[tuple[str, ...]], seconds: float) -> None:
-    first = 0
-    for split, until in SPLITS:
-        last = round(until * len(tags))
-        lines = [HEADER]
-        for track in range(first, last):
-            name = _path(folder, track).relative_to(folder).as_posix()
-            row = [f"track_{track:07d}", "artist_000000", "album_000000", name, f"{seconds:.1f}"]
-            lines.append("\t".join([*row, *tags[track]]))
-        write_text(folder / f"demo-{split}.tsv", "\n".join(lines) + "\n")
-        first = last

@@ -25,7 +25,7 @@ from ssl_audio.settings.pretrain import (
 
 def demo_corpus(data: DemoData) -> Path:
     """The folder of the synthesised corpus, which is made on first use."""
-    from ssl_audio.audio.synthesis import demo_folder, make_demo
+    from ssl_audio.audio.demo_corpus import demo_folder, make_demo
 
     chosen: dict[str, Any] = {"tracks": data.tracks, "seconds": data.seconds, "seed": data.seed}
     return make_demo(data.root or demo_folder(**chosen), **chosen)

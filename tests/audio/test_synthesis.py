@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from ssl_audio.audio.demo_corpus import make_demo
 from ssl_audio.audio.sources import read_jamendo
-from ssl_audio.audio.synthesis import GENRES, PLAYERS, compose, make_demo
+from ssl_audio.audio.synthesis import GENRES, PLAYERS, compose
 from ssl_audio.io.errors import SslAudioError
 
 

@@ -1,0 +1,115 @@
+"""The demo corpus: synthesised music with labels, in MTG-Jamendo's format."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+from collections.abc import Iterator
+from os import PathLike
+from pathlib import Path
+
+import soundfile
+
+from ssl_audio.audio import SAMPLE_RATE
+from ssl_audio.audio.synthesis import VERSION, compose
+from ssl_audio.io.atomic import write_json, write_text
+from ssl_audio.io.cache import cache_folder
+from ssl_audio.io.errors import SslAudioError
+from ssl_audio.io.progress import with_progress
+
+SPLITS = (("train", 0.65), ("validation", 0.8), ("test", 1.0))  # by cumulative fraction
+HEADER = "TRACK_ID\tARTIST_ID\tALBUM_ID\tPATH\tDURATION\tTAGS"
+
+
+def demo_folder(tracks: int = 240, seconds: float = 30.0, seed: int = 0) -> Path:
+    """The folder of a corpus in the cache."""
+    text = json.dumps(_parameters(tracks, seconds, seed), sort_keys=True)
+    return cache_folder() / f"demo-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
+
+
+def _parameters(tracks: int, seconds: float, seed: int) -> dict[str, float]:
+    return {"version": VERSION, "tracks": tracks, "seconds": seconds, "seed": seed}
+
+
+def make_demo(
+    folder: str | PathLike[str],
+    tracks: int = 240,
+    seconds: float = 30.0,
+    seed: int = 0,
+    workers: int | None = None,
+    progress: bool = True,
+) -> Path:
+    """Make the corpus, or its missing part, and return its folder.
+
+    Writes `audio/*.flac` (16 kHz mono), `demo-{train,validation,test}.tsv` in MTG-Jamendo's format
+    with paths relative to the folder, and `demo.json` last. The same parameters give the same
+    bytes whatever the number of workers.
+
+    Args:
+        folder: made if absent.
+        tracks: 10 or more.
+        seconds: length of each track.
+        seed: of the music.
+        workers: processes; default is one per processor.
+        progress: show a progress bar.
+
+    Raises:
+        SslAudioError: the folder holds a corpus of other parameters, or too few tracks.
+    """
+    folder = Path(folder)
+    if tracks < 10 or seconds < 1:
+        raise SslAudioError(f"a demo of {tracks} tracks of {seconds} s: 10 or more, of 1 s or more")
+    parameters = _parameters(tracks, seconds, seed)
+    done = folder / "demo.json"
+    if done.exists():
+        if json.loads(done.read_text()) != parameters:
+            raise SslAudioError(f"{folder} holds a demo corpus of other parameters; name another")
+        if all(_path(folder, track).exists() for track in range(tracks)):
+            return folder
+    (folder / "audio").mkdir(parents=True, exist_ok=True)
+    jobs = [(folder, seed, track, seconds) for track in range(tracks)]
+    tags = with_progress(_run(jobs, workers), "making the demo corpus", tracks, shown=progress)
+    _write_lists(folder, list(tags), seconds)
+    write_json(done, parameters)
+    return folder
+
+
+def _path(folder: Path, track: int) -> Path:
+    return folder / "audio" / f"{track:04d}.flac"
+
+
+def _run(
+    jobs: list[tuple[Path, int, int, float]], workers: int | None
+) -> Iterator[tuple[str, ...]]:
+    workers = min(len(jobs), workers or os.cpu_count() or 1)
+    if workers == 1:
+        yield from map(_make_track, jobs)
+        return
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        yield from pool.imap(_make_track, jobs, chunksize=2)
+
+
+def _make_track(job: tuple[Path, int, int, float]) -> tuple[str, ...]:
+    folder, seed, track, seconds = job
+    song = compose(seed, track, seconds)
+    path = _path(folder, track)
+    if not path.exists():
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        soundfile.write(temporary, song.samples, SAMPLE_RATE, format="FLAC")
+        os.replace(temporary, path)
+    return song.tags
+
+
+def _write_lists(folder: Path, tags: list[tuple[str, ...]], seconds: float) -> None:
+    first = 0
+    for split, until in SPLITS:
+        last = round(until * len(tags))
+        lines = [HEADER]
+        for track in range(first, last):
+            name = _path(folder, track).relative_to(folder).as_posix()
+            row = [f"track_{track:07d}", "artist_000000", "album_000000", name, f"{seconds:.1f}"]
+            lines.append("\t".join([*row, *tags[track]]))
+        write_text(folder / f"demo-{split}.tsv", "\n".join(lines) + "\n")
+        first = last
