@@ -16,7 +16,7 @@ from ssl_audio.catalogue.acoustic_model import (
 from ssl_audio.io.console import say
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.progress import with_progress
-from ssl_audio.settings.acoustic import AcousticSettings, SiameseSettings
+from ssl_audio.settings.acoustic import AcousticSettings
 from ssl_audio.stores.feature_store import Row, read_about, read_rows, read_segments, read_store
 from ssl_audio.stores.writer import Store, check_output
 
@@ -35,8 +35,8 @@ def acoustic_features(
         digest: of the playlists, recorded with what was learnt from them.
 
     Raises:
-        SslAudioError: a store of something else, playlists that cannot be used, a model that does
-            not fit the store.
+        SslAudioError: a store of something else, playlists that cannot be used, a model of another
+            encoder.
     """
     assert settings.features is not None
     check_output(settings.output)
@@ -73,8 +73,7 @@ def _model(settings: AcousticSettings, playlists: Playlists | None, digest: str)
             )
         say(f"applying {folder}")
         return model
-    assert settings.features is not None
-    model = fit(settings.features, settings.kind, playlists, digest, settings.siamese)
+    model = _fit(settings, playlists, digest)
     model.save(folder)
     for key in ("held_out_roc_auc", "explained_variance"):
         if key in model.about:
@@ -83,38 +82,22 @@ def _model(settings: AcousticSettings, playlists: Playlists | None, digest: str)
     return model
 
 
-def fit(
-    features: Path,
-    kind: str,
-    playlists: Playlists | None,
-    digest: str,
-    settings: SiameseSettings,
-) -> AcousticModel:
-    """Fit an acoustic model to a store of embeddings.
-
-    Args:
-        features: the store.
-        kind: "siamese", "pca", or "auto": siamese where there are playlists.
-        playlists, digest: as in `acoustic_features`.
-        settings: of the siamese training.
-
-    Raises:
-        SslAudioError: kind="siamese" without playlists, or playlists that cannot be used.
-    """
-    if kind == "siamese" and not playlists:
+def _fit(settings: AcousticSettings, playlists: Playlists | None, digest: str) -> AcousticModel:
+    if settings.kind == "siamese" and not playlists:
         raise SslAudioError("kind=siamese learns from playlists=; without them: kind=pca")
-    stored = read_store(features)
+    assert settings.features is not None
+    stored = read_store(settings.features)
     if stored.about.get("segments"):
-        windows = windows_of(read_segments(features), stored.ids)
+        windows = windows_of(read_segments(settings.features), stored.ids)
     else:
         windows = whole_tracks(stored.vectors)
     about = {"encoder": stored.about["model"], "tracks": len(stored.ids)}
-    if not playlists or kind == "pca":
+    if not playlists or settings.kind == "pca":
         return fit_pca(windows, about)
     from ssl_audio.catalogue.siamese import fit_siamese, membership
 
     about["memberships"] = digest
-    return fit_siamese(windows, membership(playlists, stored.ids), about, settings)
+    return fit_siamese(windows, membership(playlists, stored.ids), about, settings.siamese)
 
 
 def _rows(features: Path, model: AcousticModel) -> Iterator[Row]:

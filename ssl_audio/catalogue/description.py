@@ -6,19 +6,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ssl_audio.audio import SAMPLE_RATE, decode
+from ssl_audio.audio import decode
 from ssl_audio.catalogue.descriptors import DESCRIPTORS, descriptors, normalised
 from ssl_audio.catalogue.tracks import (
+    Analysis,
     Failure,
     Item,
     Summary,
     fill_store,
     list_items,
     missing,
-    sha256_of,
+    row_of,
 )
-from ssl_audio.io.errors import AudioError
-from ssl_audio.io.files import printable
 from ssl_audio.io.parallel import in_order
 from ssl_audio.stores.feature_store import Row
 from ssl_audio.stores.writer import Store, check_output
@@ -34,18 +33,12 @@ class DescriptorEngine:
 
     def rows(self, items: Iterable[Item]) -> Iterator[Row | Failure]:
         """The rows of tracks, in their order."""
-        return in_order(items, _row, self.workers)
+        return in_order(items, lambda item: row_of(item, _describe), self.workers)
 
 
-def _row(item: Item) -> Row | Failure:
-    path = printable(str(item.path))
-    try:
-        waveform = decode.read(item.path)
-        digest = sha256_of(item.path)
-    except AudioError as error:
-        return Failure(item.id, path, str(error))
-    vector = normalised(descriptors(waveform))
-    return Row(item.id, path, len(waveform) / SAMPLE_RATE, digest, vector)
+def _describe(path: Path) -> Analysis:
+    waveform = decode.read(path)
+    return Analysis(len(waveform), normalised(descriptors(waveform)))
 
 
 def describe_catalogue(

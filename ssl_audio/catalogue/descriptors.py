@@ -6,8 +6,8 @@ independent of a recording's level and of its offset from zero.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from scipy.ndimage import uniform_filter1d
@@ -23,59 +23,35 @@ from ssl_audio.catalogue.spectrum import (
     deviation,
     frames_of,
     mean,
-)  # fmt: skip
+)
 
 _SILENT_PEAK = 1e-5  # -100 dB of full scale, below the smallest step of 16 bits
 _SILENT_LOUDNESS = -100.0  # dB
 _SILENT_BELOW = 60.0  # dB below the loudest frame
-_MFCCS = 8
 
 
-@dataclass(frozen=True)
-class Descriptor:
-    """One descriptor.
-
-    Attributes:
-        name: unique.
-        unit: of the natural value; "1" for a ratio.
-        low, high: the natural values that become 0 and 1; values outside are clipped.
-        meaning: in words.
-    """
+class Descriptor(NamedTuple):
+    """One descriptor, with the natural values that become 0 and 1; values outside are clipped."""
 
     name: str
-    unit: str
+    unit: str  # "1" for a ratio
     low: float
     high: float
     meaning: str
 
 
-def _contrasts() -> tuple[Descriptor, ...]:
-    meaning = "peaks above valleys of the spectrum in the band"
-    return tuple(
-        Descriptor(
-            f"contrast_{low:.0f}_{high:.0f}_hz", "dB", 0.0, 40.0 if high <= 500 else 60.0, meaning
-        )
-        for low, high in pairwise(CONTRAST_EDGES)
-    )
-
-
+_CONTRASTS = [
+    Descriptor(f"contrast_{low:.0f}_{high:.0f}_hz", "dB", 0.0, 40.0 if high <= 500 else 60.0,
+               "peaks above valleys of the spectrum in the band")
+    for low, high in pairwise(CONTRAST_EDGES)
+]  # fmt: skip
 # dB; higher coefficients stand for finer detail of the spectral envelope and are smaller
-_MFCC_RANGES = (
-    (-50.0, 250.0),
-    (-120.0, 100.0),
-    (-80.0, 80.0),
-    (-80.0, 60.0),
-    *4 * ((-60.0, 50.0),),
-)
-
-
-def _mfccs() -> tuple[Descriptor, ...]:
-    return tuple(
-        Descriptor(f"mfcc_{number}", "dB", low, high, "shape of the spectrum's envelope, mean")
-        for number, (low, high) in enumerate(_MFCC_RANGES, start=1)
-    )
-
-
+_MFCC_RANGES = ((-50.0, 250.0), (-120.0, 100.0), (-80.0, 80.0), (-80.0, 60.0),
+                *4 * ((-60.0, 50.0),))  # fmt: skip
+_MFCCS = [
+    Descriptor(f"mfcc_{number}", "dB", low, high, "shape of the spectrum's envelope, mean")
+    for number, (low, high) in enumerate(_MFCC_RANGES, start=1)
+]
 DESCRIPTORS: tuple[Descriptor, ...] = (
     Descriptor("tempo", "BPM", MIN_TEMPO, MAX_TEMPO, "strongest pulse; 0 without any"),
     Descriptor("beat_strength", "1", 0.0, 1.0, "autocorrelation of the onsets at the tempo"),
@@ -96,7 +72,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
     Descriptor("flux_mean", "dB", 0.0, 5.0, "rise of the mel spectrum from frame to frame"),
     Descriptor("low_energy", "1", 0.0, 1.0, "share of the energy below 250 Hz"),
     Descriptor("high_energy", "1", 0.0, 0.6, "share of the energy above 2 kHz"),
-    *_contrasts(),
+    *_CONTRASTS,
     Descriptor("chroma_entropy", "bit", 2.5, float(np.log2(12)), "evenness of the twelve notes"),
     Descriptor("chroma_deviation", "1", 0.0, 0.5, "change of the notes over the track"),
     Descriptor("major_strength", "1", 0.0, 1.0, "correlation with the best major key"),
@@ -105,7 +81,7 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
     Descriptor("tonnetz_fifths", "1", 0.0, 0.7, "concentration of notes on the circle of fifths"),
     Descriptor("tonnetz_minor_thirds", "1", 0.0, 1.0, "the same on that of minor thirds"),
     Descriptor("tonnetz_major_thirds", "1", 0.0, 0.5, "the same on that of major thirds"),
-    *_mfccs(),
+    *_MFCCS,
 )
 
 
@@ -129,8 +105,9 @@ def descriptors(waveform: np.ndarray) -> np.ndarray:
     frames = frames_of(samples)
     level = 10 * np.log10(np.maximum(frames.power, TINY))
     sounding = (level > level.max() - _SILENT_BELOW) & (frames.power > TINY)
-    found = {"loudness": loudness, "crest_factor": crest}
-    found["zero_crossing_rate"] = _zero_crossing_rate(samples)
+    negative = np.signbit(samples)
+    crossings = np.count_nonzero(negative[1:] != negative[:-1]) / len(samples)
+    found = {"loudness": loudness, "crest_factor": crest, "zero_crossing_rate": crossings}
     found |= _dynamics(frames.power, level, sounding)
     found |= _shape(frames, sounding)
     found |= harmony(frames.chroma, sounding)
@@ -185,11 +162,6 @@ def _decibels(power: np.ndarray) -> np.ndarray:
     return librosa.power_to_db(power)
 
 
-def _zero_crossing_rate(samples: np.ndarray) -> float:
-    negative = np.signbit(samples)
-    return np.count_nonzero(negative[1:] != negative[:-1]) / len(samples)
-
-
 def _dynamics(power: np.ndarray, level: np.ndarray, sounding: np.ndarray) -> dict[str, float]:
     names = ("loudness_range", "loudness_deviation", "dynamic_complexity")
     if not sounding.any():
@@ -221,7 +193,7 @@ def _shape(frames: Frames, sounding: np.ndarray) -> dict[str, float]:
         "high_energy": float(frames.high.sum()) / total,
     }
     contrast = mean(_decibels(frames.peaks) - _decibels(frames.valleys), sounding)
-    names = [each.name for each in _contrasts()]
+    names = [each.name for each in _CONTRASTS]
     return found | dict(zip(names, map(float, contrast), strict=True))
 
 
@@ -229,6 +201,6 @@ def _envelope(mel: np.ndarray, sounding: np.ndarray) -> dict[str, float]:
     """MFCCs of (128, frames) dB without the first, which is the level."""
     import librosa
 
-    coefficients = librosa.feature.mfcc(S=mel, n_mfcc=1 + _MFCCS)[1:]
+    coefficients = librosa.feature.mfcc(S=mel, n_mfcc=1 + len(_MFCCS))[1:]
     means = mean(coefficients.T, sounding)
     return {f"mfcc_{number}": float(value) for number, value in enumerate(means, start=1)}

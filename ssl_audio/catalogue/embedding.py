@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ssl_audio.audio import SAMPLE_RATE, decode
+from ssl_audio.audio import decode
 from ssl_audio.catalogue.tracks import (
+    Analysis,
     Failure,
     Item,
     Summary,
     fill_store,
     list_items,
     missing,
-    sha256_of,
+    row_of,
 )
 from ssl_audio.io.atomic import write_json
-from ssl_audio.io.errors import AudioError
-from ssl_audio.io.files import printable
 from ssl_audio.io.parallel import in_order
 from ssl_audio.io.run_folder import versions
 from ssl_audio.models.embedder import BATCH, Embedder
@@ -67,24 +67,20 @@ class LocalEngine:
 
     def row(self, item: Item) -> Row | Failure:
         """The row of one track."""
-        path = printable(str(item.path))
+        return row_of(item, self._embed)
+
+    def _embed(self, path: Path) -> Analysis:
         samples = 0
 
         def counted() -> Iterator[np.ndarray]:
             nonlocal samples
-            for block in decode.stream(item.path):
+            for block in decode.stream(path):
                 samples += len(block)
                 yield block
 
-        try:
-            digest = sha256_of(item.path)
-            found = self.embedder.embed_blocks(counted(), self.hop, self.batch_size)
-        except AudioError as error:
-            return Failure(item.id, path, str(error))
-        if not np.isfinite(found.track).all():
-            return Failure(item.id, path, "its embedding is not finite")
+        found = self.embedder.embed_blocks(counted(), self.hop, self.batch_size)
         segments, times = (found.segments, found.times) if self.segments else (None, None)
-        return Row(item.id, path, samples / SAMPLE_RATE, digest, found.track, segments, times)
+        return Analysis(samples, found.track, segments, times)
 
 
 def embed_catalogue(settings: EmbedSettings) -> Summary:

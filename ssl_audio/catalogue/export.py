@@ -38,25 +38,14 @@ CUBIC = -0.5  # parameter of the cubic kernel that resamples positions (Catmull-
 Run = Callable[[Tensor], Tensor]
 
 
-class ExportError(SslAudioError):
-    """An encoder that cannot be exported, or a file that differs from it."""
-
-
 @dataclass(frozen=True)
 class Exported:
-    """A file that was written.
-
-    Attributes:
-        path: the file.
-        size: bytes.
-        difference: max absolute difference from the encoder's embeddings.
-        largest: max absolute value of those.
-    """
+    """A file that was written."""
 
     path: Path
-    size: int
-    difference: float
-    largest: float
+    size: int  # bytes
+    difference: float  # max absolute difference from the encoder's embeddings
+    largest: float  # max absolute value of those
 
 
 class _Average(nn.Module):
@@ -68,11 +57,7 @@ class _Average(nn.Module):
 
 
 class _AttentionPool(nn.Module):
-    """timm's AttentionPool2d for inputs of any length.
-
-    Position embeddings are resampled by a matrix that is computed from the length; attention is
-    computed for the one query that is returned.
-    """
+    """timm's AttentionPool2d for inputs of any length, for the one query that it returns."""
 
     def __init__(self, head: nn.Module) -> None:
         super().__init__()
@@ -112,11 +97,7 @@ def _resampling(known: int, size: int) -> Tensor:
 
 
 class Exportable(nn.Module):
-    """An encoder in operations that can be exported for any batch and length.
-
-    Args:
-        encoder: it is not changed; batch norms are folded in a copy.
-    """
+    """A copy of an encoder in operations that can be exported for any batch and length."""
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
@@ -160,12 +141,8 @@ def _is_plain(layer: nn.AvgPool2d) -> bool:
     return pairs == [(2, 2), (2, 2), (0, 0)] and not layer.ceil_mode
 
 
-def exported_program(encoder: Encoder) -> torch.export.ExportedProgram:
-    """The encoder's graph: waveform (batch, samples) to (batch, embedding_size), both sizes free.
-
-    Raises:
-        ExportError: torch cannot export this backbone.
-    """
+def _program(encoder: Encoder) -> torch.export.ExportedProgram:
+    """Waveforms (batch, samples) to embeddings (batch, embedding_size), both sizes free."""
     from torch.fx.experimental import _config
 
     size = torch.export.Dim
@@ -185,9 +162,9 @@ def exported_program(encoder: Encoder) -> torch.export.ExportedProgram:
         raise _not_exported(encoder, error) from error
 
 
-def _not_exported(encoder: Encoder, error: Exception) -> ExportError:
+def _not_exported(encoder: Encoder, error: Exception) -> SslAudioError:
     reason = first_line(error, 160)
-    return ExportError(
+    return SslAudioError(
         f"{encoder.backbone_name} cannot be exported for every length ({reason}): use the "
         "checkpoint folder, or train with encoder.backbone=resnet"
     )
@@ -213,9 +190,9 @@ def export(encoder: Encoder, output: str | Path) -> Exported:
             metadata.json. An older file is replaced once the new one has passed the comparison.
 
     Raises:
-        SslAudioError: another suffix, a library that is missing, or a file that cannot be written.
-        ExportError: no export of this backbone, or embeddings that differ from the encoder's by
-            more than TOLERANCE times their largest value.
+        SslAudioError: another suffix, a missing library, a file that cannot be written, a backbone
+            that cannot be exported, or embeddings that differ from the encoder's by more than
+            TOLERANCE times their largest value.
     """
     path = Path(output)
     check_output(path)
@@ -229,7 +206,12 @@ def export(encoder: Encoder, output: str | Path) -> Exported:
                 warnings.simplefilter("ignore")  # of the exporters' internals
                 write(encoder, temporary)
                 difference, largest = _compare(encoder, open_file(temporary))
-            _refuse_different(path, difference, largest)
+            if not difference <= TOLERANCE * largest < math.inf:
+                raise SslAudioError(
+                    f"{path} was not written: its embeddings would differ from PyTorch's by "
+                    f"{difference:.1e}, more than {TOLERANCE * largest:.1e}; use the checkpoint "
+                    "folder"
+                )
             os.replace(temporary, path)
     except OSError as error:
         raise SslAudioError(f"output={path}: {error.strerror or error}") from error
@@ -253,7 +235,7 @@ def check_output(path: Path) -> None:
 
 
 def _write_onnx(encoder: Encoder, path: Path) -> None:
-    program = exported_program(encoder)
+    program = _program(encoder)
     try:
         onnx = torch.onnx.export(
             program, dynamo=True, verbose=False, input_names=["waveform"],
@@ -263,7 +245,7 @@ def _write_onnx(encoder: Encoder, path: Path) -> None:
     except torch.onnx.OnnxExporterError as error:
         raise _not_exported(encoder, error) from error
     if onnx is None:
-        raise ExportError(f"torch.onnx returned no program for {encoder.backbone_name}")
+        raise SslAudioError(f"torch.onnx returned no program for {encoder.backbone_name}")
     onnx.model.metadata_props.update(metadata(encoder))
     onnx.save(str(path), external_data=False)
 
@@ -279,16 +261,12 @@ def _open_onnx(path: Path) -> Run:
 
 def _write_pt2(encoder: Encoder, path: Path) -> None:
     extra: dict[str, Any] = {METADATA: json.dumps(metadata(encoder))}
-    torch.export.save(exported_program(encoder), path, extra_files=extra)
-
-
-def _open_pt2(path: Path) -> Run:
-    return torch.export.load(path).module()
+    torch.export.save(_program(encoder), path, extra_files=extra)
 
 
 FORMATS: dict[str, tuple[Callable[[Encoder, Path], None], Callable[[Path], Run]]] = {
     ".onnx": (_write_onnx, _open_onnx),
-    ".pt2": (_write_pt2, _open_pt2),
+    ".pt2": (_write_pt2, lambda path: torch.export.load(path).module()),
 }
 
 
@@ -324,11 +302,3 @@ def _waveforms(encoder: Encoder) -> Iterator[Tensor]:
         if batch > 1:
             waveform[-1] = 0
         yield waveform
-
-
-def _refuse_different(path: Path, difference: float, largest: float) -> None:
-    if not difference <= TOLERANCE * largest < math.inf:
-        raise ExportError(
-            f"{path} was not written: its embeddings would differ from PyTorch's by "
-            f"{difference:.1e}, more than {TOLERANCE * largest:.1e}; use the checkpoint folder"
-        )

@@ -20,6 +20,7 @@ TINY = 1e-10  # librosa's floor of power
 MAX_FREQUENCY = 7000.0  # Hz; above it, the spectra of resampled tracks fall off
 CONTRAST_EDGES = (0.0, 125.0, 250.0, 500.0, 1000.0, 2000.0, 4000.0, MAX_FREQUENCY)  # Hz
 
+_FREQUENCIES = np.arange(N_FFT // 2 + 1, dtype=np.float32) * np.float32(SAMPLE_RATE / N_FFT)  # Hz
 _BLOCK = 128  # frames at a time
 _CONTRAST_TAIL = 0.02  # fraction of a band's bins that are its peaks, and its valleys
 _ROLLOFF = 0.85
@@ -66,7 +67,7 @@ def _describe_frames(magnitude: np.ndarray) -> Frames:
     centroid, bandwidth = _moments(magnitude)
     cumulative = np.cumsum(magnitude, axis=1)
     rolloff = (cumulative < _ROLLOFF * cumulative[:, -1:]).sum(1) * (SAMPLE_RATE / N_FFT)
-    floored = np.maximum(power[:, _frequencies() <= MAX_FREQUENCY], TINY)
+    floored = np.maximum(power[:, _FREQUENCIES <= MAX_FREQUENCY], TINY)
     arithmetic = 10 * np.log10(floored.mean(1))
     flatness = 10 * np.log10(floored, out=floored).mean(1) - arithmetic
     strongest = chroma.max(1, keepdims=True)
@@ -78,21 +79,15 @@ def _describe_frames(magnitude: np.ndarray) -> Frames:
 
 
 @lru_cache(maxsize=1)
-def _frequencies() -> np.ndarray:
-    return np.arange(N_FFT // 2 + 1, dtype=np.float32) * np.float32(SAMPLE_RATE / N_FFT)
-
-
-@lru_cache(maxsize=1)
 def _bank() -> np.ndarray:
     """Sums of power in one product, (1025, 143): all, low, high, 128 mel bands, 12 notes."""
     import librosa
 
-    frequencies = _frequencies()
     window = librosa.filters.get_window("hann", N_FFT)
     # Parseval: the energy of both halves of the spectrum, over that of the window
-    whole = np.full(len(frequencies), 2 / (N_FFT * np.square(window).sum()))
+    whole = np.full(len(_FREQUENCIES), 2 / (N_FFT * np.square(window).sum()))
     whole[[0, -1]] /= 2
-    bands = [whole, whole * (frequencies < _LOW_BELOW), whole * (frequencies > _HIGH_ABOVE)]
+    bands = [whole, whole * (_FREQUENCIES < _LOW_BELOW), whole * (_FREQUENCIES > _HIGH_ABOVE)]
     mel = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=N_FFT, fmax=MAX_FREQUENCY)
     chroma = librosa.filters.chroma(sr=SAMPLE_RATE, n_fft=N_FFT, tuning=0.0)
     return np.ascontiguousarray(np.vstack([*bands, mel, chroma]).T, dtype=np.float32)
@@ -101,7 +96,7 @@ def _bank() -> np.ndarray:
 def _moments(magnitude: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Centroid and bandwidth of each frame, Hz; 0 for a silent frame."""
     scale = np.float32(SAMPLE_RATE / 2)  # squares of frequencies in Hz would lose digits
-    relative = _frequencies() / scale
+    relative = _FREQUENCIES / scale
     total, first, second = (magnitude @ np.stack([relative**0, relative, relative**2], 1)).T
     total = np.where(total > TINY, total, np.inf)
     centroid = first / total
@@ -112,10 +107,9 @@ def _moments(magnitude: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 @lru_cache(maxsize=1)
 def _contrast_bins() -> tuple[tuple[int, int, int], ...]:
     """First bin, end, and bins of the tails of each octave band, as in librosa."""
-    frequencies = _frequencies()
     bands = []
     for band, (low, high) in enumerate(pairwise(CONTRAST_EDGES)):
-        inside = np.flatnonzero((frequencies >= low) & (frequencies <= high))
+        inside = np.flatnonzero((_FREQUENCIES >= low) & (_FREQUENCIES <= high))
         first, end = int(inside[0]), int(inside[-1]) + 1
         first -= band > 0  # as librosa: a band has the last bin of the band below,
         tail = round(max(1.0, _CONTRAST_TAIL * (end - first)))
@@ -129,10 +123,6 @@ def _extremes(magnitude: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     peaks, valleys = [], []
     for first, end, tail in _contrast_bins():
         band = magnitude[:, first:end]
-        if tail == 1:
-            peaks.append(band.max(1))
-            valleys.append(band.min(1))
-            continue
         ordered = np.partition(band, (tail - 1, end - first - tail), axis=1)
         peaks.append(ordered[:, -tail:].mean(1))
         valleys.append(ordered[:, :tail].mean(1))

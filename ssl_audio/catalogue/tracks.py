@@ -6,11 +6,14 @@ import csv
 import io
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+import numpy as np
+
+from ssl_audio.audio import SAMPLE_RATE
 from ssl_audio.audio.sources import LIST_SUFFIXES, list_audio
 from ssl_audio.io.atomic import write_text
 from ssl_audio.io.console import say
@@ -21,16 +24,14 @@ from ssl_audio.stores.feature_store import Row
 from ssl_audio.stores.writer import Store
 
 
-@dataclass(frozen=True)
-class Item:
+class Item(NamedTuple):
     """A track: its id in the store, and its file."""
 
     id: str
     path: Path
 
 
-@dataclass(frozen=True)
-class Failure:
+class Failure(NamedTuple):
     """A track without a result, and why."""
 
     id: str
@@ -75,41 +76,44 @@ def _id(path: Path, root: Path) -> str:
     return printable(str(path))
 
 
-def sha256_of(path: Path) -> str:
-    """The checksum of a file.
+@dataclass(frozen=True)
+class Analysis:
+    """What is computed of one track."""
 
-    Raises:
-        AudioError: it cannot be read.
-    """
+    samples: int  # of the waveform at 16 kHz
+    vector: np.ndarray  # (dimensions,)
+    segments: np.ndarray | None = None  # (n, dimensions)
+    times: np.ndarray | None = None  # (n,) seconds
+
+
+def row_of(item: Item, analyse: Callable[[Path], Analysis]) -> Row | Failure:
+    """The row of a track, or why there is none."""
+    path = printable(str(item.path))
     try:
-        return file_sha256(path)
+        digest = file_sha256(item.path)
+        found = analyse(item.path)
     except OSError as error:
-        raise AudioError(path, error.strerror or str(error)) from error
+        return Failure(item.id, path, f"{path}: {error.strerror or error}")
+    except AudioError as error:
+        return Failure(item.id, path, str(error))
+    if not np.isfinite(found.vector).all():
+        return Failure(item.id, path, "its features are not finite")
+    duration = found.samples / SAMPLE_RATE
+    return Row(item.id, path, duration, digest, found.vector, found.segments, found.times)
 
 
 @dataclass
 class Summary:
-    """The outcome of one run.
+    """The outcome of one run."""
 
-    Attributes:
-        output: the store.
-        failures_path: table of the failed tracks; it exists if there are any.
-        kept: tracks that the store had before.
-        rows: tracks that this run added.
-        audio_seconds: their duration.
-        elapsed: seconds.
-        failures: the failed tracks, in order.
-        total: tracks in the store.
-    """
-
-    output: Path
-    failures_path: Path
-    kept: int
-    rows: int = 0
-    audio_seconds: float = 0.0
-    elapsed: float = 0.0
+    output: Path  # the store
+    failures_path: Path  # table of the failed tracks; it exists if there are any
+    kept: int  # tracks that the store had before
+    rows: int = 0  # tracks that this run added
+    audio_seconds: float = 0.0  # their duration
+    elapsed: float = 0.0  # seconds
     failures: list[Failure] = field(default_factory=list)
-    total: int = 0
+    total: int = 0  # tracks in the store
 
     def lines(self) -> list[str]:
         """What a command prints at its end."""
@@ -183,5 +187,5 @@ def write_failures(path: Path, failures: list[Failure]) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["id", "path", "reason"])
-    writer.writerows((f.id, f.path, f.reason) for f in failures)
+    writer.writerows(failures)
     write_text(path, text.getvalue())

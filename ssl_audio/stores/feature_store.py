@@ -23,41 +23,25 @@ EMBEDDING = "embedding"
 
 @dataclass(frozen=True)
 class Row:
-    """One track of a store.
+    """One track of a store."""
 
-    Attributes:
-        id: unique in the store.
-        path: of the audio file.
-        duration: seconds.
-        sha256: of the file.
-        vector: (dimensions,).
-        segments: (n, dimensions), in stores with segments.
-        times: (n,) starts of the segments, seconds.
-    """
-
-    id: str
-    path: str
-    duration: float
-    sha256: str
-    vector: np.ndarray
-    segments: np.ndarray | None = None
-    times: np.ndarray | None = None
+    id: str  # unique in the store
+    path: str  # of the audio file
+    duration: float  # seconds
+    sha256: str  # of the file
+    vector: np.ndarray  # (dimensions,)
+    segments: np.ndarray | None = None  # (n, dimensions), in stores with segments
+    times: np.ndarray | None = None  # (n,) starts of the segments, seconds
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A store in memory.
-
-    Attributes:
-        ids, paths: (tracks,).
-        vectors: (tracks, dimensions) float32.
-        about: how the vectors were made.
-    """
+    """A store in memory."""
 
     ids: list[str]
     paths: list[str]
-    vectors: np.ndarray
-    about: dict[str, Any]
+    vectors: np.ndarray  # (tracks, dimensions) float32
+    about: dict[str, Any]  # how the vectors were made
 
 
 def read_store(path: str | Path) -> Stored:
