@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal, Protocol
 
 import numpy as np
@@ -10,7 +11,6 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from ssl_audio.io.errors import SslAudioError
 from ssl_audio.probing.batched import Validation, train_probes
 from ssl_audio.probing.batches import TrainingRows
 from ssl_audio.probing.logistic import LogisticProbe, validation_split
@@ -26,74 +26,37 @@ class Scorer(Protocol):
 
 
 class ProbeKind(Protocol):
-    """How probes of one kind are trained.
+    """How probes of one kind are trained: `train_probes` is the first example."""
 
-    Attributes:
-        few_labels: whether a comparison also trains it on small subsets of the training set.
-    """
-
-    few_labels: bool
-
-    def train(
+    def __call__(
         self,
         train: TrainingRows,
         validation: Validation,
         subsets: Sequence[np.ndarray],
-        seed: int,
+        settings: LinearProbeSettings,
+        seed: int = 0,
         title: str | None = None,
     ) -> Sequence[Scorer]:
-        """Train one probe on each subset; arguments as of `train_probes`."""
+        """Train one probe on each subset of the training rows."""
 
 
-class LinearKind:
-    """A linear layer, or an MLP with one hidden layer."""
-
-    few_labels = True
-
-    def __init__(self, settings: LinearProbeSettings, hidden: bool = False) -> None:
-        self.settings, self.hidden = settings, hidden
-
-    def train(
-        self,
-        train: TrainingRows,
-        validation: Validation,
-        subsets: Sequence[np.ndarray],
-        seed: int,
-        title: str | None = None,
-    ) -> Sequence[Scorer]:
-        return train_probes(train, validation, subsets, self.settings, self.hidden, seed, title)
-
-
-class LogisticKind:
+def train_logistic(
+    train: TrainingRows,
+    validation: Validation,
+    subsets: Sequence[np.ndarray],
+    settings: LinearProbeSettings,
+    seed: int = 0,
+    title: str | None = None,
+) -> Sequence[Scorer]:
     """scikit-learn's logistic regression: a reference for the probes that are trained here."""
-
-    few_labels = False
-
-    def train(
-        self,
-        train: TrainingRows,
-        validation: Validation,
-        subsets: Sequence[np.ndarray],
-        seed: int,
-        title: str | None = None,
-    ) -> Sequence[Scorer]:
-        return [LogisticProbe().fit(train.x[s], train.y[s], validation) for s in subsets]
+    return [LogisticProbe().fit(train.x[rows], train.y[rows], validation) for rows in subsets]
 
 
-def probe_kind(name: str, settings: LinearProbeSettings) -> ProbeKind:
-    """The kind of probe with this name; the only place that lists them.
-
-    Raises:
-        SslAudioError: an unknown name.
-    """
-    kinds: dict[str, ProbeKind] = {
-        "linear": LinearKind(settings),
-        "mlp": LinearKind(settings, hidden=True),
-        "logistic": LogisticKind(),
-    }
-    if name not in kinds:
-        raise SslAudioError(f"probe={name}: {', '.join(kinds)}")
-    return kinds[name]
+PROBES: dict[str, ProbeKind] = {
+    "linear": train_probes,
+    "mlp": partial(train_probes, hidden=True),
+    "logistic": train_logistic,
+}
 
 
 class Probe(BaseEstimator):  # type: ignore[misc]
@@ -155,8 +118,11 @@ class Probe(BaseEstimator):  # type: ignore[misc]
         else:
             chosen, rest = validation_split(len(x), self.seed)
             train, held_out = TrainingRows(x[rest], targets[rest]), (x[chosen], targets[chosen])
-        kind = probe_kind(self.kind, self.settings or LinearProbeSettings())
-        [self.probe_] = kind.train(train, held_out, [np.arange(len(train.y))], self.seed)
+        if self.kind not in PROBES:
+            raise ValueError(f"kind={self.kind!r}: {', '.join(PROBES)}")
+        settings = self.settings or LinearProbeSettings()
+        rows = [np.arange(len(train.y))]
+        [self.probe_] = PROBES[self.kind](train, held_out, rows, settings, self.seed)
         self.n_features_in_ = x.shape[1]
         return self
 

@@ -2,10 +2,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.probing.batched import train_probes
+from ssl_audio.probing.batched import _batch_width, _groups, train_probes
 from ssl_audio.probing.batches import Order, TrainingRows
 from ssl_audio.probing.logistic import LogisticProbe
 from ssl_audio.settings.probe import LinearProbeSettings
@@ -64,9 +66,9 @@ def test_equal_to_the_plain_loop(rows):
 def test_a_probe_does_not_depend_on_those_trained_with_it(hidden):
     (x, y), (vx, vy) = made(), made(80, seed=1)
     subsets = [np.arange(300), np.arange(40), np.arange(100, 180)]
-    together = train_probes(TrainingRows(x, y), (vx, vy), subsets, QUICK, hidden)
+    together = train_probes(TrainingRows(x, y), (vx, vy), subsets, QUICK, hidden=hidden)
     for subset, probe in zip(subsets, together, strict=True):
-        [alone] = train_probes(TrainingRows(x, y), (vx, vy), [subset], QUICK, hidden)
+        [alone] = train_probes(TrainingRows(x, y), (vx, vy), [subset], QUICK, hidden=hidden)
         np.testing.assert_allclose(probe.scores(vx), alone.scores(vx), rtol=1e-4, atol=1e-5)
 
 
@@ -98,7 +100,7 @@ def test_the_mlp_learns_what_no_line_separates():
     )
     rows, validation = TrainingRows(x[:2000], y[:2000]), (x[2000:], y[2000:])
     linear, mlp = (
-        train_probes(rows, validation, [np.arange(2000)], settings, hidden)[0]
+        train_probes(rows, validation, [np.arange(2000)], settings, hidden=hidden)[0]
         for hidden in (False, True)
     )
     assert roc_auc_score(y[2000:], linear.scores(x[2000:])) < 0.65
@@ -139,3 +141,18 @@ def test_features_that_are_not_finite_are_refused():
     x[3] = np.nan
     with pytest.raises(SslAudioError, match="finite"):
         train_probes(TrainingRows(x, y), (x, y), [np.arange(20)], QUICK)
+
+
+@given(
+    st.lists(st.integers(1, 600), min_size=1, max_size=40),
+    st.integers(1, 9),
+)
+def test_groups_are_all_probes_once_of_one_width_and_not_too_many(sizes, most):
+    subsets = [np.arange(size) for size in sizes]
+    groups = _groups(subsets, 256, most)
+    assert sorted(k for group in groups for k in group) == list(range(len(sizes)))
+    widths = [{_batch_width(sizes[k], 256) for k in group} for group in groups]
+    assert all(len(width) == 1 for width in widths)
+    assert all(len(group) <= most for group in groups)
+    costs = [len(group) * width.pop() for group, width in zip(groups, widths, strict=True)]
+    assert costs == sorted(costs, reverse=True)
