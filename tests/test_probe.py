@@ -145,7 +145,7 @@ def test_segments_stay_with_their_tracks_when_another_is_left_out():
     dataset = TaggingDataset("made", tuple("xyz"), *splits, {}, ())
     offsets = np.array([0, 2, 5, 6, 7, 8])
     segments = np.arange(16, dtype=np.float32).reshape(8, 2)
-    features = TrackFeatures(np.zeros((5, 2), np.float32), segments, offsets[:-1], offsets[1:], {})
+    features = TrackFeatures(np.zeros((5, 2), np.float32), segments, offsets[:-1], offsets[1:])
     found = comparison._encoded(dataset, features, np.array([True, False, True, True, True]))
     rows = found.train
     kept = [rows.x[a:b].tolist() for a, b in zip(rows.starts, rows.ends, strict=True)]

@@ -9,7 +9,6 @@ core: with two busy cores it takes no longer than the longer half.
 from __future__ import annotations
 
 import json
-import statistics
 import sys
 import tempfile
 import time
@@ -54,10 +53,8 @@ class BenchmarkSettings(Group):
     plain_probes: int = setting(2, help="probes that the peer trains; 17 are all", min=1, max=17)
     epochs: int = setting(25, help="epochs of the probes", min=1)
     steps: int = setting(128, help="batches in an epoch", min=1)
-    rounds: int = setting(1, help="repeats of the probes, of which the median is taken", min=1)
-    repeats: int = setting(5, help="repeats of everything else", min=1)
+    repeats: int = setting(5, help="repeats of all but the probes; the median counts", min=1)
     tracks: int = setting(12, help="tracks of the extraction", min=1)
-    float32: bool = setting(False, help="measure probes with float32 products too")
     json: Path | None = setting(None, help="file that the figures are written to")
 
 
@@ -169,32 +166,25 @@ def measure_probes(options: BenchmarkSettings) -> dict[str, Any]:
     # all rows, and then evenly from all sizes
     places = np.linspace(0, len(subsets) - 1, options.plain_probes).round().astype(int)
     settings = LinearProbeSettings(epochs=options.epochs, steps=options.steps)
-    float32 = LinearProbeSettings(epochs=options.epochs, steps=options.steps, precision="float32")
-    candidates: dict[str, Callable[[], list[float]]] = {
-        "peer": lambda: peer_protocol(data, [subsets[p] for p in places], settings),
-        "ssl_audio": lambda: our_protocol(data, subsets, settings),
-    }
-    if options.float32:
-        candidates["float32 products"] = lambda: our_protocol(data, subsets, float32)
-    our_protocol(data, subsets[1:2], LinearProbeSettings(epochs=1, steps=1))  # compiles the kernels
-    results, seconds = {}, {name: list[float]() for name in candidates}
-    for _ in range(options.rounds):
-        for name, run in candidates.items():
-            started = time.perf_counter()
-            results[name] = run()
-            seconds[name].append(time.perf_counter() - started)
-    median = {name: statistics.median(values) for name, values in seconds.items()}
-    started = time.perf_counter()
-    peer_bootstrap(data.y["test"], np.random.default_rng(1).random(data.y["test"].shape, "f4"))
-    scaled = median["peer"] * len(subsets) / len(places)
-    median["peer"] = scaled + time.perf_counter() - started
+    random = np.random.default_rng(1).random(data.y["test"].shape, "f4")
+    peer_seconds, peer = timed(lambda: peer_protocol(data, [subsets[p] for p in places], settings))
+    our_seconds, ours = timed(lambda: our_protocol(data, subsets, settings))
+    peer_seconds *= len(subsets) / len(places)
+    peer_seconds += timed(lambda: peer_bootstrap(data.y["test"], random))[0]
     title = f"{len(subsets)} probes of {DIMENSIONS} x {TAGS}, {options.epochs} epochs"
     if len(places) < len(subsets):
         title += f"; the peer trained {len(places)}, its time is scaled"
-    rows = table(title, median, len(subsets), "probes")
+    rows = table(title, {"peer": peer_seconds, "ssl_audio": our_seconds}, len(subsets), "probes")
     aim(rows["ssl_audio"]["ratio"], 10.0, "probes")
-    ours = np.array([results["ssl_audio"][p] for p in places])
-    return {"rows": rows, "agree": agree(np.array(results["peer"]), ours, SCORE_TOLERANCE)}
+    found = np.array([ours[place] for place in places])
+    return {"rows": rows, "agree": agree(np.array(peer), found, SCORE_TOLERANCE)}
+
+
+def timed(run: Callable[[], Any]) -> tuple[float, Any]:
+    """Seconds and result of one run, without a warm-up, which would take minutes here."""
+    started = time.perf_counter()
+    result = run()
+    return time.perf_counter() - started, result
 
 
 def measure_extraction(options: BenchmarkSettings) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from ssl_audio.datasets.leaks import FileStatus, identical_audio, refuse_shared_files, status_of
 from ssl_audio.io.errors import SslAudioError
+from ssl_audio.io.files import printable
 from ssl_audio.settings.fields import Group, setting
 
 SPLITS = ("train", "validation", "test")
@@ -31,6 +32,10 @@ class Split:
     ids: tuple[str, ...]
     paths: tuple[Path, ...]
     targets: np.ndarray
+
+    def with_text_ids(self) -> Split:
+        """The same tracks with ids that are text, whatever bytes the names of their files have."""
+        return replace(self, ids=tuple(map(printable, self.ids)))
 
     def take(self, rows: Sequence[int] | np.ndarray) -> Split:
         """The tracks of these rows."""
@@ -132,6 +137,7 @@ class LabelledData(Group):
                 an empty split, or no tag that can be measured.
         """
         listed = self.read()
+        listed = replace(listed, splits={k: s.with_text_ids() for k, s in listed.splits.items()})
         found = {key: list(map(status_of, split.paths)) for key, split in listed.splits.items()}
         missing = {
             key: tuple(i for i, status in zip(split.ids, found[key], strict=True) if not status)

@@ -7,7 +7,6 @@ codeapps/the-magnatagatune-dataset.
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -22,7 +21,7 @@ from ssl_audio.settings.fields import setting
 PUBLISHED_SIZES = dict(zip(SPLITS, (15244, 1529, 4332), strict=True))
 FILES = {"train": "train", "validation": "valid", "test": "test"}
 TAGS = 50
-TRAIN_FOLDERS, VALIDATION_FOLDERS = "0123456789ab", "c"  # d to f are the test split
+FOLDERS = {"train": "0123456789ab", "validation": "c", "test": "def"}
 DAMAGED = (  # empty in the published archive
     "6/norine_braun-now_and_zen-08-gently-117-146.mp3",
     "8/jacob_heringman-josquin_des_prez_lute_settings-19-gintzler__pater_noster-204-233.mp3",
@@ -84,16 +83,15 @@ def _names(folder: Path, splits: dict[str, Split]) -> tuple[tuple[str, ...], str
     if (folder / "annotations_final.csv").is_file():
         return _names_by_annotations(folder, splits), ""
     listed = folder / "top50_tags.txt"
-    if listed.is_file():
-        names = tuple(line.strip() for line in listed.read_text().splitlines() if line.strip())
-        if len(names) == TAGS:
-            return names, (
-                "the tags' names follow top50_tags.txt, unchecked; annotations_final.csv beside it "
-                "would identify each column"
-            )
-    return tuple(
-        f"tag {i}" for i in range(TAGS)
-    ), "the tags' names are unknown: no annotations_final.csv and no top50_tags.txt"
+    names = tuple(filter(None, listed.read_text().split("\n"))) if listed.is_file() else ()
+    names = tuple(name.strip() for name in names)
+    if len(names) == TAGS:
+        return names, (
+            "the tags' names follow top50_tags.txt, unchecked; annotations_final.csv beside it "
+            "would identify each column"
+        )
+    note = "the tags' names are unknown: no annotations_final.csv, no top50_tags.txt of 50 names"
+    return tuple(f"tag {i}" for i in range(TAGS)), note
 
 
 def _names_by_annotations(folder: Path, splits: dict[str, Split]) -> tuple[str, ...]:
@@ -117,71 +115,33 @@ def _names_by_annotations(folder: Path, splits: dict[str, Split]) -> tuple[str, 
 
 def _by_folder(audio: Path, folder: Path) -> Listed:
     names, rows = _annotations(folder)
-    kept = {clip: row for clip, row in rows.items() if clip not in DAMAGED}
-    if not kept:
-        raise SslAudioError(f"{folder / 'annotations_final.csv'} has no clips")
-    _check_clips(folder, set(rows))
-    counts = np.stack(list(kept.values())).sum(0, dtype=np.int64)
+    kept = {clip: row for clip, row in sorted(rows.items()) if clip not in DAMAGED}
+    counts = np.sum(list(kept.values()), axis=0, dtype=np.int64)
     top = sorted(range(len(names)), key=lambda k: (-counts[k], names[k]))[:TAGS]
-    clips: dict[str, list[str]] = {name: [] for name in SPLITS}
-    for clip in sorted(kept):
-        if kept[clip][top].any():
-            clips[_split_of(clip)].append(clip)
-    splits = {
-        name: Split(tuple(of), tuple(audio / c for c in of), _rows(kept, of, top))
-        for name, of in clips.items()
-    }
+    splits = {}
+    for split, folders in FOLDERS.items():
+        clips = tuple(c for c, row in kept.items() if c[0] in folders and row[top].any())
+        targets = np.array([kept[clip][top] for clip in clips], np.uint8).reshape(-1, len(top))
+        splits[split] = Split(clips, tuple(audio / clip for clip in clips), targets)
     return Listed(tuple(names[k] for k in top), splits, PUBLISHED_SIZES)
-
-
-def _rows(rows: dict[str, np.ndarray], clips: Sequence[str], columns: list[int]) -> np.ndarray:
-    if not clips:
-        return np.zeros((0, len(columns)), np.uint8)
-    return np.stack([rows[clip][columns] for clip in clips])
-
-
-def _split_of(clip: str) -> str:
-    if clip[0] in TRAIN_FOLDERS:
-        return "train"
-    return "validation" if clip[0] in VALIDATION_FOLDERS else "test"
 
 
 def _annotations(folder: Path) -> tuple[list[str], dict[str, np.ndarray]]:
     """Names of all tags, and each clip's row of 0 and 1."""
-    header, lines = _table(folder / "annotations_final.csv")
-    if header[0] != "clip_id" or header[-1] != "mp3_path":
-        raise SslAudioError(
-            f"{folder / 'annotations_final.csv'}: its first line is not clip_id, tags, mp3_path "
-            "(tabs between them)"
-        )
+    path = folder / "annotations_final.csv"
+    try:
+        with path.open(encoding="utf-8", errors="replace", newline="") as file:
+            header, *lines = list(csv.reader(file, delimiter="\t")) or [[]]
+    except OSError as error:
+        raise SslAudioError(f"cannot read {path}: {error.strerror}") from error
+    if not lines or header[0] != "clip_id" or header[-1] != "mp3_path":
+        raise SslAudioError(f"{path}: expected columns clip_id, tags, mp3_path (tabs between them)")
     rows = {}
-    for number, line in lines:
+    for number, line in enumerate(lines, 2):
         if len(line) != len(header) or not set(line[1:-1]) <= {"0", "1"}:
             raise SslAudioError(
-                f"{folder / 'annotations_final.csv'}, line {number}: {len(line)} columns of "
-                f"{len(header)}, or a tag that is neither 0 nor 1"
+                f"{path}, line {number}: {len(line)} columns of {len(header)}, or a tag that is "
+                "neither 0 nor 1"
             )
         rows[line[-1]] = np.array(line[1:-1], dtype="U1").astype(np.uint8)
     return header[1:-1], rows
-
-
-def _check_clips(folder: Path, annotated: set[str]) -> None:
-    header, lines = _table(folder / "clip_info_final.csv")
-    if "mp3_path" not in header:
-        raise SslAudioError(f"{folder / 'clip_info_final.csv'} has no column mp3_path")
-    place = header.index("mp3_path")
-    known = {line[place] for _, line in lines if len(line) > place}
-    missing = sorted(annotated - known)
-    if missing:
-        raise SslAudioError(f"{folder}: clip_info_final.csv has no clip {missing[0]}")
-
-
-def _table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    try:
-        with path.open(encoding="utf-8", errors="replace", newline="") as file:
-            lines = list(enumerate(csv.reader(file, delimiter="\t"), 1))
-    except OSError as error:
-        raise SslAudioError(f"cannot read {path}: {error.strerror}") from error
-    if not lines or not lines[0][1]:
-        raise SslAudioError(f"{path} is empty")
-    return lines[0][1], [(number, line) for number, line in lines[1:] if line]

@@ -36,14 +36,12 @@ class TrackFeatures:
         segments: (all segments, dimensions) float32, mapped from disk; None if not requested.
         starts, ends: (tracks,) rows of `segments` between which a track's segments lie; None if not
             requested.
-        unreadable: track id to reason.
     """
 
     means: np.ndarray
     segments: np.ndarray | None
     starts: np.ndarray | None
     ends: np.ndarray | None
-    unreadable: dict[str, str]
 
 
 def track_features(
@@ -70,15 +68,14 @@ def track_features(
         SslAudioError: no track can be read, or the cache cannot be written.
     """
     path = _store_path(cache, encoder.key, ids, paths, keep_segments)
-    unreadable: dict[str, str] = {}
     if not _cached(path).issuperset(ids):
         with _opened(path, encoder, keep_segments) as store:
-            unreadable = _compute(store, encoder, dict(zip(ids, paths, strict=True)), workers)
+            _compute(store, encoder, dict(zip(ids, paths, strict=True)), workers)
     means, present = read_aligned(path, ids)
     means[~present] = np.nan
     if not keep_segments:
-        return TrackFeatures(means, None, None, None, unreadable)
-    return TrackFeatures(means, *_mapped_segments(path, ids), unreadable)
+        return TrackFeatures(means, None, None, None)
+    return TrackFeatures(means, *_mapped_segments(path, ids))
 
 
 def _store_path(
@@ -119,21 +116,21 @@ def _opened(path: Path, encoder: TrackEncoder, keep_segments: bool) -> Store:
 
 def _compute(
     store: Store, encoder: TrackEncoder, tracks: Mapping[str, Path], workers: int | None
-) -> dict[str, str]:
-    """Bring the store up to all tracks, and close it; returns the reasons of unreadable ones."""
+) -> None:
+    """Add the missing tracks to the store and close it; unreadable ones are left out."""
     todo = {track: path for track, path in tracks.items() if track not in store.finished}
     results = extract(list(todo.values()), encoder.features, workers)
-    unreadable = {}
+    errors = []
     for track, found in zip(todo, with_progress(results, encoder.name, len(todo)), strict=True):
         if found.rows is None:
-            unreadable[track] = str(found.error)
+            errors.append(found.error)
         else:
             store.add(_row(track, found.rows, store.segments))
-    if len(unreadable) == len(tracks):
-        first = next(iter(unreadable.values()))
-        raise SslAudioError(f"none of {len(tracks)} tracks can be read; the first: {first}")
+    if len(errors) == len(tracks):
+        raise SslAudioError(f"none of {len(tracks)} tracks can be read; the first: {errors[0]}")
+    if errors:
+        warn(f"{encoder.name}: {len(errors)} tracks cannot be read; the first: {errors[0]}")
     store.close()
-    return unreadable
 
 
 def _row(track: str, rows: np.ndarray, keep_segments: bool) -> Row:

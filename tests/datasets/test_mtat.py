@@ -35,10 +35,6 @@ def annotations(tmp_path):
         writer.writerow(["clip_id", *names, "mp3_path"])
         for number, (clip, row) in enumerate(zip(clips, rows, strict=True)):
             writer.writerow([number, *row, clip])
-    with (tmp_path / "clip_info_final.csv").open("w", newline="") as file:
-        writer = csv.writer(file, delimiter="\t", quoting=csv.QUOTE_ALL)
-        writer.writerow(["clip_id", "title", "mp3_path"])
-        writer.writerows([number, "x", clip] for number, clip in enumerate(clips))
     shuffled = rng.permutation(order)
     parts = {"train": "0123456789ab", "valid": "c", "test": "def"}
     for short, folders in parts.items():
@@ -84,3 +80,14 @@ def test_lists_and_targets_must_agree(annotations):
     np.save(root / "y_test_pub.npy", np.zeros((3, 50)))
     with pytest.raises(SslAudioError, match="has 3 rows"):
         MagnaTagATune(root=root).load()
+
+
+def test_a_malformed_line_of_the_annotations_is_named(annotations):
+    root, *_ = annotations
+    path = root / "annotations_final.csv"
+    path.write_text(path.read_text() + "192\t1\n")
+    with pytest.raises(SslAudioError, match=r"annotations_final.csv, line 194: 2 columns of 62"):
+        MagnaTagATune(root=root, scheme="folders").load()
+    path.write_text("")
+    with pytest.raises(SslAudioError, match="expected columns clip_id"):
+        MagnaTagATune(root=root, scheme="folders").load()
