@@ -34,6 +34,8 @@ class SettingError(SslAudioError):
 def _shown(value: Any) -> str:
     if value is None:
         return "null"
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(_shown, value))}]"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -196,14 +196,19 @@ def unknown_key(key: str, names: Iterable[str]) -> str:
 
 
 def suggestion(word: str, names: Iterable[str]) -> str:
-    """ " Did you mean NAME?", or nothing where no name is near."""
-    known = list(names)
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    if not near:  # the right setting in the wrong group, or a mistyped one without its group
-        last = {name.rpartition(".")[2]: name for name in known}
-        found = difflib.get_close_matches(word.rpartition(".")[2], last, n=1, cutoff=0.75)
-        near = [last[one] for one in found]
-    return f" Did you mean {near[0]}?" if near else ""
+    """ " Did you mean NAME?", or nothing where no name is near.
+
+    Names are compared by their last part, so that a setting is found in another group too; of
+    equally near ones, the one in the same group is taken.
+    """
+    group, _, last = word.rpartition(".")
+    best, found = 0.6, ""
+    for name in names:
+        other, _, end = name.rpartition(".")
+        near = difflib.SequenceMatcher(None, last, end).ratio() + 0.01 * (group == other)
+        if near > best:
+            best, found = near, name
+    return f" Did you mean {found}?" if found else ""
 
 
 def plain(settings: Group) -> dict[str, Any]:
