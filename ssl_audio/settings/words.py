@@ -7,6 +7,7 @@ YAML.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +26,8 @@ from ssl_audio.settings.tree import (
     unknown_key,
 )
 from ssl_audio.settings.types import Component, choices_of, is_list, parse
+
+_KEY = re.compile(r"[+~]*[A-Za-z_][\w.]*")
 
 
 @dataclass
@@ -61,7 +64,8 @@ def read_words(kind: type[Group], words: Sequence[str], positional: Sequence[str
     Args:
         kind: the command's settings.
         words: without options such as `--config`.
-        positional: keys that words without `=` are values of, in order; a list takes all the rest.
+        positional: keys of the values among the words, in order; a list takes all the rest. A value
+            that looks like KEY=VALUE is given as a path: ./KEY=VALUE.
 
     Raises:
         SslAudioError: a word that is no `KEY=VALUE`, an unknown key or choice, a wrong value.
@@ -71,8 +75,8 @@ def read_words(kind: type[Group], words: Sequence[str], positional: Sequence[str
     waiting = list(positional)
     for word in words:
         key, sign, text = word.partition("=")
-        known = bool(sign) and grammar.knows(key)
-        if not known and waiting and not word.startswith("-"):
+        is_setting = bool(sign) and (grammar.knows(key) or _KEY.fullmatch(key) is not None)
+        if not is_setting and waiting and not word.startswith("-"):
             grammar.read(found, waiting[0], word)
             if not is_list(grammar.keys[waiting[0]][0].field.type):
                 waiting.pop(0)

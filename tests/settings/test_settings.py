@@ -204,8 +204,10 @@ def test_broken_recipes(tmp_path: Path, text: str, message: str) -> None:
 
 
 def test_positional_words() -> None:
-    found = read_words(Settings, ["a", "b=c", "loud=true"], ["files"])
+    found = read_words(Settings, ["a", "./b=c", "loud=true"], ["files"])
     assert found.values == {"files": [Path("a"), Path("b=c")], "loud": True}
+    with pytest.raises(SslAudioError, match="b: no such setting"):
+        read_words(Settings, ["a", "b=c"], ["files"])
 
 
 def test_the_command_line_is_recorded() -> None:
