@@ -39,19 +39,11 @@ def run(settings: RecommendSettings) -> None:
             music=settings.music, embeddings=settings.stores.embeddings,
         )  # fmt: skip
     else:
-        _compare(settings)
-
-
-def _compare(settings: RecommendSettings) -> None:
-    from ssl_audio.reports.legacy import typed
-    from ssl_audio.reports.page import publish
-
-    if settings.movielens is not None:
-        from ssl_audio.recommenders.next_session import compare
-    else:
         from ssl_audio.recommenders.comparison import compare
-    results = compare(settings)
-    publish(typed(results), Path(results["run"]))
+        from ssl_audio.reports.page import publish
+
+        results = compare(settings)
+        publish(results, Path(results.run))
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -23,9 +23,11 @@ from ssl_audio.recommenders.baselines.sgns import SgnsSettings, sgns_vectors
 from ssl_audio.recommenders.data.collection import Playlists
 from ssl_audio.recommenders.data.movielens import read_movielens
 from ssl_audio.recommenders.data.sessions import make_sessions
-from ssl_audio.recommenders.evaluation.retrieval import measure_hits, next_session_task, retrieve
+from ssl_audio.recommenders.evaluation.ranking import ranked
+from ssl_audio.recommenders.evaluation.sessions import hit_figures, next_session_task
 from ssl_audio.recommenders.evaluation.significance import interval
 from ssl_audio.recommenders.models.skipgram import NOISE_POWER
+from ssl_audio.recommenders.scorers import InnerProduct
 from ssl_audio.settings.command import Command
 from ssl_audio.settings.fields import Group, setting
 from ssl_audio.settings.recommend import SessionSettings
@@ -148,9 +150,11 @@ def compare_movielens(options: BenchmarkSettings) -> None:
     train, task = next_session_task(sessions.playlists, sessions.owners)
 
     def hit_rates(vectors: np.ndarray) -> dict[str, np.ndarray]:
-        tables = {"inner product": vectors, "cosine": unit_rows(vectors)}
-        return {f"HitRate@50, {name}": measure_hits(retrieve(table, task), task).hit
-                for name, table in tables.items()}  # fmt: skip
+        rows, rates = np.arange(len(vectors)), {}
+        for name, table in {"inner product": vectors, "cosine": unit_rows(vectors)}.items():
+            found = ranked(InnerProduct(table).catalogue_scorer(rows), task.seen, rows, 50)
+            rates[f"HitRate@50, {name}"] = hit_figures(found, task)["hit_rate"]
+        return rates
 
     compare("MovieLens", train, len(data.catalogue), hit_rates, options)
 

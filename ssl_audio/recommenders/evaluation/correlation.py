@@ -1,66 +1,62 @@
-"""How playlist co-occurrence goes with sound: MUSIG, Figure 1, right."""
+"""Correlation of co-occurrence in playlists with audio similarity: MUSIG, Figure 1, right."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from scipy import sparse
 
 from ssl_audio.recommenders.data.collection import Playlists
+from ssl_audio.reports.results import CoOccurrence
 
-PAIRS = 50_000  # at most
-FEWEST = 4  # pairs of which Fisher's z has an interval
-DRAWN = 3_000  # of them in the picture
-CONFIDENT = 1.959964  # standard deviations of a 95 % interval
+MAX_PAIRS = 50_000
+MIN_PAIRS = 4  # Fisher's interval divides by sqrt(pairs - 3)
+MAX_DRAWN = 3_000  # pairs in the figure
+Z_95 = 1.959964  # standard deviations of a 95 % interval
 
 
-def co_occurrence_by_sound(
-    playlists: Playlists, sound: np.ndarray, present: np.ndarray, seed: int = 0
-) -> dict[str, Any] | None:
-    """Pearson correlation over random pairs of tracks, each once, its interval by Fisher's z.
+def co_occurrence_by_similarity(
+    playlists: Playlists, features: np.ndarray, present: np.ndarray, of: str = "", seed: int = 0
+) -> CoOccurrence | None:
+    """Pearson correlation over random, distinct pairs of tracks; its interval by Fisher's z.
 
     Args:
-        playlists: in which pairs may be together.
-        sound: (tracks, d) acoustic features; two tracks are as alike as their inner product.
-        present: (tracks,) bool, the tracks that have them; those in no playlist are left out.
+        playlists: in which pairs may co-occur.
+        features: (tracks, d); the similarity of two tracks is the inner product of their features.
+        present: (tracks,) bool, tracks that have features; those in no playlist are left out.
+        of: name of the similarity.
         seed: of the pairs.
 
     Returns:
-        `similarity` and `co_occurrence` (% of the playlists that hold both) of some pairs, `r`,
-        `low`, `high` and `pairs` of all; None where there are fewer than four pairs, or all are
-        alike in one of the two.
+        None where there are fewer than four pairs, or one of the two quantities is constant.
     """
-    counts = np.bincount(playlists.tracks, minlength=len(sound))
+    counts = np.bincount(playlists.tracks, minlength=len(features))
     usable = np.flatnonzero(present & (counts > 0))
-    if len(usable) * (len(usable) - 1) // 2 < FEWEST:
+    if len(usable) * (len(usable) - 1) // 2 < MIN_PAIRS:
         return None
     a, b = (usable[side] for side in _pairs(len(usable), seed))
-    similarity = np.einsum("pd,pd->p", sound[a], sound[b], dtype=np.float64)
-    together = 100 * _together(playlists, len(sound), a, b) / len(playlists)
+    similarity = np.einsum("pd,pd->p", features[a], features[b], dtype=np.float64)
+    together = 100 * _together(playlists, len(features), a, b) / len(playlists)
     if similarity.std() < 1e-12 or together.std() < 1e-12:
         return None
     r = float(np.corrcoef(similarity, together)[0, 1])
-    reach = CONFIDENT / math.sqrt(len(a) - 3)
+    reach = Z_95 / math.sqrt(len(a) - 3)
     z = math.atanh(max(-0.999999, min(0.999999, r)))
-    return {
-        "similarity": similarity[:DRAWN].tolist(),
-        "co_occurrence": together[:DRAWN].tolist(),
-        "r": r,
-        "low": math.tanh(z - reach),
-        "high": math.tanh(z + reach),
-        "pairs": len(a),
-    }
+    return CoOccurrence(
+        of=of, r=r, low=math.tanh(z - reach), high=math.tanh(z + reach), pairs=len(a),
+        similarity=tuple(similarity[:MAX_DRAWN].tolist()),
+        co_occurrence=tuple(together[:MAX_DRAWN].tolist()),
+    )  # fmt: skip
 
 
 def _pairs(tracks: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """(pairs,) and (pairs,) of different tracks, in random order; no pair twice, nor turned round.
+    """(pairs,) and (pairs,) different tracks, in random order; no unordered pair twice.
 
-    Tracks in a circle: number k is track k mod n and the one that is 1 + k div n further on.
+    With the n tracks in a circle, pair number k is track k mod n and the one 1 + k div n further.
     """
     possible = tracks * (tracks - 1) // 2
-    numbers = np.random.default_rng(seed).choice(possible, min(PAIRS, possible), replace=False)
+    numbers = np.random.default_rng(seed).choice(possible, min(MAX_PAIRS, possible), replace=False)
     further, left = np.divmod(numbers, tracks)
     return left, (left + 1 + further) % tracks
 
@@ -71,5 +67,5 @@ def _together(playlists: Playlists, tracks: int, a: np.ndarray, b: np.ndarray) -
     held = sparse.csr_array(
         (ones, (playlists.tracks, playlists.owners)), shape=(tracks, len(playlists))
     )
-    held.data[:] = 1  # a track that is twice in a playlist is in it
+    held.data[:] = 1  # a repeated track counts once
     return np.asarray(held[a].multiply(held[b]).sum(1), np.float64).ravel()

@@ -184,7 +184,7 @@ def _group(
         return read_group(path, name, catalogue)
     if name == GENRE:
         return genre_group(catalogue, vocabulary=about["genres"])
-    if name == POPULARITY and about["counted"]:
+    if name == POPULARITY and about["popularity_counted"]:
         if store is not None:
             counts = np.bincount(store.playlists().tracks, minlength=len(catalogue))
             return popularity_group(catalogue, counts)

@@ -1,4 +1,4 @@
-"""The metric's equations in float64, its pairs, and neighbours that are diverse and still apt."""
+"""Section 6.1: the metric's equations in float64, its pairs, and its neighbours."""
 
 import numpy as np
 import pytest
@@ -9,15 +9,13 @@ from hypothesis import strategies as st
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import playlists_of
 from ssl_audio.recommenders.evaluation.diversity import (
-    DiversityPairs,
-    MultiViewMetric,
     category_matrix,
     co_occurrence,
-    diverse_neighbours,
-    diversity_columns,
-    plain_neighbours,
+    diversity_figures,
+    nearest,
     share_category,
 )
+from ssl_audio.recommenders.models.diversity_metric import DiversityMetric, DiversityPairs
 
 THEMES, CATEGORIES, EACH = 6, 6, 5
 THEME = np.repeat(np.arange(THEMES), CATEGORIES * EACH)
@@ -47,7 +45,7 @@ def representations(seed=0, dimensions=16):
 
 def metric(seed=0, margin=1.0):
     """With matrices that are not multiples of the identity."""
-    made = MultiViewMetric(*representations(seed), margin=margin)
+    made = DiversityMetric(*representations(seed), margin=margin)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for root in made.parameters():
@@ -55,9 +53,15 @@ def metric(seed=0, margin=1.0):
     return made
 
 
+def matrices(made):
+    """M_i and M_ic of equation 11."""
+    roots = (made.item_root, made.relational_root)
+    return [(root.T @ root).detach().numpy() for root in roots]
+
+
 def test_distance_and_loss_are_equations_11_and_12():
     made, (item, relational) = metric(margin=0.8), representations()
-    first, second = made.metrics()
+    first, second = matrices(made)
     rng = np.random.default_rng(1)
     a, b = rng.integers(ITEMS, size=(2, 40))
     y = rng.integers(2, size=40)
@@ -77,7 +81,7 @@ def test_distance_and_loss_are_equations_11_and_12():
 
 def test_metrics_are_positive_semidefinite_and_vectors_have_their_distances():
     made = metric()
-    for matrix in made.metrics():
+    for matrix in matrices(made):
         np.testing.assert_allclose(matrix, matrix.T, atol=1e-6)
         assert np.linalg.eigvalsh(matrix.astype(np.float64)).min() > -1e-6
     vectors = made.vectors()
@@ -88,14 +92,14 @@ def test_metrics_are_positive_semidefinite_and_vectors_have_their_distances():
 
 
 def test_a_metric_starts_with_the_margin_as_its_mean_distance():
-    made = MultiViewMetric(*representations(), margin=2.0)
+    made = DiversityMetric(*representations(), margin=2.0)
     every = torch.arange(ITEMS)
     d = made.distance(every.repeat(ITEMS), every.repeat_interleave(ITEMS)).detach()
     assert float(d.mean()) == pytest.approx(2.0, rel=1e-4)
 
 
 def test_pairs_are_what_they_are_said_to_be_and_a_function_of_the_step():
-    made = DiversityPairs(sequences(0), LINKS, (ITEMS, CATEGORIES), batch=400, window=4)
+    made = DiversityPairs(sequences(0), LINKS, (ITEMS, CATEGORIES), batch_size=400, window=4)
     together = co_occurrence(sequences(0), ITEMS, 4)
     found = {name: tensor.numpy() for name, tensor in made(5).items()}
     a, b, positive = found["a"], found["b"], found["positive"] > 0
@@ -105,7 +109,7 @@ def test_pairs_are_what_they_are_said_to_be_and_a_function_of_the_step():
     assert (CATEGORY[a] == CATEGORY[b])[200:300].all()
     assert (CATEGORY[a] != CATEGORY[b])[300:].mean() > 0.9
     assert (THEME[a] == THEME[b])[200:].mean() < 0.4  # chance 0.17
-    again = DiversityPairs(sequences(0), LINKS, (ITEMS, CATEGORIES), batch=400, window=4)(5)
+    again = DiversityPairs(sequences(0), LINKS, (ITEMS, CATEGORIES), batch_size=400, window=4)(5)
     for name in found:
         np.testing.assert_array_equal(again[name], found[name])
         assert name == "positive" or not torch.equal(made(6)[name], again[name])
@@ -114,7 +118,7 @@ def test_pairs_are_what_they_are_said_to_be_and_a_function_of_the_step():
 def test_others_of_a_category_are_drawn_by_how_often_they_occur():
     lists = [[0, 1]] * 30 + [[0, 2]] * 10 + [[3, 4]]
     links = np.array([0, 1, 2, 3, 4]), np.array([0, 1, 1, 0, 1])
-    made = DiversityPairs(playlists_of(lists), links, (5, 2), batch=40_000)
+    made = DiversityPairs(playlists_of(lists), links, (5, 2), batch_size=40_000)
     batch = made(0)
     a, b = batch["a"].numpy()[20_000:30_000], batch["b"].numpy()[20_000:30_000]
     counts = np.bincount(b[a == 1], minlength=5)
@@ -126,7 +130,7 @@ def test_others_of_a_category_are_drawn_by_how_often_they_occur():
 
 def test_items_without_a_category_are_in_no_pair():
     links = np.array([0, 1]), np.array([0, 1])
-    made = DiversityPairs(playlists_of([[0, 1, 2, 3]] * 5), links, (4, 2), batch=100)
+    made = DiversityPairs(playlists_of([[0, 1, 2, 3]] * 5), links, (4, 2), batch_size=100)
     batch = made(0)
     assert set(torch.cat([batch["a"], batch["b"]]).tolist()) == {0, 1}
 
@@ -146,14 +150,16 @@ def test_neighbours_are_those_of_a_full_sort(items, dimensions, data):
     products = vectors @ vectors.T
     np.fill_diagonal(squared, np.inf)
     np.fill_diagonal(products, -np.inf)
-    np.testing.assert_array_equal(diverse_neighbours(vectors, k), squared.argsort(1)[:, :k])
-    np.testing.assert_array_equal(plain_neighbours(vectors, k), (-products).argsort(1)[:, :k])
+    np.testing.assert_array_equal(nearest(vectors, k, euclidean=True), squared.argsort(1)[:, :k])
+    np.testing.assert_array_equal(
+        nearest(vectors, k, euclidean=False), (-products).argsort(1)[:, :k]
+    )
 
 
 @pytest.mark.parametrize("k", [0, 5])
 def test_more_neighbours_than_there_are(k):
     with pytest.raises(SslAudioError, match="1 to 4"):
-        diverse_neighbours(np.ones((5, 2)), k)
+        nearest(np.ones((5, 2)), k, euclidean=True)
 
 
 def test_measures_by_hand():
@@ -164,7 +170,7 @@ def test_measures_by_hand():
         [True, False, True, True, False],
     )
     neighbours = np.array([[1, 2], [0, 3], [3, 4], [0, 2], [0, 1]])
-    found = diversity_columns(neighbours, categories, playlists_of([[0, 2, 1], [3, 0]]), window=1)
+    found = diversity_figures(neighbours, categories, playlists_of([[0, 2, 1], [3, 0]]), window=1)
     np.testing.assert_allclose(found["new"], [0.5, 0.5, 1, 1])
     mixed = -(0.25 * np.log2(0.25) + 0.75 * np.log2(0.75))  # {0, 1} and {1}
     np.testing.assert_allclose(found["entropy"], [mixed, 1, 0, 1])
@@ -183,20 +189,20 @@ def test_co_occurrence_is_a_count_of_pairs_within_a_window():
     np.testing.assert_array_equal(co_occurrence(playlists_of(lists), 6, 3).toarray(), expected)
 
 
-def test_learnt_neighbours_are_of_other_categories_and_as_apt():
+def test_learnt_neighbours_are_of_other_categories_and_as_relevant():
     item, relational = representations()
-    made = MultiViewMetric(item, relational)
-    pairs = DiversityPairs(sequences(0), LINKS, (ITEMS, CATEGORIES), batch=512)
+    made = DiversityMetric(item, relational)
+    pairs = DiversityPairs(sequences(0), LINKS, (ITEMS, CATEGORIES), batch_size=512)
     (optimizer,) = made.optimizers()
-    for step in range(200):
+    for step in range(100):
         loss = made.loss(pairs(step))["total"]
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     categories, held_out = category_matrix(LINKS, (ITEMS, CATEGORIES)), sequences(1)
     plain, diverse = (
-        {name: v.mean() for name, v in diversity_columns(lists, categories, held_out).items()}
-        for lists in (plain_neighbours(item, 8), diverse_neighbours(made.vectors(), 8))
+        {name: v.mean() for name, v in diversity_figures(lists, categories, held_out).items()}
+        for lists in (nearest(item, 8, euclidean=False), nearest(made.vectors(), 8, euclidean=True))
     )
     assert diverse["new"] > plain["new"] + 0.4
     assert diverse["entropy"] > plain["entropy"] + 1

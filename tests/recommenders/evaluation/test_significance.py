@@ -1,4 +1,4 @@
-"""Bootstrap intervals that cover, a test that errs as often as it says, and Holm's correction."""
+"""Coverage of bootstrap intervals, error rate of the paired test, Holm's correction."""
 
 import itertools
 
@@ -9,17 +9,22 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from ssl_audio.recommenders.evaluation import significance
+from ssl_audio.recommenders.evaluation.sessions import f1_of
 from ssl_audio.recommenders.evaluation.significance import (
-    all_paired,
     holm,
     interval,
-    paired,
+    interval_of,
+    paired_differences,
     sign_flip_tests,
 )
 
 
 def figures(seed=0, size=200):
     return np.random.default_rng(seed).beta(2, 3, size)
+
+
+def paired(a, b):
+    return paired_differences([("a", "b")], {"a": {"hr": a}, "b": {"hr": b}}, ["hr"])[0]
 
 
 def test_the_interval_is_that_of_the_textbook():
@@ -32,8 +37,7 @@ def test_the_interval_is_that_of_the_textbook():
     spread = values.std() / np.sqrt(len(values))
     assert found.low == pytest.approx(theirs.confidence_interval.low, abs=0.15 * spread)
     assert found.high == pytest.approx(theirs.confidence_interval.high, abs=0.15 * spread)
-    narrower = interval(values, seed=1, resamples=4000, confidence=0.5)
-    assert found.low < narrower.low < found.mean < narrower.high < found.high
+    assert found.low < found.mean < found.high
 
 
 def test_resampled_means_are_of_as_many_playlists_drawn_again():
@@ -62,9 +66,9 @@ def test_the_interval_covers_as_often_as_it_says():
     rng = np.random.default_rng(0)
     covered = 0
     for trial in range(400):
-        found = interval(rng.beta(2, 3, 150), seed=trial, resamples=400, confidence=0.9)
+        found = interval(rng.beta(2, 3, 150), seed=trial, resamples=400)
         covered += found.low <= 0.4 <= found.high
-    low, high = stats.binom.interval(0.999, 400, 0.89)  # percentile intervals are a little short
+    low, high = stats.binom.interval(0.999, 400, 0.945)  # percentile intervals are a little short
     assert low <= covered <= high
 
 
@@ -108,11 +112,30 @@ def test_the_test_errs_as_often_as_it_says():
     assert low <= (p <= 0.05).sum() <= high
 
 
-def test_many_pairs_at_once_are_each_alone():
-    systems = [figures(), figures() + 0.01, np.roll(figures(), 3)]
-    pairs = [(systems[0], systems[1]), (systems[1], systems[2]), (systems[0], systems[2])]
-    assert all_paired(pairs) == [paired(a, b) for a, b in pairs]
-    assert all_paired([]) == []
+def test_pairs_are_tested_alone_and_corrected_together():
+    values = {"a": figures(), "b": figures() + 0.01, "c": np.roll(figures(), 3)}
+    systems = {name: {"hr": one, "mrr": one**2} for name, one in values.items()}
+    pairs = [("a", "b"), ("b", "c"), ("a", "c")]
+    found = paired_differences(pairs, systems, ["hr", "mrr"])
+    assert [(one.a, one.b, one.metric) for one in found] == [
+        (*pair, metric) for metric in ("hr", "mrr") for pair in pairs
+    ]
+    alone = [paired(values[a], values[b]) for a, b in pairs]
+    assert [(one.mean, one.low, one.high) for one in found[:3]] == [
+        (one.mean, one.low, one.high) for one in alone
+    ]
+    np.testing.assert_allclose([one.p for one in found[:3]], holm([one.p for one in alone]))
+    assert paired_differences([], systems, ["hr"]) == ()
+
+
+def test_intervals_of_several_means_draw_the_same_playlists():
+    precision, recall = np.random.default_rng(1).random((2, 60))
+    assert interval_of(lambda mean: mean, recall, seed=3) == interval(recall, seed=3)
+    same, alone = interval_of(f1_of, recall, recall, seed=3), interval(recall, seed=3)
+    assert (same.low, same.high) == pytest.approx((alone.low, alone.high))
+    other = interval_of(f1_of, precision, recall, seed=3)
+    expected = 2 * precision.mean() * recall.mean() / (precision.mean() + recall.mean())
+    assert other.mean == pytest.approx(expected) and other.low < expected < other.high
 
 
 def test_equal_systems_do_not_differ():
@@ -138,12 +161,3 @@ def test_holm_is_between_none_and_bonferroni_and_keeps_the_order(p):
 def test_figures_that_are_none_are_refused(values):
     with pytest.raises(ValueError, match="2 or more"):
         interval(np.array(values))
-
-
-def test_settings_out_of_range_and_other_playlists_are_refused():
-    with pytest.raises(ValueError, match="confidence=1"):
-        interval(figures(), confidence=1.0)
-    with pytest.raises(ValueError, match="resamples=0"):
-        interval(figures(), resamples=0)
-    with pytest.raises(ValueError, match="not paired"):
-        paired(figures(), figures(size=199))

@@ -1,6 +1,5 @@
-"""M2GRL and its baselines on a made MovieLens folder, end to end; and on ml-latest-small."""
+"""M2GRL and its baselines on sessions of a generated MovieLens folder, and of ml-latest-small."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +7,13 @@ import pytest
 
 from ssl_audio import recommend
 from ssl_audio.io.errors import SslAudioError
+from ssl_audio.recommenders.comparison import compare
 from ssl_audio.recommenders.data.movielens import read_movielens
 from ssl_audio.recommenders.data.sessions import make_sessions
-from ssl_audio.recommenders.evaluation.retrieval import f1_of
-from ssl_audio.recommenders.evaluation.significance import interval, interval_of
+from ssl_audio.recommenders.evaluation.sessions import f1_of
 from ssl_audio.recommenders.models.m2grl import M2GRL, load_m2grl
-from ssl_audio.recommenders.next_session import compare, load_next_session_data
+from ssl_audio.recommenders.session_data import SessionData, load_session_data
+from ssl_audio.reports.results import read_results
 from ssl_audio.settings.recommend import SessionSettings
 
 SMALL = next(
@@ -36,7 +36,7 @@ MAIN = [
 
 
 def write(folder):
-    """Users who keep to one of four worlds of movies, in three sittings a year and more apart."""
+    """Users who watch movies of one of four worlds only, in three sessions over a year apart."""
     folder.mkdir(exist_ok=True)
     rng = np.random.default_rng(0)
     movies = [f"{m + 1},Movie {m},{genre(m)}" for m in range(MOVIES)]
@@ -68,70 +68,65 @@ def settings(folder, *more):
     return recommend.COMMAND.load([f"movielens={folder}", *QUICK, *more])
 
 
+def load(folder, *more) -> SessionData:
+    chosen = settings(folder, *more)
+    return load_session_data(
+        folder, chosen.sessions, chosen.m2grl.categories, chosen.m2grl.validate
+    )
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """One command, and what it wrote."""
+    """The data, run folder and results of one command."""
     folder = tmp_path_factory.mktemp("next")
     run = folder / "run"
     source = write(folder / "ml-made")
     assert recommend.main([f"movielens={source}", *QUICK, f"run_dir={run}"]) == 0
-    return source, run, json.loads((run / "results.json").read_text())
+    return source, run, read_results(run)
 
 
 def test_one_command_gives_three_tables(finished):
     _, run, results = finished
-    assert results["kind"] == "playlists"
-    assert [t["name"] for t in results["tables"]] == ["Next session", "Task weights", "Diversity"]
-    main, weights, diversity = results["tables"]
-    assert [row["system"] for row in main["rows"]] == MAIN
-    assert [row["system"] for row in weights["rows"]] == MAIN[-5:]
-    assert [row["system"] for row in diversity["rows"]] == ["Plain neighbours", "Metric model"]
-    for table in results["tables"]:
-        for row in table["rows"]:
-            for figure in row["figures"].values():
-                assert figure["low"] <= figure["mean"] <= figure["high"]
-    assert {one["a"] for one in weights["differences"]} == {"M2GRL, learnt weights genres"}
-    assert len(weights["differences"]) == 2 * 4
+    assert [t.name for t in results.tables] == ["Next session", "Task weights", "Diversity"]
+    main, weights, diversity = results.tables
+    assert [row.system for row in main.rows] == MAIN
+    assert [row.system for row in weights.rows] == MAIN[-5:]
+    assert [row.system for row in diversity.rows] == ["Plain neighbours", "Metric model"]
+    for table in results.tables:
+        assert all(row.seconds is not None for row in table.rows)
+        for row in table.rows:
+            assert row.figures.keys() == {column.key for column in table.columns}
+            for figure in row.figures.values():
+                assert figure.low <= figure.mean <= figure.high
+    assert {one.a for one in weights.differences} == {"M2GRL, learnt weights genres"}
+    assert len(weights.differences) == 2 * 4
     assert "learnt weights" in (run / "report.html").read_text()
 
 
-def test_counts_and_who_is_told_what(finished):
+def test_counts_and_features(finished):
     _, _, results = finished
-    counts = results["data"]["counts"]
-    assert counts["users"] == counts["users asked"] == USERS
+    counts = results.data.counts
+    assert counts["users"] == counts["test users"] == USERS
     assert counts["training sessions"] == USERS * (YEARS - 1)
-    assert counts["to find"] == USERS * 5
+    assert counts["held-out items"] == USERS * 5
     assert counts["item-category links"] == MOVIES and counts["genres"] == WORLDS
-    told = {row["system"]: row["features"] for row in results["tables"][0]["rows"]}
-    assert told["EGES"] == told["M2GRL, learnt weights"] == "genres"
-    assert told["DeepWalk"] == told["GraphSAGE"] == ""
+    features = {row.system: row.features for row in results.tables[0].rows}
+    assert features["EGES"] == features["M2GRL, learnt weights"] == "genres"
+    assert features["DeepWalk"] == features["GraphSAGE"] == ""
 
 
-def test_f1_is_of_the_means_and_those_who_share_a_world_are_found(finished):
+def test_f1_is_that_of_the_means_and_item_cf_finds_the_worlds(finished):
     _, _, results = finished
-    rows = {row["system"]: row["figures"] for row in results["tables"][0]["rows"]}
+    rows = {row.system: row.figures for row in results.tables[0].rows}
     for figures in rows.values():
-        wanted = f1_of(figures["precision"]["mean"], figures["recall"]["mean"])
-        assert figures["f1"]["mean"] == pytest.approx(wanted)
+        expected = f1_of(figures["precision"].mean, figures["recall"].mean)
+        assert figures["f1"].mean == pytest.approx(expected)
     # of 96 movies 24 are of a user's world and 14 of those are seen: 50 hold the other ten
-    assert rows["Item-CF"]["recall"]["mean"] > 0.99
-    assert rows["Popularity"]["recall"]["mean"] < 0.8
+    assert rows["Item-CF"]["recall"].mean > 0.99
+    assert rows["Popularity"]["recall"].mean < 0.8
 
 
-def test_the_interval_of_a_figure_of_means_draws_the_users_that_a_mean_does():
-    precision, recall = np.random.default_rng(1).random((2, 60))
-    assert interval_of(lambda mean: mean, recall, seed=3) == interval(recall, seed=3)
-    # where both are one, so is their F1
-    same = interval_of(f1_of, recall, recall, seed=3)
-    assert (same.low, same.high) == pytest.approx(
-        (interval(recall, 3).low, interval(recall, 3).high)
-    )
-    other = interval_of(f1_of, precision, recall, seed=3)
-    wanted = 2 * precision.mean() * recall.mean() / (precision.mean() + recall.mean())
-    assert other.mean == pytest.approx(wanted) and other.low < wanted < other.high
-
-
-def test_going_on_keeps_what_is_finished(finished):
+def test_resuming_keeps_what_is_finished(finished):
     source, run, before = finished
     stamps = {p: p.stat().st_mtime_ns for p in (run / "systems").glob("*/vectors.npy")}
     assert len(stamps) == 11  # all but popularity and item-CF, and the metric model
@@ -142,47 +137,41 @@ def test_going_on_keeps_what_is_finished(finished):
     assert recommend.main(arguments) == 0
     np.testing.assert_array_equal(np.load(lost), kept)
     assert all(p.stat().st_mtime_ns == t for p, t in stamps.items() if p != lost)
-    assert (
-        json.loads((run / "results.json").read_text())["tables"][0]["rows"][9]["figures"]
-        == (before["tables"][0]["rows"][9]["figures"])
-    )
+    assert read_results(run).tables[0].rows[9].figures == before.tables[0].rows[9].figures
 
 
-def test_a_movie_that_nobody_learnt_from_is_known_to_none(finished):
+def test_movies_without_training_data_have_no_vector(finished):
     source, run, _ = finished
-    data = load_next_session_data(settings(source))
+    counts = load(source).counts
     for path in (run / "systems").glob("*/vectors.npy"):
         if "metric" not in path.parent.name:
-            np.testing.assert_array_equal(np.load(path).any(1), data.counts > 0, str(path))
+            np.testing.assert_array_equal(np.load(path).any(1), counts > 0, str(path))
 
 
 def test_validation_never_sees_the_last_session(movies):
-    last, before = (
-        load_next_session_data(settings(movies, f"m2grl.validate={v}")) for v in ("false", "true")
-    )
+    last, before = (load(movies, f"m2grl.validate={v}") for v in ("false", "true"))
     assert len(before.train) == USERS * (YEARS - 2)
     for user in range(USERS):
         assert set(before.task.truth[user]) <= set(last.task.seen[user])
         assert not set(before.task.seen[user]) & set(last.task.truth[user])
 
 
-def test_the_settings_are_the_papers_rules_of_sessions(movies):
+def test_default_rules_of_sessions_are_the_papers(movies):
     rules = settings(movies).sessions
     year = 365 * 86_400
     assert (rules.min_rating, rules.idle, rules.max_length) == (3, year, 50)
 
 
-def test_rules_of_sessions_are_those_of_the_settings(movies):
+def test_rules_of_sessions_follow_the_settings(movies):
     """Five movies a sitting, 400 days apart; each user's very first has one star."""
     taken = USERS * 5 * YEARS
-    plain = load_next_session_data(settings(movies))
+    plain = load(movies)
     assert len(plain.train.tracks) + len(plain.task.truth.tracks) == taken - USERS
-    rated = load_next_session_data(settings(movies, "sessions.min_rating=null"))
+    rated = load(movies, "sessions.min_rating=null")
     assert len(rated.train.tracks) + len(rated.task.truth.tracks) == taken
-    short = load_next_session_data(settings(movies, "sessions.max_length=2"))
+    short = load(movies, "sessions.max_length=2")
     assert short.train.lengths.max() == 2
-    joined = load_next_session_data(settings(movies, "sessions.idle=40000000"))
-    assert len(joined.train) == USERS
+    assert len(load(movies, "sessions.idle=40000000").train) == USERS
 
 
 def test_baselines_may_be_chosen_and_tables_have_sparse_gradients(movies, tmp_path, monkeypatch):
@@ -193,19 +182,19 @@ def test_baselines_may_be_chosen_and_tables_have_sparse_gradients(movies, tmp_pa
         "m2grl.sparse=true", f"run_dir={tmp_path / 'run'}",
     )  # fmt: skip
     results = compare(chosen)
-    names = [row["system"] for row in results["tables"][0]["rows"]]
+    names = [row.system for row in results.tables[0].rows]
     assert names == ["Popularity", "SGNS, items alone", "M2GRL, learnt weights"]
     assert [one.settings.sparse for one in made] == [True]
     assert load_m2grl(tmp_path / "run/systems/m2grl-learnt-weights-genres/model").settings.sparse
 
 
 def test_tags_are_categories(movies):
-    data = load_next_session_data(settings(movies, "m2grl.categories=tags"))
+    data = load(movies, "m2grl.categories=tags")
     assert data.categories.shape == (MOVIES, WORLDS) and data.kind == "tags"
 
 
 def test_consecutive_movies_make_the_graph(movies):
-    data = load_next_session_data(settings(movies))
+    data = load(movies)
     edges = set()
     for session in (data.train[k].tolist() for k in range(len(data.train))):
         edges |= {tuple(sorted(pair)) for pair in zip(session[:-1], session[1:], strict=True)}
@@ -214,7 +203,7 @@ def test_consecutive_movies_make_the_graph(movies):
 
 
 @pytest.mark.parametrize(
-    ("more", "wanted"),
+    ("more", "message"),
     [
         (["m2grl.categories=shops"], r"m2grl.categories=shops: genres \| tags"),
         (["m2grl.weights=odd"], "m2grl.weights=odd: "),
@@ -226,13 +215,13 @@ def test_consecutive_movies_make_the_graph(movies):
         (["sessions.min_rating=6"], "sessions.min_rating=6 keeps none of"),
     ],
 )
-def test_what_cannot_be_used_is_told_in_a_line(movies, tmp_path, more, wanted):
-    with pytest.raises(SslAudioError, match=wanted) as caught:
+def test_unusable_settings_are_refused_in_a_line(movies, tmp_path, more, message):
+    with pytest.raises(SslAudioError, match=message) as caught:
         compare(settings(movies, *more, f"run_dir={tmp_path / 'run'}"))
     assert "\n" not in str(caught.value) and not (tmp_path / "run").exists()
 
 
-def test_a_malformed_line_is_told_by_its_number(movies, tmp_path):
+def test_a_malformed_line_is_named_by_its_number(movies, tmp_path):
     path = movies / "ratings.csv"
     lines = path.read_text().splitlines()
     lines[6] = "1,two,4.0,9"
@@ -245,7 +234,7 @@ def test_too_few_users_are_refused(movies, tmp_path):
     path = movies / "ratings.csv"
     own = [line for line in path.read_text().splitlines() if line.startswith(("userId", "1,"))]
     path.write_text("\n".join(own) + "\n")
-    with pytest.raises(SslAudioError, match="1 users with something to find, 2 or more"):
+    with pytest.raises(SslAudioError, match="1 test users, 2 or more"):
         compare(settings(movies, f"run_dir={tmp_path / 'run'}"))
 
 
@@ -271,7 +260,7 @@ def test_no_categories_are_refused(movies, tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(SMALL is None, reason="ml-latest-small is not at ../shared")
 def test_ml_latest_small(tmp_path):
-    """Counts of the real set; co-occurrence and M2GRL know more than what is popular."""
+    """Counts of the real set; item-CF is better than popularity, and M2GRL than GraphSAGE."""
     chosen = recommend.COMMAND.load(
         [
             f"movielens={SMALL}",
@@ -282,11 +271,10 @@ def test_ml_latest_small(tmp_path):
     )
     sessions = make_sessions(read_movielens(SMALL).events, SessionSettings())
     results = compare(chosen)
-    counts = results["data"]["counts"]
-    assert counts["users"] == len(np.unique(sessions.owners)) == counts["users asked"] == 609
+    counts = results.data.counts
+    assert counts["users"] == len(np.unique(sessions.owners)) == counts["test users"] == 609
     assert counts["training sessions"] == 1617 and counts["movies"] == 9742
-    assert counts["in training"] == 7768
-    rows = {row["system"]: row["figures"] for row in results["tables"][0]["rows"]}
-    popular = rows["Popularity"]["recall"]["high"]
-    assert rows["Item-CF"]["recall"]["low"] > popular
-    assert rows["M2GRL, learnt weights"]["hit_rate"]["mean"] > rows["GraphSAGE"]["hit_rate"]["high"]
+    assert counts["movies in training"] == 7768
+    rows = {row.system: row.figures for row in results.tables[0].rows}
+    assert rows["Item-CF"]["recall"].low > rows["Popularity"]["recall"].high
+    assert rows["M2GRL, learnt weights"]["hit_rate"].mean > rows["GraphSAGE"]["hit_rate"].high

@@ -1,20 +1,16 @@
-"""The task, the search and the figures against plain sets and loops."""
+"""Next-session queries and their metrics, against plain sets and loops."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import playlists_of
-from ssl_audio.recommenders.evaluation import retrieval
-from ssl_audio.recommenders.evaluation.retrieval import (
-    RetrievalTask,
+from ssl_audio.recommenders.evaluation.sessions import (
+    NextSessionTask,
     f1_of,
-    measure_hits,
+    hit_figures,
     next_session_task,
-    retrieve,
-    retrieve_by,
 )
 
 
@@ -23,7 +19,7 @@ def lists(playlists):
 
 
 def task_of(seen, truth):
-    return RetrievalTask(playlists_of(seen), playlists_of(truth))
+    return NextSessionTask(playlists_of(seen), playlists_of(truth))
 
 
 def test_the_last_session_is_held_out():
@@ -42,7 +38,7 @@ def test_a_fifth_of_an_only_session_is_held_out(length, held):
     assert lists(train) == lists(task.seen) == [list(range(length - held))]
 
 
-def test_who_has_nothing_new_is_only_trained_on():
+def test_users_without_a_new_item_are_only_trained_on():
     sessions = playlists_of([[1], [1, 2], [2, 1], [5, 6], [6, 7]])
     train, task = next_session_task(sessions, np.array([1, 2, 2, 3, 3]))
     assert lists(train) == [[1], [1, 2], [5, 6]]
@@ -73,44 +69,6 @@ def test_nothing_is_lost_and_nothing_leaks(rows):
             assert last == own[-1]
 
 
-def by_loop(vectors, task, k):
-    found = []
-    for user in range(len(task)):
-        scores = []
-        for item, vector in enumerate(vectors):
-            if item not in task.seen[user]:
-                score = sum(vectors[trigger] @ vector for trigger in task.seen[user])
-                scores.append((-score, item))
-        best = [item for _, item in sorted(scores)[:k]]
-        found.append(best + [-1] * (k - len(best)))
-    return np.array(found)
-
-
-@pytest.mark.parametrize("cells", [1, 90, 10**6])
-def test_search_is_that_of_a_plain_loop(cells, monkeypatch):
-    monkeypatch.setattr(retrieval, "CELLS", cells)
-    rng = np.random.default_rng(3)
-    vectors = rng.normal(size=(30, 5))
-    seen = [rng.choice(30, rng.integers(1, 9), replace=False).tolist() for _ in range(11)]
-    task = task_of(seen, [[0]] * 11)
-    for k in (4, 27):
-        assert np.array_equal(retrieve(vectors, task, k), by_loop(vectors, task, k))
-
-
-def test_ties_go_to_the_lower_row_and_too_few_are_filled():
-    task = task_of([[1], [0]], [[2], [2]])
-    level = retrieve_by(lambda triggers: np.zeros((len(triggers), 4)), task, 3)
-    assert level.tolist() == [[0, 2, 3], [1, 2, 3]]
-    assert retrieve_by(lambda t: np.zeros((len(t), 4)), task, 5)[0].tolist() == [0, 2, 3, -1, -1]
-
-
-def test_an_item_without_a_vector_comes_last():
-    vectors = np.array([[1.0, 0], [0, 0], [-1, 0], [-2, 0]])
-    assert retrieve(vectors, task_of([[0]], [[2]]), 3).tolist() == [[2, 3, 1]]
-    with pytest.raises(SslAudioError, match="not finite"):
-        retrieve(vectors * np.nan, task_of([[0]], [[2]]), 3)
-
-
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 8), st.integers(1, 6), st.integers(0, 2**32 - 1))
 def test_figures_are_those_of_sets(users, k, seed):
@@ -118,11 +76,11 @@ def test_figures_are_those_of_sets(users, k, seed):
     found = np.stack([rng.permutation(12)[:k] for _ in range(users)])
     found[rng.random(found.shape) < 0.2] = -1
     truth = [rng.choice(12, rng.integers(1, 7), replace=False).tolist() for _ in range(users)]
-    hits = measure_hits(found, task_of([[0]] * users, truth))
+    hits = hit_figures(found, task_of([[0]] * users, truth))
     common = np.array([len(set(f) & set(t)) for f, t in zip(found.tolist(), truth, strict=True)])
-    assert np.allclose(hits.precision, common / k)
-    assert np.allclose(hits.recall, common / [len(t) for t in truth])
-    assert np.array_equal(hits.columns()["hit_rate"], common > 0)
+    assert np.allclose(hits["precision"], common / k)
+    assert np.allclose(hits["recall"], common / [len(t) for t in truth])
+    assert np.array_equal(hits["hit_rate"], common > 0)
 
 
 def test_f1_is_made_of_the_means_as_table_2_of_the_paper_is():

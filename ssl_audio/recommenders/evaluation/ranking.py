@@ -1,0 +1,74 @@
+"""Ranked lists from the whole catalogue, by exact search."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from ssl_audio.recommenders.data.collection import Playlists
+
+CELLS = 12_000_000  # scores in memory at a time: 48 MB
+
+CatalogueScorer = Callable[[Playlists], np.ndarray]
+"""From histories to a new array (histories, tracks) of float32 scores of fixed tracks."""
+
+
+def ranked(
+    score: CatalogueScorer, histories: Playlists, rows: np.ndarray, k: int, stable: bool = False
+) -> np.ndarray:
+    """The k tracks of highest score for each history, without its own tracks.
+
+    Args:
+        score: scores `rows`; higher is better.
+        histories: one track or more in each.
+        rows: (candidates,) distinct rows of the catalogue.
+        k: length of the lists.
+        stable: of equal scores, the earlier row is first; otherwise their order is unspecified,
+            which is faster.
+
+    Returns:
+        (histories, k) int64 rows of the catalogue, the best first; -1 where no more are left.
+    """
+    column = np.full(int(max(rows.max(), histories.tracks.max(initial=0))) + 1, -1, np.int64)
+    column[rows] = np.arange(len(rows))
+    found = np.full((len(histories), k), -1, np.int64)
+    size = max(1, CELLS // len(rows))
+    for start in range(0, len(histories), size):
+        some = np.arange(start, min(start + size, len(histories)))
+        part = histories.take(some)
+        scores = score(part)
+        own = column[part.tracks]
+        scores[part.owners[own >= 0], own[own >= 0]] = -np.inf
+        best = highest(scores, k) if stable else _top(scores, k)
+        found[some, : best.shape[1]] = np.where(best < 0, -1, rows[best])
+    return found
+
+
+def _top(scores: np.ndarray, k: int) -> np.ndarray:
+    """As `highest`, with equal scores in any order."""
+    values, columns = torch.from_numpy(scores).topk(min(k, scores.shape[1]), dim=1)
+    return np.where(torch.isneginf(values).numpy(), -1, columns.numpy())
+
+
+def highest(scores: np.ndarray, k: int) -> np.ndarray:
+    """The columns of highest score of each row.
+
+    Args:
+        scores: (rows, columns); minus infinity for what is not to be found, never NaN.
+        k: columns per row.
+
+    Returns:
+        (rows, at most k) int64, the highest first, of equal ones the lower column first; -1 for
+        scores of minus infinity.
+    """
+    k = min(k, scores.shape[1])
+    lowest = np.partition(scores, -k, axis=1)[:, -k, None]
+    above, level = scores > lowest, scores == lowest
+    level &= np.cumsum(level, axis=1) <= k - above.sum(1, keepdims=True)
+    columns = np.nonzero(above | level)[1].reshape(len(scores), k)
+    values = np.take_along_axis(scores, columns, 1)
+    order = np.argsort(-values, axis=1, kind="stable")
+    columns = np.where(np.isneginf(values), -1, columns)
+    return np.take_along_axis(columns, order, 1)

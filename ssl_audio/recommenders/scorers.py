@@ -1,0 +1,172 @@
+"""Ways to score tracks as the continuation of a history; higher is better."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from scipy import sparse
+
+from ssl_audio.io.errors import SslAudioError
+from ssl_audio.recommenders.data.collection import Playlists
+from ssl_audio.recommenders.evaluation.ranking import CatalogueScorer
+
+if TYPE_CHECKING:
+    from ssl_audio.recommenders.baselines.item_cf import ItemCF
+    from ssl_audio.recommenders.models.transformer import PlaylistTransformer
+
+BLOCK = 65_536  # candidates scored at a time
+
+
+class CatalogueRecommender(Protocol):
+    """Ranks the catalogue."""
+
+    def catalogue_scorer(self, rows: np.ndarray) -> CatalogueScorer:
+        """A function from histories to scores (histories, rows) of fixed rows of the catalogue."""
+
+
+class Recommender(CatalogueRecommender, Protocol):
+    """Ranks the catalogue, and given candidates."""
+
+    def score(self, histories: Playlists, candidates: Playlists) -> np.ndarray:
+        """(positions of candidates,) scores of each history's own candidates."""
+
+
+class Chance:
+    """A random order."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def score(self, histories: Playlists, candidates: Playlists) -> np.ndarray:
+        return np.random.default_rng(self.seed).random(len(candidates.tracks), np.float32)
+
+    def catalogue_scorer(self, rows: np.ndarray) -> CatalogueScorer:
+        rng = np.random.default_rng(self.seed)
+        return lambda histories: rng.random((len(histories), len(rows)), np.float32)
+
+
+class Popularity:
+    """The number of training playlists that hold a track.
+
+    Args:
+        counts: (tracks,).
+    """
+
+    def __init__(self, counts: np.ndarray) -> None:
+        self.counts = counts
+
+    def score(self, histories: Playlists, candidates: Playlists) -> np.ndarray:
+        return self.counts[candidates.tracks]
+
+    def catalogue_scorer(self, rows: np.ndarray) -> CatalogueScorer:
+        scores = self.counts[rows].astype(np.float32)
+        return lambda histories: np.tile(scores, (len(histories), 1))
+
+
+class Cosine:
+    """Cosine of a track's vector with the mean of the history's vectors (MUSIG, section 4.1).
+
+    Vectors are not normalised before the mean. A vector of zeros, that of a track without training
+    data, has cosine 0 with everything.
+
+    Args:
+        vectors: (tracks, dimensions).
+    """
+
+    def __init__(self, vectors: np.ndarray) -> None:
+        self.vectors = np.asarray(vectors, np.float32)
+
+    def score(self, histories: Playlists, candidates: Playlists) -> np.ndarray:
+        vectors = self.vectors
+        share = np.repeat((1 / np.maximum(histories.lengths, 1)).astype(np.float32),
+                          histories.lengths)  # fmt: skip
+        averaging = sparse.csr_matrix(
+            (share, histories.tracks, histories.offsets), shape=(len(histories), len(vectors))
+        )
+        means = _unit(averaging @ vectors)
+        lengths = np.sqrt(np.einsum("td,td->t", vectors, vectors))
+        inverse = np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+        tracks, owners = candidates.tracks, candidates.owners
+        scores = np.empty(len(tracks), np.float32)
+        for start in range(0, len(tracks), BLOCK):
+            part = slice(start, start + BLOCK)
+            rows = tracks[part]
+            products = np.einsum("pd,pd->p", vectors[rows], means[owners[part]])
+            scores[part] = products * inverse[rows]
+        return scores
+
+    def catalogue_scorer(self, rows: np.ndarray) -> CatalogueScorer:
+        """Scores are multiplied by the length of the history's sum, which keeps their order."""
+        unit = _unit(self.vectors[rows])
+        return lambda histories: _sums(self.vectors, histories) @ unit.T
+
+
+class InnerProduct:
+    """Inner product of an item's vector with the sum of the history's (M2GRL, section 5.1.2).
+
+    An item with a vector of zeros, one without training data, is ranked last.
+
+    Args:
+        vectors: (items, dimensions).
+
+    Raises:
+        SslAudioError: vectors that are not finite.
+    """
+
+    def __init__(self, vectors: np.ndarray) -> None:
+        self.vectors = np.asarray(vectors, np.float32)
+        if not np.isfinite(self.vectors).all():
+            raise SslAudioError("vectors that are not finite: train with a lower learning rate")
+
+    def catalogue_scorer(self, rows: np.ndarray) -> CatalogueScorer:
+        some = self.vectors[rows]
+        unknown = ~some.any(1)
+
+        def score(histories: Playlists) -> np.ndarray:
+            scores = _sums(self.vectors, histories) @ some.T
+            scores[:, unknown] = np.finfo(np.float32).min
+            return scores
+
+        return score
+
+
+class NeighbourSum:
+    """Sum of an item's similarities to the history's items."""
+
+    def __init__(self, similar: ItemCF) -> None:
+        self.similar = similar
+
+    def catalogue_scorer(self, rows: np.ndarray) -> CatalogueScorer:
+        return lambda histories: next(self.similar.scores(histories, len(histories))).toarray()[
+            :, rows
+        ]
+
+
+class NextTrackLogits:
+    """Logits of a transformer for the next track."""
+
+    def __init__(self, model: PlaylistTransformer) -> None:
+        self.model = model
+
+    def score(self, histories: Playlists, candidates: Playlists) -> np.ndarray:
+        return self.model.scores(histories, candidates)
+
+    def catalogue_scorer(self, rows: np.ndarray) -> CatalogueScorer:
+        vectors, share = self.model.output_vectors(rows), self.model.unknown_share(rows)
+
+        def score(histories: Playlists) -> np.ndarray:
+            found = self.model.last_hidden(histories) @ vectors.T
+            return found.add_(share).cpu().numpy()
+
+        return score
+
+
+def _sums(vectors: np.ndarray, histories: Playlists) -> np.ndarray:
+    return np.add.reduceat(vectors[histories.tracks], histories.offsets[:-1], axis=0)
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    """Rows scaled to length 1; zeros stay zeros."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
