@@ -151,8 +151,8 @@ def compare_movielens(options: BenchmarkSettings) -> None:
 
     def hit_rates(vectors: np.ndarray) -> dict[str, np.ndarray]:
         rows, rates = np.arange(len(vectors)), {}
-        for name, table in {"inner product": vectors, "cosine": unit_rows(vectors)}.items():
-            found = ranked(InnerProduct(table).catalogue_scorer(rows), task.seen, rows, 50)
+        for name, scored in {"inner product": vectors, "cosine": unit_rows(vectors)}.items():
+            found = ranked(InnerProduct(scored).catalogue_scorer(rows), task.seen, rows, 50)
             rates[f"HitRate@50, {name}"] = hit_figures(found, task)["hit_rate"]
         return rates
 
