@@ -90,7 +90,7 @@ def _intervals(panels: dict[str, list[_Estimate]], zero: bool = False) -> Figure
             axes.axvline(0, color=SOFT, lw=1, ls="--")
         for y, one in enumerate(estimates):
             _estimate(axes, y, one)
-        axes.set_xlabel(_short(title, 40))
+        axes.set_xlabel(_short(title, 48))
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.set_yticks(range(len(rows)), [""] * len(rows))
         axes.grid(axis="x")

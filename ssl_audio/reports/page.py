@@ -17,8 +17,7 @@ from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.run_folder import RESULTS
 from ssl_audio.reports import drawing, tables
 from ssl_audio.reports.figures import ROW, Figures, playlist_figures, probe_figures, tag_orders
-from ssl_audio.reports.legacy import read_any
-from ssl_audio.reports.results import PlaylistResults, PretrainResults, ProbeResults
+from ssl_audio.reports.results import PlaylistResults, PretrainResults, ProbeResults, read_results
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,7 +40,7 @@ def read_comparisons(paths: Sequence[Path]) -> tuple[list[Comparison], int]:
             say(f"{path}: no {RESULTS}, left out")
             continue
         try:
-            results = read_any(path)
+            results = read_results(path)
         except SslAudioError as error:
             warn(f"{error}; left out")
             failed += 1

@@ -63,7 +63,7 @@ def test_a_pattern_that_the_shell_left_is_expanded(write, tmp_path):
         ([], "runs= is required"),
         (["runs=[]"], "runs=[]: name one run or more"),
         (["/nowhere"], "none of these runs has results"),
-        (["/nowhere", "otput=x"], "none of these runs has results"),  # a folder of this name
+        (["/nowhere", "otput=x"], "otput: no such setting. Did you mean output?"),
         (["/nowhere", "output=/etc/passwd/x"], "output=/etc/passwd/x: /etc/passwd is a file"),
         (["/nowhere", "output=s3://bucket"], "output=s3://bucket: a local path"),
     ],
