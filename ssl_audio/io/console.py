@@ -1,4 +1,4 @@
-"""What a command says to the person who runs it: on standard error, so that output can be piped."""
+"""Messages of commands, on standard error so that output can be piped, and exit statuses."""
 
 import logging
 import os
@@ -11,7 +11,7 @@ from ssl_audio.io.errors import SslAudioError
 SOME_FAILED = 3
 EXIT_STATUSES = {
     0: "done",
-    1: "an error of the user, said in one line",
+    1: "an error of the user, in one line",
     SOME_FAILED: "done, but some items failed and are listed",
     130: "interrupted",
 }
@@ -27,22 +27,17 @@ def warn(message: str) -> None:
     say(f"warning: {message}")
 
 
-def guarded(run: Callable[[], int | None], interrupted: str = "interrupted") -> int:
-    """Run a command's work; returns its exit status, after a line for what the user can mend.
-
-    Args:
-        run: what it returns is the exit status; None is 0.
-        interrupted: what is said after Ctrl-C.
-    """
+def guarded(run: Callable[[], int | None]) -> int:
+    """Run a command; returns its exit status (None is 0), after one line for a user's error."""
     try:
         return run() or 0
     except SslAudioError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(interrupted, file=sys.stderr)
+        print("interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # whoever read the output has enough, as `head` does
+    except BrokenPipeError:  # the reader has closed the pipe, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
