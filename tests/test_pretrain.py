@@ -141,8 +141,12 @@ def test_selectors(music):
 
 
 def test_a_probe_on_the_synthesised_corpus_goes_into_results_and_card():
-    demo = ["data=demo", "data.tracks=20", "data.seconds=10.0", "online_probe.every_n_steps=2"]
-    assert main(["recipe=contrastive", *SMALL, *demo, "run_dir=run"]) == 0
+    from ssl_audio.audio.synthesis import make_demo
+
+    make_demo(Path("demo"), tracks=20, seconds=10.0, workers=1, progress=False)
+    chosen = ["data=demo", "data.root=demo", "data.tracks=20", "data.seconds=10.0"]
+    arguments = ["recipe=contrastive", *SMALL, *chosen, "online_probe.every_n_steps=2"]
+    assert main([*arguments, "run_dir=run"]) == 0
     results = results_of("run")
     assert list(results["probe"]) == ["mel statistics", "untrained", "trained"]
     trained = results["probe"]["trained"]
