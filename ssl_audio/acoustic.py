@@ -23,18 +23,13 @@ COMMAND = Command(
 
 def run(settings: AcousticSettings) -> int:
     """Write the features; with tags=, also the correlation of each feature with each tag."""
-    from ssl_audio.catalogue.tags import store_correlations
+    from ssl_audio.catalogue.tags import correlate_with_tags
     from ssl_audio.datasets.dataset import LabelledData
-    from ssl_audio.reports.correlations import save_correlations
 
     labelled = settings.tags.load() if isinstance(settings.tags, LabelledData) else None
     status = _describe(settings) if settings.kind == "descriptors" else _project(settings)
     if labelled:
-        splits = [split for _, split in labelled.splits()]
-        found, names, tracks = store_correlations(
-            settings.output, [p for s in splits for p in s.paths], [s.targets for s in splits]
-        )
-        for path in save_correlations(found, names, labelled.tags, tracks, settings.output):
+        for path in correlate_with_tags(settings.output, labelled):
             say(str(path))
     return status
 

@@ -7,30 +7,26 @@ from pathlib import Path
 
 import numpy as np
 
+from ssl_audio.datasets.dataset import TaggingDataset
 from ssl_audio.io.errors import SslAudioError
+from ssl_audio.reports.correlations import save_correlations
 from ssl_audio.stores.feature_store import Stored, read_store
 
 
-def store_correlations(
-    path: Path, files: Sequence[Path], targets: Sequence[np.ndarray]
-) -> tuple[np.ndarray, list[str], int]:
-    """Correlations of a store's features with tags.
-
-    Args:
-        path: the store.
-        files: of the labelled tracks.
-        targets: (tracks, tags) of each split, in the order of the files.
-
-    Returns:
-        (features, tags) as of `tag_correlations`, names of the features, and number of tracks.
+def correlate_with_tags(store: Path, labelled: TaggingDataset) -> list[Path]:
+    """Write the correlation of each feature of a store with each tag, beside it; the files.
 
     Raises:
-        SslAudioError: no track has both.
+        SslAudioError: no track of the data set is in the store.
     """
-    stored = read_store(path)
-    features, labels = tagged_features(stored, files, np.concatenate(targets))
+    stored = read_store(store)
+    splits = [split for _, split in labelled.splits()]
+    files = [path for split in splits for path in split.paths]
+    targets = np.concatenate([split.targets for split in splits])
+    features, labels = tagged_features(stored, files, targets)
     names = stored.about.get("names") or [f"acoustic_{k}" for k in range(features.shape[1])]
-    return tag_correlations(features, labels), list(names), len(features)
+    found = tag_correlations(features, labels)
+    return save_correlations(found, names, labelled.tags, len(features), store)
 
 
 def tag_correlations(features: np.ndarray, targets: np.ndarray) -> np.ndarray:
