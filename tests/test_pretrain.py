@@ -284,7 +284,8 @@ AT_ONCE = {  # before torch is imported
     "optimizer.lr=fast": "a number",
     "optimizer.lrr=1": "Did you mean lr?",
     "optimizer.weight_decay=-1": "0 or more",
-    "objective.temprature=1": "Did you mean temperature?",
+    "objective.hiden=1": "Did you mean hidden?",
+    "objective.momentum.strat=1": "Did you mean start?",
     "seed=-1": "0 or more",
     "learning_rate=0.1": "learning_rate.warmup",
     "data.batch_size=null": "a whole number",
@@ -315,7 +316,7 @@ def test_wrong_settings_are_refused_before_torch_is_imported(tmp_path):
     code = (
         "import sys\nfrom ssl_audio.pretrain import main\n"
         "for word in sys.argv[1:]:\n"
-        "    assert main(['recipe=contrastive', 'data.root=music', 'data=folder', word]) == 1\n"
+        "    assert main(['recipe=byol', 'data.root=music', 'data=folder', word]) == 1\n"
         "    assert 'torch' not in sys.modules, word\n"
     )
     done = subprocess.run([sys.executable, "-c", code, *AT_ONCE], capture_output=True, text=True,

@@ -96,6 +96,9 @@ def _parsed_arguments(target: str) -> list[str] | None:
     for node in ast.parse(source.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ClassDef) and node.name == name:
             made = [f for f in node.body if isinstance(f, ast.FunctionDef) and f.name == "__init__"]
+            if not made and not node.bases:  # a dataclass
+                fields = [s.target for s in node.body if isinstance(s, ast.AnnAssign)]
+                return [one.id for one in fields if isinstance(one, ast.Name)]
             if not made or made[0].args.kwarg:
                 return None
             return [a.arg for a in (*made[0].args.args[1:], *made[0].args.kwonlyargs)]
