@@ -23,7 +23,7 @@ COMMAND = Command(
 
 def run(settings: RecommendSettings) -> None:
     if settings.apply is not None:
-        from ssl_audio.recommenders.models.induction import write_new_vectors
+        from ssl_audio.recommenders.induction import write_new_vectors
 
         write_new_vectors(
             settings.apply, settings.output or Path("vectors.parquet"), settings.stores,

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import yaml
 
 from ssl_audio.io.console import say
 from ssl_audio.io.errors import SslAudioError
+from ssl_audio.recommenders.comparison import trained_model
 from ssl_audio.recommenders.data.collection import Catalogue
 from ssl_audio.recommenders.data.m3u import read_m3u, write_m3u
 from ssl_audio.recommenders.data.records import SourceTrack
@@ -19,6 +18,7 @@ from ssl_audio.recommenders.data.store import open_store
 from ssl_audio.recommenders.data.vocabulary import UNKNOWN
 from ssl_audio.recommenders.models.sampling_decoder import generate, track_index
 from ssl_audio.recommenders.models.transformer import PlaylistTransformer, load_transformer
+from ssl_audio.recommenders.systems import MODEL
 from ssl_audio.settings.recommend import RecommendSettings
 from ssl_audio.settings.tree import build
 from ssl_audio.stores.feature_store import read_aligned
@@ -63,10 +63,10 @@ def continue_playlist(
     output = output or playlist.with_name(f"{playlist.stem}-more.m3u")
     _check_files(playlist, output)
     run = run_dir or _newest_run()
-    used = _settings_of(run)
-    assert used.playlists is not None
-    catalogue = _catalogue(run, used.playlists)
-    model = _transformer(run, embeddings or used.stores.embeddings, catalogue)
+    results, folder = trained_model(run, "transformer", "run_dir")
+    used = build(RecommendSettings, results.config)
+    catalogue = _catalogue(run, used, results.data.hashes["playlists"])
+    model = _transformer(folder / MODEL, embeddings or used.stores.embeddings, catalogue)
     music = music or _music(used)
     seeds = _known(read_m3u(playlist, music), model, catalogue, playlist)
     added = generate(model, [seeds], length, k, seed, track_index(model, approximate))[0]
@@ -79,9 +79,12 @@ def _newest_run() -> Path:
     """The last run below `runs/` that has trained a transformer."""
     found = sorted(Path("runs").glob("*/results.json"), key=lambda p: p.stat().st_mtime)
     for path in reversed(found):
-        if "transformer" in json.loads(path.read_text(encoding="utf-8")).get("models", {}):
-            say(f"with the transformer of {path.parent}")
-            return path.parent
+        try:
+            trained_model(path.parent, "transformer", "run_dir")
+        except SslAudioError:
+            continue
+        say(f"with the transformer of {path.parent}")
+        return path.parent
     raise SslAudioError(
         "playlist= needs a trained transformer, and no run below runs/ has one: name its run_dir=, "
         "or train one with model=transformer"
@@ -95,46 +98,21 @@ def _check_files(path: Path, output: Path) -> None:
         raise SslAudioError(f"output={output} is the playlist itself: name another file")
 
 
-def _settings_of(run: Path) -> RecommendSettings:
-    """The settings of a run that compared models on playlists."""
-    try:
-        text = (run / "config.yaml").read_text(encoding="utf-8")
-        used = build(RecommendSettings, yaml.safe_load(text))
-    except OSError as error:
-        raise SslAudioError(f"run_dir={run}: no run of ssl-audio recommend is there") from error
-    except (SslAudioError, yaml.YAMLError, TypeError) as error:
-        raise SslAudioError(f"run_dir={run} is no run of ssl-audio recommend: {error}") from error
-    if used.playlists is None:
-        raise SslAudioError(f"run_dir={run} was trained on MovieLens, and has no playlists")
-    return used
-
-
-def _catalogue(run: Path, playlists: Path) -> Catalogue:
-    """The tracks that the run was trained on, in its order."""
-    store = open_store(playlists if playlists.suffix == ".duckdb" else run / "playlists.duckdb")
-    results = run / "results.json"
-    if results.is_file():
-        hashes = json.loads(results.read_text())["data"]["hashes"]
-        if hashes["playlists"] != store.about["content"]:
-            raise SslAudioError(f"{store.path} has changed since run_dir={run}: train again")
+def _catalogue(run: Path, used: RecommendSettings, content: str) -> Catalogue:
+    """The tracks that the run was trained on, in its order; `content` is the hash of its store."""
+    given = used.playlists
+    in_place = given is not None and given.suffix == ".duckdb"
+    store = open_store(given if in_place and given else run / "playlists.duckdb")
+    if store.about["content"] != content:
+        raise SslAudioError(f"{store.path} has changed since run_dir={run}: train again")
     return store.catalogue()
 
 
-def _transformer(run: Path, embeddings: Path | None, catalogue: Catalogue) -> PlaylistTransformer:
-    """The run's transformer; of one with audio embeddings and one without, the one that fits."""
-    found = sorted((run / "systems").glob("main-transformer*/model"))
-    if not found:
-        raise SslAudioError(
-            f"run_dir={run} has no trained transformer: train one with model=transformer"
-        )
+def _transformer(
+    folder: Path, embeddings: Path | None, catalogue: Catalogue
+) -> PlaylistTransformer:
     audio, has_audio = read_aligned(embeddings, catalogue.ids) if embeddings else (None, None)
-    model = load_transformer(found[-1] if embeddings else found[0], audio, has_audio)
-    if model.vocabulary.catalogue != len(catalogue):
-        raise SslAudioError(
-            f"run_dir={run}: trained on {model.vocabulary.catalogue} tracks, and its playlists "
-            f"have {len(catalogue)} now: train again"
-        )
-    return model
+    return load_transformer(folder, audio, has_audio)
 
 
 def _music(used: RecommendSettings) -> Path | None:

@@ -223,9 +223,7 @@ def _draw_tracks(
     return _Tracks(points, variance, genre, scene, log_popularity)
 
 
-def _kernel_variances(
-    points: np.ndarray, nearness: float, rng: np.random.Generator
-) -> np.ndarray:
+def _kernel_variances(points: np.ndarray, nearness: float, rng: np.random.Generator) -> np.ndarray:
     """(tracks,) variance of a Gaussian around each track, so that all have as many near tracks.
 
     In d dimensions most of the mass lies at a squared distance of d variances, which is set to the

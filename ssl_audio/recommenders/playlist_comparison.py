@@ -24,7 +24,7 @@ from ssl_audio.recommenders.evaluation.next_track import (
     next_track_figures,
     next_track_task,
 )
-from ssl_audio.recommenders.models.induction import write_vectors
+from ssl_audio.recommenders.induction import write_vectors
 from ssl_audio.recommenders.playlist_systems import (
     PlaylistRun,
     PlaylistSystem,

@@ -15,7 +15,7 @@ from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import codes_of
 from ssl_audio.recommenders.data.training_data import TrainingData
 from ssl_audio.recommenders.graph_models import PLAYLIST_ONLY, degree_features, train_graph_model
-from ssl_audio.recommenders.models.induction import save_scaler
+from ssl_audio.recommenders.induction import save_scaler
 from ssl_audio.recommenders.scorers import (
     Chance,
     Cosine,

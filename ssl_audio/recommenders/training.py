@@ -221,6 +221,18 @@ def fit(
     return read_history(folder)
 
 
+def check_trainer(settings: FitSettings) -> None:
+    """Refuse settings that this machine cannot train with, before any work.
+
+    Raises:
+        SslAudioError: no such accelerator, or a precision that it does not have.
+    """
+    make_trainer(
+        Path(), batches=1, checkpoint_every=1, monitor="total", accelerator=settings.accelerator,
+        precision=settings.precision, devices=1,
+    )  # fmt: skip
+
+
 def fit_or_resume(
     model: nn.Module,
     make_batch: Callable[[int], Any],

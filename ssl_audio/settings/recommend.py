@@ -67,7 +67,7 @@ class MusigSettings(Group):
             raise SettingError("fan_out", self.fan_out, "whole numbers, such as [25,10]")
         if isinstance(self.weights, tuple) and (len(self.weights) != 3 or not any(self.weights)):
             raise SettingError(
-                "weights", list(self.weights), "learnt, or three numbers, one of them above 0"
+                "weights", self.weights, "learnt, or three numbers, one of them above 0"
             )
 
 
@@ -245,9 +245,7 @@ class RecommendSettings(CommandSettings):
                 "give one of playlists=, movielens= and playlist=",
             )  # fmt: skip
         if self.movielens is not None and self.model != ("m2grl",):
-            raise SettingError(
-                "model", f"[{','.join(self.model)}]", "with movielens= give model=m2grl"
-            )
+            raise SettingError("model", self.model, "with movielens= give model=m2grl")
         if self.ckpt_path is not None and self.run_dir is None:
             raise SettingError(
                 "ckpt_path", self.ckpt_path, "name the folder of the run to resume with run_dir="

@@ -1,8 +1,8 @@
-"""A playlist that a run's transformer goes on with, from the files of both."""
+"""Playlists continued by the transformer of a run."""
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,19 @@ from ssl_audio.recommenders import continuation
 from ssl_audio.recommenders.continuation import continue_playlist
 from ssl_audio.recommenders.data.collection import Catalogue, playlists_of
 from ssl_audio.recommenders.data.m3u import read_m3u, write_m3u
-from ssl_audio.recommenders.data.store import store_playlists
+from ssl_audio.recommenders.data.store import open_store, store_playlists
 from ssl_audio.recommenders.data.vocabulary import vocabulary_of
 from ssl_audio.recommenders.models.sampling_decoder import generate as generate_rows
 from ssl_audio.recommenders.models.track_embedding import SideInformation
 from ssl_audio.recommenders.models.transformer import PlaylistTransformer, load_transformer
+from ssl_audio.reports.results import (
+    PlaylistData,
+    PlaylistResults,
+    read_results,
+    write_results,
+)
 from ssl_audio.settings.recommend import RecommendSettings, StoreSettings, TransformerSettings
-from ssl_audio.settings.tree import to_yaml
+from ssl_audio.settings.tree import plain
 from ssl_audio.stores.feature_store import Row
 from ssl_audio.stores.writer import Store
 
@@ -34,8 +40,8 @@ CATALOGUE = Catalogue(
 )
 
 
-def make_run(folder: Path, has_audio: bool = False, **asked: Any) -> Path:
-    """What `recommend model=transformer` leaves behind, with weights that prefer some tracks."""
+def make_run(folder: Path, has_audio: bool = False, **options: Any) -> Path:
+    """A run folder of `recommend model=transformer`, with random weights."""
     run = folder / "run"
     (run / "systems").mkdir(parents=True)
     stored = folder / "playlists.duckdb"
@@ -60,8 +66,13 @@ def make_run(folder: Path, has_audio: bool = False, **asked: Any) -> Path:
     system = "main-transformer-embeddings" if has_audio else "main-transformer"
     model.save(run / "systems" / system / "model")
     stores = StoreSettings(embeddings=embeddings if has_audio else None)
-    used = RecommendSettings(playlists=stored, stores=stores, **asked)
-    (run / "config.yaml").write_text(to_yaml(used))
+    used = RecommendSettings(playlists=stored, stores=stores, **options)
+    hashes = {"playlists": str(open_store(stored).about["content"])}
+    data = PlaylistData(name="made", counts={}, notes=(), hashes=hashes)
+    write_results(run, PlaylistResults(
+        run=str(run), seed=0, config=plain(used), versions={}, seconds={}, protocol="", data=data,
+        tables=(), losses={}, correlation=None, models={"transformer": system},
+    ))  # fmt: skip
     return run
 
 
@@ -88,9 +99,9 @@ def test_the_new_tracks_are_what_the_model_generates(run: Path, playlist: Path) 
     output = playlist.with_name("my-more.m3u")
     assert more(run, playlist, output) == 8
     model = load_transformer(run / "systems" / "main-transformer" / "model")
-    wanted = generate_rows(model, [[3, 4, 5]], 8, 5, 0)[0]
-    assert [track.id for track in read_m3u(output)] == [IDS[row] for row in wanted]
-    assert not {3, 4, 5} & set(wanted) and len(set(wanted)) == 8 and max(wanted) < WARM
+    expected = generate_rows(model, [[3, 4, 5]], 8, 5, 0)[0]
+    assert [track.id for track in read_m3u(output)] == [IDS[row] for row in expected]
+    assert not {3, 4, 5} & set(expected) and len(set(expected)) == 8 and max(expected) < WARM
     first = output.read_bytes()
     more(run, playlist, output)
     assert output.read_bytes() == first
@@ -145,8 +156,8 @@ def test_unknown_tracks_are_counted_and_read_as_unknown(
         "2 of 4 tracks are unknown to the model, such as other/new.mp3" in capsys.readouterr().err
     )
     model = load_transformer(run / "systems" / "main-transformer" / "model")
-    wanted = generate_rows(model, [[3, -1, 35, 4]], 8, 5, 0)[0]
-    assert [track.id for track in read_m3u(output)] == [IDS[row] for row in wanted]
+    expected = generate_rows(model, [[3, -1, 35, 4]], 8, 5, 0)[0]
+    assert [track.id for track in read_m3u(output)] == [IDS[row] for row in expected]
 
 
 def test_sound_makes_tracks_of_no_playlist_known(
@@ -179,7 +190,7 @@ def refused(
 
 def test_what_cannot_be_used_is_refused_in_a_line(run: Path, playlist: Path) -> None:
     refused(playlist.with_name("none.m3u"), run, "none.m3u: no such file")
-    refused(playlist, run.with_name("absent"), "run_dir=.*absent: no run")
+    refused(playlist, run.with_name("absent"), "run_dir=.*absent: .*[Nn]o such file")
     refused(playlist, run, "is the playlist itself", output=playlist)
     refused(playlist, run, "length=0 k=5: 1 or more", length=0)
     refused(playlist, run, "ask for a smaller length=", length=WARM)
@@ -195,27 +206,19 @@ def test_a_playlist_without_a_known_track_is_refused(run: Path, playlist: Path) 
     refused(playlist, run, "no track in it")
 
 
-def test_runs_of_another_kind_are_refused(run: Path, playlist: Path) -> None:
-    config = run / "config.yaml"
-    told = config.read_text()
-    config.write_text("recipe: contrastive\n")
-    refused(playlist, run, "no run of ssl-audio recommend: recipe: no such setting")
-    config.write_text("movielens: ml\nmodel: [m2grl]\n")
-    refused(playlist, run, "MovieLens")
-    config.write_text(told)
-    (run / "systems" / "main-transformer").rename(run / "systems" / "main-musig")
+def test_runs_without_a_transformer_are_refused(run: Path, playlist: Path) -> None:
+    results = read_results(run)
+    assert isinstance(results, PlaylistResults)
+    write_results(run, replace(results, models={"musig": "main-musig"}))
     refused(playlist, run, "no trained transformer: train one with model=transformer")
+    (run / "results.json").write_text("{}")
+    refused(playlist, run, "run_dir=.*run: .*results.json")
 
 
 def test_playlists_that_have_changed_are_refused(run: Path, playlist: Path) -> None:
-    """A model knows tracks by their rows, which are others in another store."""
-    results = run / "results.json"
-    results.write_text(json.dumps({"data": {"hashes": {"playlists": "of another store"}}}))
-    refused(playlist, run, "playlists.duckdb has changed")
-    results.unlink()
+    """The rows of tracks in another store are different ones."""
     stored = run.parent / "playlists.duckdb"
     stored.unlink()
     refused(playlist, run, "no such file")
-    fewer = Catalogue(IDS[:WARM])
-    store_playlists(playlists_of([[0, 1, 2]]), fewer, stored)
-    refused(playlist, run, "trained on 40 tracks, and its playlists have 30 now")
+    store_playlists(playlists_of([[0, 1, 2]]), Catalogue(IDS[:WARM]), stored)
+    refused(playlist, run, "playlists.duckdb has changed since")

@@ -23,17 +23,17 @@ def made(playlists=40, length=500, seed=0):
 
 def plainly(ranked, truth, artists=None):
     """One playlist's figures, after the organisers' definitions, with sets and loops."""
-    listed, wanted = [t for t in ranked.tolist() if t >= 0], set(truth.tolist())
-    first = listed[: len(wanted)]
-    found = len(set(first) & wanted)
+    listed, relevant = [t for t in ranked.tolist() if t >= 0], set(truth.tolist())
+    first = listed[: len(relevant)]
+    found = len(set(first) & relevant)
     credited = ()
     if artists is not None:
-        shared = {artists[t] for t in first} & {artists[t] for t in wanted}
-        credited = ((found + 0.25 * len(shared - {-1})) / len(wanted),)
-    gain = sum(1 / math.log2(i + 2) for i, t in enumerate(listed) if t in wanted)
-    best = sum(1 / math.log2(i + 2) for i in range(min(len(wanted), len(ranked))))
-    hits = [i for i, t in enumerate(listed) if t in wanted]
-    return found / len(wanted), gain / best, hits[0] // 10 if hits else 51, *credited
+        shared = {artists[t] for t in first} & {artists[t] for t in relevant}
+        credited = ((found + 0.25 * len(shared - {-1})) / len(relevant),)
+    gain = sum(1 / math.log2(i + 2) for i, t in enumerate(listed) if t in relevant)
+    best = sum(1 / math.log2(i + 2) for i in range(min(len(relevant), len(ranked))))
+    hits = [i for i, t in enumerate(listed) if t in relevant]
+    return found / len(relevant), gain / best, hits[0] // 10 if hits else 51, *credited
 
 
 def test_figures_by_hand():

@@ -248,9 +248,9 @@ def test_chance_finds_half():
 
 def _within_chance(task, hr):
     """The hits of m of 2 m tracks, drawn without replacement: a binomial's spread is wider."""
-    wanted = task.candidates.lengths // 2
-    low, high = stats.binom.interval(0.999, int(wanted.sum()), 0.5)
-    return low <= (hr * wanted).sum() <= high
+    relevant = task.candidates.lengths // 2
+    low, high = stats.binom.interval(0.999, int(relevant.sum()), 0.5)
+    return low <= (hr * relevant).sum() <= high
 
 
 def test_nan_scores_are_refused():

@@ -1,9 +1,8 @@
-"""Vectors of tracks that a trained MUSIG has never seen: from their features, and edges if any."""
+"""Vectors of tracks that MUSIG was not trained on, from their features and, if given, edges."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,6 +16,7 @@ from safetensors.numpy import load_file, save_file
 from ssl_audio.io.atomic import atomic_file
 from ssl_audio.io.console import say
 from ssl_audio.io.errors import CheckpointError, SslAudioError
+from ssl_audio.recommenders.comparison import trained_model
 from ssl_audio.recommenders.data.collection import Catalogue
 from ssl_audio.recommenders.data.graph import TrackGraph, build_graph
 from ssl_audio.recommenders.data.node_features import (
@@ -32,24 +32,25 @@ from ssl_audio.recommenders.data.node_features import (
 from ssl_audio.recommenders.data.store import PlaylistStore
 from ssl_audio.recommenders.data.training_data import open_playlists
 from ssl_audio.recommenders.models.musig import load_musig
+from ssl_audio.recommenders.systems import MODEL
 from ssl_audio.settings.recommend import StoreSettings
 from ssl_audio.stores.feature_store import Row, read_ids
 from ssl_audio.stores.writer import write_store
 
-SCALER, MODEL = "features.safetensors", "model"
+SCALER = "features.safetensors"
 
 
 def save_scaler(scaler: Scaler, folder: Path) -> None:
-    """Keep beside a model how its features were scaled."""
+    """Write the scaling of a model's features into the model's folder."""
     with atomic_file(folder / SCALER) as temporary:
         save_file(scaler.to_arrays(), temporary)
 
 
 def load_scaler(folder: Path) -> Scaler:
-    """How a model's features were scaled.
+    """Read the scaling of a model's features.
 
     Raises:
-        CheckpointError: it is not there, or damaged.
+        CheckpointError: it is missing or damaged.
     """
     try:
         return Scaler.from_arrays(load_file(folder / SCALER))
@@ -81,12 +82,12 @@ def write_new_vectors(
     """
     if output.exists() or output.suffix != ".parquet":
         raise SslAudioError(f"output={output}: a new file that ends with .parquet")
-    model = _musig_of(run)
+    _, system = trained_model(run, "musig", "apply")
     with tempfile.TemporaryDirectory() as folder:
         store = None
         if playlists:
             store = open_playlists(playlists, Path(folder), stores, music=music, unknown=unknown)
-        ids, vectors = new_vectors(model, stores, store, min_weight, missing)
+        ids, vectors = new_vectors(system / MODEL, stores, store, min_weight, missing)
     output.parent.mkdir(parents=True, exist_ok=True)
     write_vectors(output, "musig", ids, vectors)
 
@@ -106,33 +107,20 @@ def write_vectors(path: Path, name: str, ids: Sequence[str], vectors: np.ndarray
     say(f"{write_store(path, about, rows)} tracks x {vectors.shape[1]}: {path}")
 
 
-def _musig_of(run: Path) -> Path:
-    """The folder of a run's MUSIG model."""
-    if not run.is_dir():
-        raise SslAudioError(f"apply={run}: no such folder")
-    try:
-        models = json.loads((run / "results.json").read_text(encoding="utf-8"))["models"]
-        return run / "systems" / models["musig"] / MODEL
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SslAudioError(
-            f"apply={run} has no trained MUSIG: name the run_dir of model=musig"
-        ) from error
-
-
 def new_vectors(
-    folder: str | Path,
+    folder: Path,
     stores: StoreSettings,
     store: PlaylistStore | None,
     min_weight: int,
     missing: str = "impute",
 ) -> tuple[list[str], np.ndarray]:
-    """Vectors of the tracks of feature stores, or of a store of playlists, without any training.
+    """Vectors of the tracks of feature stores, or of a playlist store, without any training.
 
     Args:
         folder: of a saved MUSIG.
-        stores: files of the features that it was trained with, by group.
+        stores: feature stores of the groups that it was trained with.
         store: playlists that give the tracks edges; None: they have none.
-        min_weight: playlists that two tracks share, for an edge.
+        min_weight: playlists that two tracks must share for an edge.
         missing: "impute" or "refuse" tracks without features.
 
     Returns:
@@ -141,11 +129,12 @@ def new_vectors(
     Raises:
         SslAudioError: a model or features that cannot be used.
     """
-    folder = Path(folder)
     model, about = load_musig(folder)
     names = about["features"]
     if not names:
-        raise SslAudioError(f"{folder} was trained without features: it knows no new track")
+        raise SslAudioError(
+            f"{folder} was trained without features, and has no vectors of new tracks"
+        )
     catalogue = store.catalogue() if store else Catalogue(_ids(names, stores))
     groups = [_group(name, stores, store, catalogue, about) for name in names]
     if missing == "refuse":
@@ -162,7 +151,7 @@ def new_vectors(
 
 
 def _ids(names: list[str], stores: StoreSettings) -> list[str]:
-    """Of the first store that is given of the model's features."""
+    """Ids of the first store that is given of the model's features."""
     path = next((path for name in names if (path := getattr(stores, name, None))), None)
     if path is None:
         raise SslAudioError(
@@ -188,7 +177,7 @@ def _group(
         if store is not None:
             counts = np.bincount(store.playlists().tracks, minlength=len(catalogue))
             return popularity_group(catalogue, counts)
-        # as a cold track in training: nobody knows yet, which is not the same as unpopular
+        # as a cold track in training: unknown, which differs from unpopular
         unknown = popularity_group(catalogue, np.zeros(len(catalogue), np.int64))
         return replace(unknown, present=np.zeros(len(catalogue), bool))
     raise SslAudioError(f"the model was trained with {name}: give stores.{name}= of these tracks")
