@@ -28,9 +28,8 @@ def run(settings: AcousticSettings) -> int:
 
     labelled = settings.tags.load() if isinstance(settings.tags, LabelledData) else None
     status = _describe(settings) if settings.kind == "descriptors" else _project(settings)
-    if labelled:
-        for path in correlate_with_tags(settings.output, labelled):
-            say(str(path))
+    for path in correlate_with_tags(settings.output, labelled) if labelled else []:
+        say(str(path))
     return status
 
 
@@ -39,8 +38,7 @@ def _describe(settings: AcousticSettings) -> int:
 
     assert settings.source is not None
     summary = describe_catalogue(settings.source, settings.output, settings.workers, settings.group)
-    for line in summary.lines():
-        say(line)
+    say("\n".join(summary.lines()))
     return SOME_FAILED if summary.failures else 0
 
 

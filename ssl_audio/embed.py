@@ -23,8 +23,7 @@ def run(settings: EmbedSettings) -> int:
     from ssl_audio.catalogue.embedding import embed_catalogue
 
     summary = embed_catalogue(settings)
-    for line in summary.lines():
-        say(line)
+    say("\n".join(summary.lines()))
     return SOME_FAILED if summary.failures else 0
 
 
