@@ -58,7 +58,7 @@ class LogMel(nn.Module):
             "hop": hop, "top_db": top_db, "sample_rate": sample_rate,
         }  # fmt: skip
         self.mean, self.std, self.top_db = mean, std, top_db
-        self.n_mels, self.n_fft, self.hop = n_mels, n_fft, hop
+        self.n_mels, self.n_fft, self.hop, self.sample_rate = n_mels, n_fft, hop, sample_rate
         window = torch.hann_window(n_fft)
         self.register_buffer("window", window, persistent=False)
         bands = _mel_bands(n_fft, f_max, n_mels, sample_rate) / window.square().sum()

@@ -49,7 +49,7 @@ class Embedder:
         self.frontend = frontend
         self.network = network
         self.segment = segment
-        self.sample_rate: int = frontend.settings["sample_rate"]
+        self.sample_rate = frontend.sample_rate
 
     @torch.inference_mode()
     def __call__(self, waveforms: Tensor) -> Tensor:

@@ -60,7 +60,7 @@ class Encoder(nn.Module, ModelHubMixin):
         self.backbone_name = backbone_name
         self.embedding_size = embedding_size
         self.segment = segment
-        self.sample_rate: int = frontend.settings["sample_rate"]
+        self.sample_rate = frontend.sample_rate
         self.card, self.metadata = "", dict[str, Any]()
 
     def forward(self, waveform: Tensor) -> Tensor:
@@ -232,7 +232,7 @@ def build_encoder(
         SslAudioError: no such front end or backbone.
     """
     logmel = LogMel.named(frontend) if isinstance(frontend, str) else LogMel(**frontend)
-    frames = logmel.frames(round(segment * logmel.settings["sample_rate"]))
+    frames = logmel.frames(round(segment * logmel.sample_rate))
     network = create_backbone(backbone, embedding_size, logmel.n_mels, max(frames, MIN_FRAMES))
     return Encoder(logmel, network, backbone, embedding_size, segment)
 
