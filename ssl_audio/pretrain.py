@@ -20,7 +20,6 @@ COMMAND = Command(
     summary="Train an encoder on unlabelled audio.",
     usage="recipe=NAME [schedule=NAME] [data=KIND] [KEY=VALUE ...]",
     examples=(
-        "recipe=contrastive",
         "recipe=contrastive data=folder data.root=/music trainer.max_time=00:08:00:00",
         "recipe=contrastive data=folder data.root=/music run_dir=runs/mine ckpt_path=last",
     ),
@@ -30,6 +29,7 @@ COMMAND = Command(
 
 
 def run(settings: PretrainSettings) -> None:
+    """Train, and print the outcome."""
     from ssl_audio.training.pretrain import pretrain
 
     results = pretrain(settings)
@@ -42,14 +42,11 @@ def _print_summary(results: PretrainResults) -> None:
     for name, scores in results.probe.items():
         say(f"  probe, {name:<15} ROC-AUC {scores.roc_auc:.3f}  mAP {scores.map:.3f}")
     if results.steps < results.max_steps:
-        say(
-            f"stopped after {results.steps} of {results.max_steps} steps; resume with "
-            f"run_dir={folder} ckpt_path=last"
-        )
+        done = f"stopped after {results.steps} of {results.max_steps} steps"
+        say(f"{done}; resume with run_dir={folder} ckpt_path=last")
     if results.collapsed:
         warn("the embeddings have collapsed: this encoder is of little use")
-    say(f"encoder: {folder / 'encoder'}")
-    say("use it:")
+    say(f"encoder: {folder / 'encoder'}; to use it:")
     say(f"  import ssl_audio; encoder = ssl_audio.load_encoder('{folder / 'encoder'}')")
     say("  encoder.embed_file('song.mp3').track")
     say(f"logs: tensorboard --logdir {folder / 'logs'}")

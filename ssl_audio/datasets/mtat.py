@@ -116,7 +116,7 @@ def _names_by_annotations(folder: Path, splits: dict[str, Split]) -> tuple[str, 
 def _by_folder(audio: Path, folder: Path) -> Listed:
     names, rows = _annotations(folder)
     kept = {clip: row for clip, row in sorted(rows.items()) if clip not in DAMAGED}
-    counts = np.sum(list(kept.values()), axis=0, dtype=np.int64)
+    counts = np.stack(list(kept.values())).sum(axis=0, dtype=np.int64)
     top = sorted(range(len(names)), key=lambda k: (-counts[k], names[k]))[:TAGS]
     splits = {}
     for split, folders in FOLDERS.items():
