@@ -29,7 +29,6 @@ COMMAND = Command(
 
 
 def run(settings: PretrainSettings) -> None:
-    """Train, and print the outcome."""
     from ssl_audio.training.pretrain import pretrain
 
     results = pretrain(settings)
