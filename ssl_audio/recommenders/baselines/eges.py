@@ -1,15 +1,14 @@
-"""EGES (Wang et al., "Billion-scale Commodity Embedding for E-commerce Recommendation in Alibaba",
-KDD 2018): an item's vector is merged from its own and those of its attributes.
+"""EGES: an item's vector is merged from its own and those of its attributes.
 
-The vector of item v is the average of its own vector W_v^0 and that of each kind of side
-information W_v^s, with weights of its own that are learnt (its equation 6):
+Wang et al., "Billion-scale Commodity Embedding for E-commerce Recommendation in Alibaba", KDD 2018.
+The vector of item v is a weighted mean of its own vector W_v^0 and one W_v^s for each kind of side
+information, with learnt weights of its own (equation 6):
 
     H_v = sum_j exp(a_v^j) W_v^j / sum_j exp(a_v^j).
 
-M2GRL's EGESasy is this model, trained asynchronously on Aligraph; here steps are synchronous. Two
-things are this file's: where an item has several attributes of a kind, W_v^s is their mean, and a
-kind that it has none of is left out of both sums. An item in no sequence is left without W_v^0, so
-that a new one has the plain mean of its side information (section 3.3 there).
+W_v^s is the mean over an item's attributes of a kind; a kind of which an item has none is left out
+of both sums. An item in no sequence has no W_v^0: its vector is the plain mean of its side
+information (section 3.3). EGESasy of M2GRL is this model, trained asynchronously.
 """
 
 from __future__ import annotations
@@ -21,24 +20,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import Playlists
 from ssl_audio.recommenders.data.csr import group_by
-from ssl_audio.recommenders.models.m2grl_batches import ITEM
+from ssl_audio.recommenders.models.m2grl_batches import ITEM, Links
 from ssl_audio.recommenders.models.skipgram import WindowPairs, initial_vectors, skip_gram_loss
 from ssl_audio.settings.recommend import M2GRLSettings
 
-BLOCK = 4096  # items merged at a time, for the vectors of all
+ITEMS_AT_ONCE = 4096  # merged, for the vectors of all items
 
 
 class EGESBatches:
-    """Pairs of items within a window of a sequence, and negatives; appendix A.3: as for M2GRL.
+    """Pairs of items within a window of a sequence, and negatives (M2GRL, appendix A.3).
 
     Args:
         sequences: of items.
-        items: how many there are.
-        settings: batch, window, negatives.
-        seed: of the drawing.
+        items: number of items.
+        settings: batch size, window, negatives.
+        seed: of the batches.
     """
 
     def __init__(
@@ -50,7 +48,8 @@ class EGESBatches:
     def __call__(self, step: int) -> dict[str, Tensor]:
         """The batch of a step: int64 `from` (batch,) and `to` (batch, 1 + negatives)."""
         rng = np.random.default_rng((self.seed, step))
-        centres, contexts = self.pairs.draw(rng, self.settings.batch_size, self.settings.negatives)
+        settings = self.settings
+        centres, contexts = self.pairs.draw(rng, settings.batch_size, settings.negatives)
         return {
             "from": torch.from_numpy(centres.astype(np.int64)),
             "to": torch.from_numpy(contexts.astype(np.int64)),
@@ -61,70 +60,62 @@ class EGES(nn.Module):
     """Item vectors merged with their side information.
 
     Args:
-        links: of each kind of side information, (links,) items and (links,) values.
-        sizes: how many items ("item") and how many values of each kind.
-        seen: (items,) whether each is in a sequence: `EGESBatches.pairs.counts > 0`.
-        settings: of M2GRL; its weights are not used.
-        seed: of the first vectors.
-
-    Raises:
-        SslAudioError: links of a kind without a size.
+        links: of the items with values of each kind of side information.
+        sizes: number of items ("item") and of values of each kind.
+        seen: (items,) bool, True for items of the sequences.
+        settings: of M2GRL, without its task weights.
+        seed: of the initial vectors.
     """
 
-    owned: Tensor  # (items, 1 + kinds) which vectors an item has
+    owned: Tensor  # (items, 1 + kinds) bool, the vectors that an item has
 
     def __init__(
         self,
-        links: Mapping[str, tuple[np.ndarray, np.ndarray]],
+        links: Mapping[str, Links],
         sizes: Mapping[str, int],
         seen: np.ndarray,
         settings: M2GRLSettings,
         seed: int = 0,
     ) -> None:
         super().__init__()
-        unknown = set(links) - set(sizes)
-        if unknown:
-            raise SslAudioError(f"links of {sorted(unknown)}, sizes of {sorted(sizes)}")
-        self.settings, self.kinds, items = settings, tuple(links), sizes[ITEM]
-        self.item = self._table(items, seed)
-        self.output = self._table(items, None)
+        self.settings, self.kinds = settings, tuple(links)
+        items, d = sizes[ITEM], settings.dimensions
+        self.item = self._table(initial_vectors(items, d, seed))
+        self.output = self._table(torch.zeros(items, d))
         self.sides = nn.ModuleDict(
-            {k: self._table(sizes[k], seed + 1 + n) for n, k in enumerate(links)}
-        )
-        self.mixing = self._table(items, None, 1 + len(links))
+            {k: self._table(initial_vectors(sizes[k], d, seed + 1 + n))
+             for n, k in enumerate(links)}
+        )  # fmt: skip
+        self.mixing = self._table(torch.zeros(items, 1 + len(links)))
         owned = [torch.from_numpy(np.asarray(seen, bool))]
         for kind, (owner, values) in links.items():
-            order, starts = group_by(owner, items)
+            order, offsets = group_by(owner, items)
             self.register_buffer(f"{kind}_values", torch.from_numpy(values[order].astype(np.int64)))
-            self.register_buffer(f"{kind}_starts", torch.from_numpy(starts))
-            owned.append(torch.from_numpy(np.diff(starts) > 0))
+            self.register_buffer(f"{kind}_offsets", torch.from_numpy(offsets))
+            owned.append(torch.from_numpy(np.diff(offsets) > 0))
         self.register_buffer("owned", torch.stack(owned, 1))
 
-    def _table(self, rows: int, seed: int | None, dimensions: int | None = None) -> nn.Embedding:
-        d = dimensions or self.settings.dimensions
-        start = torch.zeros(rows, d) if seed is None else initial_vectors(rows, d, seed)
-        return nn.Embedding.from_pretrained(start, freeze=False, sparse=self.settings.sparse)
+    def _table(self, vectors: Tensor) -> nn.Embedding:
+        return nn.Embedding.from_pretrained(vectors, freeze=False, sparse=self.settings.sparse)
 
     def forward(self, items: Tensor) -> Tensor:
-        """H_v: (batch,) items to (batch, d); zeros for one that has no vector at all."""
+        """H_v: (batch,) items to (batch, d); zeros for an item without any vector."""
         parts = [self.item(items), *(self._side(kind, items) for kind in self.kinds)]
-        return (self._shares(items)[:, :, None] * torch.stack(parts, 1)).sum(1)
+        return (self.shares(items)[:, :, None] * torch.stack(parts, 1)).sum(1)
 
     def _side(self, kind: str, items: Tensor) -> Tensor:
-        """(batch, d) mean vectors of the values that items have of a kind; zeros for none."""
-        starts, values = self.get_buffer(f"{kind}_starts"), self.get_buffer(f"{kind}_values")
-        first, count = starts[items], starts[items + 1] - starts[items]
-        offsets = torch.cumsum(count, 0) - count
+        """(batch, d) mean vectors of the items' values of a kind; zeros without values."""
+        values, offsets = self.get_buffer(f"{kind}_values"), self.get_buffer(f"{kind}_offsets")
+        first, count = offsets[items], offsets[items + 1] - offsets[items]
+        starts = torch.cumsum(count, 0) - count
         flat = torch.arange(int(count.sum()), device=items.device)
-        flat = flat + torch.repeat_interleave(first - offsets, count)
+        flat = flat + torch.repeat_interleave(first - starts, count)
         table = self.sides[kind]
         assert isinstance(table, nn.Embedding)
-        return F.embedding_bag(
-            values[flat], table.weight, offsets, mode="mean", sparse=table.sparse
-        )
+        return F.embedding_bag(values[flat], table.weight, starts, mode="mean", sparse=table.sparse)
 
-    def _shares(self, items: Tensor) -> Tensor:
-        """(batch, 1 + kinds) softmax over the vectors that items have; zeros if they have none."""
+    def shares(self, items: Tensor) -> Tensor:
+        """(batch, 1 + kinds) weights of equation 6; 0 for vectors that an item does not have."""
         owned = self.owned[items]
         logits = self.mixing(items).masked_fill(~owned, -torch.inf)
         return torch.softmax(logits, 1).masked_fill(~owned, 0.0)
@@ -139,12 +130,7 @@ class EGES(nn.Module):
         return [kind(list(self.parameters()), self.settings.learning_rate)]
 
     @torch.no_grad()
-    def shares(self) -> np.ndarray:
-        """(items, 1 + kinds): how much each item's own vector and each kind counts; sums to 1."""
-        return self._shares(torch.arange(len(self.owned), device=self.owned.device)).cpu().numpy()
-
-    @torch.no_grad()
     def vectors(self) -> np.ndarray:
-        """(items, d) float32 H_v of all items, those in no sequence too."""
-        everything = torch.arange(len(self.owned), device=self.owned.device)
-        return torch.cat([self(part) for part in everything.split(BLOCK)]).cpu().numpy()
+        """(items, d) float32 H_v of all items, also of those in no sequence."""
+        items = torch.arange(len(self.owned), device=self.owned.device)
+        return torch.cat([self(part) for part in items.split(ITEMS_AT_ONCE)]).cpu().numpy()

@@ -1,13 +1,12 @@
 """Matrix factorisation of playlists and tracks with the WARP loss.
 
-Weston, Bengio and Usunier 2011, "WSABIE", section 3; the learning rates (Adagrad) and the biases
-are those of LightFM (Kula 2015), whose `warp` loss this is.
+Weston, Bengio and Usunier 2011, "WSABIE", section 3; the learning rates (Adagrad) and biases are
+those of LightFM (Kula 2015), whose `warp` loss this is.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
@@ -16,25 +15,10 @@ from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import Playlists
 from ssl_audio.recommenders.data.csr_compiled import find_sorted
 
-STEEPEST = 10.0  # largest weight of a violation, as LightFM's
+MAX_WEIGHT = 10.0  # of a violation, as in LightFM
 
 
-@dataclass(frozen=True)
-class Factors:
-    """A playlist's score of a track is `playlists[p] @ tracks[t] + biases[t]`.
-
-    Attributes:
-        tracks: (tracks, dimensions) float32; zero for a track that is in no playlist.
-        playlists: (playlists, dimensions) float32.
-        biases: (tracks,) float32, mostly popularity.
-    """
-
-    tracks: np.ndarray
-    playlists: np.ndarray
-    biases: np.ndarray
-
-
-def warp_factors(
+def warp_vectors(
     playlists: Playlists,
     tracks: int,
     dimensions: int = 64,
@@ -42,62 +26,72 @@ def warp_factors(
     learning_rate: float = 0.05,
     trials: int = 10,
     seed: int = 0,
-) -> Factors:
-    """Factors from the tracks of playlists; a track counts once in a playlist, its place does not.
-
-    Negatives are drawn from the tracks that are in some playlist: the others have no vector.
+) -> np.ndarray:
+    """(tracks, dimensions) float32 vectors; zero for a track that is in no playlist.
 
     Args:
-        playlists: to train on.
+        playlists: of training; a track counts once in a playlist, and its place does not count.
         tracks: in the catalogue.
         dimensions: of a vector.
         epochs: passes over the positions.
-        learning_rate: of Adagrad, at the first step.
-        trials: negatives drawn for a position before it is taken as well ranked.
-        seed: of the order, the first vectors and the negatives.
+        learning_rate: of Adagrad at the first step.
+        trials: negatives drawn for a position before its ranking is taken as correct.
+        seed: of the order, the initial vectors and the negatives.
 
     Raises:
-        SslAudioError: no playlist holds a track, or a setting below 1.
+        SslAudioError: no playlist holds a track.
     """
-    if min(dimensions, epochs, trials) < 1:
-        raise SslAudioError(
-            f"dimensions={dimensions} epochs={epochs} trials={trials}: each 1 or more"
-        )
+    return warp_factors(playlists, tracks, dimensions, epochs, learning_rate, trials, seed)[1][
+        :, :-1
+    ].copy()
+
+
+def warp_factors(
+    playlists: Playlists,
+    tracks: int,
+    dimensions: int,
+    epochs: int,
+    learning_rate: float = 0.05,
+    trials: int = 10,
+    seed: int = 0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """(playlists, dimensions + 1) and (tracks, dimensions + 1), whose product scores tracks.
+
+    The last column is 1 for playlists, and a track's bias, mostly its popularity.
+    """
     if not len(playlists.tracks):
         raise SslAudioError("no track to learn from: give playlists that are not empty")
     sets = playlists.distinct(tracks)
-    owners, positives, offsets = sets.owners, sets.tracks, sets.offsets
-    seen = np.unique(positives)
+    seen = np.unique(sets.tracks)
     rng = np.random.default_rng((seed, 0))
-    # one column more than the vectors': a track's holds its bias, a playlist's is held at 1
-    left = _first_vectors(rng, len(playlists), dimensions)
+    left = _initial(rng, len(playlists), dimensions)
     left[:, -1] = 1
-    right = _first_vectors(rng, tracks, dimensions)
+    right = _initial(rng, tracks, dimensions)
     right[:, -1] = 0
     left_squares, right_squares = np.ones_like(left), np.ones_like(right)
     for epoch in range(epochs):
         rng = np.random.default_rng((seed, epoch + 1))
-        order = rng.permutation(len(positives))
+        order = rng.permutation(len(sets.tracks))
         warp_epoch(
-            owners, positives, offsets, seen, order, left, right, left_squares, right_squares,
-            learning_rate, trials, rng,
+            sets.owners, sets.tracks, sets.offsets, seen, order, left, right, left_squares,
+            right_squares, learning_rate, trials, rng,
         )  # fmt: skip
-    right[np.bincount(positives, minlength=tracks) == 0] = 0
-    return Factors(right[:, :-1].copy(), left[:, :-1].copy(), right[:, -1].copy())
+    right[np.bincount(sets.tracks, minlength=tracks) == 0] = 0
+    return left, right
 
 
-def _first_vectors(rng: np.random.Generator, rows: int, dimensions: int) -> np.ndarray:
+def _initial(rng: np.random.Generator, rows: int, dimensions: int) -> np.ndarray:
     return (rng.random((rows, dimensions + 1), np.float32) - 0.5) / dimensions
 
 
 @njit(nogil=True)
 def rank_weight(trials: int, items: int) -> float:
-    """The weight of a violation that was found at the n-th trial, 1 or more, of `items` tracks.
+    """Weight of a violation found at the n-th trial, n >= 1, among `items` tracks; 0 to 10.
 
-    The rank of the positive is put at floor((items - 1) / trials) (WSABIE, section 3.2) and its
-    loss at the logarithm, which is what the sum of 1 / k up to it grows as; 0 to 10.
+    The estimated rank of the positive is floor((items - 1) / n) (WSABIE, section 3.2), and its loss
+    the logarithm of the rank, as which the sum of 1 / k up to it grows.
     """
-    return min(math.log(max(1.0, (items - 1) // trials)), STEEPEST)
+    return min(math.log(max(1.0, (items - 1) // trials)), MAX_WEIGHT)
 
 
 @njit(nogil=True, fastmath=True)
@@ -113,8 +107,8 @@ def warp_update(
 ) -> None:
     """One Adagrad step on `weight * (1 - left @ better + left @ worse)`, in place.
 
-    All are (dimensions + 1,); the last of `left` is held, since it only carries the biases.
-    Each value steps by rate / sqrt(sum of its squared gradients before, plus 1).
+    All are (dimensions + 1,). The last value of `left` is constant. Each value steps by rate /
+    sqrt(1 + sum of its previous squared gradients).
     """
     last = len(left) - 1
     for k in range(len(left)):
@@ -155,8 +149,8 @@ def warp_epoch(
 ) -> None:
     """A pass over the (owner, positive) pairs in an order, changing vectors and squares in place.
 
-    For each, tracks are drawn until one that the playlist does not hold scores less than 1 below
-    the positive; a draw of one that it holds counts as a trial.
+    For each pair, tracks of `seen` are drawn until one that the playlist does not hold scores more
+    than the positive's score minus 1; a draw of one that it holds counts as a trial.
     """
     for number in range(len(order)):
         owner, positive = owners[order[number]], positives[order[number]]

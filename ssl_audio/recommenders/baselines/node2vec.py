@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.recommenders.baselines.track2vec import LONGEST, Word2VecSettings, skip_gram
+from ssl_audio.recommenders.baselines.track2vec import Word2VecSettings, word2vec
 from ssl_audio.recommenders.baselines.walks import Walks
+from ssl_audio.recommenders.data.graph import TrackGraph
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Node2VecSettings:
         length: nodes in a walk, its first included, at most 10,000.
         rounds: walks from each node.
         p, q: of the walks; both 1 is DeepWalk.
-        skip_gram: of the vectors; its seed is the walks' too.
+        skip_gram: of the vectors; its seed is that of the walks, too.
     """
 
     length: int = 80
@@ -33,53 +34,35 @@ class Node2VecSettings:
     skip_gram: Word2VecSettings = Word2VecSettings(epochs=5, window=10)
 
 
-def node2vec_vectors(
-    offsets: np.ndarray,
-    neighbours: np.ndarray,
-    weights: np.ndarray,
-    settings: Node2VecSettings | None = None,
-) -> np.ndarray:
+def node2vec_vectors(graph: TrackGraph, settings: Node2VecSettings) -> np.ndarray:
     """(nodes, dimensions) float32 vectors; zero for a node without neighbours.
 
-    The walks are drawn anew, and the same, in every epoch, so that memory holds one round of them.
-
-    Args:
-        offsets: (nodes + 1,) int64, where each node's neighbours start.
-        neighbours: (edges,) int32, sorted within a node; an edge is listed from both its ends.
-        weights: (edges,) whole numbers, above 0.
-        settings: None is the defaults.
-
     Raises:
-        SslAudioError: gensim is missing, the graph has no edge, or the walks are too long.
+        SslAudioError: gensim is missing, or the graph has no edge.
     """
-    settings = settings or Node2VecSettings()
-    if not len(neighbours):
-        raise SslAudioError("the track graph has no edge: lower the least weight of an edge")
-    if settings.length > LONGEST:
-        raise SslAudioError(f"walks of length={settings.length}: at most {LONGEST}")
-    walks = _Corpus(
-        Walks(
-            offsets, neighbours, weights, settings.length, settings.rounds,
-            settings.p, settings.q, settings.skip_gram.seed,
-        )
-    )  # fmt: skip
-    return skip_gram(walks, walks.counts(len(offsets) - 1), settings.skip_gram)
+    if not len(graph.neighbours):
+        raise SslAudioError("the track graph has no edge: lower graph.min_weight")
+    walks = Walks(graph, settings.length, settings.p, settings.q, settings.skip_gram.seed)
+    corpus = _Corpus(walks, settings.rounds)
+    return word2vec(corpus, corpus.counts(len(graph)), settings.skip_gram)
 
 
 class _Corpus:
-    """Walks one by one, without what follows a dead end."""
+    """Walks one by one; each epoch draws the same walks again, so that one round is in memory."""
 
-    def __init__(self, walks: Walks) -> None:
-        self.walks = walks
+    def __init__(self, walks: Walks, rounds: int) -> None:
+        self.walks, self.rounds = walks, rounds
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        for one in self.walks:
-            lengths = (one >= 0).sum(axis=1)
-            yield from (row[:length] for row, length in zip(one, lengths.tolist(), strict=True))
+        for number in range(self.rounds):
+            walks = self.walks.round(number)
+            lengths = (walks >= 0).sum(axis=1).tolist()
+            yield from (walk[:length] for walk, length in zip(walks, lengths, strict=True))
 
     def counts(self, nodes: int) -> np.ndarray:
-        """(nodes,) how often each is visited."""
+        """(nodes,) visits of each node."""
         total = np.zeros(nodes, np.int64)
-        for one in self.walks:
-            total += np.bincount(one[one >= 0], minlength=nodes)
+        for number in range(self.rounds):
+            walks = self.walks.round(number)
+            total += np.bincount(walks[walks >= 0], minlength=nodes)
         return total
