@@ -29,9 +29,8 @@ from ssl_audio.recommenders.data.graph import TrackGraph, build_graph
 from ssl_audio.recommenders.data.sampling import NeighbourSampler, PairSampler
 from ssl_audio.recommenders.evaluation.completion import completion_figures, completion_task
 from ssl_audio.recommenders.evaluation.significance import interval, paired_differences
-from ssl_audio.recommenders.models.musig import TASKS, Musig
+from ssl_audio.recommenders.models.musig import Musig
 from ssl_audio.recommenders.models.musig_training import MusigTraining, PairBatches, Pairs
-from ssl_audio.recommenders.models.task_weights import FixedWeights
 from ssl_audio.recommenders.scorers import Cosine
 from ssl_audio.settings.command import Command
 from ssl_audio.settings.fields import Group, setting
@@ -150,7 +149,7 @@ class GeometricMusig(Musig):
     def __init__(self, model: Musig) -> None:
         from torch_geometric.nn import SAGEConv
 
-        super().__init__(model.inputs, model.task_weights, model.settings)
+        super().__init__(model.inputs, model.settings)
         self.subgraph: Any = None
         linears = [aggregator.linear for aggregator in model.aggregators]
         self.layers = nn.ModuleList(SAGEConv(x.in_features // 2, x.out_features) for x in linears)
@@ -261,8 +260,10 @@ def with_data(model: Musig, graph: TrackGraph) -> MusigTraining:
 def untrained() -> Musig:
     torch.manual_seed(0)
     # NeighborLoader cannot compute a track without its neighbours: isolated=0
-    settings = MusigSettings(dimensions=DIMENSIONS, fan_out=FAN_OUT, isolated=0.0)
-    return Musig(FEATURES, FixedWeights(dict.fromkeys(TASKS, 1.0)), settings)
+    settings = MusigSettings(
+        weights=(1, 1, 1), dimensions=DIMENSIONS, fan_out=FAN_OUT, isolated=0.0
+    )
+    return Musig(FEATURES, settings)
 
 
 def peers(graph: TrackGraph, batches: PairBatches, ours: Trainer) -> dict[str, Trainer]:

@@ -121,7 +121,7 @@ def _second_order_edge(  # type: ignore[no-untyped-def]
             return chosen
         else:
             next_node = neighbours[chosen]
-            ends_at = offsets[previous + 1]
-            common = find_sorted(neighbours, offsets[previous], ends_at, next_node)
+            end = offsets[previous + 1]
+            common = find_sorted(neighbours, offsets[previous], end, next_node)
             if height < (1.0 if common >= 0 else away):
                 return chosen

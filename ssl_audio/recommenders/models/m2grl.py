@@ -18,7 +18,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.models.m2grl_batches import ITEM, relation_task
 from ssl_audio.recommenders.models.model_folder import load_model, save_model
 from ssl_audio.recommenders.models.skipgram import (
@@ -26,7 +25,7 @@ from ssl_audio.recommenders.models.skipgram import (
     negative_sampling_loss,
     skip_gram_loss,
 )
-from ssl_audio.recommenders.models.task_weights import FixedWeights, LearntWeights
+from ssl_audio.recommenders.models.task_weights import LearntWeights, task_weights
 from ssl_audio.settings.recommend import M2GRLSettings
 from ssl_audio.settings.tree import build, plain
 
@@ -103,7 +102,7 @@ class M2GRL(nn.Module):
             self.outputs[view] = _table(torch.zeros(size, d), sparse)
         generator = torch.Generator().manual_seed(seed)
         self.alignments = nn.ModuleDict({a: Alignment(d, generator) for a in self.relations})
-        self.weights = _task_weights(settings.weights, self.tasks)
+        self.weights = task_weights(settings.weights, self.tasks)
 
     @property
     def tasks(self) -> list[str]:
@@ -175,21 +174,6 @@ class M2GRL(nn.Module):
 
 def _table(vectors: Tensor, sparse: bool) -> nn.Embedding:
     return nn.Embedding.from_pretrained(vectors, freeze=False, sparse=sparse)
-
-
-def _task_weights(
-    weights: str | tuple[float, ...], tasks: Sequence[str]
-) -> FixedWeights | LearntWeights:
-    if weights == "learnt":
-        return LearntWeights(tasks)
-    if weights == "uniform":
-        return FixedWeights(dict.fromkeys(tasks, 1.0))
-    if isinstance(weights, str) or len(weights) != len(tasks):
-        raise SslAudioError(
-            f"m2grl.weights={weights}: learnt, uniform, or a number for each of the tasks "
-            f"{', '.join(tasks)}"
-        )
-    return FixedWeights(dict(zip(tasks, weights, strict=True)))
 
 
 def load_m2grl(folder: str | Path) -> M2GRL:

@@ -26,7 +26,7 @@ from ssl_audio.recommenders.data.graph import TrackGraph
 from ssl_audio.recommenders.data.sampling import NeighbourSampler
 from ssl_audio.recommenders.models.model_folder import load_model, save_model
 from ssl_audio.recommenders.models.neighbour_means import neighbour_means
-from ssl_audio.recommenders.models.task_weights import FixedWeights, LearntWeights
+from ssl_audio.recommenders.models.task_weights import task_weights
 from ssl_audio.settings.recommend import MusigSettings
 from ssl_audio.settings.tree import build, plain
 
@@ -59,20 +59,17 @@ class Musig(nn.Module):
 
     Args:
         inputs: dimensions of the node features.
-        weights: of the tasks `TASKS` or some of them, fixed or learnt.
-        settings: of the network and its optimiser.
+        settings: of the network, the task weights and the optimiser.
     """
 
-    def __init__(
-        self, inputs: int, weights: FixedWeights | LearntWeights, settings: MusigSettings
-    ) -> None:
+    def __init__(self, inputs: int, settings: MusigSettings) -> None:
         super().__init__()
         self.settings, self.inputs = settings, inputs
         depth, size = len(settings.fan_out), settings.dimensions
         self.aggregators = nn.ModuleList(
             Aggregator(inputs if k == 0 else size, size, last=k == depth - 1) for k in range(depth)
         )
-        self.task_weights = weights
+        self.task_weights = task_weights(settings.weights, TASKS)
         starts = dict(zip(TASKS, (5.0, 5.0, 0.5), strict=True))
         self.scales = nn.ParameterDict({t: torch.tensor(start) for t, start in starts.items()})
         self.offsets = nn.ParameterDict({t: torch.tensor(0.0) for t in TASKS})
@@ -81,7 +78,7 @@ class Musig(nn.Module):
     def tasks(self) -> list[str]:
         """The tasks with a weight above 0."""
         weights = self.task_weights.current()
-        return [t for t in TASKS if weights.get(t, 0) > 0]
+        return [t for t in TASKS if weights[t] > 0]
 
     def embed(
         self, nodes: Tensor, features: Tensor, sampler: NeighbourSampler, generator: torch.Generator
@@ -159,15 +156,8 @@ class Musig(nn.Module):
 
     def save(self, folder: Path, about: Mapping[str, Any] | None = None) -> None:
         """Write the model's folder; `about` describes how the node features were made."""
-        weights = self.task_weights
-        config = {
-            "inputs": self.inputs,
-            "settings": plain(self.settings),
-            "tasks": self.tasks,
-            "task_weights": weights.current(),
-            "learnt": isinstance(weights, LearntWeights),
-            "about": dict(about or {}),
-        }
+        settings = plain(self.settings)
+        config = {"inputs": self.inputs, "settings": settings, "about": dict(about or {})}
         save_model(folder, KIND, config, self.state_dict())
 
 
@@ -194,9 +184,7 @@ def load_musig(folder: str | Path) -> tuple[Musig, dict[str, Any]]:
     """
 
     def make(config: dict[str, Any], tensors: dict[str, Tensor]) -> tuple[Musig, dict[str, Any]]:
-        tasks, weights = config["tasks"], config["task_weights"]
-        made = LearntWeights(tasks) if config["learnt"] else FixedWeights(weights)
-        model = Musig(config["inputs"], made, build(MusigSettings, config["settings"]))
+        model = Musig(config["inputs"], build(MusigSettings, config["settings"]))
         model.load_state_dict(tensors)
         return model.eval(), config["about"]
 

@@ -8,7 +8,6 @@ import sys
 import numpy as np
 import pytest
 import torch
-from scipy import sparse
 
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.baselines.item_cf import ItemCF
@@ -18,19 +17,20 @@ from ssl_audio.recommenders.baselines.matrix_factorisation import (
     warp_epoch,
     warp_factors,
     warp_update,
+    warp_vectors,
 )
 from ssl_audio.recommenders.baselines.node2vec import Node2VecSettings, node2vec_vectors
 from ssl_audio.recommenders.baselines.track2vec import (
-    LONGEST,
+    MAX_LENGTH,
     Word2VecSettings,
     concatenated,
     track2vec,
 )
 from ssl_audio.recommenders.data.collection import Playlists, playlists_of
+from ssl_audio.recommenders.data.graph import TrackGraph, build_graph
 
 GROUPS, SIZE = 4, 15
 TRACKS = GROUPS * SIZE + 2  # the last two are in no playlist
-QUICK = Word2VecSettings(dimensions=16, epochs=8, sample=0, seed=1)
 
 
 def planted(count: int = 200, stray: float = 0.1, seed: int = 0) -> Playlists:
@@ -42,15 +42,8 @@ def planted(count: int = 200, stray: float = 0.1, seed: int = 0) -> Playlists:
     return playlists_of(np.where(rng.random(own.shape) < stray, anywhere, own).tolist())
 
 
-def planted_graph() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Counts of common playlists of the planted tracks, as offsets, neighbours, weights."""
-    held = np.zeros((200, TRACKS), np.int32)
-    playlists = planted()
-    held[playlists.owners, playlists.tracks] = 1
-    together = held.T @ held
-    np.fill_diagonal(together, 0)
-    matrix = sparse.csr_array(together)
-    return matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), matrix.data
+def planted_graph() -> TrackGraph:
+    return build_graph(planted(), TRACKS, min_weight=1)
 
 
 def margin(vectors: np.ndarray) -> float:
@@ -64,32 +57,30 @@ def margin(vectors: np.ndarray) -> float:
 
 
 def warp(seed: int) -> np.ndarray:
-    return warp_factors(planted(), TRACKS, dimensions=16, epochs=20, seed=seed).tracks
+    return warp_vectors(planted(), TRACKS, dimensions=16, epochs=20, seed=seed)
 
 
 def skip(seed: int) -> np.ndarray:
-    return track2vec(planted(), TRACKS, Word2VecSettings(16, epochs=15, sample=0, seed=seed))
+    return track2vec(
+        planted(), TRACKS, Word2VecSettings(dimensions=16, epochs=15, sample=0, seed=seed)
+    )
 
 
 def walked(seed: int) -> np.ndarray:
-    given = Word2VecSettings(16, epochs=2, sample=0, seed=seed)
-    return node2vec_vectors(*planted_graph(), Node2VecSettings(20, 10, skip_gram=given))
+    given = Word2VecSettings(dimensions=16, epochs=2, sample=0, seed=seed)
+    return node2vec_vectors(planted_graph(), Node2VecSettings(20, 10, skip_gram=given))
 
 
 def deep_walk(seed: int) -> np.ndarray:
-    given = Word2VecSettings(16, epochs=2, sample=0, seed=seed)
-    return node2vec_vectors(*planted_graph(), Node2VecSettings(20, 10, 1, 1, given))
+    given = Word2VecSettings(dimensions=16, epochs=2, sample=0, seed=seed)
+    return node2vec_vectors(planted_graph(), Node2VecSettings(20, 10, 1, 1, given))
 
 
-def line_first(seed: int) -> np.ndarray:
-    return line_vectors(*planted_graph(), LineSettings(1, 16, samples=1000, seed=seed))
+def line(seed: int) -> np.ndarray:
+    return line_vectors(planted_graph(), LineSettings(dimensions=16, samples=3000, seed=seed))
 
 
-def line_second(seed: int) -> np.ndarray:
-    return line_vectors(*planted_graph(), LineSettings(2, 16, samples=3000, seed=seed))
-
-
-ALL = [warp, skip, walked, deep_walk, line_first, line_second]
+ALL = [warp, skip, walked, deep_walk, line]
 
 
 @pytest.mark.parametrize("baseline", ALL)
@@ -156,10 +147,10 @@ def test_only_violations_by_tracks_that_the_playlist_lacks_change_anything():
 def test_warp_biases_follow_popularity_and_playlists_rank_their_own_group():
     rng = np.random.default_rng(0)
     lists = [np.flatnonzero(rng.random(30) < np.linspace(0.9, 0.05, 30)) for _ in range(300)]
-    biases = warp_factors(playlists_of(lists), 30, 8, epochs=10).biases
+    biases = warp_factors(playlists_of(lists), 30, 8, epochs=10)[1][:, -1]
     assert biases[:5].min() > biases[-5:].max()
-    factors = warp_factors(planted(), TRACKS, 16, epochs=20)
-    scores = factors.playlists @ factors.tracks.T + factors.biases
+    playlists, tracks = warp_factors(planted(), TRACKS, 16, epochs=20)
+    scores = playlists @ tracks.T
     best = np.argsort(-scores[:, :-2], axis=1)[:, :10] // SIZE
     own = np.array([np.bincount(planted()[k] // SIZE).argmax() for k in range(200)])
     assert (best == own[:, None]).mean() > 0.9
@@ -168,22 +159,23 @@ def test_warp_biases_follow_popularity_and_playlists_rank_their_own_group():
 def test_warp_counts_a_track_once_in_a_playlist():
     lists = [[0, 1, 2], [3, 4], [2, 4, 5]]
     doubled = [one[::-1] + one for one in lists]
-    a, b = (warp_factors(playlists_of(x), 6, 4, epochs=2).tracks for x in (lists, doubled))
+    a, b = (warp_vectors(playlists_of(x), 6, 4, epochs=2) for x in (lists, doubled))
     np.testing.assert_array_equal(a, b)
 
 
 def test_nothing_to_learn_from_is_refused():
     empty = playlists_of([[], []])
     with pytest.raises(SslAudioError, match="not empty"):
-        warp_factors(empty, 5)
+        warp_vectors(empty, 5)
     with pytest.raises(SslAudioError, match="not empty"):
-        track2vec(empty, 5)
-    nothing = np.zeros(6, np.int64), np.zeros(0, np.int32), np.zeros(0, np.int32)
-    for baseline in (line_vectors, node2vec_vectors):
+        track2vec(empty, 5, Word2VecSettings())
+    nothing = TrackGraph.from_edges(np.empty((0, 2), np.int64), 5)
+    for baseline, settings in (
+        (line_vectors, LineSettings()),
+        (node2vec_vectors, Node2VecSettings()),
+    ):
         with pytest.raises(SslAudioError, match="no edge"):
-            baseline(*nothing)
-    with pytest.raises(SslAudioError, match="epochs=0"):
-        warp_factors(planted(), TRACKS, epochs=0)
+            baseline(nothing, settings)
 
 
 # Track2Vec and Node2Vec
@@ -196,7 +188,8 @@ def test_vectors_do_not_depend_on_how_strings_are_hashed():
         "from ssl_audio.recommenders.baselines.track2vec import Word2VecSettings, track2vec\n"
         "from ssl_audio.recommenders.data.collection import playlists_of\n"
         "lists = playlists_of([[k, (k * 7) % 20, (k + 3) % 20] for k in range(20)])\n"
-        "sys.stdout.write(track2vec(lists, 20, Word2VecSettings(4, seed=3)).tobytes().hex())\n"
+        "made = track2vec(lists, 20, Word2VecSettings(dimensions=4, seed=3))\n"
+        "sys.stdout.write(made.tobytes().hex())\n"
     )
     found = {
         subprocess.run(
@@ -212,15 +205,12 @@ def test_positions_beyond_what_gensim_reads_are_learnt_from():
     """The second half of a list of 24,000 positions holds tracks that only it has."""
     rng = np.random.default_rng(0)
     one = np.concatenate([rng.integers(0, 10, 12_000), rng.integers(10, 20, 12_000)])
-    assert len(one) > 2 * LONGEST
-    at_first = track2vec(playlists_of([one]), 20, Word2VecSettings(8, epochs=1, sample=0))
-    learnt = track2vec(playlists_of([one]), 20, Word2VecSettings(8, epochs=2, sample=0))
+    assert len(one) > 2 * MAX_LENGTH
+    at_first = track2vec(
+        playlists_of([one]), 20, Word2VecSettings(dimensions=8, epochs=1, sample=0)
+    )
+    learnt = track2vec(playlists_of([one]), 20, Word2VecSettings(dimensions=8, epochs=2, sample=0))
     assert (np.abs(learnt - at_first).max(axis=1) > 1e-3).all()
-
-
-def test_node2vec_refuses_walks_that_gensim_would_cut():
-    with pytest.raises(SslAudioError, match="length=10001"):
-        node2vec_vectors(*planted_graph(), Node2VecSettings(length=10_001))
 
 
 def test_concatenation_is_plain():
@@ -229,8 +219,6 @@ def test_concatenation_is_plain():
     plain = concatenated(vectors, features)
     assert plain.dtype == np.float32
     np.testing.assert_allclose(plain, np.hstack([vectors, features]), rtol=1e-6)
-    with pytest.raises(ValueError, match="5 vectors, 4 rows"):
-        concatenated(vectors, features[:4])
 
 
 # LINE
@@ -252,12 +240,6 @@ def test_a_line_step_is_gradient_descent_on_its_loss():
     np.testing.assert_allclose(contexts, expected[1], rtol=1e-12)
 
 
-@pytest.mark.parametrize("wrong", [{"order": 3}, {"samples": 0}])
-def test_line_settings_out_of_range_are_refused(wrong):
-    with pytest.raises(SslAudioError, match=f"{next(iter(wrong))}="):
-        line_vectors(*planted_graph(), LineSettings(**wrong))
-
-
 # item-CF
 
 
@@ -274,7 +256,7 @@ def dense_similarity(playlists: Playlists, tracks: int, neighbours: int):
 
 @pytest.mark.parametrize("products", [1, 3_000, 10**9])
 def test_item_cf_equals_a_dense_computation(monkeypatch, products):
-    monkeypatch.setattr("ssl_audio.recommenders.baselines.item_cf.PRODUCTS", products)
+    monkeypatch.setattr("ssl_audio.recommenders.baselines.item_cf.MAX_PRODUCTS", products)
     rng = np.random.default_rng(2)
     lists = playlists_of([rng.integers(0, 38, rng.integers(2, 30)).tolist() for _ in range(50)])
     model = ItemCF(lists, 40, neighbours=7)
@@ -282,19 +264,16 @@ def test_item_cf_equals_a_dense_computation(monkeypatch, products):
     np.testing.assert_allclose(model.similarity.toarray(), expected, rtol=1e-5, atol=1e-7)
     assert np.diff(model.similarity.indptr).max() == 7
     seeds = playlists_of([[0, 3, 3], [], [39], [5, 6, 7]])
-    parts = list(model.scores(seeds, chunk=3))
-    assert [part.shape for part in parts] == [(3, 40), (1, 40)]
     given = np.zeros((4, 40))
     np.add.at(given, (seeds.owners, seeds.tracks), 1)
-    scores = np.vstack([part.toarray() for part in parts])
-    np.testing.assert_allclose(scores, given @ expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        model.scores(seeds).toarray(), given @ expected, rtol=1e-5, atol=1e-6
+    )
 
 
 def test_item_cf_finds_the_group_of_the_seeds():
     model = ItemCF(planted(), TRACKS, neighbours=14)
     seeds = playlists_of([[g * SIZE, g * SIZE + 1] for g in range(GROUPS)])
-    scores = next(model.scores(seeds)).toarray()
+    scores = model.scores(seeds).toarray()
     best = np.argsort(-scores, axis=1, kind="stable")[:, :10] // SIZE
     assert (best == np.arange(GROUPS)[:, None]).mean() > 0.9
-    with pytest.raises(SslAudioError, match="neighbours=0"):
-        ItemCF(planted(), TRACKS, neighbours=0)

@@ -1,5 +1,7 @@
 """MUSIG against PyTorch Geometric and the formulas in float64; induction; learning."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ import torch
 from ssl_audio.io.errors import CheckpointError
 from ssl_audio.recommenders.data.graph import TrackGraph
 from ssl_audio.recommenders.data.sampling import PairSampler
-from ssl_audio.recommenders.models.musig import TASKS, Aggregator, Musig, load_musig
+from ssl_audio.recommenders.models.musig import Aggregator, Musig, load_musig
 from ssl_audio.recommenders.models.musig_training import (
     NO_GENRE,
     MusigTraining,
@@ -15,12 +17,10 @@ from ssl_audio.recommenders.models.musig_training import (
     Pairs,
 )
 from ssl_audio.recommenders.models.neighbour_means import neighbour_means
-from ssl_audio.recommenders.models.task_weights import FixedWeights, LearntWeights
 from ssl_audio.settings.recommend import MusigSettings
 
 TRACKS, INPUTS = 60, 5
-EQUAL = FixedWeights(dict.fromkeys(TASKS, 1.0))
-SMALL = MusigSettings(dimensions=16, fan_out=(6, 4), isolated=0.0)
+SMALL = MusigSettings(weights=(1, 1, 1), dimensions=16, fan_out=(6, 4), isolated=0.0)
 
 
 def planted(groups: int = 3, seed: int = 0) -> tuple[TrackGraph, np.ndarray]:
@@ -32,13 +32,13 @@ def planted(groups: int = 3, seed: int = 0) -> tuple[TrackGraph, np.ndarray]:
     return TrackGraph.from_edges(np.stack([left[kept], right[kept]], 1), TRACKS), group
 
 
-def training_of(graph, group, weights=EQUAL, settings=SMALL, features=None):
+def training_of(graph, group, settings=SMALL, features=None):
     """An untrained model on some data."""
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     drawn = rng.random((TRACKS, INPUTS), dtype=np.float32)
     audio = rng.random((TRACKS, 8), dtype=np.float32)
-    model = Musig(INPUTS, weights, settings)
+    model = Musig(INPUTS, settings)
     features = drawn if features is None else features
     return MusigTraining(model, features, graph, group, audio)
 
@@ -83,8 +83,8 @@ def test_vectors_are_the_formula():
 
 def test_sampled_vectors_come_near_to_the_whole_neighbourhood_s():
     graph, group = planted()
-    wide = MusigSettings(dimensions=16, fan_out=(400, 400), isolated=0.0)
-    training = training_of(graph, group, settings=wide).eval()
+    wide = replace(SMALL, fan_out=(400, 400))
+    training = training_of(graph, group, wide).eval()
     features, model = training.features, training.model
     nodes, generator = torch.tensor([3, 7, 3, TRACKS - 1]), torch.Generator().manual_seed(0)
     with torch.no_grad():
@@ -121,8 +121,7 @@ def test_means_and_their_gradient_are_those_of_a_dense_matrix():
 def test_the_losses_are_the_formulas():
     graph, group = planted()
     group = np.where(np.arange(TRACKS) < 4, NO_GENRE, group)
-    weights = dict(zip(TASKS, (0.7, 0.1, 0.2), strict=True))
-    training = training_of(graph, group, FixedWeights(weights))
+    training = training_of(graph, group, replace(SMALL, weights=(0.7, 0.1, 0.2)))
     model, audio = training.model, training.audio.numpy()
     left, right = torch.tensor([1, 9, 12, 5]), torch.tensor([20, 12, 44, 8])
     batch = Pairs(left, right, torch.tensor([1.0, 1, 0, 0]), torch.tensor(3))
@@ -160,15 +159,15 @@ def test_a_batch_without_genres_has_no_genre_loss():
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
 
 
-@pytest.mark.parametrize("weights", [EQUAL, FixedWeights({"playlist": 1.0}), LearntWeights(TASKS)])
+@pytest.mark.parametrize("weights", [(1, 1, 1), (1, 0, 0), "learnt"])
 def test_it_learns_the_groups(weights):
     graph, group = planted()
-    settings = MusigSettings(dimensions=16, fan_out=(6, 4), isolated=0.1, learning_rate=1e-2)
+    settings = replace(SMALL, weights=weights, isolated=0.1, learning_rate=1e-2)
     features = np.eye(3, dtype=np.float32)[group] + np.random.default_rng(1).normal(
         0, 1.0, (TRACKS, 3)
     ).astype(np.float32)
     features = np.concatenate([features, np.zeros((TRACKS, 2), np.float32)], axis=1)
-    training = training_of(graph, group, weights, settings, features)
+    training = training_of(graph, group, settings, features)
     model = training.model
     batches = PairBatches(PairSampler(graph, 64, 1, 0))
     (optimizer,) = training.optimizers()
@@ -212,8 +211,8 @@ def test_new_tracks_get_vectors_without_training():
 
 def test_saved_models_give_the_same_vectors(tmp_path):
     graph, group = planted()
-    for weights in (EQUAL, LearntWeights(TASKS)):
-        training = training_of(graph, group, weights)
+    for weights in ((1, 1, 1), "learnt"):
+        training = training_of(graph, group, replace(SMALL, weights=weights))
         model, features = training.model, training.features.numpy()
         model.save(tmp_path / "model", {"features": ["popularity"]})
         found, about = load_musig(tmp_path / "model")

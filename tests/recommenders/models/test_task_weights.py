@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from ssl_audio.recommenders.models.task_weights import FixedWeights, LearntWeights
+from ssl_audio.io.errors import SslAudioError
+from ssl_audio.recommenders.models.task_weights import FixedWeights, LearntWeights, task_weights
 
 
 def test_fixed_weights_are_a_weighted_sum():
@@ -13,10 +14,16 @@ def test_fixed_weights_are_a_weighted_sum():
     assert float(FixedWeights({"a": 0.7, "b": 0.2})(losses)) == pytest.approx(0.7 * 2 + 0.2 * 5)
 
 
-@pytest.mark.parametrize("weights", [{"a": -1.0, "b": 1.0}, {"a": 0.0, "b": 0.0}])
+@pytest.mark.parametrize("weights", [(1.0,), (0.0, 0.0), "greedy"])
 def test_weights_that_make_no_loss_are_refused(weights):
-    with pytest.raises(ValueError, match="0 or more"):
-        FixedWeights(weights)
+    with pytest.raises(SslAudioError, match="each of the tasks a, b"):
+        task_weights(weights, ["a", "b"])
+
+
+def test_weights_by_name_or_number():
+    assert task_weights("uniform", ["a", "b"]).current() == {"a": 1.0, "b": 1.0}
+    assert task_weights((0.5, 0.0), ["a", "b"]).current() == {"a": 0.5, "b": 0.0}
+    assert isinstance(task_weights("learnt", ["a"]), LearntWeights)
 
 
 def test_learnt_weights_follow_equation_10():
@@ -39,7 +46,7 @@ def test_the_optimum_of_a_variance_is_its_task_s_loss():
 
 
 def test_no_weight_passes_one_over_the_floor():
-    weights = LearntWeights(["a"], floor=0.05)
+    weights = LearntWeights(["a"])
     optimizer = torch.optim.SGD(weights.parameters(), lr=0.5)
     for _ in range(200):
         optimizer.zero_grad()
