@@ -1,7 +1,7 @@
-"""The training of every playlist model: a Lightning run over batches that are made from their step.
+"""Training of the playlist models: a Lightning run over batches that are functions of the step.
 
-A batch depends on the step alone, and so do random numbers in the model (dropout): a resumed run
-sees what it would have seen, and any number of workers gives the same.
+Batches, and the random numbers of the model (dropout), follow from the step alone, so that a
+resumed run equals an uninterrupted one, for any number of workers.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from ssl_audio.settings.recommend import FitSettings
 
 
 class PlaylistModel(Protocol):
-    """What can be trained: a `torch.nn.Module` with these two."""
+    """A `torch.nn.Module` that `fit` can train."""
 
     def loss(self, batch: Any) -> dict[str, Tensor]:
-        """Scalars: "total" is minimised, the others are logged."""
+        """Scalars by name: "total" is minimised, all are logged."""
 
     def optimizers(self) -> list[torch.optim.Optimizer]:
-        """One, or several for tables of another kind: all step together."""
+        """One optimiser, or several that step together, as for tables with sparse gradients."""
 
 
 class JointOptimizer(torch.optim.Optimizer):
-    """Several optimisers that step as one, as Lightning counts steps by optimiser.
+    """Several optimisers that step as one, since Lightning counts the steps of each.
 
     Args:
         optimizers: of different parameters.
@@ -49,7 +49,7 @@ class JointOptimizer(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
-        """Step all; the closure is evaluated once."""
+        """A step of all; the closure is evaluated once."""
         found = None
         if closure is not None:
             with torch.enable_grad():
@@ -59,11 +59,10 @@ class JointOptimizer(torch.optim.Optimizer):
         return found
 
     def state_dict(self) -> dict[str, Any]:
-        """Those of all, in their order."""
+        """The states of all, in order."""
         return {"optimizers": [one.state_dict() for one in self.optimizers]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore all."""
         for one, state in zip(self.optimizers, state_dict["optimizers"], strict=True):
             one.load_state_dict(state)
         self.param_groups = [group for one in self.optimizers for group in one.param_groups]
@@ -110,9 +109,7 @@ class _Module(lightning.LightningModule):
 
 @torch.no_grad()
 def clip_gradients(model: nn.Module, max_norm: float) -> Tensor:
-    """Scale a model's gradients to a norm of at most `max_norm`, sparse gradients too.
-
-    `torch.nn.utils.clip_grad_norm_` refuses sparse gradients.
+    """Scale gradients, sparse ones too, to a norm of at most `max_norm`.
 
     Returns:
         The norm before.
@@ -130,7 +127,7 @@ def clip_gradients(model: nn.Module, max_norm: float) -> Tensor:
 
 
 class _Steps(IterableDataset[Any]):
-    """The batches of a run from a step on; workers take turns."""
+    """The batches of the steps from `start` on; workers take turns."""
 
     def __init__(self, make_batch: Callable[[int], Any], start: int, steps: int) -> None:
         self.make_batch, self.start, self.steps = make_batch, start, steps
@@ -143,7 +140,7 @@ class _Steps(IterableDataset[Any]):
 
 
 class _Loader(DataLoader[Any]):
-    """A loader that the trainer knows can resume: it has been told where to start."""
+    """A loader that Lightning takes as able to resume: `_Steps` starts at the right step."""
 
     def state_dict(self) -> dict[str, Any]:
         return {}
@@ -165,26 +162,22 @@ def fit(
     run_dir: Path | None = None,
     ckpt_path: str | None = None,
 ) -> list[dict[str, float]]:
-    """Train a playlist model.
-
-    Random numbers in the model follow from `seed` and the step; the global random state is as
-    before when training ends.
+    """Train a playlist model; the global random state is left as it was.
 
     Args:
-        model: a `PlaylistModel`; it is trained in place and is on the CPU afterwards, in
-            evaluation mode.
-        make_batch: the batch of a step, from 0; a function of the step alone.
+        model: a `PlaylistModel`, trained in place; then on the CPU, in evaluation mode.
+        make_batch: the batch of a step, from 0.
         folder: of `logs/` (CSV, TensorBoard) and `checkpoints/`.
         settings: device, precision, logging and checkpoints.
-        steps: batches, an optimiser step each.
+        steps: of the optimiser.
         seed: of the random numbers in the model.
         clip: max norm of the gradient; None: no limit.
         key: the setting that an error names for more steps.
-        run_dir: the folder that an interrupted user resumes; None: `folder`.
+        run_dir: the folder that is named to resume an interrupted run; None: `folder`.
         ckpt_path: "last" resumes the folder's run.
 
     Returns:
-        The logged terms: one mapping a logged step, with its `step`.
+        The logged terms of each logged step, and its "step".
 
     Raises:
         SslAudioError: a loss that is not finite, or a checkpoint that cannot be used.
@@ -196,26 +189,18 @@ def fit(
         keep_earlier_log(folder)
         start = int(torch.load(resume, map_location="cpu", weights_only=True)["batches_done"])
     trainer = make_trainer(
-        folder,
-        batches=steps,
-        checkpoint_every=settings.checkpoint_every,
-        monitor="train/total",
-        accelerator=settings.accelerator,
-        precision=settings.precision,
-        run_dir=run_dir,
-        max_steps=steps,
-        gradient_clip_val=clip,
+        folder, batches=steps, checkpoint_every=settings.checkpoint_every, monitor="train/total",
+        accelerator=settings.accelerator, precision=settings.precision, run_dir=run_dir,
+        max_steps=steps, gradient_clip_val=clip, devices=1,
         log_every_n_steps=min(settings.log_every, steps),
-        devices=1,
-    )
+    )  # fmt: skip
     loader = _Loader(
         _Steps(make_batch, start, steps), batch_size=None, num_workers=settings.workers
     )
-    # every parameter in float32 and training mode, as Lightning leaves modules as they are
     module = _Module(model.train(), seed)
     with torch.random.fork_rng(devices=[]):
         run_fit(trainer, module, train_dataloaders=loader, ckpt_path=resume)
-    if steps % settings.checkpoint_every:  # the end is a checkpoint too
+    if steps % settings.checkpoint_every:  # the last step has a checkpoint, too
         trainer.save_checkpoint(folder / "checkpoints" / "last.ckpt")
     model.to("cpu").eval()
     return read_history(folder)
@@ -245,8 +230,7 @@ def fit_or_resume(
 ) -> None:
     """`fit`, from the folder's last checkpoint with `ckpt_path` "last" if there is one.
 
-    A checkpoint with all its steps done is loaded as it is: the run was stopped between training
-    and what it makes of the model.
+    If that has all steps, the model is loaded from it: the run was stopped after the training.
     """
     last = folder / "checkpoints" / "last.ckpt"
     resume = ckpt_path if last.exists() else None
@@ -262,7 +246,7 @@ def fit_or_resume(
 
 
 def read_history(folder: Path) -> list[dict[str, float]]:
-    """What a run has logged, in order of its steps, over all its resumes."""
+    """The terms that a run has logged, by step, across interruptions."""
     logs = folder / "logs" / "csv"
     rows: dict[int, dict[str, float]] = {}
     earlier = sorted(logs.glob("metrics-*.csv"), key=lambda path: int(path.stem.split("-")[1]))

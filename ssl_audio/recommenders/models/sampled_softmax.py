@@ -1,19 +1,17 @@
-"""Softmax cross-entropy over a vocabulary of which only a few vectors are looked at.
+"""Softmax cross-entropy over a large vocabulary, estimated from a few sampled tokens.
 
-The loss of a target with logit t among others with logits x_j is log Z - t, Z = e^t + X, where
-X = sum over the N others of e^(x_j). Of a sample of m others, drawn uniformly without replacement,
+The loss of a target with logit t among others with logits x_j is log Z - t, with Z = e^t + X and
+X = sum over the N others of e^(x_j). From m others, drawn uniformly without replacement,
 
     X' = N / m * sum_sampled e^(x_j),    Z' = e^t + X'
 
-has the expectation Z over the draw (state, target and vectors being fixed). log Z' is too small on
-average, since the logarithm is concave. To second order about Z (trecs, appendix, "Bias of Sampled
-Softmax Cross-Entropy"; the target's own term is known, so X' alone varies, but relative to Z)
+estimate Z without bias. log Z' is too small on average, since the logarithm is concave. To second
+order about Z (trecs, appendix, "Bias of Sampled Softmax Cross-Entropy")
 
     E[log Z'] = log Z - Var(X') / (2 Z^2),    Var(X') = N^2 s^2 / m * (1 - m / N),
 
-with s^2 the variance (m - 1 in the denominator, whose sample estimate has the expectation s^2) of
-e^(x_j) over the others. The corrected loss adds that term with s^2 and Z from the sample. What is
-left is of the third order: the skewness of e^x, and that s^2 / Z^2 is itself a ratio of estimates.
+with s^2 the unbiased variance of e^(x_j) over the others. The corrected loss adds this term, with
+s^2 and Z estimated from the sample. The remaining bias is of the third order.
 """
 
 from __future__ import annotations
@@ -33,25 +31,25 @@ def sampled_softmax_loss(
     candidates: int,
     corrected: bool,
 ) -> Tensor:
-    """Cross-entropy of each target, from the vectors of the sampled tokens only.
+    """Cross-entropy of each target, in nats.
 
-    A sampled token that is a position's target is left out there: what remains is a uniform sample
-    of the others. A sample of the whole vocabulary gives the exact softmax.
+    A sampled token that is a position's target is left out there, which leaves a uniform sample of
+    the others. With a sample of the whole vocabulary this is the exact softmax.
 
     Args:
-        hidden: (n, d) states that predict.
+        hidden: (n, d) states.
         targets: (n,) tokens.
         target_vectors: (n, d).
         negatives: (S,) distinct tokens, uniform over the candidates, shared by all positions.
         negative_vectors: (S, d).
-        candidates: tokens that the softmax is over, the target included.
+        candidates: number of tokens of the softmax, the target included.
         corrected: add the second-order term for the bias of the logarithm.
 
     Returns:
-        (n,) losses, in nats, of single precision at least.
+        (n,) losses, of float32 or wider.
     """
     own, logits = (hidden * target_vectors).sum(-1), hidden @ negative_vectors.T
-    wide = torch.promote_types(logits.dtype, torch.float32)  # sums of exponentials need it
+    wide = torch.promote_types(logits.dtype, torch.float32)  # for the sums of exponentials
     own, logits = own.to(wide), logits.to(wide)
     hits = targets[:, None] == negatives
     sampled = (~hits).sum(-1).to(logits.dtype)  # m
@@ -66,9 +64,9 @@ def sampled_softmax_loss(
 
 
 def _relative_variance(scaled: Tensor, partition: Tensor, sampled: Tensor, others: int) -> Tensor:
-    """(n,) Var(X') / Z'^2, estimated; 0 where fewer than two were sampled.
+    """(n,) estimates of Var(X') / Z'^2; 0 where fewer than two tokens were sampled.
 
-    The terms r_j = N / m e^(x_j) / Z' are at most 1, however large the logits are, and
+    The terms r_j = N / m e^(x_j) / Z' are at most 1, so that large logits do not overflow, and
     Var(X') / Z'^2 = m / (m - 1) * sum (r_j - mean r)^2 * (1 - m / N).
     """
     counted = scaled.isfinite()
