@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import lightning
 import numpy as np
@@ -71,14 +71,13 @@ class JointOptimizer(torch.optim.Optimizer):
 class _Module(lightning.LightningModule):
     def __init__(self, model: nn.Module, seed: int) -> None:
         super().__init__()
-        self.model: Any = model  # a PlaylistModel, which mypy cannot know of a Module
-        self.seed = seed
+        self.model, self.seed = model, seed
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         step = self.trainer.global_step
         # dropout is drawn from the step, so that a resumed run draws the same
         torch.manual_seed(int(np.random.default_rng((self.seed, step)).integers(2**63)))
-        terms = self.model.loss(batch)
+        terms = cast(PlaylistModel, self.model).loss(batch)
         total = terms["total"]
         if not torch.isfinite(total):
             raise SslAudioError(
@@ -90,7 +89,7 @@ class _Module(lightning.LightningModule):
         return total
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        optimizers = self.model.optimizers()
+        optimizers = cast(PlaylistModel, self.model).optimizers()
         return optimizers[0] if len(optimizers) == 1 else JointOptimizer(optimizers)
 
     def configure_gradient_clipping(
