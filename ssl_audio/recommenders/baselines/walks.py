@@ -54,7 +54,14 @@ class Walks:
 def _draw(ends: np.ndarray, low: int, high: int, share: float) -> int:
     """The edge of [low, high) at a share, 0 to below 1, of their summed weights."""
     target = ends[low] + np.int64(share * (ends[high] - ends[low]))
-    return low + np.searchsorted(ends[low + 1 : high], target, side="right")
+    high -= 1
+    while low < high:  # the first edge whose end is above the target
+        middle = (low + high) // 2
+        if ends[middle + 1] > target:
+            high = middle
+        else:
+            low = middle + 1
+    return low
 
 
 @njit(nogil=True)

@@ -27,7 +27,7 @@ from ssl_audio.recommenders.baselines.track2vec import (
     track2vec,
 )
 from ssl_audio.recommenders.data.collection import Playlists, playlists_of
-from ssl_audio.recommenders.data.graph import TrackGraph, build_graph
+from ssl_audio.recommenders.data.graph import TrackGraph
 
 GROUPS, SIZE = 4, 15
 TRACKS = GROUPS * SIZE + 2  # the last two are in no playlist
@@ -43,7 +43,13 @@ def planted(count: int = 200, stray: float = 0.1, seed: int = 0) -> Playlists:
 
 
 def planted_graph() -> TrackGraph:
-    return build_graph(planted(), TRACKS, min_weight=1)
+    """Counts of common playlists of the planted tracks."""
+    held = np.zeros((200, TRACKS), np.int32)
+    playlists = planted()
+    held[playlists.owners, playlists.tracks] = 1
+    together = np.triu(held.T @ held, 1)
+    pairs = np.argwhere(together)
+    return TrackGraph.from_edges(pairs, TRACKS, together[tuple(pairs.T)])
 
 
 def margin(vectors: np.ndarray) -> float:

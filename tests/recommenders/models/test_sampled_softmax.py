@@ -68,7 +68,7 @@ def test_the_sum_and_its_variance_are_unbiased_over_all_samples() -> None:
 
 @pytest.mark.parametrize(
     ("negatives", "spread", "left"),
-    [(20, 1.0, 0.5), (50, 1.0, 0.5), (100, 1.0, 0.5), (500, 1.0, 0.5), (20, 2.0, 0.8)],
+    [(20, 1.0, 0.5), (200, 1.0, 0.5), (20, 2.0, 0.8)],
 )
 def test_the_correction_takes_away_bias(negatives: int, spread: float, left: float) -> None:
     """2,000 tokens, 1,500 draws; logits of a wider spread leave more of it to higher orders."""
