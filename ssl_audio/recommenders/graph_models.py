@@ -10,9 +10,8 @@ import torch
 
 from ssl_audio.recommenders.data.graph import TrackGraph
 from ssl_audio.recommenders.data.sampling import PairSampler
-from ssl_audio.recommenders.models.musig import TASKS, Musig
+from ssl_audio.recommenders.models.musig import Musig
 from ssl_audio.recommenders.models.musig_training import MusigTraining, PairBatches
-from ssl_audio.recommenders.models.task_weights import FixedWeights, LearntWeights
 from ssl_audio.settings.recommend import MusigSettings
 
 PLAYLIST_ONLY = (1.0, 0.0, 0.0)  # task weights of GraphSAGE
@@ -38,14 +37,7 @@ def train_graph_model(
         fit: trains a model with batches in the run's folder.
     """
     torch.manual_seed(seed)
-    weights = settings.weights
-    model = Musig(
-        features.shape[1],
-        LearntWeights(TASKS)
-        if isinstance(weights, str)
-        else FixedWeights(dict(zip(TASKS, weights, strict=True))),
-        settings,
-    )
+    model = Musig(features.shape[1], settings)
     training = MusigTraining(model, features, graph, genres, audio, has_audio)
     pairs = PairSampler(
         graph, settings.batch_size, settings.negatives, seed,

@@ -10,12 +10,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
-from ssl_audio.io.atomic import atomic_file
 from ssl_audio.io.console import say
-from ssl_audio.io.errors import CheckpointError, SslAudioError
+from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.comparison import trained_model
 from ssl_audio.recommenders.data.collection import Catalogue
 from ssl_audio.recommenders.data.graph import TrackGraph, build_graph
@@ -23,7 +20,6 @@ from ssl_audio.recommenders.data.node_features import (
     GENRE,
     POPULARITY,
     FeatureGroup,
-    Scaler,
     genre_group,
     popularity_group,
     read_group,
@@ -36,27 +32,6 @@ from ssl_audio.recommenders.systems import MODEL
 from ssl_audio.settings.recommend import StoreSettings
 from ssl_audio.stores.feature_store import Row, read_ids
 from ssl_audio.stores.writer import write_store
-
-SCALER = "features.safetensors"
-
-
-def save_scaler(scaler: Scaler, folder: Path) -> None:
-    """Write the scaling of a model's features into the model's folder."""
-    with atomic_file(folder / SCALER) as temporary:
-        save_file(scaler.to_arrays(), temporary)
-
-
-def load_scaler(folder: Path) -> Scaler:
-    """Read the scaling of a model's features.
-
-    Raises:
-        CheckpointError: it is missing or damaged.
-    """
-    try:
-        return Scaler.from_arrays(load_file(folder / SCALER))
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{folder / SCALER} cannot be read: {error}") from error
-
 
 def write_new_vectors(
     run: Path,
@@ -129,9 +104,9 @@ def new_vectors(
     Raises:
         SslAudioError: a model or features that cannot be used.
     """
-    model, about = load_musig(folder)
-    names = about["features"]
-    if not names:
+    saved = load_musig(folder)
+    about, names = saved.about, saved.about["features"]
+    if not names or saved.scaler is None:
         raise SslAudioError(
             f"{folder} was trained without features, and has no vectors of new tracks"
         )
@@ -139,7 +114,7 @@ def new_vectors(
     groups = [_group(name, stores, store, catalogue, about) for name in names]
     if missing == "refuse":
         refuse_missing(groups)
-    features = load_scaler(folder).matrix(groups)
+    features = saved.scaler.matrix(groups)
     for group in groups:
         if count := int((~group.present).sum()):
             say(f"{count} tracks have no {group.name} features and got the mean")
@@ -147,7 +122,7 @@ def new_vectors(
         graph = TrackGraph.from_edges(np.empty((0, 2), np.int64), len(catalogue))
     else:
         graph = build_graph(store.playlists(), len(catalogue), min_weight)
-    return list(catalogue.ids), model.vectors(features, graph)
+    return list(catalogue.ids), saved.model.vectors(features, graph)
 
 
 def _ids(names: list[str], stores: StoreSettings) -> list[str]:

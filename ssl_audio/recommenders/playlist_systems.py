@@ -15,7 +15,6 @@ from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import codes_of
 from ssl_audio.recommenders.data.training_data import TrainingData
 from ssl_audio.recommenders.graph_models import PLAYLIST_ONLY, degree_features, train_graph_model
-from ssl_audio.recommenders.induction import save_scaler
 from ssl_audio.recommenders.scorers import (
     Chance,
     Cosine,
@@ -148,9 +147,9 @@ def identity_of(run: PlaylistRun) -> dict[str, Any]:
 
 
 def _warp(run: PlaylistRun, folder: Path) -> np.ndarray:
-    from ssl_audio.recommenders.baselines.matrix_factorisation import warp_factors
+    from ssl_audio.recommenders.baselines.matrix_factorisation import warp_vectors
 
-    return warp_factors(run.data.train, len(run.data.catalogue), seed=run.seed).tracks
+    return warp_vectors(run.data.train, len(run.data.catalogue), seed=run.seed)
 
 
 def _track2vec(run: PlaylistRun, folder: Path) -> np.ndarray:
@@ -171,9 +170,9 @@ def _track2vec_with(run: PlaylistRun, group: str, folder: Path) -> np.ndarray:
 def _node2vec(run: PlaylistRun, folder: Path) -> np.ndarray:
     from ssl_audio.recommenders.baselines.node2vec import Node2VecSettings, node2vec_vectors
 
-    graph, chosen = run.data.graph, Node2VecSettings()
+    chosen = Node2VecSettings()
     chosen = replace(chosen, skip_gram=replace(chosen.skip_gram, seed=run.seed))
-    return node2vec_vectors(graph.offsets, graph.neighbours, graph.weights, chosen)
+    return node2vec_vectors(run.data.graph, chosen)
 
 
 def _centred_embeddings(run: PlaylistRun, folder: Path) -> np.ndarray:
@@ -278,9 +277,8 @@ def _train_graph_model(
     )
     about = {"features": list(groups), "similarity": settings.similarity, "genres": data.genres,
              "popularity_counted": data.popularity_counted}  # fmt: skip
-    model.save(folder / MODEL, about)
-    if groups:
-        save_scaler(data.features(groups, run.settings.missing)[1], folder / MODEL)
+    scaler = data.features(groups, run.settings.missing)[1] if groups else None
+    model.save(folder / MODEL, about, scaler)
     return model.vectors(features, data.graph)
 
 

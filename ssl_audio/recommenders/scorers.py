@@ -138,9 +138,7 @@ class NeighbourSum:
         self.similar = similar
 
     def catalogue_scorer(self, rows: np.ndarray) -> CatalogueScorer:
-        return lambda histories: next(self.similar.scores(histories, len(histories))).toarray()[
-            :, rows
-        ]
+        return lambda histories: self.similar.scores(histories).toarray()[:, rows]
 
 
 class NextTrackLogits:

@@ -60,10 +60,10 @@ ITEMS_ALONE = (1.0, 0.0, 0.0)
 NEIGHBOURS = 1000  # of item-CF
 WALKS = Node2VecSettings(
     length=5, rounds=10, p=1.0, q=1.0,
-    skip_gram=Word2VecSettings(window=5, negative=7, epochs=4, sample=0),
+    skip_gram=Word2VecSettings(window=5, negatives=7, epochs=4, sample=0),
 )  # fmt: skip
 NODE2VEC_Q = 0.5  # A.3
-LINE = LineSettings(order=2, negative=10, samples=100)
+LINE = LineSettings(negatives=10, samples=100)
 SGNS_EPOCHS, SGNS_RATE = 5, 0.025
 EGES_RATE = GRAPHSAGE_RATE = 3e-3
 
@@ -161,16 +161,14 @@ def _item_cf(run: SessionRun) -> NeighbourSum:
 
 
 def _walks(run: SessionRun, q: float, folder: Path) -> np.ndarray:
-    graph = run.data.graph
     learning = replace(WALKS.skip_gram, dimensions=run.m2grl.dimensions, seed=run.seed)
     chosen = replace(WALKS, q=q, skip_gram=learning)
-    return node2vec_vectors(graph.offsets, graph.neighbours, graph.weights, chosen)
+    return node2vec_vectors(run.data.graph, chosen)
 
 
 def _line(run: SessionRun, folder: Path) -> np.ndarray:
-    graph = run.data.graph
     chosen = replace(LINE, dimensions=run.m2grl.dimensions, seed=run.seed)
-    return line_vectors(graph.offsets, graph.neighbours, graph.weights, chosen)
+    return line_vectors(run.data.graph, chosen)
 
 
 def _skipgram(run: SessionRun, folder: Path) -> np.ndarray:

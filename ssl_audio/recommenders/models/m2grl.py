@@ -169,7 +169,7 @@ class M2GRL(nn.Module):
         """Write the model's folder, all or nothing."""
         sizes, relations = self.sizes, list(self.relations)
         config = {"sizes": sizes, "relations": relations, "settings": plain(self.settings)}
-        save_model(Path(folder), KIND, config, self.state_dict())
+        save_model(Path(folder), KIND, self, config)
 
 
 def _table(vectors: Tensor, sparse: bool) -> nn.Embedding:
@@ -183,10 +183,10 @@ def load_m2grl(folder: str | Path) -> M2GRL:
         CheckpointError: no folder, a damaged one, or another model.
     """
 
-    def make(config: dict[str, Any], tensors: dict[str, Tensor]) -> M2GRL:
+    def make(config: dict[str, Any], state: dict[str, Tensor], data: Any) -> M2GRL:
         settings = build(M2GRLSettings, config["settings"])
         model = M2GRL(config["sizes"], config["relations"], settings)
-        model.load_state_dict(tensors)
+        model.load_state_dict(state)
         return model.eval()
 
     return load_model(Path(folder), KIND, make)

@@ -14,6 +14,7 @@ tracks outside the training playlists get vectors, too. The training tasks are i
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ssl_audio.recommenders.data.graph import TrackGraph
+from ssl_audio.recommenders.data.node_features import Scaler
 from ssl_audio.recommenders.data.sampling import NeighbourSampler
 from ssl_audio.recommenders.models.model_folder import load_model, save_model
 from ssl_audio.recommenders.models.neighbour_means import neighbour_means
@@ -154,11 +156,13 @@ class Musig(nn.Module):
         rate, decay = self.settings.learning_rate, self.settings.weight_decay
         return [torch.optim.AdamW(self.parameters(), lr=rate, weight_decay=decay, fused=True)]
 
-    def save(self, folder: Path, about: Mapping[str, Any] | None = None) -> None:
-        """Write the model's folder; `about` describes how the node features were made."""
+    def save(
+        self, folder: Path, about: Mapping[str, Any] | None = None, scaler: Scaler | None = None
+    ) -> None:
+        """Write the model's folder, with what its node features were and how they were scaled."""
         settings = plain(self.settings)
         config = {"inputs": self.inputs, "settings": settings, "about": dict(about or {})}
-        save_model(folder, KIND, config, self.state_dict())
+        save_model(folder, KIND, self, config, scaler.to_arrays() if scaler else None)
 
 
 def _distinct(nodes: Tensor, tracks: int) -> Tensor:
@@ -176,16 +180,34 @@ def _places(nodes: Tensor, tracks: int) -> Tensor:
     return places
 
 
-def load_musig(folder: str | Path) -> tuple[Musig, dict[str, Any]]:
-    """A saved model, in evaluation mode, and the `about` that it was saved with.
+@dataclass(frozen=True)
+class SavedMusig:
+    """A saved model and its node features.
+
+    Attributes:
+        model: in evaluation mode.
+        about: what the features were, as given to `Musig.save`.
+        scaler: of the features; None if it was saved without.
+    """
+
+    model: Musig
+    about: dict[str, Any]
+    scaler: Scaler | None
+
+
+def load_musig(folder: str | Path) -> SavedMusig:
+    """Read a folder that `Musig.save` wrote.
 
     Raises:
         CheckpointError: no such folder, a damaged one, or another model.
     """
 
-    def make(config: dict[str, Any], tensors: dict[str, Tensor]) -> tuple[Musig, dict[str, Any]]:
+    def make(
+        config: dict[str, Any], state: dict[str, Tensor], data: dict[str, np.ndarray]
+    ) -> SavedMusig:
         model = Musig(config["inputs"], build(MusigSettings, config["settings"]))
-        model.load_state_dict(tensors)
-        return model.eval(), config["about"]
+        model.load_state_dict(state)
+        scaler = Scaler.from_arrays(data) if data else None
+        return SavedMusig(model.eval(), config["about"], scaler)
 
     return load_model(Path(folder), KIND, make)

@@ -35,7 +35,7 @@ from ssl_audio.recommenders.models.transformer_batches import TransformerBatch
 from ssl_audio.settings.recommend import TransformerSettings
 from ssl_audio.settings.tree import build, plain
 
-KIND, COLUMN = "transformer", "catalogue."
+KIND = "transformer"
 PLAYLISTS_AT_ONCE = 256  # read in one forward pass outside training
 ROWS_AT_ONCE = 16_384  # track vectors computed at once outside training
 
@@ -241,14 +241,13 @@ class PlaylistTransformer(nn.Module):
         """Write weights, vocabulary, artists and albums, all or nothing."""
         side = self.tracks.side
         columns = {"rows": self.vocabulary.rows, "artists": side.artists, "albums": side.albums}
-        kept = {COLUMN + name: torch.from_numpy(column)
-                for name, column in columns.items() if column is not None}  # fmt: skip
+        known = {name: column for name, column in columns.items() if column is not None}
         config = {
             "settings": plain(self.settings),
             "catalogue": self.vocabulary.catalogue,
             "audio_dimensions": None if side.audio is None else side.audio.shape[1],
         }
-        save_model(Path(folder), KIND, config, {**self.state_dict(), **kept})
+        save_model(Path(folder), KIND, self, config, known)
 
 
 def load_transformer(
@@ -266,21 +265,21 @@ def load_transformer(
     """
     given = None if audio is None else audio.shape[1]
 
-    def make(config: dict[str, Any], tensors: dict[str, Tensor]) -> PlaylistTransformer:
+    def make(
+        config: dict[str, Any], state: dict[str, Tensor], data: dict[str, np.ndarray]
+    ) -> PlaylistTransformer:
         width = config["audio_dimensions"]
         if given != width:
             raise CheckpointError(
                 f"trained with audio embeddings of {width or 'no'} dimensions, given "
                 f"{given or 'none'}: give the same as in training"
             )
-        names = [name for name in tensors if name.startswith(COLUMN)]
-        columns = {name.removeprefix(COLUMN): tensors.pop(name).numpy() for name in names}
-        rows = columns.pop("rows")
+        rows = data.pop("rows")
         vocabulary = Vocabulary(rows, len(rows), config["catalogue"])
         settings = build(TransformerSettings, config["settings"])
-        side = SideInformation(audio, has_audio, **columns)
+        side = SideInformation(audio, has_audio, **data)
         model = PlaylistTransformer(vocabulary, settings, side)
-        model.load_state_dict(tensors)
+        model.load_state_dict(state)
         return model.eval()
 
     return load_model(Path(folder), KIND, make)

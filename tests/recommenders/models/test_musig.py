@@ -215,9 +215,9 @@ def test_saved_models_give_the_same_vectors(tmp_path):
         training = training_of(graph, group, replace(SMALL, weights=weights))
         model, features = training.model, training.features.numpy()
         model.save(tmp_path / "model", {"features": ["popularity"]})
-        found, about = load_musig(tmp_path / "model")
-        assert about == {"features": ["popularity"]}
-        assert np.array_equal(found.vectors(features, graph), model.vectors(features, graph))
+        saved = load_musig(tmp_path / "model")
+        assert saved.about == {"features": ["popularity"]} and saved.scaler is None
+        assert np.array_equal(saved.model.vectors(features, graph), model.vectors(features, graph))
 
 
 def test_a_damaged_model_is_one_line(tmp_path):
