@@ -193,7 +193,7 @@ def test_what_cannot_be_used_is_refused_in_a_line(run: Path, playlist: Path) -> 
     refused(playlist, run.with_name("absent"), "run_dir=.*absent: .*[Nn]o such file")
     refused(playlist, run, "is the playlist itself", output=playlist)
     refused(playlist, run, "length=0 k=5: 1 or more", length=0)
-    refused(playlist, run, "ask for a smaller length=", length=WARM)
+    refused(playlist, run, "give a smaller length=", length=WARM)
     refused(playlist, run, "cannot write", output=playlist.with_name("no") / "folder.m3u")
     assert [track.id for track in read_m3u(playlist)] == IDS[3:6]
 

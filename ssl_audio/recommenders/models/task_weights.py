@@ -74,7 +74,7 @@ def task_weights(
         return FixedWeights(dict.fromkeys(tasks, 1.0))
     if isinstance(weights, str) or len(weights) != len(tasks) or not any(weights):
         raise SslAudioError(
-            f"weights={weights}: learnt, uniform, or one number for each of the tasks "
+            f"weights={weights}: learnt, uniform, or a number for each of the tasks "
             f"{', '.join(tasks)}, one of them above 0"
         )
     return FixedWeights(dict(zip(tasks, weights, strict=True)))
