@@ -1,7 +1,7 @@
 """Decode a collection once, into shards that training reads without decoding.
 
-    python tools/prepare.py /music /prepared
-    ssl-audio pretrain recipe=contrastive data=shards data.root=/prepared
+python tools/prepare.py /music /prepared
+ssl-audio pretrain recipe=contrastive data=shards data.root=/prepared
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import numpy as np
 from ssl_audio.io.console import say
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.comparison import trained_model
-from ssl_audio.recommenders.data.collection import Catalogue
+from ssl_audio.recommenders.data.collection import Catalogue, Playlists
 from ssl_audio.recommenders.data.graph import TrackGraph, build_graph
 from ssl_audio.recommenders.data.node_features import (
     GENRE,
@@ -25,13 +25,13 @@ from ssl_audio.recommenders.data.node_features import (
     read_group,
     refuse_missing,
 )
-from ssl_audio.recommenders.data.store import PlaylistStore
 from ssl_audio.recommenders.data.training_data import open_playlists
 from ssl_audio.recommenders.models.musig import load_musig
 from ssl_audio.recommenders.systems import MODEL
 from ssl_audio.settings.recommend import StoreSettings
 from ssl_audio.stores.feature_store import Row, read_ids
 from ssl_audio.stores.writer import write_store
+
 
 def write_new_vectors(
     run: Path,
@@ -44,13 +44,16 @@ def write_new_vectors(
     min_weight: int = 10,
     missing: Literal["impute", "refuse"] = "impute",
 ) -> None:
-    """Write a feature store of vectors by a run's MUSIG, of tracks it may not have seen.
+    """Write a feature store of the vectors of tracks by a run's MUSIG.
 
     Args:
         run: folder of a run that has trained MUSIG.
         output: a new .parquet file.
-        stores, min_weight, missing: see `new_vectors`.
-        playlists, music, unknown: playlists that give the tracks edges; see `open_playlists`.
+        stores: files of the features that the model was trained with, by group.
+        playlists: of the tracks, for edges between them; None: vectors follow from features alone.
+        music, unknown: of the playlists, see `open_playlists`.
+        min_weight: playlists that two tracks must share for an edge.
+        missing: tracks without features: the mean, or an error.
 
     Raises:
         SslAudioError: no MUSIG, features that cannot be used, or an output that exists.
@@ -58,75 +61,41 @@ def write_new_vectors(
     if output.exists() or output.suffix != ".parquet":
         raise SslAudioError(f"output={output}: a new file that ends with .parquet")
     _, system = trained_model(run, "musig", "apply")
+    saved = load_musig(system / MODEL)
+    names = saved.about["features"]
+    if not names or saved.scaler is None:
+        raise SslAudioError(f"apply={run}: MUSIG was trained without features")
     with tempfile.TemporaryDirectory() as folder:
         store = None
         if playlists:
             store = open_playlists(playlists, Path(folder), stores, music=music, unknown=unknown)
-        ids, vectors = new_vectors(system / MODEL, stores, store, min_weight, missing)
+        catalogue = store.catalogue() if store else Catalogue(_ids(names, stores))
+        loaded = store.playlists() if store else None
+    groups = [_group(name, stores, loaded, catalogue, saved.about) for name in names]
+    if missing == "refuse":
+        refuse_missing(groups)
+    for group in groups:
+        if count := int((~group.present).sum()):
+            say(f"{count} tracks have no {group.name} features and got the mean")
+    if loaded is None:
+        graph = TrackGraph.from_edges(np.empty((0, 2), np.int64), len(catalogue))
+    else:
+        graph = build_graph(loaded, len(catalogue), min_weight)
+    vectors = saved.model.vectors(saved.scaler.matrix(groups), graph)
     output.parent.mkdir(parents=True, exist_ok=True)
-    write_vectors(output, "musig", ids, vectors)
+    write_vectors(output, "musig", catalogue.ids, vectors)
 
 
 def write_vectors(path: Path, name: str, ids: Sequence[str], vectors: np.ndarray) -> None:
-    """Write a feature store of track vectors (tracks, d); an older one is replaced.
-
-    Args:
-        path: ends with .parquet.
-        name: of the model that made them.
-        ids: (tracks,).
-        vectors: see above.
-    """
+    """Write a feature store of track vectors (tracks, d) of a model; an older one is replaced."""
     digest = hashlib.sha256(vectors.tobytes()).hexdigest()
     about = {"kind": f"{name} track vectors", "model": digest}
     rows = (Row(track, track, 0.0, "", v) for track, v in zip(ids, vectors, strict=True))
     say(f"{write_store(path, about, rows)} tracks x {vectors.shape[1]}: {path}")
 
 
-def new_vectors(
-    folder: Path,
-    stores: StoreSettings,
-    store: PlaylistStore | None,
-    min_weight: int,
-    missing: str = "impute",
-) -> tuple[list[str], np.ndarray]:
-    """Vectors of the tracks of feature stores, or of a playlist store, without any training.
-
-    Args:
-        folder: of a saved MUSIG.
-        stores: feature stores of the groups that it was trained with.
-        store: playlists that give the tracks edges; None: they have none.
-        min_weight: playlists that two tracks must share for an edge.
-        missing: "impute" or "refuse" tracks without features.
-
-    Returns:
-        Ids and (tracks, d) float32 vectors of length 1.
-
-    Raises:
-        SslAudioError: a model or features that cannot be used.
-    """
-    saved = load_musig(folder)
-    about, names = saved.about, saved.about["features"]
-    if not names or saved.scaler is None:
-        raise SslAudioError(
-            f"{folder} was trained without features, and has no vectors of new tracks"
-        )
-    catalogue = store.catalogue() if store else Catalogue(_ids(names, stores))
-    groups = [_group(name, stores, store, catalogue, about) for name in names]
-    if missing == "refuse":
-        refuse_missing(groups)
-    features = saved.scaler.matrix(groups)
-    for group in groups:
-        if count := int((~group.present).sum()):
-            say(f"{count} tracks have no {group.name} features and got the mean")
-    if store is None:
-        graph = TrackGraph.from_edges(np.empty((0, 2), np.int64), len(catalogue))
-    else:
-        graph = build_graph(store.playlists(), len(catalogue), min_weight)
-    return list(catalogue.ids), saved.model.vectors(features, graph)
-
-
 def _ids(names: list[str], stores: StoreSettings) -> list[str]:
-    """Ids of the first store that is given of the model's features."""
+    """The tracks of the first given store of the model's features."""
     path = next((path for name in names if (path := getattr(stores, name, None))), None)
     if path is None:
         raise SslAudioError(
@@ -139,7 +108,7 @@ def _ids(names: list[str], stores: StoreSettings) -> list[str]:
 def _group(
     name: str,
     stores: StoreSettings,
-    store: PlaylistStore | None,
+    playlists: Playlists | None,
     catalogue: Catalogue,
     about: Mapping[str, Any],
 ) -> FeatureGroup:
@@ -149,10 +118,10 @@ def _group(
     if name == GENRE:
         return genre_group(catalogue, vocabulary=about["genres"])
     if name == POPULARITY and about["popularity_counted"]:
-        if store is not None:
-            counts = np.bincount(store.playlists().tracks, minlength=len(catalogue))
-            return popularity_group(catalogue, counts)
-        # as a cold track in training: unknown, which differs from unpopular
-        unknown = popularity_group(catalogue, np.zeros(len(catalogue), np.int64))
-        return replace(unknown, present=np.zeros(len(catalogue), bool))
+        tracks = len(catalogue)
+        if playlists is not None:
+            return popularity_group(catalogue, np.bincount(playlists.tracks, minlength=tracks))
+        # as of a cold track in training: unknown, which is not the same as unpopular
+        unknown = popularity_group(catalogue, np.zeros(tracks, np.int64))
+        return replace(unknown, present=np.zeros(tracks, bool))
     raise SslAudioError(f"the model was trained with {name}: give stores.{name}= of these tracks")
