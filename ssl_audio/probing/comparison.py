@@ -52,7 +52,7 @@ def compare(settings: ProbeSettings, folder: Path) -> ProbeResults:
     assert isinstance(settings.data, LabelledData)
     dataset = settings.data.load()
     _print_dataset(dataset)
-    encoders = _encoders(settings, dataset, folder)
+    encoders = _encoders(settings, dataset)
     features = {one.name: _features(one, dataset, settings) for one in encoders}
     seconds = {"features": time.monotonic() - started}
     notes, readable = _readable(dataset, features, settings.data.allow_missing)
@@ -95,7 +95,7 @@ def _print_measured(measured: Measured) -> None:
     )
 
 
-def _encoders(settings: ProbeSettings, dataset: TaggingDataset, folder: Path) -> list[TrackEncoder]:
+def _encoders(settings: ProbeSettings, dataset: TaggingDataset) -> list[TrackEncoder]:
     """Checkpoints, baselines, fine-tuned checkpoints, and the supervised baseline."""
     hop, seed, names = settings.hop, settings.seed, settings.baselines
     checkpoints = load_checkpoints(settings.checkpoint, hop)
@@ -112,7 +112,7 @@ def _encoders(settings: ProbeSettings, dataset: TaggingDataset, folder: Path) ->
     tuned = []
     for name, kind, encoder, chosen in jobs:
         say(f"{name}: training on the tags")
-        tuned.append(finetune(name, kind, encoder, dataset, chosen, seed, hop, folder))
+        tuned.append(finetune(name, kind, encoder, dataset, chosen, seed, hop))
     return [*checkpoints, *baselines, *tuned]
 
 

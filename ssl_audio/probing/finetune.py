@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable
 
-import lightning
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import OneCycleLR
 from torch.utils.data import DataLoader, Dataset
 
 from ssl_audio.audio import SAMPLE_RATE, decode
 from ssl_audio.audio.pairs import PairBatchSampler, PairKey
 from ssl_audio.datasets.dataset import Split, TaggingDataset
-from ssl_audio.io.console import quieten_lightning
 from ssl_audio.io.errors import AudioError, SslAudioError
+from ssl_audio.io.progress import with_progress
 from ssl_audio.models.encoder import Encoder
 from ssl_audio.models.weight_decay import parameter_groups
 from ssl_audio.probing.encoders import PackageEncoder
 from ssl_audio.settings.probe import FinetuneSettings
 
+Batch = tuple[Tensor, Tensor, Tensor]  # waveforms, targets, and 1 for those that could be read
 CENTRE = -1  # the pass over the tracks whose segments lie in their middle, for validation
 
 
@@ -53,7 +54,6 @@ def finetune(
     settings: FinetuneSettings,
     seed: int,
     hop: float | None,
-    folder: Path,
 ) -> TaggingEncoder:
     """Train an encoder and a linear head on the tags of single segments.
 
@@ -63,124 +63,98 @@ def finetune(
         dataset: its training split is trained on; its validation split chooses the epoch.
         settings: of the training.
         seed: of segments, order and head.
-        folder: for Lightning's files.
 
     Raises:
         SslAudioError: fewer training tracks than a batch, or a loss that is not finite.
     """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.manual_seed(seed)
+    tuned, head = copy.deepcopy(encoder), nn.Linear(encoder.embedding_size, len(dataset.tags))
+    network = nn.Sequential(tuned, head).to(device)
+    optimizer, schedule = _optimizer(network, settings)
+    training, validation = _loaders(dataset, encoder.segment, settings, seed)
+    losses, best = [], copy.deepcopy(network.state_dict())
+    for step, batch in enumerate(with_progress(training, name, unit="steps"), 1):
+        loss = _loss(network.train(), batch, device)
+        if not torch.isfinite(loss):
+            raise SslAudioError(f"the loss is {float(loss)} in step {step}: lower finetune.*_rate")
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        if step % settings.steps == 0:
+            losses.append(_validation_loss(network.eval(), validation, device))
+            if losses[-1] <= min(losses):
+                best = copy.deepcopy(network.state_dict())
+    network.load_state_dict(best)
+    network.cpu().eval()
+    source = f"epoch {int(np.argmin(losses)) + 1}"
+    return TaggingEncoder(name, kind, source, tuned, head, hop)
+
+
+def _optimizer(network: nn.Sequential, settings: FinetuneSettings) -> tuple[AdamW, OneCycleLR]:
+    groups = [
+        {**group, "lr": rate}
+        for part, rate in zip(network, (settings.encoder_rate, settings.head_rate), strict=True)
+        for group in parameter_groups(part.parameters(), settings.weight_decay)
+    ]
+    optimizer = AdamW(groups)
+    rates = [group["lr"] for group in groups]
+    steps = settings.epochs * settings.steps
+    return optimizer, OneCycleLR(optimizer, rates, total_steps=steps, pct_start=0.1)
+
+
+def _loaders(
+    dataset: TaggingDataset, segment: float, settings: FinetuneSettings, seed: int
+) -> tuple[DataLoader[Batch], DataLoader[Batch]]:
+    """All batches of the training, and those of one validation."""
     tracks, size = len(dataset.train.ids), settings.batch_size
     if tracks < size:
         raise SslAudioError(f"finetune.batch_size={size}: {tracks} or less, the training tracks")
-    quieten_lightning()
-    torch.manual_seed(seed)
-    module = _TaggingModule(copy.deepcopy(encoder).train(), len(dataset.tags), settings)
-    batches = PairBatchSampler(tracks, size, settings.epochs * settings.steps, seed)
+    training = PairBatchSampler(tracks, size, settings.epochs * settings.steps, seed)
     centres = [PairKey(CENTRE, index) for index in range(len(dataset.validation.ids))]
-    trainer = lightning.Trainer(
-        default_root_dir=folder,
-        max_epochs=1,
-        val_check_interval=settings.steps,
-        logger=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-        devices=1,
-        gradient_clip_val=1.0,
-        num_sanity_val_steps=0,
-    )
-    trainer.fit(
-        module,
+    validation = [centres[k : k + size] for k in range(0, len(centres), size)]
+    return tuple(
         DataLoader(
-            _Segments(dataset.train, encoder.segment, seed), batch_sampler=batches,
-            num_workers=settings.workers,
-        ),
-        DataLoader(
-            _Segments(dataset.validation, encoder.segment, seed),
-            batch_sampler=[centres[k : k + size] for k in range(0, len(centres), size)],
-            num_workers=settings.workers,
-        ),
-    )  # fmt: skip
-    module.load_state_dict(module.best)
-    source = f"epoch {int(np.argmin(module.losses)) + 1}"
-    return TaggingEncoder(name, kind, source, module.encoder.cpu().eval(), module.head.cpu(), hop)
-
-
-class _TaggingModule(lightning.LightningModule):
-    """Binary cross-entropy of each tag, on single segments.
-
-    Attributes:
-        losses: validation loss of each epoch.
-        best: weights of the best epoch so far.
-    """
-
-    def __init__(self, encoder: Encoder, tags: int, settings: FinetuneSettings) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.head = nn.Linear(encoder.embedding_size, tags)
-        self.settings = settings
-        self.losses: list[float] = []
-        self.best: dict[str, Tensor] = {}
-        self._sum = self._count = 0.0
-
-    def _loss(self, batch: dict[str, Tensor]) -> Tensor:
-        logits = self.head(self.encoder(batch["waveform"]))
-        each = F.binary_cross_entropy_with_logits(logits, batch["target"], reduction="none")
-        readable = batch["readable"][:, None]
-        return (each * readable).sum() / (readable.sum() * each.shape[1]).clamp_min(1)
-
-    def training_step(self, batch: dict[str, Tensor], index: int) -> Tensor:
-        loss = self._loss(batch)
-        if not torch.isfinite(loss):
-            raise SslAudioError(
-                f"the loss is {float(loss)} at step {self.global_step}: lower finetune.encoder_rate"
-            )
-        self.log("loss", loss, prog_bar=True)
-        return loss
-
-    def on_validation_epoch_start(self) -> None:
-        self._sum = self._count = 0.0
-
-    def validation_step(self, batch: dict[str, Tensor], index: int) -> None:
-        count = float(batch["readable"].sum())
-        self._sum += float(self._loss(batch)) * count
-        self._count += count
-
-    def on_validation_epoch_end(self) -> None:
-        self.losses.append(self._sum / max(self._count, 1.0))
-        if self.losses[-1] <= min(self.losses):
-            self.best = {k: v.detach().cpu().clone() for k, v in self.state_dict().items()}
-
-    def configure_optimizers(self) -> Any:
-        s = self.settings
-        groups = [
-            {**group, "lr": rate}
-            for part, rate in ((self.encoder, s.encoder_rate), (self.head, s.head_rate))
-            for group in parameter_groups(part.parameters(), s.weight_decay)
-        ]
-        optimizer = torch.optim.AdamW(groups)
-        rates = [group["lr"] for group in groups]
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, rates, total_steps=s.epochs * s.steps, pct_start=0.1
+            _Segments(split, segment, seed), batch_sampler=batches, num_workers=settings.workers
         )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        for split, batches in ((dataset.train, training), (dataset.validation, validation))
+    )  # type: ignore[return-value]
 
 
-class _Segments(Dataset[dict[str, Any]]):
-    """One segment of a track with the track's tags, by (pass over the tracks, track)."""
+def _loss(network: nn.Module, batch: Batch, device: torch.device) -> Tensor:
+    """Mean binary cross-entropy over the tags of the segments that could be read."""
+    waveform, target, readable = (part.to(device) for part in batch)
+    each = F.binary_cross_entropy_with_logits(network(waveform), target, reduction="none")
+    return (each.mean(1) * readable).sum() / readable.sum().clamp_min(1)
+
+
+@torch.no_grad()
+def _validation_loss(network: nn.Module, batches: Iterable[Batch], device: torch.device) -> float:
+    total = count = 0.0
+    for batch in batches:
+        readable = float(batch[2].sum())
+        total += float(_loss(network, batch, device)) * readable
+        count += readable
+    return total / max(count, 1.0)
+
+
+class _Segments(Dataset[Batch]):
+    """One segment of a track, its tags, and 1 if it could be read, by (pass, track)."""
 
     def __init__(self, split: Split, segment: float, seed: int) -> None:
         self.split, self.segment, self.seed = split, segment, seed
 
-    def __getitem__(self, key: PairKey) -> dict[str, Any]:
-        waveform = np.zeros(round(self.segment * SAMPLE_RATE), np.float32)
+    def __getitem__(self, key: PairKey) -> Batch:
+        waveform, readable = torch.zeros(round(self.segment * SAMPLE_RATE)), torch.ones(())
         try:
-            found = self._read(key)
-            waveform[: len(found)] = found[: len(waveform)]
-            readable = 1.0
+            found = torch.from_numpy(self._read(key))[: len(waveform)]
+            waveform[: len(found)] = found
         except AudioError:
-            readable = 0.0  # weight in the loss; the file is named when its features are computed
-        target = self.split.targets[key.index].astype(np.float32)
-        return {"waveform": waveform, "target": target, "readable": np.float32(readable)}
+            readable = torch.zeros(())  # the file is named when its features are computed
+        target = torch.from_numpy(self.split.targets[key.index].astype(np.float32))
+        return waveform, target, readable
 
     def _read(self, key: PairKey) -> np.ndarray:
         path = self.split.paths[key.index]
