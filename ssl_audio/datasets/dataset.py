@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ssl_audio.datasets.leaks import FileStatus, identical_audio, refuse_shared_files, status_of
+from ssl_audio.datasets.leaks import identical_audio, refuse_shared_files
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.files import printable
 from ssl_audio.settings.fields import Group, setting
@@ -32,10 +32,6 @@ class Split:
     ids: tuple[str, ...]
     paths: tuple[Path, ...]
     targets: np.ndarray
-
-    def with_text_ids(self) -> Split:
-        """The same tracks with ids that are text, whatever bytes the names of their files have."""
-        return replace(self, ids=tuple(map(printable, self.ids)))
 
     def take(self, rows: Sequence[int] | np.ndarray) -> Split:
         """The tracks of these rows."""
@@ -137,24 +133,25 @@ class LabelledData(Group):
                 an empty split, or no tag that can be measured.
         """
         listed = self.read()
-        listed = replace(listed, splits={k: s.with_text_ids() for k, s in listed.splits.items()})
-        found = {key: list(map(status_of, split.paths)) for key, split in listed.splits.items()}
-        missing = {
-            key: tuple(i for i, status in zip(split.ids, found[key], strict=True) if not status)
-            for key, split in listed.splits.items()
-        }
-        notes = [*listed.notes, *_unexpected_sizes(listed), *self._missing_notes(listed, missing)]
-        splits, kept = {}, {}
+        splits, missing = {}, {}
         for key, split in listed.splits.items():
-            rows = [row for row, status in enumerate(found[key]) if status]
-            if not rows:
+            exists = [path.exists() for path in split.paths]
+            ids = tuple(map(printable, split.ids))  # text, whatever bytes the files' names have
+            splits[key] = replace(split, ids=ids).take(np.flatnonzero(exists))
+            missing[key] = tuple(i for i, found in zip(ids, exists, strict=True) if not found)
+        notes = [*listed.notes, *_unexpected_sizes(listed), *self._missing_notes(listed, missing)]
+        for key, split in splits.items():
+            if not split.ids:
                 raise SslAudioError(f"{self.name}: no track of the {key} split has audio")
-            splits[key] = split.take(rows)
-            kept[key] = [status for status in found[key] if status]
-        notes += _leaks(self.name, splits, kept)
+        tracks = [
+            (key, track, path)
+            for key, split in splits.items()
+            for track, path in zip(split.ids, split.paths, strict=True)
+        ]
+        refuse_shared_files(self.name, tracks)
         dataset = TaggingDataset(
             self.name, listed.tags, splits["train"], splits["validation"], splits["test"], missing,
-            tuple(notes), self.citation, self.licence,
+            (*notes, *identical_audio(tracks)), self.citation, self.licence,
         )  # fmt: skip
         return _without_constant_tags(dataset)
 
@@ -186,16 +183,6 @@ def _unexpected_sizes(listed: Listed) -> list[str]:
         for key, count in listed.published_sizes.items()
         if len(listed.splits[key].ids) != count
     ]
-
-
-def _leaks(
-    name: str, splits: Mapping[str, Split], statuses: Mapping[str, Sequence[FileStatus]]
-) -> list[str]:
-    ids = [(key, track) for key, split in splits.items() for track in split.ids]
-    paths = [path for split in splits.values() for path in split.paths]
-    found = [status for key in splits for status in statuses[key]]
-    refuse_shared_files(name, ids, found)
-    return identical_audio(ids, paths, found)
 
 
 def _without_constant_tags(dataset: TaggingDataset) -> TaggingDataset:

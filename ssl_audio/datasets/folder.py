@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ssl_audio.audio.sources import find_audio, find_other_audio
 from ssl_audio.datasets.dataset import LabelledData, Listed, require_folder
-from ssl_audio.datasets.leaks import status_of
+from ssl_audio.datasets.leaks import file_identity
 from ssl_audio.datasets.random_split import LabelledTrack, listed
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.settings.fields import setting
@@ -34,9 +34,8 @@ class TagFolders(LabelledData):
         for source in find_audio(folder):
             path = Path(source.path)
             inside = path.relative_to(folder)
-            status = status_of(path)
-            if len(inside.parts) > 1 and status is not None:
-                track = id_of.setdefault(status.identity, inside.as_posix())
+            if len(inside.parts) > 1 and path.exists():
+                track = id_of.setdefault(file_identity(path), inside.as_posix())
                 tags_of[track].add(inside.parts[0])
         if len({tag for tags in tags_of.values() for tag in tags}) < 2:
             raise SslAudioError(f"{folder}: two or more folders with audio are required, one a tag")

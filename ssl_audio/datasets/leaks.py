@@ -6,82 +6,61 @@ import hashlib
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.files import file_sha256
 
-SAMPLE_BYTES = 1 << 12  # read of each file of a common size, before whole files are hashed
+SAMPLE_BYTES = 1 << 12  # of files of equal size, compared before whole files are read
 SHOWN = 3  # examples in a message
 
-
-@dataclass(frozen=True)
-class FileStatus:
-    """A file's size in bytes, and its identity, whatever name it is reached by."""
-
-    size: int
-    identity: Hashable
+Track = tuple[str, str, Path]  # split, id, existing file
 
 
-def status_of(path: Path) -> FileStatus | None:
-    """The status of an existing file; None for a missing one."""
-    try:
-        found = os.stat(path)
-    except (OSError, ValueError):
-        return None
-    identity = (found.st_dev, found.st_ino) if found.st_ino else os.path.realpath(path)
-    return FileStatus(found.st_size, identity)
+def file_identity(path: Path) -> Hashable:
+    """Equal for all names of one file: other spellings, links, other letter case.
+
+    Raises:
+        OSError: no such file.
+    """
+    found = os.stat(path)
+    return (found.st_dev, found.st_ino) if found.st_ino else os.path.realpath(path)
 
 
-def refuse_shared_files(
-    name: str, ids: Sequence[tuple[str, str]], statuses: Sequence[FileStatus]
-) -> None:
-    """Refuse a file that is listed more than once, under any spelling of its path or by a link.
-
-    Args:
-        name: of the data set.
-        ids: (split, track id) of each file.
-        statuses: of each file.
+def refuse_shared_files(name: str, tracks: Sequence[Track]) -> None:
+    """Refuse a file that a data set lists more than once.
 
     Raises:
         SslAudioError: with the number of such files and some of their ids.
     """
-    shared = _groups(range(len(ids)), lambda row: statuses[row].identity)
+    shared = _groups(tracks, lambda track: file_identity(track[2]))
     if shared:
-        examples = [" = ".join(f"{ids[r][1]} ({ids[r][0]})" for r in rows) for rows in shared]
+        examples = [" = ".join(f"{track} ({split})" for split, track, _ in of) for of in shared]
         raise SslAudioError(
             f"{name}: {len(shared)} files are listed more than once: {_some(examples)}"
         )
 
 
-def identical_audio(
-    ids: Sequence[tuple[str, str]], paths: Sequence[Path], statuses: Sequence[FileStatus]
-) -> list[str]:
-    """Notes on byte-identical files in two splits, one note for each pair of splits.
+def identical_audio(tracks: Sequence[Track]) -> list[str]:
+    """Notes on byte-identical files in two splits, one for each pair of splits.
 
-    Only files of one size are compared: first `SAMPLE_BYTES` of them, then hashes of what still
+    Sizes are compared first, then a sample of files of equal size, then hashes of what still
     agrees.
     """
-    groups = [list(range(len(ids)))]
-    keys: tuple[Callable[[int], Hashable], ...] = (
-        lambda row: statuses[row].size,
-        lambda row: _sample(paths[row]),
-        lambda row: file_sha256(paths[row]),
-    )
-    for key in keys:
+    groups = [list(tracks)]
+    for key in (_size, _sample, _hash):
         groups = [
             found
-            for rows in groups
-            for found in _groups(rows, key)
-            if len({ids[row][0] for row in found}) > 1
+            for group in groups
+            for found in _groups(group, key)
+            if len({split for split, _, _ in found}) > 1
         ]
     copies: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for first, *others in groups:
-        for row in others:
-            if ids[row][0] != ids[first][0]:
-                copies[ids[row][0], ids[first][0]].append(f"{ids[row][1]} = {ids[first][1]}")
-    sizes = Counter(split for split, _ in ids)
+    for (original_split, original, _), *others in groups:
+        for split, track, _ in others:
+            if split != original_split:
+                copies[split, original_split].append(f"{track} = {original}")
+    sizes = Counter(split for split, _, _ in tracks)
     return [
         f"{len(found)} of {sizes[split]} {split} tracks are byte-identical to {other} tracks: "
         f"{_some(found)}"
@@ -89,22 +68,30 @@ def identical_audio(
     ]
 
 
-def _groups(rows: Iterable[int], key: Callable[[int], Hashable]) -> list[list[int]]:
-    """The rows that share their key with another row, by key."""
-    found: dict[Hashable, list[int]] = defaultdict(list)
-    for row in rows:
-        found[key(row)].append(row)
+def _groups(tracks: Iterable[Track], key: Callable[[Track], Hashable]) -> list[list[Track]]:
+    """The tracks that share their key with another track, by key."""
+    found: dict[Hashable, list[Track]] = defaultdict(list)
+    for track in tracks:
+        found[key(track)].append(track)
     return [group for group in found.values() if len(group) > 1]
 
 
-def _sample(path: Path) -> Hashable:
-    """A hash of the middle of a file; of an unreadable file its path, which equals no other."""
+def _size(track: Track) -> Hashable:
+    return track[2].stat().st_size
+
+
+def _sample(track: Track) -> Hashable:
+    """Bytes from the middle of a file; its path where it cannot be read, equal to no other."""
     try:
-        with open(path, "rb") as file:
+        with open(track[2], "rb") as file:
             file.seek(max(0, (os.fstat(file.fileno()).st_size - SAMPLE_BYTES) // 2))
             return hashlib.sha256(file.read(SAMPLE_BYTES)).digest()
     except OSError:
-        return path
+        return track[2]
+
+
+def _hash(track: Track) -> Hashable:
+    return file_sha256(track[2])
 
 
 def _some(examples: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ import os
 import pytest
 from made_datasets import write_table
 
-from ssl_audio.datasets import dataset, leaks
+from ssl_audio.datasets import leaks
 from ssl_audio.datasets.table import TagTable
 from ssl_audio.io.errors import SslAudioError
 
@@ -36,9 +36,9 @@ def test_another_letter_case_is_the_same_file_where_the_file_system_says_so(tmp_
             ("c.wav", "y", "test"), ("d.wav", "y", "validation")]  # fmt: skip
     table = write_table(tmp_path / "own.csv", rows)
     TagTable(table=table).load()  # two files
-    status_of = leaks.status_of
-    folded = lambda path: status_of(path.with_name(path.name.lower()))  # noqa: E731
-    monkeypatch.setattr(dataset, "status_of", folded)
+    identity = leaks.file_identity
+    folded = lambda path: identity(path.with_name(path.name.lower()))  # noqa: E731
+    monkeypatch.setattr(leaks, "file_identity", folded)
     with pytest.raises(SslAudioError, match=r"a.wav \(train\) = A.WAV \(test\)"):
         TagTable(table=table).load()
 
