@@ -75,7 +75,7 @@ class TrackBatches:
         self.deviation = torch.stack([deviation for _, deviation in moments]).to(device)
         sizes = [len(rows) for rows in subsets]
         starts = np.cumsum(sizes) - sizes
-        data = _empty(sum(sizes), train.x.shape[1], dtype)
+        data = torch.empty(sum(sizes), train.x.shape[1], dtype=dtype)
         for rows, start, (mean, deviation) in zip(subsets, starts, moments, strict=True):
             part = torch.from_numpy(np.asarray(train.x[rows], np.float32))
             data[start : start + len(rows)] = part.sub_(mean).div_(deviation)
@@ -95,11 +95,9 @@ class TrackBatches:
         """
         flat = torch.from_numpy(np.maximum(places, 0) + self.start).to(self.data.device)
         # reused in every step: allocating it costs as much as filling it
-        x = _empty(flat[0].numel(), self.data.shape[1], self.data.dtype).to(self.data.device)
-        unchanged = np.append(False, (places[1:] == places[:-1]).all((1, 2)))
-        for place, rows, same in zip(flat, self.rows[flat], unchanged, strict=True):
-            if not same:
-                torch.index_select(self.data, 0, place.view(-1), out=x)
+        x = self.data.new_empty(flat[0].numel(), self.data.shape[1])
+        for place, rows in zip(flat, self.rows[flat], strict=True):
+            torch.index_select(self.data, 0, place.view(-1), out=x)
             yield x.view(*place.shape, -1), rows
 
 
@@ -139,12 +137,6 @@ class SegmentBatches:
         x = read[torch.from_numpy(where.reshape(rows.shape)).to(self.device)]
         x = (x - self.mean[:, None]) / self.deviation[:, None]
         return x.to(self.dtype), torch.from_numpy(rows).to(self.device)
-
-
-def _empty(rows: int, columns: int, dtype: torch.dtype) -> Tensor:
-    """Memory from numpy, which uses huge pages: drawing rows from it is a tenth faster."""
-    kind = np.int16 if dtype == torch.bfloat16 else np.float32
-    return torch.from_numpy(np.empty((rows, columns), kind)).view(dtype)
 
 
 def _moments(x: np.ndarray) -> tuple[Tensor, Tensor]:
