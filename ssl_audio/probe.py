@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from ssl_audio.io.run_folder import choose_run_folder, open_run_folder
 from ssl_audio.settings.command import Command
 from ssl_audio.settings.probe import ProbeSettings
 from ssl_audio.settings.tree import to_yaml
@@ -24,6 +23,8 @@ COMMAND = Command(
 
 def run(settings: ProbeSettings) -> None:
     """Write a comparison and its report into the run's folder."""
+    from ssl_audio.io.run_folder import choose_run_folder, open_run_folder
+
     folder = choose_run_folder(settings.run_dir, f"probe-{getattr(settings.data, 'name', '')}")
     with open_run_folder(folder, to_yaml(settings)):
         from ssl_audio.probing.comparison import compare

@@ -74,7 +74,7 @@ def _selections(command: Command) -> list[str]:
 def _settings(kind: type[Group]) -> Iterator[str]:
     groups, shown = groups_of(kind), None
     for key in _once(list(keys_of(kind))):
-        group = key.name.rpartition(".")[0]
+        group = _group(key)
         heading = (group, key.only)
         if heading != shown:
             shown = heading
@@ -85,12 +85,24 @@ def _settings(kind: type[Group]) -> Iterator[str]:
 
 
 def _once(keys: list[Key]) -> list[Key]:
-    """List a setting that several kinds of a group share once, before those of single kinds."""
-    meanings = [(key.name, key.help) for key in keys]
-    common = [Key(k.name, k.field) if meanings.count((k.name, k.help)) > 1 else k for k in keys]
-    unique = list({(k.name, k.only): k for k in common}.values())
-    groups = list(dict.fromkeys(key.name.rpartition(".")[0] for key in keys))
-    return sorted(unique, key=lambda k: (groups.index(k.name.rpartition(".")[0]), bool(k.only)))
+    """List a setting that several kinds of a group share once; those of all kinds come first."""
+    groups: dict[str, set[str]] = {}
+    same: dict[tuple[str, str], list[Key]] = {}
+    for key in keys:
+        groups.setdefault(_group(key), set()).add(key.only)
+        same.setdefault((key.name, key.help), []).append(key)
+    unique = []
+    for first, *others in same.values():
+        only = {key.only for key in (first, *others)}
+        common = bool(others) and only == groups[_group(first)]
+        names = [first.only, *(key.only.partition("=")[2] for key in others)]
+        unique.append(Key(first.name, first.field, "" if common else " | ".join(names)))
+    order = list(groups)
+    return sorted(unique, key=lambda k: (order.index(_group(k)), bool(k.only)))
+
+
+def _group(key: Key) -> str:
+    return key.name.rpartition(".")[0]
 
 
 def _entry(key: Key, only: str = "") -> Iterator[str]:

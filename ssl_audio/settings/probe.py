@@ -87,7 +87,9 @@ class ProbeSettings(CommandSettings):
         help="baselines; also supervised, timm:MODEL, hear:MODULE[:WEIGHTS], MODULE.CLASS",
     )
     probe: Literal["linear", "mlp", "logistic", "finetune"] = setting(
-        "linear", help="linear, one hidden layer, scikit-learn's, or the checkpoints trained on"
+        "linear",
+        help="mlp: one hidden layer; logistic: scikit-learn's; finetune: linear, and the "
+        "checkpoints also trained further on the tags",
     )
     train_on: Literal["tracks", "segments"] = setting(
         "tracks", help="mean embedding of a track, or one random segment of it at a time"
