@@ -88,8 +88,8 @@ def train_probes(
         raise SslAudioError(f"targets must be 0 or 1 for each of the {tracks} tracks")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     per_processor = -(-len(subsets) // available_processors())
-    most = min(MAX_TOGETHER, per_processor) if device == "cpu" else len(subsets)
-    groups = _groups(subsets, settings.batch_size, most)
+    max_together = min(MAX_TOGETHER, per_processor) if device == "cpu" else len(subsets)
+    groups = _groups(subsets, settings.batch_size, max_together)
 
     def trained(group: list[int]) -> list[TrainedProbe]:
         size = _batch_width(len(subsets[group[0]]), settings.batch_size)
@@ -108,14 +108,14 @@ def train_probes(
     return [found[k] for k in range(len(subsets))]
 
 
-def _groups(subsets: Sequence[np.ndarray], batch_size: int, most: int) -> list[list[int]]:
-    """Up to `most` subsets with batches of one width in each group; the slowest group first."""
+def _groups(subsets: Sequence[np.ndarray], batch_size: int, max_together: int) -> list[list[int]]:
+    """Groups of up to `max_together` subsets with batches of one width; the slowest group first."""
     width = [_batch_width(len(rows), batch_size) for rows in subsets]
     groups: list[list[int]] = []
     for size in sorted(set(width)):
         alike = [k for k in range(len(width)) if width[k] == size]
         alike.sort(key=lambda k: -len(subsets[k]))
-        parts = np.array_split(alike, -(-len(alike) // most))
+        parts = np.array_split(alike, -(-len(alike) // max_together))
         groups.extend([int(k) for k in part] for part in parts)
     return sorted(groups, key=lambda group: -len(group) * width[group[0]])
 
