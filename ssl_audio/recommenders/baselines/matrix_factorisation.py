@@ -15,17 +15,12 @@ from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import Playlists
 from ssl_audio.recommenders.data.csr_compiled import find_sorted
 
+LEARNING_RATE, TRIALS = 0.05, 10  # of Adagrad's first step; negatives tried for a position
 MAX_WEIGHT = 10.0  # of a violation, as in LightFM
 
 
 def warp_vectors(
-    playlists: Playlists,
-    tracks: int,
-    dimensions: int = 64,
-    epochs: int = 10,
-    learning_rate: float = 0.05,
-    trials: int = 10,
-    seed: int = 0,
+    playlists: Playlists, tracks: int, dimensions: int = 64, epochs: int = 10, seed: int = 0
 ) -> np.ndarray:
     """(tracks, dimensions) float32 vectors; zero for a track that is in no playlist.
 
@@ -34,26 +29,16 @@ def warp_vectors(
         tracks: in the catalogue.
         dimensions: of a vector.
         epochs: passes over the positions.
-        learning_rate: of Adagrad at the first step.
-        trials: negatives drawn for a position before its ranking is taken as correct.
         seed: of the order, the initial vectors and the negatives.
 
     Raises:
         SslAudioError: no playlist holds a track.
     """
-    return warp_factors(playlists, tracks, dimensions, epochs, learning_rate, trials, seed)[1][
-        :, :-1
-    ].copy()
+    return warp_factors(playlists, tracks, dimensions, epochs, seed)[1][:, :-1].copy()
 
 
 def warp_factors(
-    playlists: Playlists,
-    tracks: int,
-    dimensions: int,
-    epochs: int,
-    learning_rate: float = 0.05,
-    trials: int = 10,
-    seed: int = 0,
+    playlists: Playlists, tracks: int, dimensions: int, epochs: int, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
     """(playlists, dimensions + 1) and (tracks, dimensions + 1), whose product scores tracks.
 
@@ -64,17 +49,15 @@ def warp_factors(
     sets = playlists.distinct(tracks)
     seen = np.unique(sets.tracks)
     rng = np.random.default_rng((seed, 0))
-    left = _initial(rng, len(playlists), dimensions)
-    left[:, -1] = 1
-    right = _initial(rng, tracks, dimensions)
-    right[:, -1] = 0
-    left_squares, right_squares = np.ones_like(left), np.ones_like(right)
+    left, right = _initial(rng, len(playlists), dimensions), _initial(rng, tracks, dimensions)
+    left[:, -1], right[:, -1] = 1, 0
+    squares = np.ones_like(left), np.ones_like(right)
     for epoch in range(epochs):
         rng = np.random.default_rng((seed, epoch + 1))
         order = rng.permutation(len(sets.tracks))
         warp_epoch(
-            sets.owners, sets.tracks, sets.offsets, seen, order, left, right, left_squares,
-            right_squares, learning_rate, trials, rng,
+            sets.owners, sets.tracks, sets.offsets, seen, order, left, right, *squares,
+            LEARNING_RATE, TRIALS, rng,
         )  # fmt: skip
     right[np.bincount(sets.tracks, minlength=tracks) == 0] = 0
     return left, right
@@ -95,16 +78,9 @@ def rank_weight(trials: int, items: int) -> float:
 
 
 @njit(nogil=True, fastmath=True)
-def warp_update(
-    left: np.ndarray,
-    better: np.ndarray,
-    worse: np.ndarray,
-    left_squares: np.ndarray,
-    better_squares: np.ndarray,
-    worse_squares: np.ndarray,
-    weight: float,
-    rate: float,
-) -> None:
+def warp_update(  # type: ignore[no-untyped-def]
+    left, better, worse, left_squares, better_squares, worse_squares, weight, rate
+):
     """One Adagrad step on `weight * (1 - left @ better + left @ worse)`, in place.
 
     All are (dimensions + 1,). The last value of `left` is constant. Each value steps by rate /
@@ -133,20 +109,10 @@ def _score(left: np.ndarray, right: np.ndarray) -> float:
 
 
 @njit(nogil=True)
-def warp_epoch(
-    owners: np.ndarray,
-    positives: np.ndarray,
-    offsets: np.ndarray,
-    seen: np.ndarray,
-    order: np.ndarray,
-    left: np.ndarray,
-    right: np.ndarray,
-    left_squares: np.ndarray,
-    right_squares: np.ndarray,
-    rate: float,
-    trials: int,
-    rng: np.random.Generator,
-) -> None:
+def warp_epoch(  # type: ignore[no-untyped-def]
+    owners, positives, offsets, seen, order, left, right, left_squares, right_squares, rate,
+    trials, rng,
+):  # fmt: skip
     """A pass over the (owner, positive) pairs in an order, changing vectors and squares in place.
 
     For each pair, tracks of `seen` are drawn until one that the playlist does not hold scores more

@@ -1,8 +1,7 @@
 """Skip-gram of track vectors, trained as word2vec is: plain SGD with a falling rate, compiled.
 
-The objective is that of `models/skipgram.py` (M2GRL, equations 1 to 3). Negatives are drawn once
-for a position and shared by its pairs. This keeps the expectation: where equation 3 draws k
-negatives for each of n pairs, S shared negatives count n k / S each.
+The objective is that of `models/skipgram.py`. Negatives are drawn once for a position and shared by
+its pairs: where equation 3 draws k for each of n pairs, S shared ones count n k / S each.
 
 The result is the same for any number of threads. Tracks are in four parts, and so pairs are in
 sixteen blocks (part of the centre, part of the context). Blocks in different rows and columns share
@@ -16,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numba import njit
@@ -59,16 +59,13 @@ class SgnsSettings:
 def sgns_vectors(
     playlists: Playlists, tracks: int, settings: SgnsSettings, workers: int | None = None
 ) -> np.ndarray:
-    """Vectors of the tracks.
+    """(tracks, dimensions) float32 vectors; zeros for a track that is in no playlist.
 
     Args:
         playlists: of training; they are read in a random order.
         tracks: in the catalogue.
         settings: of the training.
         workers: threads, at most four; None: as many as processors.
-
-    Returns:
-        (tracks, dimensions) float32; zeros for a track that is in no playlist.
 
     Raises:
         SslAudioError: the playlists hold no track.
@@ -102,11 +99,10 @@ def _train_chunk(
 ) -> None:
     """All sixteen blocks of a chunk, four at a time, dealt out to the threads."""
     for turn in range(PARTS):
-
-        def lane(first: int, turn: int = turn) -> None:
-            _blocks(inputs, outputs, *corpus.arrays, np.float32(rate), step, turn, first, lanes)
-
-        for _ in run(lane, range(lanes)):  # all blocks of a turn end before the next turn
+        train = partial(
+            _blocks, inputs, outputs, *corpus.arrays, np.float32(rate), step, turn, lanes
+        )
+        for _ in run(train, range(lanes)):  # all blocks of a turn end before the next turn
             pass
 
 
@@ -191,17 +187,9 @@ def _random_bits(state: np.ndarray) -> np.uint64:
 
 
 @njit(nogil=True, fastmath=True)
-def update(
-    centre: np.ndarray,
-    outputs: np.ndarray,
-    targets: np.ndarray,
-    contexts: int,
-    count: int,
-    noise_weight: float,
-    rate: float,
-    scores: np.ndarray,
-    change: np.ndarray,
-) -> None:
+def update(  # type: ignore[no-untyped-def]
+    centre, outputs, targets, contexts, count, noise_weight, rate, scores, change
+):
     """One SGD step on a centre, its contexts `targets[:contexts]` and its negatives, in place.
 
     With s the sigmoid of a score, the gradient of the loss by the score is s - 1 for a context and
@@ -265,7 +253,7 @@ def _block(  # type: ignore[no-untyped-def]
 @njit(nogil=True, fastmath=True)
 def _blocks(  # type: ignore[no-untyped-def]
     inputs, outputs, tracks, part, owners, offsets, order, bounds, members, threshold, alias,
-    starts, draws, weights, window, seed, rate, step, turn, first, lanes,
+    starts, draws, weights, window, seed, rate, step, turn, lanes, first,
 ):  # fmt: skip
     """A thread's blocks of a turn: those of the centre parts first, first + lanes, ..."""
     chunks = (len(bounds) - 1) // PARTS

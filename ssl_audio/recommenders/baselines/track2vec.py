@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -44,7 +45,12 @@ def track2vec(playlists: Playlists, tracks: int, settings: Word2VecSettings) -> 
         SslAudioError: gensim is missing, or no playlist holds a track.
     """
     counts = np.bincount(playlists.tracks, minlength=tracks)
-    return word2vec(_Lists(playlists), counts, settings)
+    lists = [
+        playlists.tracks[part : min(part + MAX_LENGTH, end)]
+        for start, end in pairwise(playlists.offsets.tolist())
+        for part in range(start, end, MAX_LENGTH)
+    ]
+    return word2vec(lists, counts, settings)
 
 
 def concatenated(vectors: np.ndarray, features: np.ndarray) -> np.ndarray:
@@ -54,19 +60,6 @@ def concatenated(vectors: np.ndarray, features: np.ndarray) -> np.ndarray:
     norms.
     """
     return np.concatenate([vectors, features], axis=1).astype(np.float32)
-
-
-class _Lists:
-    """The tracks of playlists, list by list; long ones in parts."""
-
-    def __init__(self, playlists: Playlists) -> None:
-        self.playlists = playlists
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        for number in range(len(self.playlists)):
-            tracks = self.playlists[number]
-            for part in range(0, len(tracks), MAX_LENGTH):
-                yield tracks[part : part + MAX_LENGTH]
 
 
 class _Sentences:

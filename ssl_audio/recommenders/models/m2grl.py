@@ -102,7 +102,7 @@ class M2GRL(nn.Module):
             self.outputs[view] = _table(torch.zeros(size, d), sparse)
         generator = torch.Generator().manual_seed(seed)
         self.alignments = nn.ModuleDict({a: Alignment(d, generator) for a in self.relations})
-        self.weights = task_weights(settings.weights, self.tasks)
+        self.weights = task_weights(settings.weights, self.tasks, "m2grl.weights")
 
     @property
     def tasks(self) -> list[str]:

@@ -71,7 +71,7 @@ class Musig(nn.Module):
         self.aggregators = nn.ModuleList(
             Aggregator(inputs if k == 0 else size, size, last=k == depth - 1) for k in range(depth)
         )
-        self.task_weights = task_weights(settings.weights, TASKS)
+        self.task_weights = task_weights(settings.weights, TASKS, "musig.weights")
         starts = dict(zip(TASKS, (5.0, 5.0, 0.5), strict=True))
         self.scales = nn.ParameterDict({t: torch.tensor(start) for t, start in starts.items()})
         self.offsets = nn.ParameterDict({t: torch.tensor(0.0) for t in TASKS})

@@ -61,9 +61,9 @@ class LearntWeights(nn.Module):
 
 
 def task_weights(
-    weights: str | tuple[float, ...], tasks: Sequence[str]
+    weights: str | tuple[float, ...], tasks: Sequence[str], key: str
 ) -> FixedWeights | LearntWeights:
-    """The module of a setting: "learnt", "uniform", or one number for each task.
+    """The module of a setting `key`: "learnt", "uniform", or one number for each task.
 
     Raises:
         SslAudioError: another number of weights than of tasks, or none above 0.
@@ -74,7 +74,7 @@ def task_weights(
         return FixedWeights(dict.fromkeys(tasks, 1.0))
     if isinstance(weights, str) or len(weights) != len(tasks) or not any(weights):
         raise SslAudioError(
-            f"weights={weights}: learnt, uniform, or a number for each of the tasks "
+            f"{key}={weights}: learnt, uniform, or a number for each of the tasks "
             f"{', '.join(tasks)}, one of them above 0"
         )
     return FixedWeights(dict(zip(tasks, weights, strict=True)))
