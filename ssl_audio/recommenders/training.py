@@ -107,12 +107,8 @@ class _Module(lightning.LightningModule):
 
 
 @torch.no_grad()
-def clip_gradients(model: nn.Module, max_norm: float) -> Tensor:
-    """Scale gradients, sparse ones too, to a norm of at most `max_norm`.
-
-    Returns:
-        The norm before.
-    """
+def clip_gradients(model: nn.Module, max_norm: float) -> None:
+    """Scale gradients, sparse ones too, to a norm of at most `max_norm`."""
     for parameter in model.parameters():
         if parameter.grad is not None and parameter.grad.is_sparse:
             parameter.grad = parameter.grad.coalesce()
@@ -122,7 +118,6 @@ def clip_gradients(model: nn.Module, max_norm: float) -> Tensor:
     factor = torch.clamp(max_norm / (norm + 1e-6), max=1.0)
     for value in values:
         value.mul_(factor)
-    return norm
 
 
 class _Steps(IterableDataset[Any]):

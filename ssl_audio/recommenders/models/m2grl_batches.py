@@ -30,10 +30,6 @@ def catalogue_views(playlists: Playlists, catalogue: Catalogue) -> Views:
 
     A view of fewer than two nodes is left out.
 
-    Args:
-        playlists: of training.
-        catalogue: of their tracks.
-
     Returns:
         By view: the node sequences, the links of tracks with nodes, and the numbers of nodes.
     """

@@ -182,13 +182,7 @@ def _places(nodes: Tensor, tracks: int) -> Tensor:
 
 @dataclass(frozen=True)
 class SavedMusig:
-    """A saved model and its node features.
-
-    Attributes:
-        model: in evaluation mode.
-        about: what the features were, as given to `Musig.save`.
-        scaler: of the features; None if it was saved without.
-    """
+    """What `Musig.save` wrote; the model is in evaluation mode."""
 
     model: Musig
     about: dict[str, Any]

@@ -110,13 +110,9 @@ class PlaylistTransformer(nn.Module):
         self.drop = nn.Dropout(settings.dropout)
 
     def hidden(self, tokens: Tensor) -> Tensor:
-        """States after each token.
+        """(playlists, length, dimensions) states; the state at k depends on the tokens up to k.
 
-        Args:
-            tokens: (playlists, length up to context + 1), the first `<start>`.
-
-        Returns:
-            (playlists, length, dimensions): the state at k depends on the tokens up to k.
+        `tokens` is (playlists, length up to context + 1), the first `<start>`.
         """
         return self._hidden(self.tracks(tokens))
 
@@ -203,19 +199,12 @@ class PlaylistTransformer(nn.Module):
         return torch.from_numpy(np.where(unknown, share, 0.0)).to(self.positions)
 
     def scores(self, seeds: Playlists, candidates: Playlists) -> np.ndarray:
-        """Logits of candidate tracks as the next track after the seeds.
+        """(positions of candidates,) float32 logits of each seed list's own candidates.
 
-        Comparable within a playlist: a log-probability up to a constant of the playlist.
-
-        Args:
-            seeds: the first tracks of each playlist.
-            candidates: as many lists of tracks to score.
-
-        Returns:
-            (positions of all candidates,) float32.
+        A logit is the log-probability of the next track up to a constant of the playlist.
 
         Raises:
-            ValueError: another number of lists.
+            ValueError: another number of candidate lists than of seed lists.
         """
         if len(seeds) != len(candidates):
             raise ValueError(f"{len(seeds)} seeds for {len(candidates)} lists of candidates")

@@ -207,9 +207,9 @@ def test_clipping_is_that_of_torch_for_dense_and_sparse(limit):
             for table in model.outputs.values():
                 table.weight.fill_(0.1)
         model.loss(batch)["total"].backward()
-    expected = torch.nn.utils.clip_grad_norm_(models[0].parameters(), limit)
+    torch.nn.utils.clip_grad_norm_(models[0].parameters(), limit)
     for model in models[1:]:
-        torch.testing.assert_close(clip_gradients(model, limit), expected)
+        clip_gradients(model, limit)
         for one, other in zip(models[0].parameters(), model.parameters(), strict=True):
             torch.testing.assert_close(other.grad.to_dense(), one.grad, rtol=1e-4, atol=1e-7)
 
