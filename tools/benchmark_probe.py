@@ -1,9 +1,9 @@
 """Ratios of the probes to a peer in the same run: `python tools/benchmark_probe.py`.
 
-The size is MagnaTagATune's. The peer is the same protocol as it is usually written: a loop of torch
-training over a DataLoader, and torchmetrics. It takes minutes for all 17 probes; by default it
-trains some of them, and its time is scaled. Extraction is compared with its two halves, each on one
-core: with two busy cores it takes no longer than the longer half.
+Data have the size of MagnaTagATune. The peer is the usual implementation of the same protocol: a
+torch training loop over a DataLoader, and torchmetrics. It takes minutes for all 17 probes; by
+default it trains some of them, and its time is scaled. Extraction is compared with its two parts,
+decoding and network, each on one core: on two cores it should take no longer than the longer part.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from ssl_audio.settings.probe import LimitedDataSettings, LinearProbeSettings
 SIZES = {"train": 15_244, "validation": 1_529, "test": 4_332}
 DIMENSIONS, TAGS, RESAMPLES = 1024, 50, 50
 METRIC_TOLERANCE = 1e-5  # torchmetrics counts in float32
-SCORE_TOLERANCE = 0.02  # macro ROC-AUC of two trainings on other batches
+SCORE_TOLERANCE = 0.02  # macro ROC-AUC of two trainings on different batches
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ class BenchmarkSettings(Group):
     plain_probes: int = setting(2, help="probes that the peer trains; 17 are all", min=1, max=17)
     epochs: int = setting(25, help="epochs of the probes", min=1)
     steps: int = setting(128, help="batches in an epoch", min=1)
-    repeats: int = setting(5, help="repeats of all but the probes; the median counts", min=1)
+    repeats: int = setting(5, help="repeats of all but the probes; medians are compared", min=1)
     tracks: int = setting(12, help="tracks of the extraction", min=1)
     json: Path | None = setting(None, help="file that the figures are written to")
 
@@ -139,18 +139,10 @@ def peer_probe(data: Data, rows: np.ndarray, settings: LinearProbeSettings) -> n
     return scores
 
 
-def peer_protocol(
-    data: Data, subsets: list[np.ndarray], settings: LinearProbeSettings
-) -> list[float]:
-    """Macro ROC-AUC of each probe on the whole test set."""
-    scores = [peer_probe(data, rows, settings) for rows in subsets]
-    return [float(peer_metrics(data.y["test"], s)[0]) for s in scores]
-
-
 def our_protocol(
     data: Data, subsets: list[np.ndarray], settings: LinearProbeSettings
 ) -> list[float]:
-    """The same by this package, with the bootstrap of the first probe."""
+    """Macro ROC-AUC of each probe on the whole test set; also bootstraps the first probe."""
     train = TrainingRows(data.x["train"], data.y["train"])
     probes = train_probes(train, (data.x["validation"], data.y["validation"]), subsets, settings)
     scores = [probe.scores(data.x["test"]) for probe in probes]
@@ -167,7 +159,10 @@ def measure_probes(options: BenchmarkSettings) -> dict[str, Any]:
     places = np.linspace(0, len(subsets) - 1, options.plain_probes).round().astype(int)
     settings = LinearProbeSettings(epochs=options.epochs, steps=options.steps)
     random = np.random.default_rng(1).random(data.y["test"].shape, "f4")
-    peer_seconds, peer = timed(lambda: peer_protocol(data, [subsets[p] for p in places], settings))
+    peer_seconds, peer = timed(lambda: [
+        float(peer_metrics(data.y["test"], peer_probe(data, subsets[place], settings))[0])
+        for place in places
+    ])  # fmt: skip
     our_seconds, ours = timed(lambda: our_protocol(data, subsets, settings))
     peer_seconds *= len(subsets) / len(places)
     peer_seconds += timed(lambda: peer_bootstrap(data.y["test"], random))[0]
@@ -200,19 +195,17 @@ def measure_extraction(options: BenchmarkSettings) -> dict[str, Any]:
                 encoder.features(blocks)
 
         threads = torch.get_num_threads()
-        seconds = race(
-            {
-                "decoding, one core": lambda: [list(stream(path)) for path in paths],
-                "network, one core": network,
-                "extraction": lambda: list(extract(paths, encoder.features)),
-            },
-            options.repeats,
-        )
+        candidates = {
+            "decoding, one core": lambda: [list(stream(path)) for path in paths],
+            "network, one core": network,
+            "extraction": lambda: list(extract(paths, encoder.features)),
+        }
+        seconds = race(candidates, options.repeats)
         torch.set_num_threads(threads)
     title = f"extraction of mp3 files of 60 s, {available_processors()} cores"
     rows = table(title, seconds, len(paths), "tracks")
     both = seconds.pop("extraction")
-    aim(max(seconds.values()) / both, 1 / 1.15, "extraction, against the longer half")
+    aim(max(seconds.values()) / both, 1 / 1.15, "extraction, against the longer part")
     return {"rows": rows, "agree": True}
 
 
@@ -223,11 +216,7 @@ def agree(peer: np.ndarray, ours: np.ndarray, tolerance: float) -> bool:
     return difference <= tolerance
 
 
-WHAT = {
-    "bootstrap": measure_bootstrap,
-    "probes": measure_probes,
-    "extraction": measure_extraction,
-}
+WHAT = {"bootstrap": measure_bootstrap, "probes": measure_probes, "extraction": measure_extraction}
 COMMAND = Command(
     name="benchmark_probe",
     script="python tools/benchmark_probe.py",
@@ -240,7 +229,7 @@ COMMAND = Command(
 
 
 def run(settings: BenchmarkSettings) -> int:
-    """Measure what is named, or everything; 1 if results disagree."""
+    """Measure what `what` names, or everything; returns 1 if results disagree."""
     print(f"{torch.get_num_threads()} threads")
     found = {name: WHAT[name](settings) for name in settings.what or WHAT}
     if settings.json:

@@ -1,4 +1,4 @@
-"""A labelled data set: what its reader returns, and the three checked splits made of it."""
+"""Labelled data sets: the base of their readers, and the three checked splits."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -201,34 +201,24 @@ def _without_constant_tags(dataset: TaggingDataset) -> TaggingDataset:
         f"{len(lost)} tags were left out, having no positive or no negative in the training or "
         f"test split: {', '.join(lost)}"
     )
-    train, validation, test = (
-        replace(split, targets=split.targets[:, varies]) for _, split in dataset.splits()
-    )
-    return replace(
-        dataset,
-        tags=tuple(tag for tag, ok in zip(dataset.tags, varies, strict=True) if ok),
-        train=train,
-        validation=validation,
-        test=test,
-        notes=(*dataset.notes, note),
-    )
+    kept: dict[str, Any] = {
+        name: replace(split, targets=split.targets[:, varies]) for name, split in dataset.splits()
+    }
+    tags = tuple(tag for tag, ok in zip(dataset.tags, varies, strict=True) if ok)
+    return replace(dataset, tags=tags, notes=(*dataset.notes, note), **kept)
 
 
 def require_folder(folder: Path, key: str = "data.root") -> Path:
-    """An existing folder, resolved.
-
-    Raises:
-        SslAudioError: there is none.
-    """
+    """The resolved path of an existing folder; `SslAudioError` if there is none."""
     if not folder.is_dir():
         raise SslAudioError(f"{key}={folder}: no such folder")
     return folder.resolve()
 
 
 def multi_hot(tags_of: Sequence[Iterable[str]], tags: Sequence[str]) -> np.ndarray:
-    """(tracks, tags) uint8 of each track's tags; others are ignored."""
+    """(tracks, tags) uint8, 1 for each tag of a track; tags outside `tags` are ignored."""
     column = {tag: index for index, tag in enumerate(tags)}
     targets = np.zeros((len(tags_of), len(tags)), np.uint8)
-    for row, own in enumerate(tags_of):
-        targets[row, [column[tag] for tag in own if tag in column]] = 1
+    for row, found in enumerate(tags_of):
+        targets[row, [column[tag] for tag in found if tag in column]] = 1
     return targets

@@ -1,4 +1,4 @@
-"""One's own labels: a folder for each tag."""
+"""User-provided labels: one folder per tag."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ class TagFolders(LabelledData):
         if len({tag for tags in tags_of.values() for tag in tags}) < 2:
             raise SslAudioError(f"{folder}: two or more folders with audio are required, one a tag")
         tracks = [LabelledTrack(t, folder / t, frozenset(tags_of[t])) for t in sorted(tags_of)]
-        return listed(tracks, self.seed, _not_taken(folder))
+        return listed(tracks, self.seed, _unread_files(folder))
 
 
-def _not_taken(folder: Path) -> tuple[str, ...]:
-    """A note on the files that look like audio, of formats that are not read."""
+def _unread_files(folder: Path) -> tuple[str, ...]:
+    """A note on audio files of formats that are not read."""
     others = [Path(path).relative_to(folder).as_posix() for path in find_other_audio(folder)]
     if not others:
         return ()
     shown = ", ".join(others[:5]) + (", ..." if len(others) > 5 else "")
-    return (f"{len(others)} files look like audio, in formats that are not read: {shown}",)
+    return (f"{len(others)} files look like audio but have formats that are not read: {shown}",)

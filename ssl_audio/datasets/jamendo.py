@@ -30,7 +30,7 @@ LAYOUTS = {
     "audio-low": ("", "audio-low", "raw_30s/audio-low", "autotagging_moodtheme/audio-low"),
     "full": ("", "raw/audio", "audio", "raw"),
 }
-LOW = ".low"  # of file names in audio-low
+LOW = ".low"  # ends the names of files in audio-low, before the suffix
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +38,8 @@ class Jamendo(LabelledData):
     """Base of the three subsets.
 
     Attributes:
-        subset: as its tables are named.
-        published: tracks by split, of split 0.
+        subset: its name in the file names of the tables.
+        published: published number of tracks in train, validation and test of split 0.
     """
 
     subset: ClassVar[str]
@@ -56,7 +56,7 @@ class Jamendo(LabelledData):
     )
     split: int = setting(0, help="which of the publisher's five splits", min=0, max=4)
     layout: Literal["auto", "raw_30s", "audio-low", "full"] = setting(
-        "auto", help="the publisher's download that the audio is; auto: found by its files"
+        "auto", help="which of the publisher's downloads the audio is; auto: found by its files"
     )
 
     def read(self) -> Listed:

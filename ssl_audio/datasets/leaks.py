@@ -44,17 +44,13 @@ def refuse_shared_files(name: str, tracks: Sequence[Track]) -> None:
 def identical_audio(tracks: Sequence[Track]) -> list[str]:
     """Notes on byte-identical files in two splits, one for each pair of splits.
 
-    Sizes are compared first, then a sample of files of equal size, then hashes of what still
-    agrees.
+    Sizes are compared first, then samples of files of equal size, then hashes of files with equal
+    samples.
     """
     groups = [list(tracks)]
     for key in (_size, _sample, _hash):
-        groups = [
-            found
-            for group in groups
-            for found in _groups(group, key)
-            if len({split for split, _, _ in found}) > 1
-        ]
+        candidates = [found for group in groups for found in _groups(group, key)]
+        groups = [found for found in candidates if len({split for split, _, _ in found}) > 1]
     copies: dict[tuple[str, str], list[str]] = defaultdict(list)
     for (original_split, original, _), *others in groups:
         for split, track, _ in others:
@@ -81,7 +77,7 @@ def _size(track: Track) -> Hashable:
 
 
 def _sample(track: Track) -> Hashable:
-    """Bytes from the middle of a file; its path where it cannot be read, equal to no other."""
+    """Hash of bytes from the middle of a file; the path of an unreadable file."""
     try:
         with open(track[2], "rb") as file:
             file.seek(max(0, (os.fstat(file.fileno()).st_size - SAMPLE_BYTES) // 2))

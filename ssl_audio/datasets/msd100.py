@@ -1,7 +1,7 @@
 """MSD100: a split of the Million Song Dataset with one hundred tags.
 
 Won et al. 2021, "Multimodal metric learning for tag-based music retrieval"; github.com/minzwon/
-tag-based-music-retrieval. Its audio is not public: `template` gives the paths of one's own.
+tag-based-music-retrieval. Its audio is not public: `template` gives the paths of your copy.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FILES = {"train": "train", "validation": "valid", "test": "test"}
 class MSD100(LabelledData):
     """Reads `{train,valid,test}_ids.npy`, `binaries.npy` and `tags.npy`.
 
-    `train_tag_to_ix.pkl`, if it lies beside them, checks the order of the tags.
+    The order of the tags is checked against `train_tag_to_ix.pkl` if that is beside them.
     """
 
     name = "msd100"

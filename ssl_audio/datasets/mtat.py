@@ -83,8 +83,8 @@ def _names(folder: Path, splits: dict[str, Split]) -> tuple[tuple[str, ...], str
     if (folder / "annotations_final.csv").is_file():
         return _names_by_annotations(folder, splits), ""
     listed = folder / "top50_tags.txt"
-    names = tuple(filter(None, listed.read_text().split("\n"))) if listed.is_file() else ()
-    names = tuple(name.strip() for name in names)
+    lines = listed.read_text().split("\n") if listed.is_file() else []
+    names = tuple(line.strip() for line in lines if line)
     if len(names) == TAGS:
         return names, (
             "the tags' names follow top50_tags.txt, unchecked; annotations_final.csv beside it "
@@ -139,9 +139,7 @@ def _annotations(folder: Path) -> tuple[list[str], dict[str, np.ndarray]]:
     rows = {}
     for number, line in enumerate(lines, 2):
         if len(line) != len(header) or not set(line[1:-1]) <= {"0", "1"}:
-            raise SslAudioError(
-                f"{path}, line {number}: {len(line)} columns of {len(header)}, or a tag that is "
-                "neither 0 nor 1"
-            )
+            wrong = f"{len(line)} columns of {len(header)}, or a tag that is neither 0 nor 1"
+            raise SslAudioError(f"{path}, line {number}: {wrong}")
         rows[line[-1]] = np.array(line[1:-1], dtype="U1").astype(np.uint8)
     return header[1:-1], rows

@@ -1,4 +1,4 @@
-"""Splits of data sets that come without them."""
+"""Random splits for data sets without published ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CUMULATIVE_FRACTIONS = (("train", 0.7), ("validation", 0.8), ("test", 1.0))
 
 @dataclass(frozen=True)
 class LabelledTrack:
-    """A track with its tags, and its split where it is known."""
+    """A track with its tags, and its split or None."""
 
     id: str
     path: Path
@@ -24,10 +24,10 @@ class LabelledTrack:
 
 
 def listed(tracks: Sequence[LabelledTrack], seed: int, notes: tuple[str, ...] = ()) -> Listed:
-    """Tracks in their splits; those without one are split at random.
+    """Tracks by split; those without a split are assigned at random.
 
-    70, 10 and 20 % are train, validation and test, by a hash of the seed and of a track's id: new
-    tracks move no other track.
+    70, 10 and 20 % are train, validation and test, by a hash of the seed and of a track's id:
+    adding tracks does not move others to another split.
 
     Raises:
         SslAudioError: an empty split.
@@ -36,16 +36,16 @@ def listed(tracks: Sequence[LabelledTrack], seed: int, notes: tuple[str, ...] = 
     members: dict[str, list[LabelledTrack]] = {name: [] for name in SPLITS}
     for track in tracks:
         members[track.split or _random_split(track.id, seed)].append(track)
-    for split, of in members.items():
-        if not of:
+    for split, own in members.items():
+        if not own:
             raise SslAudioError(f"the {split} split is empty: {len(tracks)} tracks are too few")
     splits = {
         split: Split(
-            tuple(track.id for track in of),
-            tuple(track.path for track in of),
-            multi_hot([track.tags for track in of], tags),
+            tuple(track.id for track in own),
+            tuple(track.path for track in own),
+            multi_hot([track.tags for track in own], tags),
         )
-        for split, of in members.items()
+        for split, own in members.items()
     }
     if any(track.split is None for track in tracks):
         notes = (f"split at random, 70/10/20 %, seed {seed}", *notes)
@@ -54,5 +54,5 @@ def listed(tracks: Sequence[LabelledTrack], seed: int, notes: tuple[str, ...] = 
 
 def _random_split(track: str, seed: int) -> str:
     digest = hashlib.sha256(f"{seed}:{track}".encode()).digest()
-    place = int.from_bytes(digest[:8], "big") / 2**64
-    return next(split for split, last in CUMULATIVE_FRACTIONS if place < last)
+    uniform = int.from_bytes(digest[:8], "big") / 2**64
+    return next(split for split, end in CUMULATIVE_FRACTIONS if uniform < end)

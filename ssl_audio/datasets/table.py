@@ -1,4 +1,4 @@
-"""One's own labels: a table."""
+"""User-provided labels in a CSV table."""
 
 from __future__ import annotations
 

@@ -33,10 +33,14 @@ def compare(settings: RecommendSettings) -> PlaylistResults:
     resumed = resume and (folder / CONFIG).exists()
     with open_run_folder(folder, to_yaml(settings), resumed, INPUTS):
         if settings.playlists:
-            from ssl_audio.recommenders.playlist_comparison import compare_on_playlists as work
+            from ssl_audio.recommenders.playlist_comparison import (
+                compare_on_playlists as compare_systems,
+            )
         else:
-            from ssl_audio.recommenders.session_comparison import compare_on_sessions as work
-        results = work(settings, folder)
+            from ssl_audio.recommenders.session_comparison import (
+                compare_on_sessions as compare_systems,
+            )
+        results = compare_systems(settings, folder)
         write_results(folder, results)
     return results
 

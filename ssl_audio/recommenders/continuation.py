@@ -47,7 +47,7 @@ def continue_playlist(
         output: the new M3U file, in a folder that exists; None: NAME-more.m3u beside the playlist.
         run_dir: run with a trained transformer; None: the newest below `runs/`.
         length: tracks to add.
-        k: each next track is drawn from so many of the most likely.
+        k: each next track is drawn from the k most likely ones.
         seed: of the draws.
         approximate: HNSW search of the next track; None: see `NeighbourIndex`.
         music: folder that the tracks' ids are relative to; None: as in the run.
@@ -66,7 +66,9 @@ def continue_playlist(
     results, folder = trained_model(run, "transformer", "run_dir")
     used = build(RecommendSettings, results.config)
     catalogue = _catalogue(run, used, results.data.hashes["playlists"])
-    model = _transformer(folder / MODEL, embeddings or used.stores.embeddings, catalogue)
+    embeddings = embeddings or used.stores.embeddings
+    audio, has_audio = read_aligned(embeddings, catalogue.ids) if embeddings else (None, None)
+    model = load_transformer(folder / MODEL, audio, has_audio)
     music = music or _music(used)
     seeds = _known(read_m3u(playlist, music), model, catalogue, playlist)
     added = generate(model, [seeds], length, k, seed, track_index(model, approximate))[0]
@@ -83,7 +85,7 @@ def _newest_run() -> Path:
             trained_model(path.parent, "transformer", "run_dir")
         except SslAudioError:
             continue
-        say(f"with the transformer of {path.parent}")
+        say(f"run_dir={path.parent}: the newest run with a transformer")
         return path.parent
     raise SslAudioError(
         "playlist= needs a trained transformer, and no run below runs/ has one: name its run_dir=, "
@@ -108,13 +110,6 @@ def _catalogue(run: Path, used: RecommendSettings, content: str) -> Catalogue:
     return store.catalogue()
 
 
-def _transformer(
-    folder: Path, embeddings: Path | None, catalogue: Catalogue
-) -> PlaylistTransformer:
-    audio, has_audio = read_aligned(embeddings, catalogue.ids) if embeddings else (None, None)
-    return load_transformer(folder, audio, has_audio)
-
-
 def _music(used: RecommendSettings) -> Path | None:
     """The folder that the run's ids are relative to, if known; for M3U files, their own folder."""
     given = used.playlists
@@ -126,7 +121,7 @@ def _music(used: RecommendSettings) -> Path | None:
 def _known(
     entries: Sequence[SourceTrack], model: PlaylistTransformer, catalogue: Catalogue, path: Path
 ) -> list[int]:
-    """Rows of the entries, -1 of those that the model does not know, which are counted."""
+    """Catalogue rows of the entries, -1 if not in the catalogue; counts unknown tracks."""
     if not entries:
         raise SslAudioError(f"playlist={path}: no track in it")
     rows = np.array([catalogue.row.get(entry.id, -1) for entry in entries])
@@ -134,19 +129,17 @@ def _known(
     if not known.any():
         ours = catalogue.ids[int(model.recommendable[0])]
         raise SslAudioError(
-            f"playlist={path}: the model knows none of its {len(rows)} tracks; they are called "
-            f"{entries[0].id!r} here and {ours!r} there: is music= the folder above them?"
+            f"playlist={path}: the model knows none of its {len(rows)} tracks; their ids are like "
+            f"{entries[0].id!r}, the model's like {ours!r}: is music= the folder above them?"
         )
     if not known.all():
-        first = entries[int(known.argmin())].id
-        say(
-            f"{int((~known).sum())} of {len(rows)} tracks are unknown to the model, such as {first}"
-        )
+        count, first = int((~known).sum()), entries[int(known.argmin())].id
+        say(f"{count} of {len(rows)} tracks are unknown to the model, such as {first}")
     return rows.tolist()
 
 
 def _entry(catalogue: Catalogue, row: int, music: Path | None) -> tuple[str, str]:
-    """A track's path and what a player shows."""
+    """Path or id of a track, and the title that players show."""
     track, title, artist = catalogue.ids[row], catalogue.titles[row], catalogue.artists[row]
     shown = f"{artist} - {title}" if artist and title else title
     if music is None or "://" in track or track.startswith("spotify:"):

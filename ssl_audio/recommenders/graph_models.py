@@ -1,4 +1,4 @@
-"""MUSIG and GraphSAGE as comparisons train them."""
+"""Training of MUSIG and GraphSAGE in a comparison."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def train_graph_model(
         graph, genres, audio, has_audio: see `MusigTraining`.
         settings: of the model, its task weights and its training.
         seed: of weights and batches.
-        fit: trains a model with batches in the run's folder.
+        fit: trains a model on batches.
     """
     torch.manual_seed(seed)
     model = Musig(features.shape[1], settings)

@@ -1,4 +1,4 @@
-"""The systems of a comparison on playlists: one function or line for each name of settings."""
+"""The systems of a comparison on playlists, by their names in the settings."""
 
 from __future__ import annotations
 
@@ -15,13 +15,7 @@ from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import codes_of
 from ssl_audio.recommenders.data.training_data import TrainingData
 from ssl_audio.recommenders.graph_models import PLAYLIST_ONLY, degree_features, train_graph_model
-from ssl_audio.recommenders.scorers import (
-    Chance,
-    Cosine,
-    NextTrackLogits,
-    Popularity,
-    Recommender,
-)
+from ssl_audio.recommenders.scorers import Chance, Cosine, NextTrackLogits, Popularity, Recommender
 from ssl_audio.recommenders.systems import (
     BY_TASK,
     BY_WEIGHTS,
@@ -81,7 +75,7 @@ class PlaylistRun:
         )  # fmt: skip
 
     def place(self, label: str, table: str = MAIN) -> Path:
-        """The folder of a system."""
+        """Folder of a system."""
         return self.folder / folder_name(f"{table} {label}")
 
     def scores(
@@ -159,7 +153,7 @@ def _track2vec(run: PlaylistRun, folder: Path) -> np.ndarray:
 
 
 def _track2vec_with(run: PlaylistRun, group: str, folder: Path) -> np.ndarray:
-    """Track2Vec's vectors, concatenated with features."""
+    """Track2Vec vectors concatenated with features."""
     from ssl_audio.recommenders.baselines.track2vec import concatenated
 
     kept = run.place("Track2Vec") / VECTORS
@@ -176,7 +170,7 @@ def _node2vec(run: PlaylistRun, folder: Path) -> np.ndarray:
 
 
 def _centred_embeddings(run: PlaylistRun, folder: Path) -> np.ndarray:
-    """Without their mean, which all share and which makes every cosine high."""
+    """Embeddings minus their mean over training tracks; with it, every cosine is close to 1."""
     data = run.data
     assert data.embeddings is not None
     mean = data.embeddings[data.has_audio & (data.counts > 0)].mean(0)
@@ -201,9 +195,9 @@ def _graph_system(
     role: Role,
     table: str = MAIN,
 ) -> PlaylistSystem:
-    """A graph model; features that are not available are refused here, before any training."""
+    """A graph model; unavailable features are refused here, before any training."""
     _node_features(run, groups)
-    assert run.data.graph.edges  # an empty graph is refused
+    assert run.data.graph.edges  # builds the graph, which raises if it has no edges
     if settings.weights == "learnt" or settings.weights[-1]:
         run.data.similarity_features(settings.similarity)
     train = partial(_train_graph_model, run, groups, settings)
@@ -217,7 +211,7 @@ def _musig(
     similarity: Literal["acoustic", "audio"] | None = None,
     table: str = MAIN,
 ) -> PlaylistSystem:
-    """MUSIG, with the settings' features, task weights and similarity where none are given."""
+    """MUSIG; features, task weights and similarity default to the settings."""
     settings = run.settings.musig
     if weights is not None:
         settings = replace(settings, weights=weights)
@@ -292,12 +286,12 @@ def _node_features(run: PlaylistRun, groups: tuple[str, ...]) -> np.ndarray:
 
 
 def _m2grl(run: PlaylistRun) -> PlaylistSystem:
-    """Views of tracks, genres and artists, as far as they are known."""
+    """Views: tracks, and genres and artists if any are known."""
     from ssl_audio.recommenders.models.m2grl import M2GRL
     from ssl_audio.recommenders.models.m2grl_batches import catalogue_views
 
     views = catalogue_views(run.data.train, run.data.catalogue)
-    # made here, so that task weights of another number are refused before any training
+    # made here, so that a wrong number of task weights is refused before any training
     model = M2GRL(views[2], list(views[1]), run.settings.m2grl, run.seed)
     return run.vectors("M2GRL", partial(_train_m2grl, run, model, views))
 
@@ -338,7 +332,7 @@ def _trained_transformer(run: PlaylistRun, folder: Path) -> PlaylistTransformer:
     kept = folder / MODEL
     if not kept.exists():
         vocabulary = vocabulary_of(data.train, len(data.catalogue))
-        warm = data.validation.without_tracks(data.cold)  # as test playlists are later
+        warm = data.validation.without_tracks(data.cold)  # like the test playlists
         rate = vocabulary.unknown_share(warm)
         batches = TransformerBatches(data.train, vocabulary, settings, rate, run.seed)
         side = SideInformation.of(data.catalogue, data.embeddings, has_audio)

@@ -1,4 +1,4 @@
-"""Ways to score tracks as the continuation of a history; higher is better."""
+"""Recommenders: they score tracks as the continuation of a history; higher is better."""
 
 from __future__ import annotations
 
@@ -79,11 +79,9 @@ class Cosine:
 
     def score(self, histories: Playlists, candidates: Playlists) -> np.ndarray:
         vectors = self.vectors
-        share = np.repeat((1 / np.maximum(histories.lengths, 1)).astype(np.float32),
-                          histories.lengths)  # fmt: skip
-        averaging = sparse.csr_matrix(
-            (share, histories.tracks, histories.offsets), shape=(len(histories), len(vectors))
-        )
+        inverse = (1 / np.maximum(histories.lengths, 1)).astype(np.float32)
+        entries = np.repeat(inverse, histories.lengths), histories.tracks, histories.offsets
+        averaging = sparse.csr_matrix(entries, shape=(len(histories), len(vectors)))
         means = _unit(averaging @ vectors)
         lengths = np.sqrt(np.einsum("td,td->t", vectors, vectors))
         inverse = np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > 0)

@@ -12,11 +12,7 @@ import numpy as np
 from ssl_audio.io.console import say
 from ssl_audio.io.run_folder import versions
 from ssl_audio.recommenders.data.collection import Playlists
-from ssl_audio.recommenders.evaluation.diversity import (
-    category_matrix,
-    diversity_figures,
-    nearest,
-)
+from ssl_audio.recommenders.evaluation.diversity import category_matrix, diversity_figures, nearest
 from ssl_audio.recommenders.evaluation.ranking import ranked
 from ssl_audio.recommenders.evaluation.sessions import f1_of, hit_figures
 from ssl_audio.recommenders.evaluation.significance import interval_of
@@ -50,7 +46,7 @@ DIVERSITY_COLUMNS = (
 DIVERSITY_TESTED = ("new", "entropy", "hits", "new_hits")
 HIT_CAPTION = (
     "Mean over users, as in M2GRL's Table 2; items are ranked by the inner product with the sum of "
-    "the history's vectors, by item-CF and popularity by scores of their own."
+    "the history's vectors; item-CF and popularity have their own scores."
 )
 WEIGHTS_CAPTION = (
     "M2GRL's Table 3: learnt, uniform and the paper's fixed weights of the tasks, and items alone."
@@ -147,7 +143,7 @@ def _diversity(run: SessionRun, maker: TableMaker) -> Table:
         f"The {K} nearest of each movie by {base.name}, and by the metric of section 6.1: the "
         f"share without a category ({data.kind}) of the movie, the entropy of the list's "
         "categories, the share that co-occurs with the movie in held-out sessions (hits), the "
-        "share of hits without its categories (new hits), and new hits / hits. Mean over movies."
+        "share with both (new hits), and the discovery rate, new hits / hits. Mean over movies."
     )
     discovery = {key: _discovery(one, maker) for key, one in figures.items()}
     return maker.table("Diversity", caption, DIVERSITY_COLUMNS, [plain_row, metric], figures,
@@ -155,15 +151,14 @@ def _diversity(run: SessionRun, maker: TableMaker) -> Table:
 
 
 def _discovery(figures: Mapping[str, np.ndarray], maker: TableMaker) -> dict[str, Interval]:
-    """New hits / hits; nothing where there is no hit."""
+    """Interval of new hits / hits; empty if there is no hit."""
     if not figures["hits"].any():
         return {}
-    found = interval_of(_ratio, figures["new_hits"], figures["hits"], **maker.drawn)
-    return {"discovery": found}
 
+    def ratio(new_hits: np.ndarray, hits: np.ndarray) -> np.ndarray:
+        return new_hits / np.maximum(hits, 1e-12)
 
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    return part / np.maximum(whole, 1e-12)
+    return {"discovery": interval_of(ratio, figures["new_hits"], figures["hits"], **maker.drawn)}
 
 
 def _renumbered(playlists: Playlists, number: np.ndarray) -> Playlists:

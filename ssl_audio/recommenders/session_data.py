@@ -1,8 +1,7 @@
-"""MovieLens as sessions, of which each user's last one is held out."""
+"""MovieLens as sessions; the last one of each user is held out."""
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,14 +11,11 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from ssl_audio.io.errors import SslAudioError
+from ssl_audio.io.files import file_sha256
 from ssl_audio.recommenders.data.collection import Playlists
 from ssl_audio.recommenders.data.graph import TrackGraph
 from ssl_audio.recommenders.data.movielens import read_movielens
-from ssl_audio.recommenders.data.sessions import (
-    Sessions,
-    make_sessions,
-    view_graph_edges,
-)
+from ssl_audio.recommenders.data.sessions import Sessions, make_sessions, view_graph_edges
 from ssl_audio.recommenders.evaluation.sessions import NextSessionTask, next_session_task
 from ssl_audio.recommenders.models.m2grl_batches import CATEGORY, ITEM, Links
 from ssl_audio.reports.results import PlaylistData
@@ -124,25 +120,14 @@ def load_session_data(
         )
     known = len(np.unique(train.tracks))
     if known <= K:
-        raise SslAudioError(
-            f"{source}: {known} movies in training sessions: more than {K} are needed"
-        )
+        text = f"{source}: {known} movies in training sessions: more than {K} are needed"
+        raise SslAudioError(text)
     users = len(np.unique(sessions.owners))
-    return SessionData(
-        source.resolve().name, read.categories, kind, train, task, users, _hashes(source)
-    )
+    hashes = {name: file_sha256(source / name) for name in FILES if (source / name).is_file()}
+    return SessionData(source.resolve().name, read.categories, kind, train, task, users, hashes)
 
 
 def _owners(train: Playlists, sessions: Sessions) -> np.ndarray:
     """(training sessions,) the user of each, by the names of the sessions."""
     owner = dict(zip(sessions.playlists.ids, sessions.owners.tolist(), strict=True))
     return np.array([owner[name] for name in train.ids])
-
-
-def _hashes(folder: Path) -> dict[str, str]:
-    found = {}
-    for path in (folder / name for name in FILES):
-        if path.is_file():
-            with path.open("rb") as file:
-                found[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return found

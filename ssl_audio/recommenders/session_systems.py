@@ -131,20 +131,20 @@ def session_systems(run: SessionRun) -> list[SessionSystem]:
     """Baselines, M2GRL, and M2GRL with other task weights.
 
     Raises:
-        SslAudioError: an unknown baseline, or task weights of another number.
+        SslAudioError: an unknown baseline, or a wrong number of task weights.
     """
     given = run.settings.baselines
     names: list[str] = list(BASELINES if given is None else dict.fromkeys(given))
     unknown = [name for name in names if name not in BASELINES]
     if unknown:
         raise SslAudioError(f"baselines={unknown[0]}: with movielens= {', '.join(BASELINES)}")
-    # refuses task weights of another number before any training
+    # refuses a wrong number of task weights before any training
     M2GRL({ITEM: 1, CATEGORY: 1}, [CATEGORY], run.m2grl)
     return [*(BASELINES[name](run) for name in names), *m2grl_systems(run)]
 
 
 def m2grl_systems(run: SessionRun) -> list[VectorSystem[CatalogueRecommender]]:
-    """M2GRL as the settings say, and, if they ask for it, with other task weights."""
+    """M2GRL with the weights of the settings and, if `by_weights`, with other task weights."""
     chosen = run.m2grl.weights
     others: tuple[Weights, ...] = ("learnt", "uniform", PAPER_WEIGHTS, ITEMS_ALONE)
     found = [_m2grl(run, chosen, Role.MODEL)]
@@ -180,7 +180,7 @@ def _skipgram(run: SessionRun, folder: Path) -> np.ndarray:
 
 
 def _eges(run: SessionRun, folder: Path) -> np.ndarray:
-    """With M2GRL's settings (A.3), but for the steps and the learning rate."""
+    """EGES with M2GRL's settings (A.3), except for the steps and the learning rate."""
     data, settings = run.data, replace(run.m2grl, learning_rate=EGES_RATE)
     batches = EGESBatches(data.train, data.items, settings, run.seed)
     model = EGES({CATEGORY: data.links}, data.sizes, batches.pairs.counts > 0, settings, run.seed)
@@ -246,8 +246,8 @@ def metric_system(
     Args:
         run: see above.
         base: a trained M2GRL.
-        kept: (items,) rows that the metric is learnt for, and numbered by.
-        sequences, links: of these items, by their new numbers.
+        kept: (items,) catalogue rows of the items that the metric is trained on.
+        sequences, links: of these items, numbered by their position in `kept`.
     """
     train = partial(_train_metric, run, base.folder / MODEL, kept, sequences, links)
     return run.vectors("Metric model", train, run.data.kind, role=Role.MODEL)

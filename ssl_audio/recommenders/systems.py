@@ -1,4 +1,4 @@
-"""The systems of a comparison: how each is named, trained, kept in the run's folder and ranked."""
+"""The systems of a comparison: models and baselines, trained once and kept in the run's folder."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ Kind = TypeVar("Kind", bound=CatalogueRecommender, covariant=True)
 
 
 class Role(Enum):
-    """What a system is compared with."""
+    """Which differences to a system are tested."""
 
-    MODEL = "with every other system"
-    VARIANT = "with the references of the same features"
-    REFERENCE = "with nothing: what variants are compared with"
-    BASELINE = "with nothing"
+    MODEL = "to every other system of its table"
+    VARIANT = "to the references of the same features"
+    REFERENCE = "of the variants and models to it"
+    BASELINE = "of the models to it"
 
 
 @dataclass(kw_only=True)
@@ -40,10 +40,10 @@ class System(ABC, Generic[Kind]):
     Attributes:
         name: shown in tables.
         features: track features that it is trained with; empty if none.
-        folder: where it keeps what it has trained.
+        folder: of its checkpoints, model and vectors.
         tables: the tables that it is in.
-        role: what it is compared with.
-        model: name of the model in the settings, if it is one of those to be compared.
+        role: which differences are tested.
+        model: its name in the setting `model`; "" for baselines and variants.
     """
 
     name: str
@@ -65,10 +65,10 @@ class System(ABC, Generic[Kind]):
 
     @abstractmethod
     def fit(self) -> Kind:
-        """Train, or load what is kept."""
+        """Train it, or load it if it was trained before."""
 
     def vectors(self) -> np.ndarray | None:
-        """(tracks, d) float32 vectors, trained where none are kept; None if it has none."""
+        """(tracks, d) float32 vectors, trained or loaded; None for systems without vectors."""
         return None
 
     def seconds(self) -> float | None:
@@ -90,10 +90,10 @@ class System(ABC, Generic[Kind]):
 
 @dataclass(kw_only=True)
 class ScoreSystem(System[Kind]):
-    """A system that scores tracks by other means than vectors.
+    """A system without track vectors.
 
     Attributes:
-        make: makes the recommender, and trains it where that is needed.
+        make: makes the recommender; trains it if needed.
     """
 
     make: Callable[[], Kind]
@@ -107,8 +107,8 @@ class VectorSystem(System[Kind]):
     """A system that has a vector for each track.
 
     Attributes:
-        train: from the system's folder to vectors (tracks, d).
-        ranking: how vectors rank tracks.
+        train: trains vectors (tracks, d), with checkpoints in the given folder.
+        ranking: makes a recommender of vectors.
     """
 
     train: Callable[[Path], np.ndarray]
@@ -140,7 +140,7 @@ def pairs_to_compare(systems: Iterable[System[Any]]) -> list[tuple[str, str]]:
 
 
 def folder_name(label: str) -> str:
-    """A label in small letters, digits and dashes."""
+    """A label in lower-case letters, digits and dashes."""
     name = "".join(c if c.isalnum() else "-" for c in label.lower())
     return "-".join(filter(None, name.split("-")))
 
@@ -161,10 +161,8 @@ def check_kept(folder: Path, identity: Mapping[str, Any]) -> None:
         then = json.loads(path.read_text(encoding="utf-8"))
         changed = sorted(key for key in now.keys() | then.keys() if now.get(key) != then.get(key))
         if changed:
-            raise SslAudioError(
-                f"{folder} holds systems that were trained with another {', '.join(changed)}: "
-                "name another run_dir"
-            )
+            text = f"{folder} holds systems that were trained with another {', '.join(changed)}"
+            raise SslAudioError(f"{text}: name another run_dir")
         return
     folder.mkdir(parents=True, exist_ok=True)
     write_json(path, now)

@@ -31,7 +31,7 @@ class TableMaker:
 
     @property
     def drawn(self) -> dict[str, int]:
-        """Arguments of `interval` and its like."""
+        """Arguments of `interval` and `interval_of`."""
         return {"seed": self.seed, "resamples": self.resamples}
 
     def table(

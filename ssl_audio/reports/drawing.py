@@ -1,6 +1,6 @@
-"""How figures look and are written: one drawing for PNG and SVG files and for the page.
+"""Style and export of figures: PNG and SVG files, and the SVG of the page, from one drawing.
 
-Every mark that `describe` has given a text shows it while the pointer is on it.
+Marks that were passed to `describe` have a tooltip.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from xml.etree import ElementTree
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# on white and on the page's dark background: contrast of 3 or more to it, and apart by 28 or more
-# in CIELAB; markers differ as well, for readers who see these colours alike
+# colours on white and on the page's dark background: contrast of 3 or more to the background,
+# pairwise distance of 28 or more in CIELAB; markers differ too, for colour-blind readers
 SERIES = (
     ("#0072b2", "#4fa3e3"), ("#d55e00", "#ff8a3d"), ("#00896a", "#2cc59b"),
     ("#b8509c", "#ee8fc8"), ("#9a7500", "#f0d050"), ("#5d3a9b", "#a98bf5"),
@@ -36,18 +36,16 @@ _LINK = "{http://www.w3.org/1999/xlink}href"
 
 
 def colour(k: int) -> str:
-    """The colour of the k-th series."""
     return SERIES[k % len(SERIES)][0]
 
 
 def marker(k: int) -> str:
-    """The marker of the k-th series."""
     return MARKERS[k % len(MARKERS)]
 
 
 @contextmanager
 def style() -> Iterator[None]:
-    """The look of all figures; they are created and written inside this context."""
+    """Context in which all figures are created and written: fonts, colours, reproducible SVG."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -64,17 +62,19 @@ def style() -> Iterator[None]:
 
 
 def describe(artist: Any, text: str = "", row: int | None = None) -> None:
-    """Give a mark the text that is shown while the pointer is on it, and a row of its own.
+    """Give a mark a tooltip, and a row.
 
     Args:
-        artist: of matplotlib; all marks of one row move together when the page sorts the rows.
+        artist: of matplotlib.
+        text: of the tooltip; "": none.
+        row: all marks of one row move together when the page sorts the rows.
     """
     artist.set_gid(_MARK + json.dumps({"text": text, "row": row}))
     artist.set_in_layout(hasattr(artist, "get_text"))  # only texts can lie outside the axes
 
 
 def png(figure: Figure) -> bytes:
-    """A figure as PNG, the same bytes for the same figure."""
+    """A figure as PNG; equal figures give equal bytes."""
     return _written(figure, "png", {"Software": None})
 
 
@@ -113,15 +113,15 @@ def svg_element(root: ElementTree.Element, prefix: str, label: str) -> str:
         for child in list(parent):
             if child.tag.endswith(("metadata", "}style")):
                 parent.remove(child)
-    for one in root.iter():
-        if "id" in one.attrib:
-            one.set("id", prefix + one.attrib["id"])
-        if _LINK in one.attrib:
-            one.set("href", "#" + prefix + one.attrib.pop(_LINK)[1:])
-        if "clip-path" in one.attrib:
-            one.set("clip-path", one.attrib["clip-path"].replace("#", "#" + prefix))
-        if "style" in one.attrib:
-            one.set("style", re.sub("#[0-9a-f]{6}", _variable, one.attrib["style"]))
+    for values in (one.attrib for one in root.iter()):
+        if "id" in values:
+            values["id"] = prefix + values["id"]
+        if _LINK in values:
+            values["href"] = "#" + prefix + values.pop(_LINK)[1:]
+        if "clip-path" in values:
+            values["clip-path"] = values["clip-path"].replace("#", "#" + prefix)
+        if "style" in values:
+            values["style"] = re.sub("#[0-9a-f]{6}", _variable, values["style"])
     root.set("role", "img")
     root.set("aria-label", label)
     ElementTree.register_namespace("", _SVG)

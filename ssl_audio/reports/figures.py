@@ -1,4 +1,4 @@
-"""The figures of each kind of results, by group and by what a figure of the group is of."""
+"""Figures of probe and playlist results: by group, then by label (such as the system)."""
 
 from __future__ import annotations
 
@@ -26,10 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ROW = 0.22  # height of a row of labels, inches
-AXES = {
-    "roc_auc": "ROC-AUC, mean over tags",
-    "map": "mean average precision (mAP)",
-}
+AXES = {"roc_auc": "ROC-AUC, mean over tags", "map": "mean average precision (mAP)"}
 Figures = dict[str, dict[str, "Figure"]]
 
 
@@ -69,7 +66,7 @@ def playlist_figures(results: PlaylistResults) -> Figures:
 
 @dataclass(frozen=True)
 class _Estimate:
-    """A row of a panel: a mean with error bars from `low` to `high`, above dots of its sample."""
+    """A row of a panel: a mean, error bars from `low` to `high`, and dots of the sample."""
 
     label: str
     mean: float
@@ -139,7 +136,7 @@ def _differences(differences: Sequence[Difference], titles: dict[str, str]) -> F
 
 
 def _table(table: Table) -> Figure:
-    """The metrics of a table that are tested for differences, or its first one."""
+    """The metrics whose differences are tested, or else the first metric of the table."""
     tested = dict.fromkeys(one.metric for one in table.differences) or [table.columns[0].key]
     titles = {column.key: column.words or column.title for column in table.columns}
     panels: dict[str, list[_Estimate]] = {}
@@ -159,7 +156,7 @@ def _table(table: Table) -> Figure:
 def _subsets(systems: Sequence[SystemResults], part: str, label: str) -> Figure:
     """Figure 2 of the multi-view comparison: metrics by size of the training subset, log axis.
 
-    Means of the draws, with bars from the least to the greatest; `part` is limited or few_shot.
+    Means of the draws, with bars from the lowest to the highest; `part` is limited or few_shot.
     """
     names = {k: one.name for k, one in enumerate(systems) if getattr(one, part)}
     sizes = sorted({_size(draws) for one in systems for draws in getattr(one, part)})
@@ -244,7 +241,7 @@ def _tags(system: SystemResults, series: int) -> Figure:
 
 
 def tag_orders(system: SystemResults) -> tuple[list[str], dict[str, list[int]]]:
-    """The tags by average precision; and for each order, the place of each of them in it."""
+    """Tags by falling average precision; and for each order, the position of each of these tags."""
     by = system.per_tag
     names = sorted(by)
     rows = sorted(names, key=lambda t: (math.isnan(by[t].map.mean), -by[t].map.mean))
@@ -312,7 +309,7 @@ def _bar(axes: Axes, x: Sequence[float], y: Sequence[float], shade: str) -> Any:
 
 
 def _point(axes: Axes, x: float, y: float, k: int, text: str) -> None:
-    """A point of the k-th series, which shows the text under the pointer."""
+    """A point of the k-th series with a tooltip."""
     (point,) = axes.plot(x, y, marker(k), color=colour(k), ms=6, mec=PAPER, mew=0.7, zorder=4)
     describe(point, text)
 

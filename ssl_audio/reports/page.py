@@ -1,4 +1,4 @@
-"""The files of a report: the page that opens offline, CSV, LaTeX, and figures as PNG and SVG."""
+"""The files of a report: an offline HTML page, CSV, LaTeX, and figures as PNG and SVG."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 PAGE = "report.html"
 Comparison = ProbeResults | PlaylistResults
-Pictures = dict[str, dict[str, Markup]]  # SVG elements by group, then by what each is of
+Pictures = dict[str, dict[str, Markup]]  # SVG elements by group, then by label
 
 
 def read_comparisons(paths: Sequence[Path]) -> tuple[list[Comparison], int]:
-    """The results of probe and recommend among several runs; others are named and left out.
+    """The results of the probe and recommend runs among several; other runs are skipped.
 
     Returns:
         The results, and the number of runs whose results cannot be read.
@@ -90,7 +90,7 @@ def write_report(many: Sequence[Comparison], folder: Path) -> list[Path]:
 
 
 def _draw(one: Comparison, number: int, folder: Path) -> tuple[Pictures, list[Path]]:
-    """The figures of a comparison for the page, and as files; of tags, the first is a file."""
+    """Draw figures for the page and write them as files; of the tag figures, only the first."""
     figures = probe_figures(one) if isinstance(one, ProbeResults) else playlist_figures(one)
     pictures: Pictures = {}
     files = []
@@ -129,7 +129,7 @@ def _render(many: Sequence[Comparison], pictures: Sequence[Pictures]) -> str:
 
 
 def _map_data(results: ProbeResults) -> dict[str, Any]:
-    """What the map of the test tracks is drawn and played from."""
+    """Points, tags and audio URLs of the map of the test tracks."""
     found = results.map
     assert found is not None
     urls = [Path(path).absolute().as_uri() for path in found.paths]

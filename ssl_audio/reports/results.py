@@ -1,4 +1,4 @@
-"""Results of runs as dataclasses: what rooms produce, `results.json` stores and reports show.
+"""Results of runs as dataclasses, stored in `results.json` and shown by reports.
 
 A number that could not be computed is NaN here and null in `results.json`.
 """
@@ -20,7 +20,7 @@ VERSION = 2  # of the format of results.json
 
 @dataclass(frozen=True, kw_only=True)
 class Results:
-    """What the results of every kind of run have.
+    """Fields common to the results of all commands.
 
     Attributes:
         run: folder of the run.
@@ -261,8 +261,8 @@ class PlaylistData:
 
 @dataclass(frozen=True)
 class Column:
-    """One metric of a table: its key in the rows' figures, its title, and its name in words, which
-    axes have ("normalised discounted cumulative gain at 10" of NDCG@10)."""
+    """One metric of a table: its key in the rows' figures, its title (NDCG@10), and its name in
+    words, for axes ("normalised discounted cumulative gain at 10")."""
 
     key: str
     title: str
@@ -302,8 +302,8 @@ class LossHistory:
 
 @dataclass(frozen=True, kw_only=True)
 class CoOccurrence:
-    """Pearson correlation `r`, with its 95 % interval, of the similarity `of` two tracks and their
-    co-occurrence in % of the playlists, over `pairs` pairs; the values are of some of the pairs."""
+    """Pearson correlation `r`, with its 95 % interval, of two tracks' similarity (named by `of`)
+    and their co-occurrence in % of the playlists, over `pairs` pairs; the values are a sample."""
 
     of: str
     r: float
@@ -317,7 +317,7 @@ class CoOccurrence:
 @dataclass(frozen=True, kw_only=True)
 class PlaylistResults(Results):
     """A comparison of playlist models: completion of playlists, or next sessions. `losses` are by
-    label of the system; `models` has the folder below `systems/` of each, by its lowercase name."""
+    system; `models` has the folder below `systems/` of each trained `model=`, by its name."""
 
     kind = "playlists"
 

@@ -1,4 +1,4 @@
-"""Results as tables: for the terminal, for LaTeX, for the page, and one value a line as CSV."""
+"""Results as tables for the terminal, LaTeX and the page, and as CSV with one value per row."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ class Cell:
     """One cell.
 
     Attributes:
-        mark: "best" of its column, "sure" or "unsure" of its sign, or "".
+        mark: "best": the best value of its column; "sure" or "unsure": a difference whose interval
+            excludes or includes 0; or "".
         series: number of the series whose colour is shown beside the text.
     """
 
@@ -130,7 +131,7 @@ def side_by_side(many: Sequence[AnyResults]) -> Grid:
 
 
 def published_grid(dataset: str) -> Grid:
-    """Published metrics of probes on a data set; without rows where none are known."""
+    """Published metrics of probes on a data set; without rows if there are none."""
     rows = [
         [Cell(name), *(Cell(number(value)) for value in values)]
         for name, values in PUBLISHED.get(dataset, {}).items()
@@ -290,7 +291,7 @@ _PLAYLIST_COLUMNS = (
 
 
 def probe_csv(many: Sequence[ProbeResults]) -> str:
-    """One value a line: the whole training set, each tag, and each draw of a subset of it."""
+    """One value per row: of the whole training set, of each tag, and of each draw of a subset."""
     rows = []
     for results in many:
         for system in results.systems:
@@ -324,7 +325,7 @@ def _draw_rows(setting: str, part: Draws, metric: str) -> Iterator[dict[str, Any
 
 
 def playlist_csv(many: Sequence[PlaylistResults]) -> str:
-    """One value a line."""
+    """One value per row."""
     return _csv(_PLAYLIST_COLUMNS, [
         {"run": results.run, "table": table.name, "system": row.system, "features": row.features,
          "seconds": row.seconds, "metric": metric, "mean": found.mean, "low": found.low,

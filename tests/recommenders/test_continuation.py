@@ -200,8 +200,8 @@ def test_what_cannot_be_used_is_refused_in_a_line(run: Path, playlist: Path) -> 
 
 def test_a_playlist_without_a_known_track_is_refused(run: Path, playlist: Path) -> None:
     write_m3u(playlist, [("elsewhere/a.mp3", ""), ("elsewhere/b.mp3", "")])
-    refused(playlist, run, "none of its 2 tracks; they are called 'elsewhere/a.mp3' here and "
-            "'artist 0/00 song.mp3' there: is music=")  # fmt: skip
+    refused(playlist, run, "none of its 2 tracks; their ids are like 'elsewhere/a.mp3', "
+            "the model's like 'artist 0/00 song.mp3': is music=")  # fmt: skip
     playlist.write_text("#EXTM3U\n")
     refused(playlist, run, "no track in it")
 

@@ -1,4 +1,4 @@
-"""Playlists and their catalogue in memory, as every playlist model reads them.
+"""Playlists and their catalogue in memory, the input of every playlist model.
 
 A track is a row number of the catalogue; playlists are compressed rows (`csr`) of such numbers, so
 that a million playlists are two arrays and no code loops over them.
@@ -108,7 +108,7 @@ def codes_of(names: Sequence[str]) -> tuple[np.ndarray, list[str]]:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Tracks and their metadata, one row each; "" where a value is not known.
+    """Tracks and their metadata, one row each; "" where unknown.
 
     Attributes:
         ids: (tracks,) unique; the ids of feature stores and playlist files.

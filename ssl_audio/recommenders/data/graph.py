@@ -21,7 +21,7 @@ from ssl_audio.io.parallel import available_processors, in_order
 from ssl_audio.recommenders.data.collection import Playlists
 from ssl_audio.recommenders.data.csr import bisect_rows, offsets_of, owners_of
 
-BLOCKS = 64  # blocks of rows with equal work, so that a few processors finish together
+BLOCKS = 64  # of rows with equal work, so that all processors finish at about the same time
 
 
 @dataclass(frozen=True)
@@ -216,7 +216,9 @@ def _edge_rows(
     the catalogue.
     """
     counts = np.zeros(tracks, np.uint32)
-    touched = np.empty(tracks + 1, np.uint32)  # one more, for the write that is not kept
+    touched = np.empty(
+        tracks + 1, np.uint32
+    )  # one more than needed, as the entry after the last is always written
     degrees = np.zeros(end - first, np.int64)
     neighbours, weights = np.empty(1024, np.int32), np.empty(1024, np.int32)
     kept, heaviest = 0, 0

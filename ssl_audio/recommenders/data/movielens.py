@@ -68,16 +68,11 @@ def read_movielens(
     ratings, rated = _read(folder / "ratings.csv", RATINGS, ids)
     stars = ratings["rating"].to_numpy()
     _refuse(folder / "ratings.csv", ~((stars >= 0.5) & (stars <= 5)), "rating={}: 0.5 to 5", stars)
-    events = Events(
-        user=ratings["userId"].to_numpy(),
-        item=rated,
-        time=ratings["timestamp"].to_numpy().astype(np.float64),
-        rating=stars,
-    )
+    time = ratings["timestamp"].to_numpy().astype(np.float64)
+    events = Events(user=ratings["userId"].to_numpy(), item=rated, time=time, rating=stars)
     genres = [g if g != WITHOUT_GENRES else "" for g in movies["genres"].to_pylist()]
-    catalogue = Catalogue(
-        [str(i) for i in ids.tolist()], genres=genres, titles=movies["title"].to_pylist()
-    )
+    titles = movies["title"].to_pylist()
+    catalogue = Catalogue([str(i) for i in ids.tolist()], genres=genres, titles=titles)
     if categories == "genres":
         return MovieLens(catalogue, events, *_genres(genres))
     return MovieLens(catalogue, events, *_tags(folder / "tags.csv", ids))
@@ -89,10 +84,8 @@ def _genres(genres: list[str]) -> tuple[csr_matrix, list[str]]:
     column = {name: k for k, name in enumerate(names)}
     columns = np.array([column[name] for one in lists for name in one], np.int32)
     offsets = offsets_of(np.array([len(one) for one in lists], np.int64))
-    table = csr_matrix(
-        (np.ones(len(columns), np.float32), columns, offsets), (len(lists), len(names))
-    )
-    return table, names
+    entries = np.ones(len(columns), np.float32), columns, offsets
+    return csr_matrix(entries, (len(lists), len(names))), names
 
 
 def _tags(path: Path, ids: np.ndarray) -> tuple[csr_matrix, list[str]]:
@@ -111,13 +104,13 @@ def _tags(path: Path, ids: np.ndarray) -> tuple[csr_matrix, list[str]]:
 def _read(
     path: Path, columns: dict[str, pa.DataType], ids: np.ndarray | None
 ) -> tuple[pa.Table, np.ndarray]:
-    """The columns of a CSV file, and (lines,) int32 rows in `ids` of its movies if given.
+    """The columns of a CSV file, and (lines,) int32: the place of each line's movie in `ids`.
 
     Raises:
         SslAudioError: a missing or malformed file, or a movie that is not among `ids`.
     """
     convert = csv.ConvertOptions(column_types=columns, include_columns=list(columns))
-    in_order = csv.ReadOptions(use_threads=False)  # so that errors have the number of the row
+    in_order = csv.ReadOptions(use_threads=False)  # errors then name the row
     try:
         table = csv.read_csv(path, read_options=in_order, convert_options=convert)
     except FileNotFoundError as error:

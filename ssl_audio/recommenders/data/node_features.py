@@ -52,7 +52,7 @@ def genre_group(catalogue: Catalogue, vocabulary: Sequence[str]) -> FeatureGroup
 
     Args:
         catalogue: tracks without a genre ("") are not present.
-        vocabulary: genres of the columns, as `top_genres` gave for the training.
+        vocabulary: genres of the columns: `top_genres` of the training catalogue.
     """
     column = {genre: k for k, genre in enumerate(vocabulary)}
     columns = np.array([column.get(genre, -1) for genre in catalogue.genres], np.int64)
@@ -66,8 +66,8 @@ def genre_group(catalogue: Catalogue, vocabulary: Sequence[str]) -> FeatureGroup
 def popularity_group(catalogue: Catalogue, counts: np.ndarray) -> FeatureGroup:
     """log(1 + n) of the number of training playlists n that hold each track.
 
-    A track in no playlist is present with 0. The column is there twice, in place of the global and
-    the regional popularity that a feature store may have.
+    A track in no playlist is present with 0. The column is repeated, since popularity from a
+    feature store has two columns: global and regional.
     """
     column = np.log1p(counts.astype(np.float64)).astype(np.float32)
     values = np.stack([column, column], axis=1)
@@ -90,11 +90,7 @@ def read_group(path: str | Path, name: str, catalogue: Catalogue) -> FeatureGrou
 
 
 def refuse_missing(groups: Sequence[FeatureGroup]) -> None:
-    """Refuse tracks without features.
-
-    Raises:
-        SslAudioError: names the first of them.
-    """
+    """Raise `SslAudioError` if a track lacks one of the groups; the message names the first."""
     for group in groups:
         absent = np.flatnonzero(~group.present)
         if len(absent):
@@ -160,9 +156,8 @@ class Scaler:
         for group in groups:
             chosen = group.present & training
             if not chosen.any():
-                raise SslAudioError(
-                    f"features={group.name}: no training track has them; leave it out"
-                )
+                text = f"features={group.name}: no training track has them; leave it out"
+                raise SslAudioError(text)
             scales[group.name] = GroupScale.fit(group.values[chosen])
         return cls(scales)
 

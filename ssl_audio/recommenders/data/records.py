@@ -1,4 +1,4 @@
-"""What the readers of playlist sources give: playlists, and metadata of their tracks."""
+"""Records that readers of playlist sources yield: playlists, and metadata of their tracks."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Record = SourcePlaylist | SourceTrack
 
 
 class Numbering(dict[str, int]):
-    """Numbers names 0, 1, ... in the order of their first look-up."""
+    """Assigns names the numbers 0, 1, ... in the order of their first look-up."""
 
     def __missing__(self, name: str) -> int:
         self[name] = number = len(self)

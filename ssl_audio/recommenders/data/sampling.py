@@ -16,7 +16,7 @@ from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.csr import bisect_rows
 from ssl_audio.recommenders.data.graph import TrackGraph
 
-BITS = 31  # of a random number; the relative error of a neighbour's probability is degree / 2^31
+BITS = 31  # of random integers; a neighbour's probability has a relative error of degree / 2^31
 REDRAWS = 8  # draws of a negative by degree before it is drawn uniformly
 
 
@@ -44,11 +44,8 @@ class ShuffledEpochs:
         """(batch_size,) rows of one step."""
         places = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
         epochs, within = np.divmod(places, self.rows)
-        parts = [
-            self._order(epoch)[within[epochs == epoch]]
-            for epoch in range(epochs[0], epochs[-1] + 1)
-        ]
-        return np.concatenate(parts)
+        touched = range(epochs[0], epochs[-1] + 1)
+        return np.concatenate([self._order(e)[within[epochs == e]] for e in touched])
 
     def _order(self, epoch: int) -> np.ndarray:
         if epoch not in self._orders:
@@ -84,8 +81,7 @@ class NeighbourSampler(nn.Module):
         """A fixed number of neighbours of each node.
 
         Args:
-            nodes: (n,) int64, on the sampler's device; -1 is no node, so that samples can be
-                sampled from.
+            nodes: (n,) int64, on the sampler's device; -1 is no node, as in the returned samples.
             size: neighbours of each node.
             generator: source of randomness, on the same device.
 
@@ -113,8 +109,8 @@ class PairSampler:
     (`ShuffledEpochs`); which track of an edge is on the left is random.
 
     A negative has the left track of its edge, and on the right any track that is neither it nor a
-    neighbour of it. A left track with edges to all others has no such partner: in its negatives it
-    is replaced by a track that has, drawn uniformly.
+    neighbour of it. A left track with edges to all others has no such partner: its negatives use
+    another left track instead, drawn uniformly from those that have one.
 
     Args:
         graph: with at least one edge.
@@ -182,7 +178,7 @@ class PairSampler:
         left = np.where(self.partners[left] > 0, left, replacement)
         right = np.full(len(left), -1)
         if self.cumulative is not None:
-            for draws in (1, REDRAWS - 1):  # one is enough for most; the others draw all at once
+            for draws in (1, REDRAWS - 1):  # most need one; the rest are drawn in one call
                 missing = np.flatnonzero(right < 0)
                 right[missing] = self._by_degree(left[missing], draws, rng)
         missing = np.flatnonzero(right < 0)

@@ -58,8 +58,8 @@ class Sessions:
 def make_sessions(events: Events, settings: SessionSettings) -> Sessions:
     """Divide events into sessions.
 
-    Events with a low rating are dropped; the others are sorted by user and time (stable); a long
-    gap begins a new session; repeats of an item in a row count once; long sessions are split.
+    Events with a low rating are dropped and the others sorted by user and time (stable); a long gap
+    begins a new session; consecutive repeats of an item count once; long sessions are split.
 
     Raises:
         SslAudioError: no event is left.
@@ -110,8 +110,8 @@ def _names(owners: np.ndarray) -> list[str]:
 def view_sequences(playlists: Playlists, attribute: np.ndarray | csr_matrix) -> Playlists:
     """Playlists with each item replaced by its attributes (category, artist, ...).
 
-    Repeats in a row count once. Several attributes of an item follow in the order of the matrix's
-    columns; an item without one is left out, so that a playlist may become empty.
+    Consecutive repeats count once. Several attributes of an item follow in the order of the
+    matrix's columns; an item without one is left out, so that a playlist may become empty.
 
     Args:
         playlists: of items.

@@ -29,7 +29,7 @@ from ssl_audio.recommenders.data.splits import FRACTIONS, SPLITS, splits_of
 
 KIND = "ssl_audio playlists"
 VERSION = 1  # of the tables
-REPORT_EVERY = 100_000  # playlists read between two lines of progress
+REPORT_EVERY = 100_000  # playlists between two progress messages
 
 
 @dataclass
@@ -80,8 +80,8 @@ def build_store(
         path: of the store; an existing one is replaced.
         source, root: as for `sources.read_source`.
         seed: of the splits.
-        catalogue: tracks with features, for example. All of them come first in the store, in the
-            same order, whether a playlist has them or not; metadata that it lacks is taken from the
+        catalogue: such as the tracks with features. All of them come first in the store, in the
+            same order, also those in no playlist; metadata that it lacks is taken from the
             source. None: the tracks of the source, in the order of their first mention.
         unknown: tracks outside the catalogue: "drop" them, "keep" them after it, or "refuse" them.
 
@@ -100,7 +100,6 @@ def store_playlists(
     catalogue: Catalogue,
     path: str | Path,
     seed: int = 0,
-    source: str = "generated",
 ) -> StoreReport:
     """Write a store of playlists in memory as they are, with repeated tracks and empty playlists.
 
@@ -108,7 +107,6 @@ def store_playlists(
         playlists: rows of the catalogue.
         catalogue: all its tracks are stored.
         path, seed: as for `build_store`.
-        source: recorded in `about`.
 
     Raises:
         SslAudioError: no track at all, or a repeated playlist id.
@@ -121,7 +119,7 @@ def store_playlists(
     repeated = [name for name, count in Counter(playlists.ids).items() if count > 1]
     if repeated:
         raise _repeated(repeated[0])
-    return _write(path, playlists, catalogue, seed, StoreReport(), {"source": source})
+    return _write(path, playlists, catalogue, seed, StoreReport(), {"source": "generated"})
 
 
 def _repeated(playlist: str) -> SslAudioError:
@@ -252,12 +250,8 @@ def _write_tables(path: str, tables: Mapping[str, Mapping[str, Any]]) -> None:
 def _content(playlists: Playlists, catalogue: Catalogue) -> str:
     """SHA-256 of all that is stored, except the splits."""
     columns = (catalogue.ids, *(getattr(catalogue, f"{detail}s") for detail in DETAILS))
-    parts = (
-        _joined(playlists.ids),
-        playlists.lengths.astype("<i4").tobytes(),
-        playlists.tracks.astype("<i4").tobytes(),
-        *map(_joined, columns),
-    )
+    numbers = (column.astype("<i4").tobytes() for column in (playlists.lengths, playlists.tracks))
+    parts = (_joined(playlists.ids), *numbers, *map(_joined, columns))
     return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
 
 
@@ -304,7 +298,7 @@ class PlaylistStore:
         return Playlists(tracks, offsets_of(found["length"]), found["id"].tolist())
 
     def _fetch(self, query: str) -> dict[str, np.ndarray]:
-        with _connect(self.path) as connection:
+        with _duckdb().connect(str(self.path), read_only=True) as connection:
             return connection.execute(query).fetchnumpy()
 
 
@@ -318,7 +312,7 @@ def open_store(path: str | Path) -> PlaylistStore:
     if not path.is_file():
         raise SslAudioError(f"store={path}: no such file; build it from playlists first")
     try:
-        with _connect(path) as connection:
+        with duckdb.connect(str(path), read_only=True) as connection:
             rows = connection.execute("select json from about").fetchall()
         about = json.loads(rows[0][0])
         if about["kind"] != KIND:
@@ -331,10 +325,6 @@ def open_store(path: str | Path) -> PlaylistStore:
             f"{VERSION}: build it again from {about['source']}"
         )
     return PlaylistStore(path, about)
-
-
-def _connect(path: Path) -> Any:
-    return _duckdb().connect(str(path), read_only=True)
 
 
 def _duckdb() -> Any:

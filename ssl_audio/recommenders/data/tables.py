@@ -1,7 +1,7 @@
 """Playlists in CSV and Parquet tables with a row per position.
 
 Columns: playlist and track; optionally position, and title, artist, album and genre of the track.
-Rows of a playlist need not be adjacent; without positions they count in their order.
+Rows of a playlist need not be adjacent; without positions, the order of rows counts.
 """
 
 from __future__ import annotations

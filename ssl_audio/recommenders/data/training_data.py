@@ -36,7 +36,7 @@ from ssl_audio.stores.feature_store import read_about, read_aligned, read_ids
 
 TRAINING_PART = "train.parquet"
 FROM_AUDIO = (AUDIO, ACOUSTIC)  # groups computed from audio: the only ones that cold tracks have
-LEFT_OUT = {  # counts of a store's report that results mention
+LEFT_OUT = {  # counts of a store's report that are noted in the results
     "duplicates": "positions repeat a track of their playlist and are left out",
     "unknown": "positions are of tracks without features",
     "empty": "playlists have no track and are left out",
@@ -235,15 +235,15 @@ def open_playlists(
 def _check_acoustic(data: TrainingData, path: Path, training_part: Path) -> None:
     """Add a note if acoustic features were trained on other playlists than the training part.
 
-    Features trained on test playlists, or on cold tracks in playlists, leak the expected results.
+    Features trained on test playlists, or on playlists with cold tracks, leak the test data.
     """
     about = read_about(path)
     if "siamese" not in str(about.get("kind")):
         return
     if about.get("memberships") != membership_digest(named(data.train, data.catalogue)):
         data.note(
-            f"{path} was learnt from other playlists than this run's training part, so that test "
-            f"playlists or cold tracks may be among them: learn it from {training_part}"
+            f"{path} was learnt from other playlists than this run's training part, which may "
+            f"include test playlists or cold tracks: train it with playlists={training_part}"
         )
 
 

@@ -25,7 +25,7 @@ class Vocabulary:
 
     Attributes:
         rows: (tokens,) int32 rows of the catalogue, -1 for the three special tokens. Tokens from
-            `size` on have no embedding of their own: only their audio is known.
+            `size` on have no id embedding: they are represented by their audio alone.
         size: number of tokens seen in training, including the special ones.
         catalogue: number of tracks in the catalogue.
         tokens: (catalogue,) int32, `<unk>` for a track without a token.

@@ -16,7 +16,7 @@ from ssl_audio.recommenders.data.collection import Playlists
 from ssl_audio.recommenders.evaluation.membership import among, first_mentions, pair_keys
 
 CUTOFFS = (1, 5, 10)
-MRR_SCALE = 10  # ranks that count alike
+MRR_SCALE = 10  # ranks that share a reciprocal rank
 
 
 @dataclass(frozen=True)
@@ -58,14 +58,14 @@ def completion_task(
         tracks: size of the catalogue.
         seed_share: share of a playlist's tracks that are seeds, above 0 and below 1; rounded down,
             with at least one seed and one track to find.
-        min_tracks: distinct tracks of a playlist that takes part, 2 or more.
-        max_playlists: playlists, drawn at random where more are long enough.
+        min_tracks: min distinct tracks of a playlist, 2 or more; shorter ones are left out.
+        max_playlists: max number of playlists; drawn at random where more are long enough.
         seed: of all random choices.
         cold: (tracks,) bool, tracks that are in no training playlist. If given, the seeds are the
             first part's warm tracks, and the candidates are the rest's cold tracks and as many
             random cold tracks.
         pool: (tracks,) bool, where random tracks are drawn from; None: anywhere. If the tracks to
-            find are all warm, cold ones should be excluded, since they are easily told apart.
+            find are all warm, cold ones should be excluded: they are easily recognised as wrong.
 
     Raises:
         SslAudioError: no playlist can take part, or there are too few tracks to draw from.
@@ -140,10 +140,8 @@ def _hits_by_rank(task: CompletionTask, scores: np.ndarray) -> np.ndarray:
     scores = scores.astype(np.float64)  # unsigned integers cannot be negated
     wrong = int(np.isnan(scores).sum())
     if wrong:
-        raise SslAudioError(
-            f"{wrong} of {len(scores)} scores are NaN: did the training diverge? "
-            "Try a lower learning rate"
-        )
+        text = f"{wrong} of {len(scores)} scores are NaN: did the training diverge?"
+        raise SslAudioError(f"{text} Try a lower learning rate")
     order = np.lexsort((-scores, task.candidates.owners))
     return task.relevant[order].astype(np.float64)
 

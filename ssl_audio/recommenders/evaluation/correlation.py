@@ -22,7 +22,7 @@ def co_occurrence_by_similarity(
     """Pearson correlation over random, distinct pairs of tracks; its interval by Fisher's z.
 
     Args:
-        playlists: in which pairs may co-occur.
+        playlists: in which co-occurrence is counted.
         features: (tracks, d); the similarity of two tracks is the inner product of their features.
         present: (tracks,) bool, tracks that have features; those in no playlist are left out.
         of: name of the similarity.

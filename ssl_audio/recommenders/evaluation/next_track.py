@@ -1,7 +1,7 @@
 """Ranking of the whole catalogue after a playlist's seeds: the next track, and the challenge.
 
-Completion ranks as many irrelevant tracks as relevant ones. Here every track is a candidate, as it
-is in use: hit rates of the very next track, and the metrics of the RecSys Challenge 2018.
+Completion ranks as many irrelevant tracks as relevant ones. Here every track is a candidate, as in
+production: hit rates of the next track, and the metrics of the RecSys Challenge 2018.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def next_track_task(
 
     Args:
         task: made from these playlists, without `cold=`; at most `MAX_PLAYLISTS` are drawn from it.
-        playlists: whole ones, with distinct ids.
+        playlists: the whole playlists, with distinct ids.
         pool: (tracks,) bool, the candidates; includes all tracks of the playlists.
         seed: of all random choices.
         artists: (tracks,) of the catalogue, "" unknown; empty: none is known.

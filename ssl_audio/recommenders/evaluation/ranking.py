@@ -47,7 +47,7 @@ def ranked(
 
 
 def _top(scores: np.ndarray, k: int) -> np.ndarray:
-    """As `highest`, with equal scores in any order."""
+    """`highest` with equal scores in any order, which is faster."""
     values, columns = torch.from_numpy(scores).topk(min(k, scores.shape[1]), dim=1)
     return np.where(torch.isneginf(values).numpy(), -1, columns.numpy())
 
@@ -56,7 +56,7 @@ def highest(scores: np.ndarray, k: int) -> np.ndarray:
     """The columns of highest score of each row.
 
     Args:
-        scores: (rows, columns); minus infinity for what is not to be found, never NaN.
+        scores: (rows, columns); minus infinity for excluded columns, never NaN.
         k: columns per row.
 
     Returns:

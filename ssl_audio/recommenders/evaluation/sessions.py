@@ -51,7 +51,9 @@ def next_session_task(sessions: Playlists, owners: np.ndarray) -> tuple[Playlist
     held = np.zeros(len(sessions), np.int64)  # positions at the end of each session
     held[ends - 1] = sessions.lengths[ends - 1]
     only = np.flatnonzero(count[user] == 1)
-    held[only] = _of_only_session(sessions.lengths[only])
+    lengths = sessions.lengths[only]
+    last_part = np.clip(np.round(HELD_OUT_SHARE * lengths), 1, MAX_HELD_OUT).astype(np.int64)
+    held[only] = np.where(lengths > 1, last_part, 0)
 
     left = np.repeat(sessions.lengths, sessions.lengths) - sessions.places
     out = left <= np.repeat(held, sessions.lengths)
@@ -62,11 +64,6 @@ def next_session_task(sessions: Playlists, owners: np.ndarray) -> tuple[Playlist
     seen, truth = whole.keep(~out), whole.keep(out & first_mentions(whole, items))
     usable = np.flatnonzero((truth.lengths > 0) & (seen.lengths > 0))
     return train, NextSessionTask(seen.take(usable), truth.take(usable))
-
-
-def _of_only_session(lengths: np.ndarray) -> np.ndarray:
-    held = np.clip(np.round(HELD_OUT_SHARE * lengths), 1, MAX_HELD_OUT).astype(np.int64)
-    return np.where(lengths > 1, held, 0)
 
 
 def hit_figures(found: np.ndarray, task: NextSessionTask) -> dict[str, np.ndarray]:

@@ -1,7 +1,7 @@
 """Bootstrap intervals over playlists, and paired tests of the difference of two systems.
 
-Playlists (or users) are the sampling unit: they are what is resampled (Efron and Tibshirani 1993,
-"An Introduction to the Bootstrap", section 13.3, percentile intervals). A difference is tested by
+Playlists (or users) are the unit that is resampled (Efron and Tibshirani 1993, "An Introduction to
+the Bootstrap", section 13.3, percentile intervals). A difference is tested by
 flipping the signs of the playlists' differences at random (Fisher's randomisation test; Smucker,
 Allan and Carterette 2007, "A comparison of statistical significance tests for information retrieval
 evaluation"). Unlike Wilcoxon's test it tests the mean, which the tables show, and keeps ties.
