@@ -21,9 +21,6 @@ def compare(settings: RecommendSettings) -> PlaylistResults:
     Raises:
         SslAudioError: playlists, features or settings that cannot be used.
     """
-    from ssl_audio.recommenders.training import check_trainer
-
-    check_trainer(settings.trainer)
     resume = settings.ckpt_path is not None
     source = "playlists" if settings.playlists else "movielens"
     folder = settings.run_dir
@@ -31,6 +28,9 @@ def compare(settings: RecommendSettings) -> PlaylistResults:
         folder = choose_run_folder(folder, f"recommend-{source}")
     assert folder is not None  # ckpt_path= requires run_dir=
     resumed = resume and (folder / CONFIG).exists()
+    from ssl_audio.recommenders.training import check_trainer
+
+    check_trainer(settings.trainer)
     with open_run_folder(folder, to_yaml(settings), resumed, INPUTS):
         if settings.playlists:
             from ssl_audio.recommenders.playlist_comparison import (

@@ -206,6 +206,7 @@ def check_trainer(settings: FitSettings) -> None:
     Raises:
         SslAudioError: no such accelerator, or a precision that it does not have.
     """
+    quieten_lightning()
     make_trainer(
         Path(), batches=1, checkpoint_every=1, monitor="total", accelerator=settings.accelerator,
         precision=settings.precision, devices=1,
