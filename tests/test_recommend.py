@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ssl_audio.recommend import main
+from ssl_audio.recommend import COMMAND, main
+from ssl_audio.recommenders.comparison import compare
 from ssl_audio.recommenders.data.collection import Catalogue, Playlists
 from ssl_audio.recommenders.data.m3u import read_m3u, write_m3u
 from ssl_audio.recommenders.data.records import SourcePlaylist
@@ -24,7 +25,10 @@ from ssl_audio.recommenders.data.sources import read_source
 from ssl_audio.recommenders.data.splits import cold_tracks
 from ssl_audio.recommenders.data.store import open_store, store_playlists
 from ssl_audio.recommenders.data.tables import write_table
+from ssl_audio.recommenders.data.training_data import load_training_data
 from ssl_audio.recommenders.generate import GeneratorSettings, generate
+from ssl_audio.recommenders.playlist_systems import PlaylistRun, playlist_systems
+from ssl_audio.recommenders.systems import BY_TASK, BY_WEIGHTS, MAIN, Role, pairs_to_compare
 from ssl_audio.reports.results import PlaylistResults, read_results, write_results
 from ssl_audio.stores.feature_store import Row, read_rows, read_store
 from ssl_audio.stores.writer import Store
@@ -112,6 +116,11 @@ def results_of(folder: Path) -> PlaylistResults:
     return results
 
 
+def compared(*words: str) -> PlaylistResults:
+    """The results of a comparison, without its report."""
+    return compare(COMMAND.load(list(words)))
+
+
 @dataclass(frozen=True)
 class Ran:
     """A finished run of all three models."""
@@ -184,10 +193,8 @@ def test_tracks_without_an_embedding_are_counted(ran: Ran) -> None:
 def test_a_finished_run_is_not_trained_again(ran: Ran) -> None:
     assert "already holds a run" in refused(*ran.words)
     kept = {path: path.stat().st_mtime_ns for path in (ran.folder / "systems").rglob("*")}
-    status, _, err = call(*ran.words, "ckpt_path=last")
-    assert status == 0, err
+    again = compared(*ran.words, "ckpt_path=last")
     assert {p: p.stat().st_mtime_ns for p in (ran.folder / "systems").rglob("*")} == kept
-    again = results_of(ran.folder)
     for table, other in zip(ran.results.tables, again.tables, strict=True):
         assert [row.figures for row in table.rows] == [row.figures for row in other.rows]
     assert again.losses == ran.results.losses
@@ -246,8 +253,7 @@ def test_acoustic_features_trained_on_other_playlists_are_noted(made: Made, tmp_
     run = tmp_path / "run"
     words = made.words("baselines=[popularity]", f"stores.acoustic={tmp_path / 'acoustic.parquet'}",
                        "features=[acoustic]", f"run_dir={run}")  # fmt: skip
-    assert call(*words)[0] == 0
-    notes = results_of(run).data.notes
+    notes = compared(*words).data.notes
     assert any("learnt from other playlists" in note for note in notes)
     training = read_source(run / "train.parquet")
     found = [p.id for p in training if isinstance(p, SourcePlaylist)]
@@ -264,11 +270,9 @@ def test_tracks_of_features_alone_and_of_playlists_alone(made: Made, tmp_path: P
     assert "unknown=" in refused(*words, "unknown=refuse", f"run_dir={tmp_path / 'refused'}")
     for choice, tracks in (("drop", len(ids)), ("keep", len(ids) + 5)):
         run = tmp_path / choice
-        status, _, err = call(*words, f"unknown={choice}", f"run_dir={run}")
-        assert status == 0, err
+        notes = compared(*words, f"unknown={choice}", f"run_dir={run}").data.notes
         stored = read_store(run / "musig-tracks.parquet")
         assert len(stored.ids) == tracks and "never/played.flac" in stored.ids
-        notes = results_of(run).data.notes
         assert any(note.endswith("of tracks without features") for note in notes)
 
 
@@ -290,8 +294,8 @@ def test_a_damaged_checkpoint_is_one_line(ran: Ran, tmp_path: Path) -> None:
 
 def test_the_same_seed_gives_the_same_figures(ran: Ran, tmp_path: Path) -> None:
     words = [word for word in ran.words if not word.startswith("model=")]
-    assert call(*words, f"run_dir={tmp_path}", "model=transformer")[0] == 0
-    for table, other in zip(ran.results.tables, results_of(tmp_path).tables, strict=True):
+    again = compared(*words, f"run_dir={tmp_path}", "model=transformer")
+    for table, other in zip(ran.results.tables, again.tables, strict=True):
         assert table.rows[-1].figures == other.rows[-1].figures
 
 
@@ -325,20 +329,53 @@ def test_a_playlist_is_continued_with_the_newest_run(
     assert status == 0 and "runs/first" in err and len(read_m3u(tmp_path / "my-more.m3u")) == 7
 
 
-def test_playlists_without_genres_and_features(made: Made, tmp_path: Path) -> None:
+def test_playlists_without_genres_and_features(
+    made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Playlists alone: only co-occurrence is learnt, and no table of cold tracks is possible."""
-    status, _, err = call(
+    results = compared(
         f"playlists={made.folder / 'playlists.parquet'}", *SMALL, "model=musig",
         "musig.weights=[1,0,0]", "baselines=[random,embeddings]", "completion.cold=0",
         f"run_dir={tmp_path}",
     )  # fmt: skip
-    assert status == 0, err
-    results = results_of(tmp_path)
     assert [table.name for table in results.tables] == [TABLES[0], TABLES[2]]
     assert [row.system for row in results.tables[0].rows] == ["Random", "MUSIG"]
     assert any("embeddings is left out" in note for note in results.data.notes)
-    assert f"{PLAYLISTS} playlists" in err
+    assert f"{PLAYLISTS} playlists" in capsys.readouterr().err
     assert open_store(tmp_path / "playlists.duckdb").about["counts"]["tracks"] == TRACKS
+
+
+def test_variants_have_roles_and_are_compared_by_them(made: Made, tmp_path: Path) -> None:
+    audio = tmp_path / "audio.parquet"
+    rng = np.random.default_rng(0)
+    write_store(audio, made.catalogue.ids, rng.random((TRACKS, 42), np.float32))
+    settings = COMMAND.load(made.words(
+        f"stores.audio={audio}", "features=[acoustic]", "baselines=[graphsage,track2vec]",
+        "by_features=true", "by_task=true", "by_weights=true",
+    ))  # fmt: skip
+    data = load_training_data(made.folder / "playlists.duckdb", tmp_path, settings.stores,
+                              min_weight=8, cold=0.25)  # fmt: skip
+    systems = list(playlist_systems(PlaylistRun(settings, data, tmp_path / "systems")).values())
+    assert len({system.folder for system in systems}) == len(systems)
+    groups = ("genre", "audio", "acoustic", "popularity")
+    main_rows = {system.label: system for system in systems if MAIN in system.tables}
+    assert {f"{name} {group}" for name in ("Track2Vec", "GraphSAGE", "MUSIG")
+            for group in groups} < set(main_rows)  # fmt: skip
+    assert [s.label for s in systems if s.role is Role.MODEL] == ["MUSIG acoustic"]
+    pairs = pairs_to_compare(main_rows.values())
+    assert pairs[: len(main_rows) - 1] == [
+        ("MUSIG acoustic", label) for label in main_rows if label != "MUSIG acoustic"
+    ]
+    assert set(pairs[len(main_rows) - 1 :]) == {
+        (f"MUSIG {group}", f"{name} {group}") for name in ("Track2Vec", "GraphSAGE")
+        for group in groups if group != "acoustic"
+    }  # fmt: skip
+    by_task = [system.label for system in systems if BY_TASK in system.tables]
+    assert by_task == [f"MUSIG, {task} task {features}" for task in ("audio", "acoustic")
+                       for features in ("acoustic", "audio")]  # fmt: skip
+    by_weights = [system for system in systems if BY_WEIGHTS in system.tables]
+    assert {b for _, b in pairs_to_compare(by_weights)} == {"MUSIG (1, 0, 0) acoustic"}
+    assert len(pairs_to_compare(by_weights)) == len(by_weights) - 1 == 4
 
 
 # --- errors ---------------------------------------------------------------------------------------
@@ -352,11 +389,8 @@ def test_tracks_without_features_are_imputed_and_counted(made: Made, tmp_path: P
     words = made.words(
         few(made), "features=[acoustic]", "baselines=[random]", "by_weights=true", "musig.steps=1"
     )
-    status, _, err = call(*words, f"run_dir={tmp_path}")
-    assert status == 0, err
-    results = results_of(tmp_path)
+    results = compared(*words, f"run_dir={tmp_path}")
     assert "5 tracks have no acoustic features and got the mean" in results.data.notes
-    assert "5 tracks have no acoustic features" in (tmp_path / "report.html").read_text()
     assert [table.name for table in results.tables] == [*TABLES, "Task weights"]
     assert [len(table.rows) for table in results.tables] == [2, 2, 2, 5]
 
@@ -435,7 +469,7 @@ def test_duplicates_and_short_playlists_are_counted(tmp_path: Path) -> None:
          "completion.max_playlists=1: a whole"),
         (["playlists=PLAYLISTS", "seed=-1"], "seed=-1: a whole number, 0 or more"),
         (["playlists=PLAYLISTS", "trainer.accelerator=gpu"], "trainer: "),
-        (["playlists=PLAYLISTS", "m2grl.weights=[1,2]", "model=m2grl"], "m2grl.weights="),
+        (["playlists=PLAYLISTS", "m2grl.weights=[1,2]", "model=m2grl"], "weights="),
         (["playlists=s3://bucket/a.csv"], "playlists=s3://bucket/a.csv: "),
         (["playlists=PLAYLISTS", "k=2.5"], "k=2.5: a whole number"),
         (["playlist=my.m3u", "length=0"], "length=0: a whole number, 1 or more"),
