@@ -258,21 +258,19 @@ def test_no_categories_are_refused(movies):
 @pytest.mark.slow
 @pytest.mark.skipif(SMALL is None, reason="ml-latest-small is not at ../shared")
 def test_ml_latest_small(tmp_path):
-    """Counts of the real set; item-CF is better than popularity, and M2GRL than GraphSAGE."""
-    chosen = recommend.COMMAND.load(
-        [
-            f"movielens={SMALL}",
-            "model=m2grl",
-            "m2grl.by_weights=false",
-            f"run_dir={tmp_path / 'run'}",
-        ]
-    )
-    sessions = make_sessions(read_movielens(SMALL).events, SessionSettings())
+    """Counts of the real data set; item-CF and M2GRL are better than popularity."""
+    chosen = recommend.COMMAND.load([
+        f"movielens={SMALL}", "model=m2grl", "m2grl.by_weights=false",
+        "baselines=[popularity,item_cf]", "m2grl.session_steps.metric=5",
+        f"run_dir={tmp_path / 'run'}",
+    ])  # fmt: skip
     results = compare(chosen)
+    sessions = make_sessions(read_movielens(SMALL).events, SessionSettings())
     counts = results.data.counts
     assert counts["users"] == len(np.unique(sessions.owners)) == counts["test users"] == 609
     assert counts["training sessions"] == 1617 and counts["movies"] == 9742
     assert counts["movies in training"] == 7768
     rows = {row.system: row.figures for row in results.tables[0].rows}
     assert rows["Item-CF"]["recall"].low > rows["Popularity"]["recall"].high
-    assert rows["M2GRL, learnt weights"]["hit_rate"].mean > rows["GraphSAGE"]["hit_rate"].high
+    hit_rate = rows["M2GRL, learnt weights"]["hit_rate"]
+    assert hit_rate.mean > rows["Popularity"]["hit_rate"].mean + 0.03
