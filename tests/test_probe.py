@@ -166,7 +166,7 @@ def test_finetuning_and_a_supervised_encoder(run, table, encoder, tmp_path):
     status, _, err = run(
         "dataset=csv", f"data.table={table}", f"checkpoint={encoder}", "probe=finetune",
         "baselines=[supervised]", "run_dir=run", "finetune.epochs=2", "finetune.steps=1",
-        "finetune.batch_size=4", "finetune.workers=0",
+        "finetune.batch_size=2", "finetune.workers=0",
     )  # fmt: skip
     assert status == 0, err
     systems = {one.name: one for one in read_results(tmp_path / "run").systems}

@@ -149,9 +149,10 @@ class LabelledData(Group):
             for track, path in zip(split.ids, split.paths, strict=True)
         ]
         refuse_shared_files(self.name, tracks)
+        notes += identical_audio(tracks)
         dataset = TaggingDataset(
-            self.name, listed.tags, splits["train"], splits["validation"], splits["test"], missing,
-            (*notes, *identical_audio(tracks)), self.citation, self.licence,
+            self.name, tuple(map(printable, listed.tags)), splits["train"], splits["validation"],
+            splits["test"], missing, tuple(map(printable, notes)), self.citation, self.licence,
         )  # fmt: skip
         return _without_constant_tags(dataset)
 

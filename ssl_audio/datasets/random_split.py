@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,6 @@ def listed(tracks: Sequence[LabelledTrack], seed: int, notes: tuple[str, ...] = 
 
 
 def _random_split(track: str, seed: int) -> str:
-    digest = hashlib.sha256(f"{seed}:{track}".encode()).digest()
+    digest = hashlib.sha256(os.fsencode(f"{seed}:{track}")).digest()
     uniform = int.from_bytes(digest[:8], "big") / 2**64
     return next(split for split, end in CUMULATIVE_FRACTIONS if uniform < end)

@@ -34,6 +34,13 @@ def test_all_decoded_formats_are_taken_and_other_audio_is_named(tmp_path):
     assert "2 files" in note and "x/score.MID, y/headerless.raw" in note
 
 
+def test_names_of_files_need_not_be_text(tmp_path):
+    touch(tmp_path, [f"{tag}/{n}.wav" for tag in "xy" for n in range(20)])
+    os.rename(tmp_path / "x" / "0.wav", os.fsencode(tmp_path / "x") + b"/\xff.wav")
+    found = TagFolders(root=tmp_path).load()
+    assert "x/\\xff.wav" in {track for _, split in found.splits() for track in split.ids}
+
+
 def test_one_tag_is_not_enough(tmp_path):
     touch(tmp_path, ["rock/0.wav", "loose.wav"])
     with pytest.raises(SslAudioError, match="two or more folders"):

@@ -4,6 +4,7 @@ import textwrap
 
 import numpy as np
 
+from ssl_audio import probe
 from ssl_audio.settings.probe import DATASETS, ProbeSettings
 from ssl_audio.settings.tree import build, keys_of
 
@@ -32,7 +33,7 @@ class Notes(LabelledData):
 """
 
 
-def test_a_data_set_is_one_file_and_one_line(tmp_path, monkeypatch):
+def test_a_data_set_is_one_file_and_one_line(tmp_path, monkeypatch, capsys):
     (tmp_path / "notes.py").write_text(textwrap.dedent(FILE))
     monkeypatch.syspath_prepend(tmp_path)
     for split in ("train", "validation", "test"):
@@ -45,3 +46,6 @@ def test_a_data_set_is_one_file_and_one_line(tmp_path, monkeypatch):
     found = settings.data.load()
     assert (found.name, found.tags, found.licence) == ("notes", ("A", "B"), "CC0")
     np.testing.assert_array_equal(found.test.targets, [[1, 0], [0, 1], [0, 1]])
+    words = ["dataset=notes", f"data.root={tmp_path / 'music'}"]
+    assert probe.main([*words, "--config"]) == 0 and "name: notes" in capsys.readouterr().out
+    assert probe.main([*words, "data.sead=1"]) == 1
