@@ -355,7 +355,7 @@ def test_variants_have_roles_and_are_compared_by_them(made: Made, tmp_path: Path
     ))  # fmt: skip
     data = load_training_data(made.folder / "playlists.duckdb", tmp_path, settings.stores,
                               min_weight=8, cold=0.25)  # fmt: skip
-    systems = list(playlist_systems(PlaylistRun(settings, data, tmp_path / "systems")).values())
+    systems = list(playlist_systems(PlaylistRun(settings, tmp_path / "systems", data)).values())
     assert len({system.folder for system in systems}) == len(systems)
     groups = ("genre", "audio", "acoustic", "popularity")
     main_rows = {system.label: system for system in systems if MAIN in system.tables}

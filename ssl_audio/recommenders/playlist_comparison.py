@@ -88,7 +88,7 @@ def compare_on_playlists(settings: RecommendSettings, folder: Path) -> PlaylistR
     )  # fmt: skip
     maker = TableMaker(settings.seed, settings.completion.resamples)
     maker.seconds["data"] = time.monotonic() - started
-    run = PlaylistRun(settings, data, folder / "systems")
+    run = PlaylistRun(settings, folder / "systems", data)
     systems = list(playlist_systems(run).values())
     tasks = _tasks(settings, data)
     whole = next_track_task(

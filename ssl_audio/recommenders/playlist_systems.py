@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
-from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import codes_of
 from ssl_audio.recommenders.data.training_data import TrainingData
 from ssl_audio.recommenders.graph_models import PLAYLIST_ONLY, degree_features, train_graph_model
@@ -23,13 +22,14 @@ from ssl_audio.recommenders.systems import (
     MODEL,
     VECTORS,
     Role,
+    Run,
     ScoreSystem,
     System,
     VectorSystem,
     folder_name,
+    select_baselines,
 )
-from ssl_audio.recommenders.training import fit_or_resume
-from ssl_audio.settings.recommend import MusigSettings, RecommendSettings
+from ssl_audio.settings.recommend import MusigSettings
 from ssl_audio.settings.tree import plain
 
 if TYPE_CHECKING:
@@ -42,37 +42,10 @@ PUBLISHED_WEIGHTS = ((1, 1, 1), (1, 0, 0), (0.7, 0.1, 0.2), (0.4, 0.2, 0.4))  # 
 
 
 @dataclass(frozen=True)
-class PlaylistRun:
-    """What the systems of a comparison are made from.
+class PlaylistRun(Run):
+    """A comparison on playlists."""
 
-    Attributes:
-        settings: of the command.
-        data: the playlists and features.
-        folder: of the systems.
-    """
-
-    settings: RecommendSettings
     data: TrainingData
-    folder: Path
-
-    @property
-    def seed(self) -> int:
-        return self.settings.seed
-
-    def fit(
-        self,
-        folder: Path,
-        key: str,
-        steps: int,
-        model: torch.nn.Module,
-        batches: Any,
-        clip: float | None = None,
-    ) -> None:
-        """Train a model of a system in its folder; `key` is the setting that gives the steps."""
-        fit_or_resume(
-            model, batches, folder, self.settings.trainer, steps=steps, seed=self.seed, clip=clip,
-            key=key, run_dir=self.folder.parent, ckpt_path=self.settings.ckpt_path,
-        )  # fmt: skip
 
     def place(self, label: str, table: str = MAIN) -> Path:
         """Folder of a system."""
@@ -107,11 +80,8 @@ def playlist_systems(run: PlaylistRun) -> dict[str, PlaylistSystem]:
         SslAudioError: an unknown baseline, or features that are not available.
     """
     settings = run.settings
-    names = BASELINES if settings.baselines is None else settings.baselines
-    unknown = [name for name in names if name not in BASELINES]
-    if unknown:
-        raise SslAudioError(f"baselines={unknown[0]}: with playlists= {', '.join(BASELINES)}")
-    listed = [system for name in names for system in BASELINES[name](run)]
+    baselines = select_baselines(BASELINES, settings.baselines, "playlists")
+    listed = [system for make in baselines for system in make(run)]
     if settings.by_features:
         listed += _by_features(run)
     for name in settings.model:

@@ -19,11 +19,12 @@ from ssl_audio.recommenders.evaluation.significance import interval_of
 from ssl_audio.recommenders.session_data import K, SessionData, load_session_data
 from ssl_audio.recommenders.session_systems import (
     SessionRun,
+    identity_of,
     m2grl_systems,
     metric_system,
     session_systems,
 )
-from ssl_audio.recommenders.systems import BY_WEIGHTS, Role
+from ssl_audio.recommenders.systems import BY_WEIGHTS, Role, check_kept
 from ssl_audio.recommenders.tables import Figures, TableMaker
 from ssl_audio.reports.results import Column, Interval, PlaylistResults, Table
 from ssl_audio.settings.recommend import RecommendSettings
@@ -71,8 +72,9 @@ def compare_on_sessions(settings: RecommendSettings, folder: Path) -> PlaylistRe
     )
     maker = TableMaker(settings.seed, settings.completion.resamples)
     maker.seconds["data"] = time.monotonic() - started
-    run = SessionRun(settings, data, folder / "systems")
+    run = SessionRun(settings, folder / "systems", data)
     systems = session_systems(run)
+    check_kept(run.folder, identity_of(run))
     rows = np.arange(data.items)
     figures: dict[str, Figures] = {}
     for number, system in enumerate(systems, 1):

@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
+from torch import nn
 
-from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.baselines.eges import EGES, EGESBatches
 from ssl_audio.recommenders.baselines.item_cf import ItemCF
 from ssl_audio.recommenders.baselines.line import LineSettings, line_vectors
@@ -43,13 +42,15 @@ from ssl_audio.recommenders.systems import (
     MAIN,
     MODEL,
     Role,
+    Run,
     ScoreSystem,
     System,
     VectorSystem,
     folder_name,
+    select_baselines,
 )
-from ssl_audio.recommenders.training import fit_or_resume
-from ssl_audio.settings.recommend import M2GRLSettings, MusigSettings, RecommendSettings
+from ssl_audio.settings.recommend import M2GRLSettings, MusigSettings
+from ssl_audio.settings.tree import plain
 
 SessionSystem = System[CatalogueRecommender]
 Weights = Literal["learnt", "uniform"] | tuple[float, ...]
@@ -69,40 +70,21 @@ EGES_RATE = GRAPHSAGE_RATE = 3e-3
 
 
 @dataclass(frozen=True)
-class SessionRun:
-    """What the systems of a comparison are made from.
+class SessionRun(Run):
+    """A comparison on sessions."""
 
-    Attributes:
-        settings: of the command.
-        data: the sessions.
-        folder: of the systems.
-    """
-
-    settings: RecommendSettings
     data: SessionData
-    folder: Path
-
-    @property
-    def seed(self) -> int:
-        return self.settings.seed
 
     @property
     def m2grl(self) -> M2GRLSettings:
         return self.settings.m2grl
 
-    def fit(
-        self,
-        folder: Path,
-        steps: int,
-        model: torch.nn.Module,
-        batches: Any,
-        clip: float | None = None,
+    def train(
+        self, folder: Path, name: str, model: nn.Module, batches: Any, clip: float | None = None
     ) -> None:
-        """Train a model of a system in its folder."""
-        fit_or_resume(
-            model, batches, folder, self.settings.trainer, steps=steps, seed=self.seed, clip=clip,
-            ckpt_path=self.settings.ckpt_path, run_dir=self.folder.parent,
-        )  # fmt: skip
+        """Train a model of a system for the steps of `m2grl.session_steps.NAME`."""
+        steps = getattr(self.m2grl.session_steps, name)
+        self.fit(folder, f"m2grl.session_steps.{name}", steps, model, batches, clip)
 
     def known(self, vectors: np.ndarray) -> np.ndarray:
         """Vectors, zero for items without training data."""
@@ -133,14 +115,17 @@ def session_systems(run: SessionRun) -> list[SessionSystem]:
     Raises:
         SslAudioError: an unknown baseline, or a wrong number of task weights.
     """
-    given = run.settings.baselines
-    names: list[str] = list(BASELINES if given is None else dict.fromkeys(given))
-    unknown = [name for name in names if name not in BASELINES]
-    if unknown:
-        raise SslAudioError(f"baselines={unknown[0]}: with movielens= {', '.join(BASELINES)}")
+    baselines = select_baselines(BASELINES, run.settings.baselines, "movielens")
     # refuses a wrong number of task weights before any training
     M2GRL({ITEM: 1, CATEGORY: 1}, [CATEGORY], run.m2grl)
-    return [*(BASELINES[name](run) for name in names), *m2grl_systems(run)]
+    return [*(make(run) for make in baselines), *m2grl_systems(run)]
+
+
+def identity_of(run: SessionRun) -> dict[str, Any]:
+    """The settings and inputs that determine what a comparison trains."""
+    values = plain(run.settings)
+    m2grl = {key: value for key, value in values["m2grl"].items() if key != "by_weights"}
+    return {"seed": run.seed, "sessions": values["sessions"], "m2grl": m2grl, **run.data.hashes}
 
 
 def m2grl_systems(run: SessionRun) -> list[VectorSystem[CatalogueRecommender]]:
@@ -184,7 +169,7 @@ def _eges(run: SessionRun, folder: Path) -> np.ndarray:
     data, settings = run.data, replace(run.m2grl, learning_rate=EGES_RATE)
     batches = EGESBatches(data.train, data.items, settings, run.seed)
     model = EGES({CATEGORY: data.links}, data.sizes, batches.pairs.counts > 0, settings, run.seed)
-    run.fit(folder, run.m2grl.session_steps.eges, model, batches, run.m2grl.clip)
+    run.train(folder, "eges", model, batches, run.m2grl.clip)
     return run.known(model.vectors())
 
 
@@ -195,7 +180,7 @@ def _graphsage(run: SessionRun, folder: Path) -> np.ndarray:
     settings = MusigSettings(
         weights=PLAYLIST_ONLY, dimensions=run.m2grl.dimensions, learning_rate=GRAPHSAGE_RATE
     )
-    fit = partial(run.fit, folder, run.m2grl.session_steps.graphsage)
+    fit = partial(run.train, folder, "graphsage")
     model = train_graph_model(
         features, graph, np.full(items, NO_GENRE), np.zeros((items, 1), np.float32),
         np.ones(items, bool), settings, run.seed, fit,
@@ -219,16 +204,16 @@ def _train_m2grl(run: SessionRun, weights: Weights, folder: Path) -> np.ndarray:
     views = {ITEM: data.train, CATEGORY: view_sequences(data.train, data.categories)}
     batches = M2GRLBatches(views, {CATEGORY: data.links}, data.sizes, settings, run.seed)
     model = M2GRL(data.sizes, [CATEGORY], settings, run.seed)
-    run.fit(folder, _steps(run, weights), model, batches, run.m2grl.clip)
+    run.train(folder, _steps(weights), model, batches, run.m2grl.clip)
     model.save(folder / MODEL)
     return run.known(model.vectors())
 
 
-def _steps(run: SessionRun, weights: Weights) -> int:
-    steps = run.m2grl.session_steps
+def _steps(weights: Weights) -> str:
+    """Name of the setting in `m2grl.session_steps`."""
     if isinstance(weights, str):
-        return {"learnt": steps.learnt, "uniform": steps.uniform}[weights]
-    return steps.items if weights == ITEMS_ALONE else steps.fixed
+        return weights
+    return "items" if weights == ITEMS_ALONE else "fixed"
 
 
 def _weights_in_words(weights: Weights) -> str:
@@ -262,7 +247,7 @@ def _train_metric(
     batches = DiversityPairs(
         sequences, links, sizes, run.m2grl.batch_size, run.m2grl.window, run.seed
     )
-    run.fit(folder, run.m2grl.session_steps.metric, model, batches)
+    run.train(folder, "metric", model, batches)
     return model.vectors()
 
 

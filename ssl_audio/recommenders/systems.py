@@ -5,22 +5,25 @@ from __future__ import annotations
 import json
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy as np
+import torch
 
 from ssl_audio.io.atomic import atomic_file, write_json
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.scorers import CatalogueRecommender
-from ssl_audio.recommenders.training import read_history
+from ssl_audio.recommenders.training import fit_or_resume, read_history
 from ssl_audio.reports.results import LossHistory
+from ssl_audio.settings.recommend import RecommendSettings
 
 MAIN, BY_TASK, BY_WEIGHTS = "main", "by_task", "by_weights"  # tables
 VECTORS, MODEL, SECONDS, IDENTITY = "vectors.npy", "model", "seconds.json", "identity.json"
+Baseline = TypeVar("Baseline")
 Kind = TypeVar("Kind", bound=CatalogueRecommender, covariant=True)
 
 
@@ -31,6 +34,38 @@ class Role(Enum):
     VARIANT = "to the references of the same features"
     REFERENCE = "of the variants and models to it"
     BASELINE = "of the models to it"
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the systems of a comparison are made from; subclasses add its data.
+
+    Attributes:
+        settings: of the command.
+        folder: of the systems.
+    """
+
+    settings: RecommendSettings
+    folder: Path
+
+    @property
+    def seed(self) -> int:
+        return self.settings.seed
+
+    def fit(
+        self,
+        folder: Path,
+        key: str,
+        steps: int,
+        model: torch.nn.Module,
+        batches: Any,
+        clip: float | None = None,
+    ) -> None:
+        """Train a model of a system in its folder; `key` is the setting that gives the steps."""
+        fit_or_resume(
+            model, batches, folder, self.settings.trainer, steps=steps, seed=self.seed, clip=clip,
+            key=key, run_dir=self.folder.parent, ckpt_path=self.settings.ckpt_path,
+        )  # fmt: skip
 
 
 @dataclass(kw_only=True)
@@ -128,6 +163,17 @@ class VectorSystem(System[Kind]):
         with atomic_file(kept) as temporary, open(temporary, "wb") as file:
             np.save(file, made)
         return made
+
+
+def select_baselines(
+    registry: Mapping[str, Baseline], names: Sequence[str] | None, source: str
+) -> list[Baseline]:
+    """The named baselines of a registry, each once; all if None. `source` is for the error."""
+    chosen = list(dict.fromkeys(registry if names is None else names))
+    unknown = [name for name in chosen if name not in registry]
+    if unknown:
+        raise SslAudioError(f"baselines={unknown[0]}: with {source}= {', '.join(registry)}")
+    return [registry[name] for name in chosen]
 
 
 def pairs_to_compare(systems: Iterable[System[Any]]) -> list[tuple[str, str]]:

@@ -136,6 +136,8 @@ def test_resuming_keeps_what_is_finished(finished):
     np.testing.assert_array_equal(np.load(lost), kept)
     assert all(p.stat().st_mtime_ns == t for p, t in stamps.items() if p != lost)
     assert again.tables[0].rows[9].figures == before.tables[0].rows[9].figures
+    with pytest.raises(SslAudioError, match="trained with another m2grl: name another run_dir"):
+        compare(settings(source, f"run_dir={run}", "ckpt_path=last", "m2grl.window=3"))
 
 
 def test_movies_without_training_data_have_no_vector(finished):
