@@ -236,14 +236,11 @@ def make_many(folder: Path, count: int) -> int:
 
 WHAT = {"rate": rate, "startup": startup, "memory": memory}
 COMMAND = Command(
-    name="benchmark_embed",
-    script="python tools/benchmark_embed.py",
+    name="benchmark_embed", script="python tools/benchmark_embed.py",
     summary="Measure embedding a catalogue against the usual scripts, start-up, memory.",
-    usage="[WHAT ...] [KEY=VALUE ...]",
-    examples=("rate tracks=8", "startup memory files=1000"),
-    settings=BenchmarkEmbedSettings,
-    positional=("what",),
-)
+    usage="[WHAT ...] [KEY=VALUE ...]", examples=("rate tracks=8", "startup memory files=1000"),
+    settings=BenchmarkEmbedSettings, positional=("what",),
+)  # fmt: skip
 
 
 def run(settings: BenchmarkEmbedSettings) -> None:

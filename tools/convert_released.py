@@ -39,14 +39,11 @@ class ConvertSettings(Group):
 
 
 COMMAND = Command(
-    name="convert_released",
-    script="python tools/convert_released.py",
+    name="convert_released", script="python tools/convert_released.py",
     summary="Convert the published multi-view SSL weights into an encoder folder.",
-    usage="SOURCE OUTPUT",
-    examples=("contrastive.pt converted/contrastive",),
-    settings=ConvertSettings,
-    positional=("source", "output"),
-)
+    usage="SOURCE OUTPUT", examples=("contrastive.pt converted/contrastive",),
+    settings=ConvertSettings, positional=("source", "output"),
+)  # fmt: skip
 
 
 def convert(checkpoint: Path) -> Encoder:

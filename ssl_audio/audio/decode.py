@@ -72,10 +72,7 @@ def examine(path: AnyPath) -> AudioInfo:
 
 
 def read(
-    path: AnyPath,
-    start: float = 0.0,
-    duration: float | None = None,
-    sample_rate: int = SAMPLE_RATE,
+    path: AnyPath, start: float = 0.0, duration: float | None = None, sample_rate: int = SAMPLE_RATE
 ) -> np.ndarray:
     """Read a crop of a file as mono, the mean of its channels.
 

@@ -58,11 +58,9 @@ class Reader(Protocol):
     def __enter__(self) -> Reader: ...
 
     def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
+        self, kind: type[BaseException] | None, error: BaseException | None,
         trace: TracebackType | None,
-    ) -> None: ...
+    ) -> None: ...  # fmt: skip
 
 
 def open_audio(path: AnyPath) -> Reader:

@@ -34,13 +34,9 @@ def _parameters(tracks: int, seconds: float, seed: int) -> dict[str, float]:
 
 
 def make_demo(
-    folder: str | PathLike[str],
-    tracks: int = 240,
-    seconds: float = 30.0,
-    seed: int = 0,
-    workers: int | None = None,
-    progress: bool = True,
-) -> Path:
+    folder: str | PathLike[str], tracks: int = 240, seconds: float = 30.0, seed: int = 0,
+    workers: int | None = None, progress: bool = True,
+) -> Path:  # fmt: skip
     """Make the corpus, or its missing part, and return its folder.
 
     Writes `audio/*.flac` (16 kHz mono), `demo-{train,validation,test}.tsv` in MTG-Jamendo's format

@@ -42,16 +42,9 @@ class LogMel(nn.Module):
     bands: Tensor
 
     def __init__(
-        self,
-        f_max: float = 8000.0,
-        mean: float = 0.0,
-        std: float = 1.0,
-        n_mels: int = 128,
-        n_fft: int = 1024,
-        hop: int = 512,
-        top_db: float = 100.0,
-        sample_rate: int = 16_000,
-    ) -> None:
+        self, f_max: float = 8000.0, mean: float = 0.0, std: float = 1.0, n_mels: int = 128,
+        n_fft: int = 1024, hop: int = 512, top_db: float = 100.0, sample_rate: int = 16_000,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.settings: dict[str, Any] = {
             "f_max": f_max, "mean": mean, "std": std, "n_mels": n_mels, "n_fft": n_fft,

@@ -82,11 +82,7 @@ class TrackTable(Sequence[PairTrack]):
 
 
 def draw_pair(
-    duration: float,
-    segment: float,
-    min_offset: float,
-    max_offset: float,
-    rng: np.random.Generator,
+    duration: float, segment: float, min_offset: float, max_offset: float, rng: np.random.Generator
 ) -> tuple[float, float]:
     """Draw the starts of an anchor and its positive.
 
@@ -182,15 +178,10 @@ class PairDataset(Dataset[dict[str, Any]]):
     """
 
     def __init__(
-        self,
-        tracks: Sequence[HasDuration],
-        segment: float = 4.0,
-        min_offset: float = 4.0,
-        max_offset: float = 16.0,
-        seed: int = 0,
-        short: str = "drop",
+        self, tracks: Sequence[HasDuration], segment: float = 4.0, min_offset: float = 4.0,
+        max_offset: float = 16.0, seed: int = 0, short: str = "drop",
         sample_rate: int = SAMPLE_RATE,
-    ) -> None:
+    ) -> None:  # fmt: skip
         _check_settings(segment, min_offset, max_offset, seed, short)
         self.segment, self.min_offset, self.max_offset = segment, min_offset, max_offset
         self.seed, self.short, self.sample_rate = seed, short, sample_rate
@@ -318,15 +309,9 @@ class PairBatchSampler(Sampler[list[PairKey]]):
     """
 
     def __init__(
-        self,
-        n_tracks: int,
-        batch_size: int,
-        steps: int,
-        seed: int,
-        start_step: int = 0,
-        rank: int = 0,
-        world_size: int = 1,
-    ) -> None:
+        self, n_tracks: int, batch_size: int, steps: int, seed: int, start_step: int = 0,
+        rank: int = 0, world_size: int = 1,
+    ) -> None:  # fmt: skip
         _check_batch(n_tracks, batch_size, world_size)
         self.n_tracks, self.batch_size, self.steps, self.seed = n_tracks, batch_size, steps, seed
         self.start_step, self.rank, self.world_size = start_step, rank, world_size

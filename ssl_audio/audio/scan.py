@@ -117,13 +117,9 @@ class _Verdict:
 
 
 def scan(
-    sources: Iterable[Source],
-    min_duration: float = 0.1,
-    cache: AnyPath | None = None,
-    workers: int | None = None,
-    progress: bool = True,
-    time_limit: float = 60.0,
-) -> Manifest:
+    sources: Iterable[Source], min_duration: float = 0.1, cache: AnyPath | None = None,
+    workers: int | None = None, progress: bool = True, time_limit: float = 60.0,
+) -> Manifest:  # fmt: skip
     """Measure files in parallel; the next scan reads only files that have changed.
 
     Args:
@@ -186,11 +182,9 @@ def _stamp(path: str) -> tuple[int, int]:
 
 
 def _manifest(
-    paths: Mapping[str, tuple[str, ...]],
-    verdicts: Mapping[str, _Verdict],
-    min_duration: float,
+    paths: Mapping[str, tuple[str, ...]], verdicts: Mapping[str, _Verdict], min_duration: float,
     duplicates: int,
-) -> Manifest:
+) -> Manifest:  # fmt: skip
     result = Manifest([], [], duplicates)
     for path, tags in paths.items():
         verdict = verdicts[path]
@@ -257,8 +251,7 @@ class _Cache:
             _save_cache(self._path, self._known)
         except OSError as error:
             warnings.warn(
-                f"the scan is not kept: cannot write {self._path} ({error.strerror})",
-                stacklevel=2,
+                f"the scan is not kept: cannot write {self._path} ({error.strerror})", stacklevel=2
             )
 
 

@@ -72,11 +72,9 @@ class ShardWriter:
         return self
 
     def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
+        self, kind: type[BaseException] | None, error: BaseException | None,
         trace: TracebackType | None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         if kind is None:
             self._finish()
         elif self._file is not None:  # interrupted: the next run starts this shard again

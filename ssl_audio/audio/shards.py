@@ -97,11 +97,7 @@ def _opened(folder: Path, made: int) -> Shards:
     columns = table.to_pydict()
     rows = zip(*(columns[name] for name in _COLUMNS[1:5]), strict=True)
     tracks = [
-        Track(
-            place(folder / shard, start, samples),
-            duration,
-            size=samples * SAMPLE_BYTES,
-        )
+        Track(place(folder / shard, start, samples), duration, size=samples * SAMPLE_BYTES)
         for shard, start, samples, duration in rows
     ]
     return Shards(folder, columns["id"], tracks, int(table.schema.metadata[b"skipped"]), made)
@@ -131,13 +127,9 @@ def _read_index(folder: Path) -> Any:
 
 
 def write_shards(
-    sources: Iterable[Source],
-    folder: AnyPath,
-    workers: int | None = None,
-    shard_seconds: float = SHARD_SECONDS,
-    cache: AnyPath | None = None,
-    progress: bool = True,
-) -> Shards:
+    sources: Iterable[Source], folder: AnyPath, workers: int | None = None,
+    shard_seconds: float = SHARD_SECONDS, cache: AnyPath | None = None, progress: bool = True,
+) -> Shards:  # fmt: skip
     """Decode files into a folder of shards, or resume one that was interrupted.
 
     Files are first scanned as they are for training on the files themselves, so that the tracks,

@@ -85,12 +85,9 @@ class AcousticModel:
 
     @staticmethod
     def scaled(
-        method: str,
-        weight: np.ndarray,
-        centre: np.ndarray,
-        embeddings: np.ndarray,
+        method: str, weight: np.ndarray, centre: np.ndarray, embeddings: np.ndarray,
         about: Mapping[str, Any],
-    ) -> AcousticModel:
+    ) -> AcousticModel:  # fmt: skip
         """With the range of the training tracks.
 
         Args:

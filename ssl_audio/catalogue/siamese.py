@@ -130,12 +130,9 @@ def fit_siamese(
 
 
 def _train(
-    x: Tensor,
-    offsets: np.ndarray,
-    training: PairSampler,
-    validation: PairSampler,
+    x: Tensor, offsets: np.ndarray, training: PairSampler, validation: PairSampler,
     settings: SiameseSettings,
-) -> tuple[np.ndarray, float]:
+) -> tuple[np.ndarray, float]:  # fmt: skip
     """The best projection (8, dimensions) of standardised windows, and its ROC-AUC."""
     generator = torch.Generator().manual_seed(settings.seed)
     width = x.shape[1]

@@ -141,15 +141,10 @@ def keep_earlier_log(folder: Path) -> None:
 def checkpoints(folder: Path, every: int, monitor: str) -> ModelCheckpoint:
     """Keeps the newest checkpoint, and that with the smallest `monitor`."""
     return ModelCheckpoint(
-        dirpath=folder / "checkpoints",
-        filename="best",
-        monitor=monitor,
-        save_top_k=1,
-        save_last=True,
-        every_n_train_steps=every,
-        save_on_train_epoch_end=True,
+        dirpath=folder / "checkpoints", filename="best", monitor=monitor, save_top_k=1,
+        save_last=True, every_n_train_steps=every, save_on_train_epoch_end=True,
         enable_version_counter=False,
-    )
+    )  # fmt: skip
 
 
 class Interrupted(lightning.Callback):
@@ -164,11 +159,9 @@ class Interrupted(lightning.Callback):
         self.folder, self.run_dir = folder, run_dir or folder
 
     def on_exception(
-        self,
-        trainer: lightning.Trainer,
-        pl_module: lightning.LightningModule,
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule,
         exception: BaseException,
-    ) -> None:
+    ) -> None:  # fmt: skip
         if not isinstance(exception, KeyboardInterrupt) or not trainer.is_global_zero:
             return
         last = self.folder / "checkpoints" / "last.ckpt"

@@ -41,11 +41,9 @@ def keep_freed_memory() -> None:
 
 
 def in_order(
-    items: Iterable[Item],
-    work: Callable[[Item], Result],
-    workers: int | None = None,
+    items: Iterable[Item], work: Callable[[Item], Result], workers: int | None = None,
     lookahead: int = LOOKAHEAD,
-) -> Generator[Result, None, None]:
+) -> Generator[Result, None, None]:  # fmt: skip
     """The results of work on items, in the order of the items, computed by threads.
 
     Threads are of use where the work releases Python's lock, as decoders, resamplers, hashes and

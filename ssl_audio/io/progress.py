@@ -51,12 +51,9 @@ def progress_bar(
 
 
 def with_progress(
-    items: Iterable[Item],
-    title: str,
-    total: int | None = None,
-    unit: str = "tracks",
+    items: Iterable[Item], title: str, total: int | None = None, unit: str = "tracks",
     shown: bool = True,
-) -> Iterator[Item]:
+) -> Iterator[Item]:  # fmt: skip
     """Items as they come, with a bar; `total` is their number where they have no length."""
     if total is None and isinstance(items, Sized):
         total = len(items)

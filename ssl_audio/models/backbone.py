@@ -46,13 +46,9 @@ def _resnet(embedding_size: int, mels: int, frames: int) -> nn.Module:
     stages = ((3, 64, 1), (4, 128, 2), (6, 256, 2), (3, 512, 2))  # blocks, channels, stride
     config = ByoModelCfg(
         blocks=tuple(ByoBlockCfg(type="bottle", d=d, c=c, s=s, br=0.25) for d, c, s in stages),
-        stem_chs=(8, 8, 16),
-        stem_type="",
-        stem_pool="avg2",
-        downsample="avg",
-        aa_layer="avg",
+        stem_chs=(8, 8, 16), stem_type="", stem_pool="avg2", downsample="avg", aa_layer="avg",
         head_type="attn_abs",
-    )
+    )  # fmt: skip
     network = ByobNet(config, num_classes=embedding_size, in_chans=1, img_size=(mels, frames))
     for layer in network.modules():
         if isinstance(layer, nn.AvgPool2d):

@@ -57,11 +57,9 @@ class Embedder:
         return self.network(self.frontend(padded(waveforms, self.frontend)))
 
     def embed(
-        self,
-        waveform: np.ndarray | Tensor,
-        sample_rate: int | None = None,
+        self, waveform: np.ndarray | Tensor, sample_rate: int | None = None,
         hop: float | None = None,
-    ) -> Embedding:
+    ) -> Embedding:  # fmt: skip
         """Embed one waveform of any length by its segments.
 
         Segments start every `hop` seconds; the last one ends with the waveform, so that no sample

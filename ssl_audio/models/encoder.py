@@ -78,11 +78,9 @@ class Encoder(nn.Module, ModelHubMixin):
         return self.backbone(self.frontend(padded(waveform, self.frontend)))
 
     def embed(
-        self,
-        waveform: np.ndarray | Tensor,
-        sample_rate: int | None = None,
+        self, waveform: np.ndarray | Tensor, sample_rate: int | None = None,
         hop: float | None = None,
-    ) -> Embedding:
+    ) -> Embedding:  # fmt: skip
         """Embed one waveform of any length by its segments: see `Embedder.embed`.
 
         >>> encoder = build_encoder(embedding_size=16).eval()
@@ -97,12 +95,9 @@ class Encoder(nn.Module, ModelHubMixin):
         return self.embedder().embed_file(path, hop)
 
     def embed_files(
-        self,
-        paths: Iterable[str | Path],
-        hop: float | None = None,
-        workers: int | None = None,
+        self, paths: Iterable[str | Path], hop: float | None = None, workers: int | None = None,
         progress: bool = True,
-    ) -> Iterator[FileEmbedding]:
+    ) -> Iterator[FileEmbedding]:  # fmt: skip
         """Embed many files, in their order, on all processors.
 
         Args:
@@ -196,13 +191,9 @@ class Encoder(nn.Module, ModelHubMixin):
             CheckpointError: neither a folder nor a repository, or a damaged one.
         """
         folder = local_folder(
-            str(pretrained_model_name_or_path),
-            force_download=force_download,
-            token=token,
-            cache_dir=cache_dir,
-            local_files_only=local_files_only,
-            revision=revision,
-        )
+            str(pretrained_model_name_or_path), force_download=force_download, token=token,
+            cache_dir=cache_dir, local_files_only=local_files_only, revision=revision,
+        )  # fmt: skip
         return load_encoder(folder)
 
     def _save_pretrained(self, save_directory: Path) -> None:
@@ -215,11 +206,9 @@ class Encoder(nn.Module, ModelHubMixin):
 
 
 def build_encoder(
-    frontend: str | Mapping[str, Any] = "default",
-    backbone: str = RESNET,
-    embedding_size: int = 1024,
-    segment: float = 4.0,
-) -> Encoder:
+    frontend: str | Mapping[str, Any] = "default", backbone: str = RESNET,
+    embedding_size: int = 1024, segment: float = 4.0,
+) -> Encoder:  # fmt: skip
     """A new encoder; its weights are drawn from torch's generator.
 
     Args:

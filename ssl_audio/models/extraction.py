@@ -65,12 +65,9 @@ class FileEmbedding:
 
 
 def embed_files(
-    embedder: Embedder,
-    paths: Sequence[str | Path],
-    hop: float | None = None,
-    workers: int | None = None,
-    progress: bool = True,
-) -> Iterator[FileEmbedding]:
+    embedder: Embedder, paths: Sequence[str | Path], hop: float | None = None,
+    workers: int | None = None, progress: bool = True,
+) -> Iterator[FileEmbedding]:  # fmt: skip
     """Embed files in parallel, one result a file, in the order of the files.
 
     Args:

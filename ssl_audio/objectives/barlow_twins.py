@@ -92,12 +92,9 @@ class BarlowTwins(Objective):
     """
 
     def __init__(
-        self,
-        embedding_size: int = 1024,
-        off_diagonal: float = 2e-3,
-        scale: Scale = "mean",
+        self, embedding_size: int = 1024, off_diagonal: float = 2e-3, scale: Scale = "mean",
         projector_sizes: Sequence[int] = PROJECTOR_SIZES,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__(projector((embedding_size, *projector_sizes)))
         self.off_diagonal = off_diagonal
         self.factor = _factor(off_diagonal, scale, projector_sizes[-1])

@@ -65,12 +65,9 @@ class BYOL(Objective):
     """
 
     def __init__(
-        self,
-        embedding_size: int = 1024,
-        hidden: int = 256,
-        momentum: Schedule = DEFAULT_MOMENTUM,
-        projector_sizes: Sequence[int] = PROJECTOR_SIZES,
-    ) -> None:
+        self, embedding_size: int = 1024, hidden: int = 256,
+        momentum: Schedule = DEFAULT_MOMENTUM, projector_sizes: Sequence[int] = PROJECTOR_SIZES,
+    ) -> None:  # fmt: skip
         check_positive(hidden=hidden)
         size = projector_sizes[-1]
         super().__init__(

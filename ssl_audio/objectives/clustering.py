@@ -43,12 +43,9 @@ def cluster_assignment(teacher: Tensor, centre: Tensor, temperature: float) -> T
 
 @full_precision
 def clustering_loss(
-    student: Tensor,
-    teacher: Tensor,
-    centre: Tensor,
-    student_temperature: float = 0.1,
+    student: Tensor, teacher: Tensor, centre: Tensor, student_temperature: float = 0.1,
     teacher_temperature: float = 0.04,
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     """Cross-entropy of cluster assignments between views (Caron et al. 2021, Eq. 1 to 3).
 
     -sum_k P_teacher(k | one view) log P_student(k | another view), averaged over tracks and over
@@ -98,14 +95,11 @@ class Clustering(Objective):
     centre: Tensor
 
     def __init__(
-        self,
-        embedding_size: int = 1024,
-        momentum: Schedule = DEFAULT_MOMENTUM,
-        centre_momentum: float = 0.9,
-        student_temperature: float = 0.1,
+        self, embedding_size: int = 1024, momentum: Schedule = DEFAULT_MOMENTUM,
+        centre_momentum: float = 0.9, student_temperature: float = 0.1,
         teacher_temperature: Schedule = DEFAULT_TEACHER_TEMPERATURE,
         projector_sizes: Sequence[int] = PROJECTOR_SIZES,
-    ) -> None:
+    ) -> None:  # fmt: skip
         check_positive(student_temperature=student_temperature)
         if not 0 <= centre_momentum < 1:
             raise SslAudioError(f"centre_momentum={centre_momentum}: must lie in [0, 1)")

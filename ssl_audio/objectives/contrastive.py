@@ -86,11 +86,9 @@ class Contrastive(Objective):
     """
 
     def __init__(
-        self,
-        embedding_size: int = 1024,
-        temperature: float = 0.1,
+        self, embedding_size: int = 1024, temperature: float = 0.1,
         projector_sizes: Sequence[int] = PROJECTOR_SIZES,
-    ) -> None:
+    ) -> None:  # fmt: skip
         check_positive(temperature=temperature)
         super().__init__(projector((embedding_size, *projector_sizes)))
         self.temperature = temperature

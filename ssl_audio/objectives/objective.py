@@ -51,11 +51,9 @@ class Objective(nn.Module):
     momentum: Schedule | None
 
     def __init__(
-        self,
-        projector: nn.Module,
-        momentum: Schedule | None = None,
+        self, projector: nn.Module, momentum: Schedule | None = None,
         predictor: nn.Module | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__()
         self.projector = projector
         self.predictor = nn.Identity() if predictor is None else predictor

@@ -88,13 +88,9 @@ class VICReg(Objective):
     """
 
     def __init__(
-        self,
-        embedding_size: int = 1024,
-        invariance: float = 25.0,
-        variance: float = 25.0,
-        covariance: float = 0.1,
-        projector_sizes: Sequence[int] = PROJECTOR_SIZES,
-    ) -> None:
+        self, embedding_size: int = 1024, invariance: float = 25.0, variance: float = 25.0,
+        covariance: float = 0.1, projector_sizes: Sequence[int] = PROJECTOR_SIZES,
+    ) -> None:  # fmt: skip
         check_not_negative(invariance=invariance, variance=variance, covariance=covariance)
         super().__init__(projector((embedding_size, *projector_sizes)))
         self.invariance, self.variance, self.covariance = invariance, variance, covariance

@@ -102,11 +102,7 @@ def group(kind: type[Group], help: str) -> Any:
 
 
 def variants(
-    choices: Mapping[str, type[Group]],
-    default: str | None,
-    *,
-    help: str,
-    selector: str,
+    choices: Mapping[str, type[Group]], default: str | None, *, help: str, selector: str
 ) -> Any:
     """Declare a group that is one of several kinds, each with settings of its own.
 

@@ -37,12 +37,9 @@ class NeighbourIndex:
     """
 
     def __init__(
-        self,
-        vectors: np.ndarray,
-        metric: Metric,
-        approximate: bool | None = False,
+        self, vectors: np.ndarray, metric: Metric, approximate: bool | None = False,
         saved: Path | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.metric = metric
         self.vectors = _unit(vectors) if metric == "cosine" else np.asarray(vectors, np.float32)
         by_graph = len(vectors) > MAX_EXACT if approximate is None else approximate

@@ -122,19 +122,12 @@ def build_trainer(
     if labelled is not None and isinstance(probe, TagProbe) and probe.every_n_steps:
         callbacks.append(OnlineProbe(labelled, probe.every_n_steps))
     return make_trainer(
-        folder,
-        batches=chosen.max_steps * chosen.accumulate_grad_batches,
-        checkpoint_every=chosen.checkpoint_every,
-        monitor="train/loss",
-        accelerator=chosen.accelerator,
-        precision=chosen.precision,
-        callbacks=callbacks,
-        devices=chosen.devices,
-        num_nodes=chosen.num_nodes,
-        strategy=chosen.strategy,
-        max_steps=chosen.max_steps,
-        max_time=chosen.max_time,
+        folder, batches=chosen.max_steps * chosen.accumulate_grad_batches,
+        checkpoint_every=chosen.checkpoint_every, monitor="train/loss",
+        accelerator=chosen.accelerator, precision=chosen.precision, callbacks=callbacks,
+        devices=chosen.devices, num_nodes=chosen.num_nodes, strategy=chosen.strategy,
+        max_steps=chosen.max_steps, max_time=chosen.max_time,
         accumulate_grad_batches=chosen.accumulate_grad_batches,
         gradient_clip_val=chosen.gradient_clip_val,
         log_every_n_steps=min(chosen.log_every_n_steps, chosen.max_steps),
-    )
+    )  # fmt: skip

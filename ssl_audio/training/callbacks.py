@@ -29,12 +29,9 @@ class CollapseWatch(lightning.Callback):
     """
 
     def __init__(
-        self,
-        every_n_steps: int = 10,
-        minimum_std: float = 0.05,
-        minimum_rank: float = 2.0,
+        self, every_n_steps: int = 10, minimum_std: float = 0.05, minimum_rank: float = 2.0,
         patience: int = 3,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.every_n_steps = every_n_steps
         self.minimum_std = minimum_std
         self.minimum_rank = minimum_rank
@@ -44,13 +41,9 @@ class CollapseWatch(lightning.Callback):
         self._low = 0
 
     def on_train_batch_end(
-        self,
-        trainer: lightning.Trainer,
-        pl_module: lightning.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any,
+        batch: Any, batch_idx: int,
+    ) -> None:  # fmt: skip
         if batch_idx % self.every_n_steps:
             return
         measured = collapse_measures(outputs["embeddings"])
@@ -98,12 +91,9 @@ class FiniteLoss(lightning.Callback):
         self._batch: Mapping[str, Any] = {}
 
     def on_train_batch_start(
-        self,
-        trainer: lightning.Trainer,
-        pl_module: lightning.LightningModule,
-        batch: Any,
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any,
         batch_idx: int,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self._batch = batch
 
     def on_before_backward(
@@ -128,12 +118,9 @@ class ReadFailures(lightning.Callback):
         self.failures: set[str] = set()
 
     def on_train_batch_start(
-        self,
-        trainer: lightning.Trainer,
-        pl_module: lightning.LightningModule,
-        batch: Any,
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any,
         batch_idx: int,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.failures.update(batch["failures"])
 
     def state_dict(self) -> dict[str, Any]:

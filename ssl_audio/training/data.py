@@ -95,14 +95,10 @@ class PairDataModule(lightning.LightningDataModule):
 
     def _sampler(self) -> PairBatchSampler:
         return PairBatchSampler(
-            len(self.dataset),
-            self.settings.batch_size,
-            self.steps,
-            self.seed,
-            start_step=self._start_step,
-            rank=self.trainer.global_rank if self.trainer else 0,
+            len(self.dataset), self.settings.batch_size, self.steps, self.seed,
+            start_step=self._start_step, rank=self.trainer.global_rank if self.trainer else 0,
             world_size=self.trainer.world_size if self.trainer else 1,
-        )
+        )  # fmt: skip
 
     def train_dataloader(self) -> DataLoader[dict[str, Any]]:
         """The remaining batches of the run, as `collate_pairs` makes them."""

@@ -14,12 +14,9 @@ def model_card(settings: PretrainSettings, results: PretrainResults) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("ssl_audio.training", ""),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+        loader=PackageLoader("ssl_audio.training", ""), undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+    )  # fmt: skip
     return environment.get_template(TEMPLATE).render(
         settings=settings,
         results=results,

@@ -44,14 +44,10 @@ class PretrainModule(lightning.LightningModule):
     """
 
     def __init__(
-        self,
-        encoder: Encoder,
-        objective: Objective,
-        optimizer: Callable[[list[dict[str, Any]]], torch.optim.Optimizer],
-        weight_decay: float,
-        learning_rate_schedule: Schedule,
-        compile: bool = False,
-    ) -> None:
+        self, encoder: Encoder, objective: Objective,
+        optimizer: Callable[[list[dict[str, Any]]], torch.optim.Optimizer], weight_decay: float,
+        learning_rate_schedule: Schedule, compile: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__()
         if objective.views != len(VIEWS):
             raise SslAudioError(
@@ -121,12 +117,9 @@ class PretrainModule(lightning.LightningModule):
         return teacher
 
     def optimizer_step(
-        self,
-        epoch: int,
-        batch_idx: int,
-        optimizer: Any,
+        self, epoch: int, batch_idx: int, optimizer: Any,
         optimizer_closure: Callable[[], Any] | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         """Step, then update teacher and objective."""
         progress = self.progress  # before the step is counted
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)

@@ -100,13 +100,9 @@ class OnlineProbe(lightning.Callback):
         self.every_n_steps = every_n_steps
 
     def on_train_batch_end(
-        self,
-        trainer: lightning.Trainer,
-        pl_module: lightning.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any,
+        batch: Any, batch_idx: int,
+    ) -> None:  # fmt: skip
         if (batch_idx + 1) % self.every_n_steps or not trainer.is_global_zero:
             return
         step, encoder = trainer.global_step, pl_module.encoder

@@ -85,12 +85,9 @@ def _folder(settings: PretrainSettings) -> Path:
 
 
 def _train(
-    trainer: lightning.Trainer,
-    module: PretrainModule,
-    data: PairDataModule,
-    folder: Path,
+    trainer: lightning.Trainer, module: PretrainModule, data: PairDataModule, folder: Path,
     resume: Path | None,
-) -> float:
+) -> float:  # fmt: skip
     """Run the trainer; returns the seconds it took."""
     if is_leader():
         data.manifest.save_report(folder / "skipped.csv")
@@ -119,13 +116,9 @@ def _probe(
 
 
 def _results(
-    settings: PretrainSettings,
-    folder: Path,
-    trainer: lightning.Trainer,
-    data: PairDataModule,
-    probe: dict[str, Scores],
-    seconds: dict[str, float],
-) -> PretrainResults:
+    settings: PretrainSettings, folder: Path, trainer: lightning.Trainer, data: PairDataModule,
+    probe: dict[str, Scores], seconds: dict[str, float],
+) -> PretrainResults:  # fmt: skip
     callbacks = trainer.callbacks  # type: ignore[attr-defined]
     watch = next(c for c in callbacks if isinstance(c, CollapseWatch))
     failures = next(c for c in callbacks if isinstance(c, ReadFailures)).failures
