@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from functools import partial
 
 from ssl_audio.settings.command import Command
 from ssl_audio.settings.demo import DemoSettings
@@ -51,10 +51,7 @@ def run(settings: DemoSettings) -> None:
     write_json(folder / "about.json", {"config": plain(settings), "versions": versions()})
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command's entry point; returns the exit status."""
-    return COMMAND.main(run, arguments)
-
+main = partial(COMMAND.main, run)
 
 if __name__ == "__main__":
     sys.exit(main())

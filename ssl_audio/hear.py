@@ -19,7 +19,7 @@ BATCH = 32  # windows at a time: bounds memory for audio of any length
 
 
 class HearModel(nn.Module):
-    """An encoder with the attributes that HEAR asks for.
+    """An encoder with the attributes that HEAR requires.
 
     Attributes:
         encoder: the wrapped encoder, in evaluation mode.

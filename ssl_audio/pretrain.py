@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,10 +51,7 @@ def _print_summary(results: PretrainResults) -> None:
     say(f"logs: tensorboard --logdir {folder / 'logs'}")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command's entry point; returns the exit status."""
-    return COMMAND.main(run, arguments)
-
+main = partial(COMMAND.main, run)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 
 from ssl_audio.settings.command import Command
 from ssl_audio.settings.probe import ProbeSettings
@@ -33,10 +34,7 @@ def run(settings: ProbeSettings) -> None:
         publish(compare(settings, folder), folder)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command's entry point; returns the exit status."""
-    return COMMAND.main(run, arguments)
-
+main = partial(COMMAND.main, run)
 
 if __name__ == "__main__":
     sys.exit(main())

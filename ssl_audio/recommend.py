@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
 from ssl_audio.settings.command import Command
@@ -46,9 +47,7 @@ def run(settings: RecommendSettings) -> None:
         publish(results, Path(results.run))
 
 
-def main(arguments: list[str] | None = None) -> int:
-    return COMMAND.main(run, arguments)
-
+main = partial(COMMAND.main, run)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Sequence
+from functools import partial
 
 from ssl_audio.settings.command import Command
 from ssl_audio.settings.search import SearchSettings
@@ -31,10 +31,7 @@ def run(settings: SearchSettings) -> None:
         writer.writerow([rank, f"{match.similarity:.4f}", match.id, match.path])
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command's entry point; returns the exit status."""
-    return COMMAND.main(run, arguments)
-
+main = partial(COMMAND.main, run)
 
 if __name__ == "__main__":
     sys.exit(main())

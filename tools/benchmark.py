@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -190,7 +191,7 @@ def crops_of(tracks: list[Track], passes: int = 1) -> Callable[[], object]:
 def shards_against_mp3(options: BenchmarkSettings) -> dict:
     """Crops of the same tracks from mp3 and from shards, two to a pair."""
     with tempfile.TemporaryDirectory() as folder:
-        tracks, passes = made_tracks(Path(folder), "mp3"), 16  # a single one takes but 1 ms
+        tracks, passes = made_tracks(Path(folder), "mp3"), 16  # one pass takes only 1 ms
         candidates = {
             "mp3": crops_of(tracks, passes),
             "shards": crops_of(sharded(tracks, Path(folder)), passes),
@@ -292,10 +293,7 @@ def run(settings: BenchmarkSettings) -> None:
         settings.json.write_text(json.dumps(found, indent=2) + "\n")
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command's entry point; returns the exit status."""
-    return COMMAND.main(run, arguments)
-
+main = partial(COMMAND.main, run)
 
 if __name__ == "__main__":
     sys.exit(main())

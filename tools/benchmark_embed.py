@@ -249,10 +249,7 @@ def run(settings: BenchmarkEmbedSettings) -> None:
         WHAT[name](settings)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command's entry point; returns the exit status."""
-    return COMMAND.main(run, arguments)
-
+main = partial(COMMAND.main, run)
 
 if __name__ == "__main__":
     sys.exit(main())

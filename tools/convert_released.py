@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -102,10 +103,7 @@ def run(settings: ConvertSettings) -> None:
     print(f"use it: ssl_audio.load_encoder('{folder}').embed_file('song.mp3').track")
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command's entry point; returns the exit status."""
-    return COMMAND.main(run, arguments)
-
+main = partial(COMMAND.main, run)
 
 if __name__ == "__main__":
     sys.exit(main())

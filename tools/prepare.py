@@ -7,8 +7,8 @@ ssl-audio pretrain recipe=contrastive data=shards data.root=/prepared
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ssl_audio.audio import SAMPLE_RATE, shards
@@ -53,10 +53,7 @@ def run(settings: PrepareSettings) -> None:
     print(f"next: ssl-audio pretrain recipe=contrastive data=shards data.root={found.folder}")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command's entry point; returns the exit status."""
-    return COMMAND.main(run, arguments)
-
+main = partial(COMMAND.main, run)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -17,7 +17,6 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Protocol
 
 import numpy as np
@@ -57,10 +56,7 @@ class Reader(Protocol):
 
     def __enter__(self) -> Reader: ...
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...  # fmt: skip
+    def __exit__(self, *_: object) -> None: ...
 
 
 def open_audio(path: AnyPath) -> Reader:
@@ -77,7 +73,7 @@ def open_audio(path: AnyPath) -> Reader:
         # TypeError: soundfile requires a format for files named .raw
         reader = _open_with_codec(path, error)
     if not _MIN_RATE <= reader.rate <= _MAX_RATE or reader.channels < 1:
-        reader.__exit__(None, None, None)
+        reader.__exit__()
         detail = f"its header says {reader.rate} Hz and {reader.channels} channels"
         raise AudioError(path, "unreadable", detail)
     return reader
@@ -166,13 +162,13 @@ class SoundFileReader:
             size = min(size, count)
         block = np.empty((size, self.channels), np.float32)
         while count is None or count > 0:
-            wanted = size if count is None else min(size, count)
-            got = self._block(block[:wanted])
+            requested = size if count is None else min(size, count)
+            got = self._block(block[:requested])
             if len(got):
                 yield mixed_down(got)
-            if len(got) < wanted:
+            if len(got) < requested:
                 return
-            count = None if count is None else count - wanted
+            count = None if count is None else count - requested
 
     def _block(self, block: np.ndarray) -> np.ndarray:
         """Decode into a block (frames, channels); returns the part that was filled, shorter at the
@@ -200,13 +196,13 @@ def mixed_down(frames: np.ndarray) -> np.ndarray:
     return mono
 
 
-def _open_with_codec(path: Path, why: Exception) -> Reader:
+def _open_with_codec(path: Path, cause: Exception) -> Reader:
     """Open a file that libsndfile cannot open, or report what is missing for it."""
     try:
         decoder = torchcodec_decoder()
     except TorchcodecMissing as missing:
-        if _known_to_soundfile(path):
-            raise AudioError(path, "unreadable", f"libsndfile: {first_line(why)}") from why
+        if _has_sndfile_magic(path):
+            raise AudioError(path, "unreadable", f"libsndfile: {first_line(cause)}") from cause
         raise AudioError(path, "unsupported", str(missing)) from missing
     return TorchcodecReader(path, decoder)
 
@@ -240,7 +236,7 @@ def _codec_broken(error: Exception) -> str:
     )
 
 
-def _known_to_soundfile(path: Path) -> bool:
+def _has_sndfile_magic(path: Path) -> bool:
     with open(path, "rb") as file:
         return file.read(4).startswith(_SNDFILE_MAGIC)
 
@@ -325,9 +321,9 @@ class VorbisReader:
             found = self._decoder(self._path.absolute()).get_all_samples().data.numpy().T
         except Exception:  # C++ errors of the library have several types
             return None
-        return found if self._is_libsndfiles(found) else None
+        return found if self._matches_libsndfile(found) else None
 
-    def _is_libsndfiles(self, found: np.ndarray) -> bool:
+    def _matches_libsndfile(self, found: np.ndarray) -> bool:
         """Compare the first block; a silent one cannot show a shift."""
         if found.shape != (self.frames, self.channels):
             return False

@@ -20,6 +20,7 @@ from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.progress import with_progress
 
 SPLITS = (("train", 0.65), ("validation", 0.8), ("test", 1.0))  # by cumulative fraction
+Job = tuple[Path, int, int, float]  # folder, seed, track, seconds
 HEADER = "TRACK_ID\tARTIST_ID\tALBUM_ID\tPATH\tDURATION\tTAGS"
 
 
@@ -76,9 +77,7 @@ def _path(folder: Path, track: int) -> Path:
     return folder / "audio" / f"{track:04d}.flac"
 
 
-def _run(
-    jobs: list[tuple[Path, int, int, float]], workers: int | None
-) -> Iterator[tuple[str, ...]]:
+def _run(jobs: list[Job], workers: int | None) -> Iterator[tuple[str, ...]]:
     workers = min(len(jobs), workers or os.cpu_count() or 1)
     if workers == 1:
         yield from map(_make_track, jobs)
@@ -87,7 +86,7 @@ def _run(
         yield from pool.imap(_make_track, jobs, chunksize=2)
 
 
-def _make_track(job: tuple[Path, int, int, float]) -> tuple[str, ...]:
+def _make_track(job: Job) -> tuple[str, ...]:
     folder, seed, track, seconds = job
     song = compose(seed, track, seconds)
     path = _path(folder, track)

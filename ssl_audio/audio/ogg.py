@@ -41,7 +41,7 @@ def is_whole(path: Path) -> bool:
 
 
 def _end(data: bytes, start: int) -> int:
-    """Where the page ends that starts here; 0 where none does, or its end is missing."""
+    """End of the page that starts here; 0 if there is none, or it is cut off."""
     if data[start : start + 4] != b"OggS" or start + _HEADER > len(data):
         return 0
     table = start + _HEADER
@@ -51,8 +51,8 @@ def _end(data: bytes, start: int) -> int:
 
 
 def _checksum(page: bytes) -> bytes:
-    """Of a page, its own checksum being zeros."""
+    """Checksum of a page, computed with its checksum field set to zeros."""
     blank = page[:22] + bytes(4) + page[26:]
-    # zlib begins with ones and turns the result over: Ogg does neither
+    # undo zlib's initial value and its final inversion, which Ogg does not have
     found = zlib.crc32(blank.translate(_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
     return found.to_bytes(4, "big").translate(_REVERSED)

@@ -60,12 +60,9 @@ class TrackTable(Sequence[PairTrack]):
     """
 
     def __init__(self, tracks: Iterable[HasDuration]) -> None:
-        names: list[bytes] = []
-        durations: list[float] = []
-        for track in tracks:
-            names.append(os.fsencode(track.path))
-            durations.append(track.duration)
-        self.durations = np.array(durations, dtype=np.float64)
+        listed = list(tracks)
+        names = [os.fsencode(track.path) for track in listed]
+        self.durations = np.array([track.duration for track in listed], dtype=np.float64)
         self._ends = np.cumsum([len(name) for name in names], dtype=np.int64)
         self._names = np.frombuffer(b"".join(names), dtype=np.uint8)
 
@@ -217,13 +214,8 @@ class PairDataset(Dataset[dict[str, Any]]):
                 failures.append(str(error))
                 index = int(rng.integers(len(self)))
                 continue
-            return {
-                "anchor": torch.from_numpy(anchor),
-                "positive": torch.from_numpy(positive),
-                "index": index,
-                "epoch": epoch,
-                "failures": failures,
-            }
+            pair = {"anchor": torch.from_numpy(anchor), "positive": torch.from_numpy(positive)}
+            return {**pair, "index": index, "epoch": epoch, "failures": failures}
         raise SslAudioError(
             f"{TRIES} tracks in a row could not be read, the last: {failures[-1]}. "
             "Check that the disk is mounted."
@@ -301,8 +293,8 @@ class PairBatchSampler(Sampler[list[PairKey]]):
         steps: batches in the whole run.
         seed: of the shuffling, >= 0.
         start_step: the first batch to yield.
-        rank, world_size: which share of each batch is this process's: the rank-th of `world_size`
-            equal, contiguous parts.
+        rank, world_size: this process reads the rank-th of `world_size` equal, contiguous parts of
+            each batch.
 
     Raises:
         SslAudioError: fewer tracks than a batch takes, or a batch that does not divide.
@@ -363,6 +355,6 @@ def _check_batch(n_tracks: int, batch_size: int, world_size: int) -> None:
 
 
 def _generator(seed: int, stream: int, *key: int) -> np.random.Generator:
-    # the spawn key tells (1, 2) from (1, 2, 0), which entropy alone would not
+    # spawn keys (1, 2) and (1, 2, 0) give different streams; as entropy they would give the same
     sequence = np.random.SeedSequence(entropy=seed, spawn_key=(stream, *key))
     return np.random.Generator(np.random.PCG64(sequence))

@@ -1,4 +1,4 @@
-"""Measure audio files once, keep the result, and report what had to be left out."""
+"""Measure audio files in parallel, cache the results, and report the files that were skipped."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Manifest:
     def hash(self) -> str:
         """Identity of the tracks: relative paths, sizes, durations and order (hex)."""
         digest = hashlib.sha256()
-        root = _common_folder([track.path for track in self.tracks])
+        root = common_folder([track.path for track in self.tracks])
         for track in self.tracks:
             name = os.path.relpath(track.path, root).replace(os.sep, "/")
             entry = f"{name}\0{track.size}\0{track.duration:.4f}\n"
@@ -210,19 +210,20 @@ def _cache_file(cache: AnyPath | None, paths: Iterable[str]) -> Path:
         cache = cache_folder()
     if Path(cache).suffix == ".parquet":
         return Path(cache)
-    folder = _common_folder(list(paths)).encode("utf-8", "surrogateescape")
+    folder = common_folder(list(paths)).encode("utf-8", "surrogateescape")
     return Path(cache) / f"scan-{hashlib.sha256(folder).hexdigest()[:16]}.parquet"
 
 
-def _common_folder(paths: list[str]) -> str:
+def common_folder(paths: list[str]) -> str:
+    """The folder that holds all files; the root where there are none, or several drives."""
     try:
         return os.path.commonpath([os.path.dirname(path) for path in paths])
-    except ValueError:  # none, or on several drives
+    except ValueError:
         return os.path.abspath(os.sep)
 
 
 class _Cache:
-    """Verdicts of earlier scans, saved now and then and at the end of a scan."""
+    """Verdicts of earlier scans, saved every minute and at the end of a scan."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._known = path, _load_cache(path)
@@ -234,8 +235,8 @@ class _Cache:
         return old if old is not None and (old.size, old.mtime_ns) == stamp else None
 
     def add(self, path: str, verdict: _Verdict) -> None:
-        passing = verdict.size < 0 or verdict.detail.startswith((CRASHED, NO_ANSWER))
-        if verdict.reason not in _LASTING or passing:
+        temporary = verdict.size < 0 or verdict.detail.startswith((CRASHED, NO_ANSWER))
+        if verdict.reason not in _LASTING or temporary:
             return
         self._known[path] = verdict
         self._changed = True

@@ -89,7 +89,7 @@ class ScanPool:
 
 
 class _Worker:
-    """One process that examines files: a line of JSON in, a line of JSON out.
+    """One process that examines files, by lines of JSON on its standard input and output.
 
     It is started anew instead of forked: the parent may hold threads and a GPU, which a fork does
     not survive, and its main module may not be importable twice.
@@ -165,7 +165,7 @@ def serve() -> None:
 
     time_limit = json.loads(sys.argv[1])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers itself
-    # answers have a channel of their own: C libraries print on standard output too
+    # answers go to a duplicate of standard output: C libraries may print on the original
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     from ssl_audio.audio import decode

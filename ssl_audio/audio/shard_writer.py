@@ -7,7 +7,6 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -16,6 +15,7 @@ from ssl_audio.audio import SAMPLE_RATE, decode
 from ssl_audio.audio.decode import END_TOLERANCE
 from ssl_audio.audio.scan import Track
 from ssl_audio.audio.shard_reader import FULL_SCALE
+from ssl_audio.io.atomic import write_text
 from ssl_audio.io.errors import AudioError
 from ssl_audio.io.files import file_sha256
 
@@ -71,10 +71,7 @@ class ShardWriter:
     def __enter__(self) -> ShardWriter:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:  # fmt: skip
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self._finish()
         elif self._file is not None:  # interrupted: the next run starts this shard again
@@ -101,7 +98,7 @@ class ShardWriter:
         self._length += len(result.samples)
 
     def _finish(self) -> None:
-        """Write the header, the name, and then the sidecar, which marks the shard as whole."""
+        """Write the header, rename the file, and write the sidecar, which marks it complete."""
         if not self._entries:
             return
         if self._file is not None:
@@ -113,7 +110,7 @@ class ShardWriter:
             self._file = None
             os.replace(part(self._path), self._path)
         note = {"identity": self._identity, "samples": self._length, "entries": self._entries}
-        _write_text(self._path.with_suffix(".json"), json.dumps(note, indent=1) + "\n")
+        write_text(self._path.with_suffix(".json"), json.dumps(note, indent=1) + "\n")
         self.done.append(self._entries)
         self._number, self._length, self._entries = self._number + 1, 0, []
 
@@ -128,13 +125,8 @@ def _entry(result: DecodedTrack, start: int) -> Entry:
     # the measured duration gives the same pairs as the file itself, unless decoding contradicts it
     if abs(length / SAMPLE_RATE - duration) > END_TOLERANCE:
         duration = length / SAMPLE_RATE
-    return {
-        "path": result.track.path,
-        "start": start,
-        "samples": length,
-        "duration": duration,
-        "sha256": result.sha256,
-    }
+    return {"path": result.track.path, "start": start, "samples": length, "duration": duration,
+            "sha256": result.sha256}  # fmt: skip
 
 
 def _header(samples: int) -> bytes:
@@ -150,11 +142,6 @@ def _header(samples: int) -> bytes:
 def part(path: Path) -> Path:
     """The name of a file while it is being written."""
     return path.with_name(path.name + ".part")
-
-
-def _write_text(path: Path, text: str) -> None:
-    part(path).write_text(text, encoding="utf-8")
-    os.replace(part(path), path)
 
 
 def has_length(shard: Path, samples: int) -> bool:

@@ -4,7 +4,7 @@ A folder of shards holds
 
 - `shard-00000.npy` and so on: plain 1-d int16 arrays, mapped into memory when read, of whole
   tracks one after the other;
-- `shard-00000.json` and so on: what each was made from, so that an interrupted run resumes;
+- `shard-00000.json` and so on: the source files of each, so that an interrupted run resumes;
 - `skipped.csv`: the files that could not be used, and why;
 - `index.parquet`: a row a track. It is written last: a folder without it is unfinished.
 
@@ -19,12 +19,12 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ssl_audio.audio import SAMPLE_RATE
-from ssl_audio.audio.scan import Manifest, Skipped, Track, scan
+from ssl_audio.audio.scan import Manifest, Skipped, Track, common_folder, scan
 from ssl_audio.audio.shard_reader import place
 from ssl_audio.audio.shard_writer import (
     SAMPLE_BYTES,
@@ -80,19 +80,7 @@ def open_shards(folder: AnyPath) -> Shards:
     Raises:
         SslAudioError: no such folder, an unfinished one, or an index that cannot be read.
     """
-    return _opened(Path(os.path.abspath(folder)), 0)
-
-
-def read_manifest(folder: AnyPath) -> Manifest:
-    """List the tracks of a folder of shards as a scan would, measuring nothing anew.
-
-    Raises:
-        SslAudioError: as `open_shards`.
-    """
-    return Manifest(open_shards(folder).tracks, [])
-
-
-def _opened(folder: Path, made: int) -> Shards:
+    folder = Path(os.path.abspath(folder))
     table = _read_index(folder)
     columns = table.to_pydict()
     rows = zip(*(columns[name] for name in _COLUMNS[1:5]), strict=True)
@@ -100,7 +88,7 @@ def _opened(folder: Path, made: int) -> Shards:
         Track(place(folder / shard, start, samples), duration, size=samples * SAMPLE_BYTES)
         for shard, start, samples, duration in rows
     ]
-    return Shards(folder, columns["id"], tracks, int(table.schema.metadata[b"skipped"]), made)
+    return Shards(folder, columns["id"], tracks, int(table.schema.metadata[b"skipped"]))
 
 
 def _read_index(folder: Path) -> Any:
@@ -168,7 +156,7 @@ def write_shards(
             f"cannot write {folder}: {error.strerror}. Fix that or make room, and run the same "
             "again: shards that are whole are kept"
         ) from error
-    return _opened(folder, made)
+    return replace(open_shards(folder), made=made)
 
 
 def _thread_count(workers: int | None) -> int:
@@ -241,10 +229,9 @@ def _write(
     shards += writer.done
     entries = [entry for shard in shards for entry in shard]
     skipped = [Skipped(e["path"], e["reason"], e["detail"]) for e in entries if "reason" in e]
-    if len(skipped) == len(entries):
-        failed = Manifest([], found.skipped + skipped)
-        raise SslAudioError(f"no usable audio: {failed.summary()}. Give a folder or list with some")
     report = Manifest([], found.skipped + skipped)
+    if len(skipped) == len(entries):
+        raise SslAudioError(f"no usable audio: {report.summary()}. Give a folder or list with some")
     report.save_report(folder / "skipped.csv")
     _write_index(folder, shards, identity, len(report.skipped))
     return len(shards) - kept
@@ -296,7 +283,7 @@ def _write_index(
         for entry in entries
         if "reason" not in entry
     ]
-    root = _common_folder([row["path"] for row in rows])
+    root = common_folder([row["path"] for row in rows])
     text, whole, real = pyarrow.string(), pyarrow.int64(), pyarrow.float64()
     kinds = dict(zip(_COLUMNS, (text, text, whole, whole, real, text, text), strict=True))
     for row in rows:
@@ -313,10 +300,3 @@ def _write_index(
     )
     pyarrow.parquet.write_table(table, part(folder / INDEX))
     os.replace(part(folder / INDEX), folder / INDEX)
-
-
-def _common_folder(paths: Sequence[str]) -> str:
-    try:
-        return os.path.commonpath([os.path.dirname(path) for path in paths])
-    except ValueError:  # on several drives
-        return ""

@@ -115,9 +115,8 @@ def _bells(frequency: float, seconds: float, rng: np.random.Generator) -> np.nda
 def _organ(frequency: float, seconds: float, rng: np.random.Generator) -> np.ndarray:
     t = _times(seconds)
     phase = 2 * np.pi * frequency * t + 0.05 * np.sin(2 * np.pi * 6.5 * t)
-    return _harmonics(frequency, phase, (1, 0.8, 0.6, 0.5, 0, 0.3, 0, 0.35)) * _envelope(
-        len(t), 0.01, 0.02
-    )
+    tone = _harmonics(frequency, phase, (1, 0.8, 0.6, 0.5, 0, 0.3, 0, 0.35))
+    return tone * _envelope(len(t), 0.01, 0.02)
 
 
 def _saw(frequency: float, t: np.ndarray, cutoff: float) -> np.ndarray:
@@ -138,27 +137,20 @@ def _pad(frequency: float, seconds: float, rng: np.random.Generator) -> np.ndarr
 
 def _strings(frequency: float, seconds: float, rng: np.random.Generator) -> np.ndarray:
     t = _times(seconds + 0.15)
-    vibrato = (
-        0.12
-        * frequency
-        / 440
-        * np.sin(2 * np.pi * 5.5 * t + rng.uniform(0, 6))
-        * np.minimum(1, 4 * t)
-    )
+    swing = np.sin(2 * np.pi * 5.5 * t + rng.uniform(0, 6))
+    vibrato = 0.12 * frequency / 440 * swing * np.minimum(1, 4 * t)
     phase = 2 * np.pi * frequency * t + 25 * vibrato / 5.5
     bow = 0.02 * rng.normal(size=len(t))
-    return (
-        _harmonics(frequency, phase, (1, 0.7, 0.6, 0.4, 0.4, 0.25, 0.2, 0.1)) + bow
-    ) * _envelope(len(t), 0.09, 0.15)
+    tone = _harmonics(frequency, phase, (1, 0.7, 0.6, 0.4, 0.4, 0.25, 0.2, 0.1)) + bow
+    return tone * _envelope(len(t), 0.09, 0.15)
 
 
 def _flute(frequency: float, seconds: float, rng: np.random.Generator) -> np.ndarray:
     t = _times(seconds)
     breath = sosfilt(_BREATH, rng.normal(size=len(t)))
     phase = 2 * np.pi * frequency * t + 0.25 * np.sin(2 * np.pi * 5 * t)
-    return (_harmonics(frequency, phase, (1, 0.18, 0.06)) + 0.12 * breath) * _envelope(
-        len(t), 0.05, 0.06
-    )
+    tone = _harmonics(frequency, phase, (1, 0.18, 0.06)) + 0.12 * breath
+    return tone * _envelope(len(t), 0.05, 0.06)
 
 
 _BREATH = butter(2, (800, 5000), btype="band", fs=SAMPLE_RATE, output="sos")

@@ -29,22 +29,21 @@ def acoustic_features(
     """Add the acoustic features of a store's tracks to another store.
 
     Args:
-        settings: `features` is the store of embeddings; `model` a folder with a fitted model, or
-            where one that is fitted now is kept.
-        playlists: to learn from; None without.
-        digest: of the playlists, recorded with what was learnt from them.
+        settings: `features` is the store of embeddings, `model` the folder of the fitted model; if
+            absent, a model is fitted and saved there.
+        playlists: the training data of kind=siamese; None without.
+        digest: hash of the playlists, recorded with the model.
 
     Raises:
-        SslAudioError: a store of something else, playlists that cannot be used, a model of another
+        SslAudioError: a store of other features, playlists that cannot be used, a model of another
             encoder.
     """
     assert settings.features is not None
     check_output(settings.output)
     about = read_about(settings.features)
     if about.get("kind") != "embedding":
-        raise SslAudioError(
-            f"features={settings.features} holds {about.get('kind')}, not embeddings"
-        )
+        found = about.get("kind")
+        raise SslAudioError(f"features={settings.features} holds {found}, not embeddings")
     model = _model(settings, playlists, digest)
     if about["model"] != model.about["encoder"]:
         raise SslAudioError(

@@ -73,7 +73,7 @@ class AcousticModel:
         method: "siamese" or "pca".
         weight, bias: (8, dimensions) and (8,).
         low, high: (8,) minimum and maximum over the training tracks, which become 0 and 1.
-        about: JSON values on its training.
+        about: JSON values that describe its training.
     """
 
     method: str
@@ -88,7 +88,7 @@ class AcousticModel:
         method: str, weight: np.ndarray, centre: np.ndarray, embeddings: np.ndarray,
         about: Mapping[str, Any],
     ) -> AcousticModel:  # fmt: skip
-        """With the range of the training tracks.
+        """A projection scaled to the range of the training tracks.
 
         Args:
             method: see the class.

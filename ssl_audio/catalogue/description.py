@@ -1,4 +1,4 @@
-"""Stores of the 42 descriptors of audio files."""
+"""Feature stores of the 42 descriptors of audio files."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ def describe_catalogue(
         group: tracks in a row group.
 
     Raises:
-        SslAudioError: an unreadable source, or a store of something else.
+        SslAudioError: an unreadable source, or a store of other features.
     """
     check_output(output)
     items = list_items(source)
-    failures = output.with_name(f"{output.stem}-failures.csv")  # failures.csv is that of embed
+    failures = output.with_name(f"{output.stem}-failures.csv")  # embed writes failures.csv
     with Store(output, ABOUT, group=group) as store:
         rest = missing(items, store.finished)
         return fill_store(store, DescriptorEngine(workers), rest, "describing", failures)

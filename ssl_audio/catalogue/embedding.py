@@ -1,4 +1,4 @@
-"""Embedding a whole catalogue, in bounded memory; a run that was stopped is resumed."""
+"""Embedding of a whole catalogue, resumable and in bounded memory."""
 
 from __future__ import annotations
 
@@ -58,7 +58,6 @@ class LocalEngine:
 
     @property
     def runtime(self) -> str:
-        """What the network runs in."""
         return runtime_of(self.embedder)
 
     def rows(self, items: Iterable[Item]) -> Iterator[Row | Failure]:
@@ -109,15 +108,11 @@ def embed_catalogue(settings: EmbedSettings) -> Summary:
 
 
 def _about(settings: EmbedSettings, encoder: Encoder) -> dict[str, object]:
-    """What determines the embeddings: the same in the whole store."""
+    """The values that determine the embeddings, equal for all rows of a store."""
     return {
-        "kind": "embedding",
-        "model": encoder.weights_hash,
-        "checkpoint": str(settings.checkpoint),
-        "hop": settings.hop,
-        "precision": settings.precision,
-        "segment": encoder.segment,
-    }
+        "kind": "embedding", "model": encoder.weights_hash, "checkpoint": str(settings.checkpoint),
+        "hop": settings.hop, "precision": settings.precision, "segment": encoder.segment,
+    }  # fmt: skip
 
 
 def _engine(

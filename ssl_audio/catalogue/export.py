@@ -49,7 +49,7 @@ class Exported:
 
 
 class _Average(nn.Module):
-    """AvgPool2d(2) as a convolution: of AvgPool2d, the exporter fixes whether sizes are odd."""
+    """AvgPool2d(2) as a convolution: the exporter specialises AvgPool2d to odd or even sizes."""
 
     def forward(self, x: Tensor) -> Tensor:
         channels = x.shape[1]
@@ -57,7 +57,7 @@ class _Average(nn.Module):
 
 
 class _AttentionPool(nn.Module):
-    """timm's AttentionPool2d for inputs of any length, for the one query that it returns."""
+    """timm's AttentionPool2d for inputs of any length, for its single output query."""
 
     def __init__(self, head: nn.Module) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ class _AttentionPool(nn.Module):
         return head.proj((weights * values).sum(1).flatten(1))
 
     def _positions(self, columns: int) -> tuple[Tensor, Tensor]:
-        """Of the mean token (channels,), and of the patches (rows * columns, channels)."""
+        """Positions of the mean token (channels,) and of the patches (rows * columns, channels)."""
         rows, known = self.head.feat_size
         grid = self.head.pos_embed[1:].unflatten(0, (rows, 1, known))
         weights = _resampling(known, columns)[None, :, :, None]
@@ -114,7 +114,7 @@ class Exportable(nn.Module):
         return self.backbone(self._log_mel(F.pad(waveform, (0, missing))))
 
     def _log_mel(self, waveform: Tensor) -> Tensor:
-        """Equal to LogMel, without its splitting into blocks, which is for speed."""
+        """Equal to LogMel, without the blocks, which only save time."""
         logmel, half = self.frontend, self.frontend.n_fft // 2
         padded = F.pad(waveform[:, None], (half, half), mode="reflect")[:, 0]
         frames = padded.unfold(-1, logmel.n_fft, logmel.hop) * logmel.window
@@ -173,12 +173,10 @@ def _not_exported(encoder: Encoder, error: Exception) -> SslAudioError:
 def metadata(encoder: Encoder) -> dict[str, str]:
     """The metadata of a file: hash of the weights, Hz, seconds, dimensions, version."""
     return {
-        "model": encoder.weights_hash,
-        "sample_rate": str(encoder.sample_rate),
-        "segment": str(encoder.segment),
-        "embedding_size": str(encoder.embedding_size),
+        "model": encoder.weights_hash, "sample_rate": str(encoder.sample_rate),
+        "segment": str(encoder.segment), "embedding_size": str(encoder.embedding_size),
         "ssl_audio": __version__,
-    }
+    }  # fmt: skip
 
 
 def export(encoder: Encoder, output: str | Path) -> Exported:

@@ -27,7 +27,7 @@ MAX_DRAWS = 100  # of candidates for negative pairs
 
 
 def membership(playlists: Mapping[str, Iterable[str]], ids: list[str]) -> csr_matrix:
-    """Which track is in which playlist: (playlists, tracks) of 0 and 1.
+    """The membership matrix: (playlists, tracks) of 0 and 1.
 
     Args:
         playlists: tracks of each playlist; tracks that are not in `ids` are left out, and then
@@ -86,7 +86,7 @@ class PairSampler:
         return self.playlists.indices[start + first], self.playlists.indices[start + other]
 
     def _negatives(self, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Of the same tracks: else a track's popularity would predict the label."""
+        """Only tracks that positives can have, so that no track alone predicts the label."""
         u, v = np.zeros(0, int), np.zeros(0, int)
         for _ in range(MAX_DRAWS):
             drawn = rng.choice(self.used, (2, 2 * count))

@@ -1,4 +1,4 @@
-"""The short-time spectrum of a track, and what its descriptors need of each frame.
+"""Features of the frames of a track's short-time spectrum, from which descriptors are made.
 
 It is computed in blocks of frames, so that memory stays bounded for long tracks.
 """

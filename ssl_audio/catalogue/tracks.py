@@ -69,7 +69,7 @@ def list_items(source: Path) -> Items:
 
 
 def _id(path: Path, root: Path) -> str:
-    """The same on every machine, where possible."""
+    """The path relative to the root, the same on every machine; else the path itself."""
     for base in (root, root.resolve()):
         if path.is_relative_to(base):
             return printable(path.relative_to(base).as_posix())
@@ -78,7 +78,7 @@ def _id(path: Path, root: Path) -> str:
 
 @dataclass(frozen=True)
 class Analysis:
-    """What is computed of one track."""
+    """The features of one track."""
 
     samples: int  # of the waveform at 16 kHz
     vector: np.ndarray  # (dimensions,)

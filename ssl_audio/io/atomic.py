@@ -1,4 +1,4 @@
-"""Files and folders written in one step: a reader sees the old content or all of the new one."""
+"""Atomic writes: a reader sees either the old content or the complete new one."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from typing import Any
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file in one step: a reader sees the old file or the whole new one."""
+    """Write a UTF-8 text file atomically."""
     write_bytes(path, text.encode("utf-8"))
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file in one step."""
+    """Write a file atomically."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
-        os.chmod(temporary, 0o644)  # others may read it, as they may any other file
+        os.chmod(temporary, 0o644)  # mkstemp allows its owner alone to read it
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
@@ -33,7 +33,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 @contextmanager
 def atomic_file(path: str | os.PathLike[str]) -> Iterator[str]:
-    """Give a temporary name that takes the place of `path` once it is written."""
+    """Yield a temporary name; the file written there replaces `path` on leaving."""
     path = os.path.abspath(path)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     temporary = f"{path}.{os.getpid()}.{threading.get_ident()}.tmp"
@@ -47,10 +47,7 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[str]:
 
 @contextmanager
 def atomic_folder(folder: Path) -> Iterator[Path]:
-    """Give a temporary folder that takes the place of `folder` once its files are written.
-
-    The old one is gone only when the new one is there; others may read it, as any other file.
-    """
+    """Yield a temporary folder that replaces `folder` on leaving; all users may read its files."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:

@@ -1,4 +1,4 @@
-"""Where what is slow to make is kept: scans, the demo corpus, embeddings."""
+"""The folder of cached results: scans, the demo corpus, embeddings."""
 
 import os
 from pathlib import Path

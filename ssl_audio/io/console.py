@@ -43,7 +43,7 @@ def guarded(run: Callable[[], int | None]) -> int:
 
 
 def quieten_lightning() -> None:
-    """Suppress messages of Lightning that say nothing about this run."""
+    """Suppress irrelevant messages of Lightning."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     for text in (
         ".*does not have many workers.*",

@@ -6,7 +6,7 @@ class SslAudioError(Exception):
 
 
 class AudioError(SslAudioError):
-    """An audio file that cannot be used; `reason` is a short name by which reports count."""
+    """An audio file that cannot be used; `reason` is the short category that reports count."""
 
     def __init__(self, path: object, reason: str, detail: str = "") -> None:
         self.path = str(path)

@@ -1,4 +1,4 @@
-"""What every Lightning run of the package shares: resuming, logs, checkpoints, progress, Ctrl-C."""
+"""Shared parts of Lightning runs: resuming, logs, checkpoints, progress bar, Ctrl-C."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
-from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from ssl_audio.io.console import say
@@ -24,9 +24,9 @@ def resume_path(
 
     Args:
         ckpt_path: "last", a file, or None for a new run.
-        folder: of the run.
-        max_steps: of the run.
-        key: the setting of `max_steps`, for the error.
+        folder: the run's folder.
+        max_steps: steps of the whole run.
+        key: name of the setting `max_steps`, for the error.
 
     Raises:
         SslAudioError: no such file, a damaged one, or one of a run that has finished.
@@ -75,15 +75,15 @@ def make_trainer(
     """A trainer whose whole run is one epoch, so that it can resume at any step.
 
     Args:
-        folder: of logs and checkpoints.
-        batches: of the whole run.
+        folder: for logs and checkpoints.
+        batches: number of batches of the whole run.
         checkpoint_every: steps between two checkpoints.
         monitor: the logged value whose smallest value makes a checkpoint the best.
         accelerator: as Lightning's.
         precision: as Lightning's, or "auto".
         callbacks: further callbacks.
-        run_dir: what the user names to resume; None: `folder`.
-        options: of `lightning.Trainer`.
+        run_dir: shown in the message on how to resume; None: `folder`.
+        options: further arguments of `lightning.Trainer`.
 
     Raises:
         SslAudioError: Lightning refuses an option, or this machine has no such accelerator.
@@ -91,12 +91,13 @@ def make_trainer(
     try:
         return lightning.Trainer(
             default_root_dir=folder,
-            logger=loggers(folder),
+            logger=[
+                CSVLogger(folder / "logs", name="", version="csv"),
+                TensorBoardLogger(folder / "logs", name="", version="tensorboard"),
+            ],
             callbacks=[
-                *callbacks,
-                checkpoints(folder, checkpoint_every, monitor),
-                Interrupted(folder, run_dir),
-                ProgressBar(),
+                *callbacks, _checkpoints(folder, checkpoint_every, monitor),
+                Interrupted(folder, run_dir or folder), ProgressBar(),
             ],
             accelerator=accelerator,
             precision=pick_precision(precision, accelerator),  # type: ignore[arg-type]
@@ -105,7 +106,7 @@ def make_trainer(
             use_distributed_sampler=False,
             enable_model_summary=False,
             **options,
-        )
+        )  # fmt: skip
     except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:
         raise SslAudioError(f"trainer: {first_line(error)}") from error
 
@@ -122,14 +123,6 @@ def fit(trainer: lightning.Trainer, module: lightning.LightningModule, **options
         raise KeyboardInterrupt from error
 
 
-def loggers(folder: Path) -> list[Logger]:
-    """A CSV file and TensorBoard events below `folder/logs`."""
-    return [
-        CSVLogger(folder / "logs", name="", version="csv"),
-        TensorBoardLogger(folder / "logs", name="", version="tensorboard"),
-    ]
-
-
 def keep_earlier_log(folder: Path) -> None:
     """Rename the CSV log of the run so far: Lightning overwrites it when a run resumes."""
     log = folder / "logs" / "csv" / "metrics.csv"
@@ -138,8 +131,8 @@ def keep_earlier_log(folder: Path) -> None:
         log.rename(log.with_name(f"metrics-{number}.csv"))
 
 
-def checkpoints(folder: Path, every: int, monitor: str) -> ModelCheckpoint:
-    """Keeps the newest checkpoint, and that with the smallest `monitor`."""
+def _checkpoints(folder: Path, every: int, monitor: str) -> ModelCheckpoint:
+    """Keeps the newest checkpoint, and the one with the smallest `monitor`."""
     return ModelCheckpoint(
         dirpath=folder / "checkpoints", filename="best", monitor=monitor, save_top_k=1,
         save_last=True, every_n_train_steps=every, save_on_train_epoch_end=True,
@@ -148,15 +141,10 @@ def checkpoints(folder: Path, every: int, monitor: str) -> ModelCheckpoint:
 
 
 class Interrupted(lightning.Callback):
-    """Says on Ctrl-C how to resume.
+    """Prints on Ctrl-C how to resume: with `run_dir`, if there are checkpoints below `folder`."""
 
-    Args:
-        folder: of the checkpoints.
-        run_dir: what the user names to resume; None: `folder`.
-    """
-
-    def __init__(self, folder: Path, run_dir: Path | None = None) -> None:
-        self.folder, self.run_dir = folder, run_dir or folder
+    def __init__(self, folder: Path, run_dir: Path) -> None:
+        self.folder, self.run_dir = folder, run_dir
 
     def on_exception(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule,

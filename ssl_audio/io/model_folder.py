@@ -1,11 +1,10 @@
 """A model on disk: a folder of `config.json`, `model.safetensors` and a card, checked when read.
 
-Nothing in it is unpickled or executed, and the folder appears whole or not at all.
+Nothing in it is unpickled or executed. It is written atomically.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 
 from ssl_audio.io.atomic import atomic_folder
 from ssl_audio.io.errors import CheckpointError, SslAudioError, first_line
+from ssl_audio.io.files import file_sha256
 
 FORMAT = 1
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
@@ -22,10 +22,10 @@ WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """What a model's folder holds.
+    """Contents of a model folder.
 
     Attributes:
-        config: JSON values that its architecture and meaning follow from.
+        config: JSON values that define the architecture.
         arrays: weights by name.
         card: text of its README.md; empty without one.
     """
@@ -39,9 +39,9 @@ def write_model_folder(folder: str | Path, kind: str, model: ModelFolder) -> Pat
     """Write a model's folder in one step, in place of an older one.
 
     Args:
-        folder: where; its parents are made.
+        folder: its parents are created if absent.
         kind: of the model, such as "encoder"; another kind's reader refuses it.
-        model: what is written.
+        model: its contents.
 
     Raises:
         SslAudioError: the folder cannot be written.
@@ -53,7 +53,7 @@ def write_model_folder(folder: str | Path, kind: str, model: ModelFolder) -> Pat
         with atomic_folder(folder) as temporary:
             arrays = {name: np.asarray(a, order="C") for name, a in model.arrays.items()}
             save_file(arrays, temporary / WEIGHTS)
-            checked = {"sha256": _sha256(temporary / WEIGHTS)}
+            checked = {"sha256": file_sha256(temporary / WEIGHTS)}
             config = {"format": FORMAT, "kind": kind, **model.config, **checked}
             (temporary / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
             if model.card:
@@ -78,7 +78,7 @@ def read_model_folder(folder: str | Path, kind: str) -> ModelFolder:
     if not weights.is_file():
         raise CheckpointError(f"{folder}: no {WEIGHTS}")
     try:
-        if _sha256(weights) != config["sha256"]:
+        if file_sha256(weights) != config["sha256"]:
             raise CheckpointError(f"{weights} is damaged: its checksum is not that of {CONFIG}")
         arrays = load_file(weights)
     except (SafetensorError, OSError) as error:
@@ -104,8 +104,3 @@ def _read_config(folder: Path, kind: str) -> dict[str, Any]:
     if found != kind:
         raise CheckpointError(f"{folder} holds a model of kind {found}, not of kind {kind}")
     return dict(config)
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""Work on several items at a time, on threads, with results in order and in bounded memory."""
+"""Parallel map on threads, with results in order and bounded memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
-LOOKAHEAD = 4  # results per worker that may wait to be taken
+LOOKAHEAD = 4  # results per worker
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -29,8 +29,8 @@ def available_processors() -> int:
 def keep_freed_memory() -> None:
     """Let glibc keep freed memory for the next allocation.
 
-    Otherwise the arrays of each track, of some megabytes, are unmapped, cleared and mapped again,
-    and threads wait for each other at that.
+    Otherwise the arrays of each track, of some megabytes, are unmapped and mapped again, which
+    takes a lock that all threads of the process share.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -44,16 +44,16 @@ def in_order(
     items: Iterable[Item], work: Callable[[Item], Result], workers: int | None = None,
     lookahead: int = LOOKAHEAD,
 ) -> Generator[Result, None, None]:  # fmt: skip
-    """The results of work on items, in the order of the items, computed by threads.
+    """Map `work` over items on several threads; yields results in the order of the items.
 
-    Threads are of use where the work releases Python's lock, as decoders, resamplers, hashes and
-    torch do. Each thread computes alone: BLAS and torch use one thread of their own in each.
+    Useful where `work` releases the GIL, as decoders, resamplers, hashes and torch do. BLAS and
+    torch are limited to one thread in each worker.
 
     Args:
-        items: taken as they are needed, a few ahead.
-        work: called from several threads at once.
+        items: consumed lazily, a few ahead of the results.
+        work: must be thread-safe.
         workers: items at a time; None is the number of processors.
-        lookahead: results per worker that may wait to be taken.
+        lookahead: max results per worker that are not consumed yet.
     """
     from threadpoolctl import threadpool_limits
 

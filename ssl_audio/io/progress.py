@@ -1,4 +1,4 @@
-"""The progress bar of everything that takes long, on standard error."""
+"""Progress bars on standard error."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Item = TypeVar("Item")
 def progress_bar(
     title: str, total: int | None, unit: str = "tracks", done: int = 0, shown: bool = True
 ) -> Iterator[Callable[[], None]]:
-    """Show a bar with rate and remaining time; gives the function that advances it by one.
+    """Show a bar with rate and remaining time; yields the function that advances it by one.
 
     Args:
         title: shown before the bar.
@@ -25,22 +25,15 @@ def progress_bar(
     if not shown:
         yield lambda: None
         return
+    from rich import progress as rich
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
 
     columns = (
-        TextColumn(title, markup=False), BarColumn(), MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"), TimeElapsedColumn(), TextColumn("left"),
-        TimeRemainingColumn(),
+        rich.TextColumn(title, markup=False), rich.BarColumn(), rich.MofNCompleteColumn(),
+        rich.TextColumn("{task.fields[rate]}"), rich.TimeElapsedColumn(), rich.TextColumn("left"),
+        rich.TimeRemainingColumn(),
     )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with rich.Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(title, total=total, completed=done, rate="")
 
         def advance() -> None:

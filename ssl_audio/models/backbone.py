@@ -1,4 +1,4 @@
-"""The network between log-mel and embedding: a configuration of timm's, or any model of timm's."""
+"""The network from log-mel to embedding: the paper's ResNet, or any timm model."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def create_backbone(
     if not timm.is_model(name):
         close = difflib.get_close_matches(name, timm.list_models(), n=3)
         hint = f" Close: {', '.join(close)}." if close else ""
-        raise SslAudioError(f"encoder.backbone={name}: no model of timm's and not {RESNET}.{hint}")
+        raise SslAudioError(f"encoder.backbone={name}: neither {RESNET} nor a timm model.{hint}")
     return timm.create_model(name, pretrained=False, in_chans=1, num_classes=embedding_size)
 
 

@@ -20,13 +20,7 @@ Features = Callable[[Iterable[np.ndarray]], np.ndarray]
 
 @dataclass(frozen=True)
 class Extracted:
-    """What became of one file.
-
-    Attributes:
-        path: the file.
-        rows: (rows, dimensions), or None.
-        error: why there are none.
-    """
+    """The features of one file: (rows, dimensions), or the error that prevented them."""
 
     path: Path
     rows: np.ndarray | None
@@ -36,28 +30,26 @@ class Extracted:
 def extract(
     paths: Sequence[Path], features: Features, workers: int | None = None
 ) -> Iterator[Extracted]:
-    """Compute the features of files, one result a file, in the order of the files.
+    """Compute the features of files; yields one result per file, in the order of the files.
 
     Args:
-        paths: the files.
+        paths: the files; the result of one that cannot be read has an `error`.
         features: called from several threads at once.
-        workers: tracks at a time; None is the number of processors.
-
-    Yields:
-        Results; a file that cannot be read is one with an `error`.
+        workers: files at a time; None is the number of processors.
     """
-    yield from in_order(paths, lambda path: _extract_one(path, features), workers)
+
+    def one(path: Path) -> Extracted:
+        try:
+            return Extracted(path, features(decode.stream(path)))
+        except AudioError as error:
+            return Extracted(path, None, error)
+
+    return in_order(paths, one, workers)
 
 
 @dataclass(frozen=True)
 class FileEmbedding:
-    """The outcome of embedding one file.
-
-    Attributes:
-        path: the file.
-        embedding: its embedding, or None.
-        error: why there is none.
-    """
+    """The embedding of one file, or the error that prevented it."""
 
     path: Path
     embedding: Embedding | None
@@ -68,15 +60,7 @@ def embed_files(
     embedder: Embedder, paths: Sequence[str | Path], hop: float | None = None,
     workers: int | None = None, progress: bool = True,
 ) -> Iterator[FileEmbedding]:  # fmt: skip
-    """Embed files in parallel, one result a file, in the order of the files.
-
-    Args:
-        embedder: used from several threads.
-        paths: the files.
-        hop: seconds between the starts of segments.
-        workers: files at a time; None is the number of processors.
-        progress: show a progress bar on standard error.
-    """
+    """Embed files in parallel; the arguments are those of `Encoder.embed_files`."""
 
     def one(path: str | Path) -> FileEmbedding:
         try:
@@ -85,11 +69,4 @@ def embed_files(
             return FileEmbedding(Path(path), None, error)
 
     results = in_order(paths, one, workers)
-    yield from with_progress(results, "embedding", len(paths), "files", progress)
-
-
-def _extract_one(path: Path, features: Features) -> Extracted:
-    try:
-        return Extracted(path, features(decode.stream(path)))
-    except AudioError as error:
-        return Extracted(path, None, error)
+    return with_progress(results, "embedding", len(paths), "files", progress)

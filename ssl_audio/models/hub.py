@@ -55,6 +55,6 @@ def local_folder(name: str, **options: Any) -> str:
 
 
 def card_for_hub(card: str) -> str:
-    """A model card with the header by which the Hub lists a model."""
+    """A model card with the metadata header of the Hub."""
     text = card or BODY
     return text if text.startswith("---") else HEADER + text

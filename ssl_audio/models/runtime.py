@@ -1,4 +1,4 @@
-"""What the network of an embedder runs in: torch, or OpenVINO on a processor."""
+"""Inference runtimes of an embedder's network: torch, or OpenVINO on the CPU."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def for_embedding(
         )
     folded = encoder.folded()
     gpu = torch.cuda.is_available()
-    if runtime == "openvino" or (runtime == "auto" and not gpu and _installed()):
+    if runtime == "openvino" or (runtime == "auto" and not gpu and find_spec("openvino")):
         try:
             network = OpenVinoNetwork(folded, encoder.backbone_name, precision, workers)
             return Embedder(folded.frontend, network, folded.segment)
@@ -64,23 +64,17 @@ def for_embedding(
 
 def _in_torch(folded: Embedder, precision: str, device: str) -> Embedder:
     network = folded.network.to(device)  # type: ignore[attr-defined]
-    frontend = folded.frontend.to(device)
-    if precision == "bfloat16":
-        return Embedder(frontend, _Autocast(network), folded.segment)
-    return Embedder(frontend, network, folded.segment)
+    network = _Autocast(network) if precision == "bfloat16" else network
+    return Embedder(folded.frontend.to(device), network, folded.segment)
 
 
 def runtime_of(embedder: Embedder) -> str:
-    """What an embedder's network runs in: "openvino" or "torch"."""
+    """The runtime of an embedder's network: "openvino" or "torch"."""
     return "openvino" if isinstance(embedder.network, OpenVinoNetwork) else "torch"
 
 
-def _installed() -> bool:
-    return find_spec("openvino") is not None
-
-
 class _Autocast(nn.Module):
-    """A network of torch's in bfloat16, where that is faster layer by layer."""
+    """A torch network under bfloat16 autocast."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -163,8 +157,8 @@ class OpenVinoNetwork:
 
 
 def _openvino() -> Any:
-    """Import OpenVINO, without the package by which it reports its use over the network."""
-    # as if that package were not installed, which OpenVINO is prepared for
+    """Import OpenVINO without its telemetry."""
+    # as if the telemetry package were not installed, which OpenVINO supports
     sys.modules.setdefault(_TELEMETRY, None)  # type: ignore[arg-type]
     try:
         import openvino

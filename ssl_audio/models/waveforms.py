@@ -1,4 +1,4 @@
-"""Waveforms of a user's own arrays and tensors, as an encoder expects them."""
+"""Conversion of a user's arrays and tensors to the waveforms that an encoder takes."""
 
 from __future__ import annotations
 

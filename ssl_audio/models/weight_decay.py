@@ -1,4 +1,4 @@
-"""Which parameters of a network decay."""
+"""Parameter groups for weight decay."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ class SiameseSettings(Group):
     batch_size: int = setting(1024, help="pairs in a batch; half of them share a playlist", min=2)
     steps: int = setting(2000, help="max training steps", min=1)
     every: int = setting(50, help="steps between two validations", min=1)
-    patience: int = setting(8, help="validations without a better one that end training", min=1)
+    patience: int = setting(8, help="validations without improvement before training stops", min=1)
     learning_rate: float = setting(1e-3, help="learning rate of AdamW", above=0)
     weight_decay: float = setting(1e-2, help="weight decay of AdamW", min=0)
     seed: int = setting(0, help="seed of weights, split and pairs", min=0)

@@ -1,4 +1,4 @@
-"""What every command is: its settings, its help, its errors and its exit status."""
+"""A command: its settings, help, errors and exit status."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class Command(Generic[Settings]):
     """One command of the package.
 
     Attributes:
-        name: what follows `ssl-audio`; the module below `ssl_audio`.
+        name: the word after `ssl-audio`, and the name of the module in `ssl_audio`.
         summary: one line.
         usage: the words after the name.
         examples: words of useful calls.
         settings: the dataclass of its settings.
-        positional: keys that words without `=` are values of, in order.
+        positional: keys of the positional arguments, in order.
         named_recipes: a recipe is required, and may be one of the package's.
-        script: of a tool, how it is started, such as `python tools/prepare.py`.
+        script: how a tool is started, such as `python tools/prepare.py`.
     """
 
     name: str
@@ -76,9 +76,9 @@ class Command(Generic[Settings]):
             arguments: the words after the command; default is the process's own.
         """
         words = list(sys.argv[1:] if arguments is None else arguments)
-        return guarded(lambda: self._answer(run, words))
+        return guarded(lambda: self._dispatch(run, words))
 
-    def _answer(self, run: Callable[[Settings], int | None], words: list[str]) -> int | None:
+    def _dispatch(self, run: Callable[[Settings], int | None], words: list[str]) -> int | None:
         options, rest = option_words(words)
         if "--version" in options:
             from ssl_audio.io.version import __version__

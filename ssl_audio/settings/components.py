@@ -1,4 +1,4 @@
-"""Components: objects of the user's choice, named by `_target_`, with arguments of their own.
+"""Components: objects of a class that the user names by `_target_`, with its arguments.
 
 An objective, an optimiser or a schedule is any class that can be imported. Its arguments are
 checked against the signature of the class, without importing it where its source can be read.
@@ -19,7 +19,7 @@ from ssl_audio.io.errors import SslAudioError
 from ssl_audio.settings.fields import Group
 from ssl_audio.settings.tree import keys_of, suggestion
 from ssl_audio.settings.types import Component
-from ssl_audio.settings.words import Words
+from ssl_audio.settings.words import Words, value_at
 
 TARGET, PARTIAL = "_target_", "_partial_"
 
@@ -42,7 +42,8 @@ def check_components(recipe: Mapping[str, Any], given: Words) -> None:
     """
     for key in given.components:
         group, _, name = key.rpartition(".")
-        old = _at(recipe, group)
+        found = value_at(recipe, group)
+        old = found if isinstance(found, Mapping) else {}
         target = (given.get(group) or {}).get(TARGET, old.get(TARGET))
         if name in (TARGET, PARTIAL) or (name in old and target == old.get(TARGET)):
             continue
@@ -131,10 +132,3 @@ def _imported_arguments(target: str) -> list[str] | None:
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return None
     return list(parameters)
-
-
-def _at(values: Mapping[str, Any], key: str) -> dict[str, Any]:
-    node: Any = values
-    for part in key.split("."):
-        node = node.get(part) if isinstance(node, Mapping) else None
-    return dict(node) if isinstance(node, Mapping) else {}

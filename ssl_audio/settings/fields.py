@@ -24,18 +24,19 @@ class SettingError(SslAudioError):
 
     def __init__(self, key: str, value: Any, expected: str) -> None:
         self.key, self.value, self.expected = key, value, expected
-        super().__init__(f"{key}={_shown(value)}: {expected}")
+        super().__init__(f"{key}={shown(value)}: {expected}")
 
     def below(self, group: str) -> SettingError:
-        """The same error seen from one group further out."""
+        """The same error, its key prefixed with the enclosing group."""
         return SettingError(f"{group}.{self.key}", self.value, self.expected)
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value as it is given on the command line."""
     if value is None:
         return "null"
     if isinstance(value, list | tuple):
-        return f"[{','.join(map(_shown, value))}]"
+        return f"[{','.join(map(shown, value))}]"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -6,11 +6,11 @@ import shutil
 import textwrap
 from collections.abc import Iterator
 from dataclasses import MISSING
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ssl_audio.io.console import EXIT_STATUSES
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.settings.fields import Group, expected_of
+from ssl_audio.settings.fields import Group, expected_of, shown
 from ssl_audio.settings.recipes import preset_names, recipe_names
 from ssl_audio.settings.tree import Key, groups_of, keys_of, selectors_of, unknown_key
 
@@ -51,7 +51,7 @@ def help_for(command: Command, key: str) -> str:
     if not found and not chosen:
         names = [*(k.name for k in keys), *(s.name for s in selectors_of(command.settings))]
         raise SslAudioError(unknown_key(key, names))
-    return "\n".join([*chosen, *(line for k in _once(found) for line in _entry(k, k.only))])
+    return "\n".join([*chosen, *(line for k in _unique(found) for line in _entry(k, k.only))])
 
 
 def _selections(command: Command) -> list[str]:
@@ -72,19 +72,19 @@ def _selections(command: Command) -> list[str]:
 
 
 def _settings(kind: type[Group]) -> Iterator[str]:
-    groups, shown = groups_of(kind), None
-    for key in _once(list(keys_of(kind))):
+    groups, previous = groups_of(kind), None
+    for key in _unique(list(keys_of(kind))):
         group = _group(key)
         heading = (group, key.only)
-        if heading != shown:
-            shown = heading
+        if heading != previous:
+            previous = heading
             only = f" ({key.only})" if key.only else ""
             yield ""
             yield f"{groups[group]}{only}:" if group else "settings:"
         yield from _entry(key)
 
 
-def _once(keys: list[Key]) -> list[Key]:
+def _unique(keys: list[Key]) -> list[Key]:
     """List a setting that several kinds of a group share once; those of all kinds come first."""
     groups: dict[str, set[str]] = {}
     same: dict[tuple[str, str], list[Key]] = {}
@@ -106,20 +106,10 @@ def _group(key: Key) -> str:
 
 
 def _entry(key: Key, only: str = "") -> Iterator[str]:
-    default = "required" if key.default is MISSING else f"default {shown(key.default)}"
+    value = key.default.get("_target_", "none") if isinstance(key.default, dict) else key.default
+    default = "required" if value is MISSING else f"default {shown(value)}"
     text = f"{key.help} ({expected_of(key.field)}; {default})"
     yield from _paragraph(f"  {key.name}", f"{only}: {text}" if only else text)
-
-
-def shown(value: Any) -> str:
-    """A default as it would be given on the command line."""
-    if value is None:
-        return "null"
-    if isinstance(value, tuple):
-        return f"[{','.join(map(shown, value))}]"
-    if isinstance(value, dict):
-        return str(value.get("_target_", "none"))
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _paragraph(name: str, text: str) -> list[str]:

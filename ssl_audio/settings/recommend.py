@@ -109,20 +109,20 @@ class M2GRLSettings(Group):
         True, help="MovieLens: compare learnt, uniform, fixed weights and items alone"
     )
     validate: bool = setting(
-        False, help="MovieLens: predict the session before the last, to choose settings by"
+        False, help="MovieLens: predict the session before the last, to choose settings on"
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class SessionSettings(Group):
-    """Which ratings of MovieLens count, and where a session ends."""
+    """Sessions of MovieLens: the ratings that are used, and where a session ends."""
 
-    min_rating: float | None = setting(3, help="ratings below do not count; null: all do", min=0)
+    min_rating: float | None = setting(3, help="lower ratings are ignored; null: none", min=0)
     idle: float | None = setting(
-        31536000, help="a gap of so many seconds ends a session; null: none does", above=0
+        31536000, help="seconds without a rating that end a session; null: no limit", above=0
     )
     max_length: int | None = setting(
-        50, help="longer sessions are split into equal parts, items; null: none is", min=1
+        50, help="max items in a session; longer ones are split evenly; null: no limit", min=1
     )
 
 
@@ -229,7 +229,7 @@ class RecommendSettings(CommandSettings):
     output: Path | None = setting(
         None, help="file of the continued playlist or of apply='s vectors; null: beside the input"
     )
-    k: int = setting(20, help="each next track is drawn from so many of the most likely", min=1)
+    k: int = setting(20, help="each next track is drawn from the k most probable", min=1)
     approximate: bool | None = setting(
         None, help="HNSW search of the next track; null: from 200,000 tracks on"
     )

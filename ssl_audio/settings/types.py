@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, Union
 
 Component = dict[str, Any]
-"""An object of the user's choice: its class by `_target_`, and the arguments of that class."""
+"""An object: its class by `_target_`, and the arguments of that class."""
 
 _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
 _WHOLE = re.compile(r"[+-]?\d+")
@@ -139,7 +139,7 @@ def _path(text: str) -> Path:
 
 
 def _order(hint: Any) -> int:
-    """Words with a meaning of their own come before free text."""
+    """Literals and null are tried first, and free text last."""
     if typing.get_origin(hint) is Literal or hint is type(None):
         return 0
     return 2 if hint in (str, Path) else 1

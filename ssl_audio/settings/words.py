@@ -8,23 +8,13 @@ YAML.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ssl_audio.io.errors import SslAudioError
+from ssl_audio.settings import tree
 from ssl_audio.settings.fields import Group, SettingError, expected_of
-from ssl_audio.settings.tree import (
-    NAME,
-    Key,
-    Selector,
-    groups_of,
-    keys_of,
-    selectors_of,
-    suggestion,
-    unknown_choice,
-    unknown_key,
-)
 from ssl_audio.settings.types import Component, choices_of, is_list, parse
 
 _KEY = re.compile(r"[+~]*[A-Za-z_][\w.]*")
@@ -32,7 +22,7 @@ _KEY = re.compile(r"[+~]*[A-Za-z_][\w.]*")
 
 @dataclass
 class Words:
-    """A command line, understood.
+    """A parsed command line.
 
     Attributes:
         values: nested plain values, as a YAML file would have them.
@@ -51,15 +41,19 @@ class Words:
         node[last] = value
 
     def get(self, key: str) -> Any:
-        """A nested value by its full key; None where it was not given."""
-        node: Any = self.values
-        for part in key.split("."):
-            node = node.get(part) if isinstance(node, dict) else None
-        return node
+        return value_at(self.values, key)
+
+
+def value_at(values: Mapping[str, Any], key: str) -> Any:
+    """A nested value by its full key; None where there is none."""
+    node: Any = values
+    for part in key.split("."):
+        node = node.get(part) if isinstance(node, Mapping) else None
+    return node
 
 
 def read_words(kind: type[Group], words: Sequence[str], positional: Sequence[str] = ()) -> Words:
-    """Understand the words of a command line.
+    """Parse the words of a command line.
 
     Args:
         kind: the command's settings.
@@ -81,7 +75,7 @@ def read_words(kind: type[Group], words: Sequence[str], positional: Sequence[str
             if not is_list(grammar.keys[waiting[0]][0].field.type):
                 waiting.pop(0)
         elif not sign or word.startswith("-"):
-            hint = suggestion(key, grammar.names)
+            hint = tree.suggestion(key, grammar.names)
             raise SslAudioError(f"{word!r} is not KEY=VALUE.{hint} See --help")
         else:
             grammar.read(found, key, text)
@@ -92,11 +86,11 @@ class _Grammar:
     """The keys of a command, by name."""
 
     def __init__(self, kind: type[Group]) -> None:
-        self.keys: dict[str, list[Key]] = {}
-        for key in keys_of(kind):
+        self.keys: dict[str, list[tree.Key]] = {}
+        for key in tree.keys_of(kind):
             self.keys.setdefault(key.name, []).append(key)
-        self.selectors: dict[str, Selector] = {s.name: s for s in selectors_of(kind)}
-        self.groups = groups_of(kind)
+        self.selectors: dict[str, tree.Selector] = {s.name: s for s in tree.selectors_of(kind)}
+        self.groups = tree.groups_of(kind)
         self.repeated: set[str] = set()
 
     @property
@@ -118,10 +112,10 @@ class _Grammar:
         else:
             raise SslAudioError(self._refusal(key, text))
 
-    def _select(self, found: Words, selector: Selector, text: str) -> None:
+    def _select(self, found: Words, selector: tree.Selector, text: str) -> None:
         if text not in selector.choices:
-            raise SslAudioError(unknown_choice(selector.name, text, selector.choices))
-        found.put(f"{selector.path}.{NAME}", text)
+            raise SslAudioError(tree.unknown_choice(selector.name, text, selector.choices))
+        found.put(f"{selector.path}.{tree.NAME}", text)
 
     def _set(self, found: Words, key: str, text: str) -> None:
         errors: list[SettingError] = []
@@ -152,14 +146,14 @@ class _Grammar:
         if key in self.groups:
             inside = [name for name in self.keys if name.startswith(f"{key}.")]
             return f"{key}={text}: {key} is a group of settings: {', '.join(inside)}"
-        return unknown_key(bare, self.names)
+        return tree.unknown_key(bare, self.names)
 
 
-def _parsed(key: Key, text: str) -> Any:
+def _parsed(key: tree.Key, text: str) -> Any:
     try:
         return parse(key.field.type, text)
     except ValueError:
-        hint = suggestion(text, choices_of(key.field.type))
+        hint = tree.suggestion(text, choices_of(key.field.type))
         raise SettingError(key.name, text, f"{expected_of(key.field)}.{hint}".rstrip(".")) from None
 
 
@@ -198,7 +192,7 @@ def _other_class(old: dict[str, Any], new: dict[str, Any]) -> bool:
 
 
 def option_words(words: Iterable[str]) -> tuple[set[str], list[str]]:
-    """Options (`--config`) and the other words, apart."""
+    """Split options, such as `--config`, from the other words."""
     options = {"-h", "--help", "--config", "--version"}
     listed = list(words)
     return options & set(listed), [word for word in listed if word not in options]

@@ -1,4 +1,7 @@
-"""Feature stores, read: one Parquet file with a row per track; `stores.writer` writes them."""
+"""Reading of feature stores: Parquet files with a row per track, written by `stores.writer`.
+
+All readers raise an SslAudioError for a file that is missing, damaged or of another format.
+"""
 
 from __future__ import annotations
 
@@ -45,11 +48,7 @@ class Stored:
 
 
 def read_store(path: str | Path) -> Stored:
-    """Read the vectors of a store into memory.
-
-    Raises:
-        SslAudioError: no such file, another format, or a damaged file.
-    """
+    """Read the vectors of a store into memory."""
     path = Path(path)
     about, ids = read_about(path), read_ids(path)
     paths: list[str] = []
@@ -63,20 +62,12 @@ def read_store(path: str | Path) -> Stored:
 
 
 def read_ids(path: str | Path) -> list[str]:
-    """The ids of a store's tracks, in its order.
-
-    Raises:
-        SslAudioError: as `read_store`.
-    """
+    """The ids of a store's tracks, in its order."""
     return [track for table in read_tables(Path(path), ["id"]) for track in table["id"].to_pylist()]
 
 
 def read_rows(path: str | Path) -> Iterator[Row]:
-    """The rows of a store without their segments, one row group in memory at a time.
-
-    Raises:
-        SslAudioError: as `read_store`.
-    """
+    """The rows of a store without their segments, one row group in memory at a time."""
     for table, vectors in _read_vectors(Path(path), TEXTS):
         columns = (table[name].to_pylist() for name in TEXTS)
         for values in zip(*columns, vectors, strict=True):
@@ -95,7 +86,7 @@ def read_aligned(path: str | Path, ids: Sequence[str]) -> tuple[np.ndarray, np.n
         (tracks,) bool, False there.
 
     Raises:
-        SslAudioError: as `read_store`, or no track in common.
+        SslAudioError: no track in common.
     """
     path = Path(path)
     known = pa.array(read_ids(path), pa.string())
@@ -119,7 +110,7 @@ def read_segments(path: str | Path) -> Iterator[tuple[str, np.ndarray, np.ndarra
     """Each track's id, times (n,) in seconds and segments (n, dimensions), a row group at a time.
 
     Raises:
-        SslAudioError: as `read_store`, or a store without segments.
+        SslAudioError: a store without segments.
     """
     path = Path(path)
     if not read_about(path).get("segments"):
@@ -133,22 +124,14 @@ def read_segments(path: str | Path) -> Iterator[tuple[str, np.ndarray, np.ndarra
 
 
 def read_about(path: str | Path) -> dict[str, Any]:
-    """How the vectors of a store were made; empty for a Parquet file of another program.
-
-    Raises:
-        SslAudioError: as `read_store`.
-    """
+    """How the vectors of a store were made; empty for a Parquet file of another program."""
     with _opened(Path(path)) as file:
         metadata = file.schema_arrow.metadata or {}
         return dict(json.loads(metadata.get(METADATA_KEY, b"{}")))
 
 
 def read_tables(path: Path, columns: list[str] | None = None) -> Iterator[pa.Table]:
-    """The row groups of a store.
-
-    Raises:
-        SslAudioError: as `read_store`.
-    """
+    """The row groups of a store."""
     with _opened(path) as file:
         missing = sorted({"id", *(columns or [])} - set(file.schema_arrow.names))
         if missing:
@@ -159,7 +142,7 @@ def read_tables(path: Path, columns: list[str] | None = None) -> Iterator[pa.Tab
 
 @contextmanager
 def _opened(path: Path) -> Iterator[pq.ParquetFile]:
-    """An open Parquet file; whatever is wrong with it is an SslAudioError."""
+    """An open Parquet file; its errors become SslAudioErrors."""
     if not path.exists():
         raise SslAudioError(f"{path}: no such file")
     if path.suffix != ".parquet":

@@ -28,7 +28,7 @@ class NeighbourIndex:
 
     Args:
         vectors: (n, dimensions).
-        metric: what similarity is.
+        metric: the similarity.
         approximate: search by a graph; None: for more than 200,000 vectors.
         saved: file that keeps the graph; an existing one is used.
 
@@ -72,7 +72,7 @@ class NeighbourIndex:
         return np.take_along_axis(found[0], order, 1), np.take_along_axis(found[1], order, 1)
 
     def _exact(self, queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """At least the nearest, unordered; in blocks of vectors."""
+        """The nearest of each block of vectors, unordered."""
         block = max(count, MAX_SCORES // max(1, len(queries)))
         rows = [np.zeros((len(queries), 0), np.int64)]
         scores = [np.zeros((len(queries), 0), np.float32)]
@@ -95,7 +95,7 @@ class NeighbourIndex:
         return rows, np.where(rows < 0, -np.inf, scores)
 
     def _extended(self) -> np.ndarray:
-        """The vectors, of which all have one norm."""
+        """The vectors, extended to equal norms."""
         if self.metric == "cosine":
             return self.vectors
         squares = np.einsum("nd,nd->n", self.vectors, self.vectors, dtype=np.float64)
@@ -112,10 +112,8 @@ def _graph(vectors: np.ndarray, saved: Path | None) -> Any:
     try:
         from usearch.index import Index
     except ImportError as error:
-        raise SslAudioError(
-            'approximate search needs usearch: pip install "ssl_audio[search]", or give '
-            "approximate=false"
-        ) from error
+        install = 'pip install "ssl_audio[search]", or give approximate=false'
+        raise SslAudioError(f"approximate search needs usearch: {install}") from error
     graph = Index(ndim=vectors.shape[1], metric="cos", dtype="f16", connectivity=32,
                   expansion_add=EXPANSION, expansion_search=EXPANSION)  # fmt: skip
     if saved is not None and saved.exists():

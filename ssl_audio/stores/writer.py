@@ -1,4 +1,4 @@
-"""Feature stores, written: a finished row is never lost, and the output is complete or absent.
+"""Writing of feature stores: finished row groups survive a crash, and the output is atomic.
 
 While rows are being computed, they are kept in `OUTPUT.parts/`, one Parquet file per row group.
 `Store.close` merges them into the output in one step.
@@ -52,7 +52,7 @@ class Store:
         about: JSON values that determine the vectors (model hash, precision, ...). Rows made with
             other values are refused.
         dtype: "float32" or "float16".
-        segments: whether rows have segments.
+        segments: True if rows have segments.
         group: rows per row group: the most that a crash loses.
 
     Raises:

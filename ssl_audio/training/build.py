@@ -17,7 +17,6 @@ from ssl_audio.objectives.schedules import WarmupCosine
 from ssl_audio.settings.components import instantiate
 from ssl_audio.settings.pretrain import DemoData, PretrainSettings, TagProbe
 from ssl_audio.training.callbacks import CollapseWatch, FiniteLoss, ReadFailures
-from ssl_audio.training.data import PairDataModule
 from ssl_audio.training.module import PretrainModule
 from ssl_audio.training.online_probe import LabelledSet, OnlineProbe
 from ssl_audio.training.sources import demo_corpus
@@ -78,13 +77,6 @@ def build_module(settings: PretrainSettings) -> PretrainModule:
         learning_rate_schedule=WarmupCosine(warmup=rate.warmup, end=rate.final),
         compile=settings.trainer.compile,
     )
-
-
-def build_data(settings: PretrainSettings) -> PairDataModule:
-    """The pairs of the run."""
-    trainer = settings.trainer
-    steps = trainer.max_steps * trainer.accumulate_grad_batches
-    return PairDataModule(settings.data, steps, settings.seed)
 
 
 def build_labelled_set(settings: PretrainSettings) -> LabelledSet | None:

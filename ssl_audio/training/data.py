@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from typing import Any, Literal
 
@@ -13,6 +12,7 @@ from torch.utils.data import DataLoader
 from ssl_audio.audio.pairs import PairBatchSampler, PairDataset, collate_pairs, long_enough
 from ssl_audio.audio.scan import Manifest
 from ssl_audio.io.errors import SslAudioError
+from ssl_audio.io.parallel import available_processors
 from ssl_audio.settings.pretrain import DataSettings
 from ssl_audio.training.sources import load_manifest
 
@@ -166,6 +166,5 @@ def worker_count(workers: int | Literal["auto"], processes: int = 1) -> int:
     """
     if workers != "auto":
         return workers
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    share = (available or 1) // processes
+    share = available_processors() // processes
     return min(MAX_WORKERS, max(1, share if torch.cuda.is_available() else share // 2))

@@ -25,7 +25,6 @@ from ssl_audio.reports.results import PretrainResults, Scores, TrainingAudio, wr
 from ssl_audio.settings.pretrain import PretrainSettings
 from ssl_audio.settings.tree import plain, to_yaml
 from ssl_audio.training.build import (
-    build_data,
     build_labelled_set,
     build_module,
     build_trainer,
@@ -55,7 +54,8 @@ def pretrain(settings: PretrainSettings) -> PretrainResults:
     resume = resume_path(settings.ckpt_path, folder, settings.trainer.max_steps)
     build_trainer(settings, folder, None)  # refuses wrong settings before anything slow
     module = build_module(settings)
-    data = build_data(settings)
+    batches = settings.trainer.max_steps * settings.trainer.accumulate_grad_batches
+    data = PairDataModule(settings.data, batches, settings.seed)
     data.setup("fit")
     labelled = build_labelled_set(settings)
     say(data.summary())
@@ -106,7 +106,7 @@ def _train(
 def _probe(
     settings: PretrainSettings, encoder: Encoder, labelled: LabelledSet
 ) -> dict[str, Scores]:
-    """Scores of the trained encoder, and of what it has to surpass."""
+    """Scores of the trained encoder and of its baselines."""
     systems = {
         "mel statistics": mel_statistics,
         "untrained": encoder_features(untrained_encoder(settings).eval()),

@@ -1,4 +1,4 @@
-"""Where training audio comes from: one function for each kind of `data=`.
+"""The files of each kind of `data=`.
 
 A further kind is a dataclass in `ssl_audio/settings/pretrain.py` and a line in `SOURCES`.
 """
@@ -67,7 +67,7 @@ def load_manifest(data: DataSettings) -> Manifest:
         SslAudioError: the source cannot be read or has no usable audio.
     """
     if isinstance(data, ShardData):
-        return shards.read_manifest(data.root)
+        return Manifest(shards.open_shards(data.root).tracks, [])
     found = scan.scan(SOURCES[type(data)](data), cache=data.cache)
     if not found.tracks:
         raise SslAudioError(

@@ -69,7 +69,7 @@ def test_threads_do_not_disturb_each_other(encoder):
 
 def test_auto_is_openvino_where_it_is_installed(encoder, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(runtime, "_installed", lambda: False)
+    monkeypatch.setattr(runtime, "find_spec", lambda name: None)
     assert not isinstance(for_embedding(encoder).network, OpenVinoNetwork)
     monkeypatch.undo()
     pytest.importorskip("openvino")
