@@ -27,19 +27,14 @@ if TYPE_CHECKING:
 
 # where each public name is defined: imported on first use, since torch takes a second
 _MODULES = {
-    "AudioError": "io.errors",
-    "CheckpointError": "io.errors",
+    **dict.fromkeys(("AudioError", "CheckpointError", "SslAudioError"), "io.errors"),
+    **dict.fromkeys(("Encoder", "build_encoder", "load_encoder"), "models.encoder"),
     "Embedding": "models.embedder",
-    "Encoder": "models.encoder",
     "Probe": "probing.probes",
-    "SslAudioError": "io.errors",
-    "barlow_twins_loss": "objectives",
-    "build_encoder": "models.encoder",
-    "byol_loss": "objectives",
-    "clustering_loss": "objectives",
-    "load_encoder": "models.encoder",
-    "nt_xent": "objectives",
-    "vicreg_loss": "objectives",
+    **dict.fromkeys(
+        ("barlow_twins_loss", "byol_loss", "clustering_loss", "nt_xent", "vicreg_loss"),
+        "objectives",
+    ),
 }
 __all__ = [
     "AudioError", "CheckpointError", "Embedding", "Encoder", "Probe", "SslAudioError",

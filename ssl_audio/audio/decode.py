@@ -24,17 +24,11 @@ _WHOLE_FOR_SILENCE = 600.0  # s; longer files that seem silent are checked at mo
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """Length and format of a file.
+    """Length and format of a file."""
 
-    Attributes:
-        duration: seconds.
-        sample_rate: of the file, Hz.
-        channels: of the file.
-    """
-
-    duration: float
-    sample_rate: int
-    channels: int
+    duration: float  # seconds
+    sample_rate: int  # of the file, Hz
+    channels: int  # of the file
 
 
 def info(path: AnyPath) -> AudioInfo:
@@ -217,13 +211,13 @@ def _joined(blocks: Iterator[np.ndarray]) -> np.ndarray:
     return parts[0] if len(parts) == 1 else np.concatenate([np.zeros(0, np.float32), *parts])
 
 
-def _readable_frames(path: AnyPath, promised: AudioInfo) -> int:
-    """Frames of a file: as promised if its last half second can be decoded, else counted."""
-    frames = round(promised.duration * promised.sample_rate)
+def _readable_frames(path: AnyPath, header: AudioInfo) -> int:
+    """Frames of a file: as its header says if the last half second decodes, else counted."""
+    frames = round(header.duration * header.sample_rate)
     with open_audio(path) as reader:
         if reader.frames is None:
             return frames  # `info` has counted them
-        tail = min(frames, promised.sample_rate // 2)
+        tail = min(frames, header.sample_rate // 2)
         got = sum(len(block) for block in reader.blocks(frames - tail, tail))
         if tail - got <= END_TOLERANCE * reader.rate:
             return frames - tail + got

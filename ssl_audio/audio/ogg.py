@@ -29,10 +29,8 @@ def is_whole(path: Path) -> bool:
         if end == 0 or _checksum(data[place:end]) != header[22:26]:
             return False
         flags, serial = header[5], header[14:18]
-        if (
-            bool(flags & _FIRST) != (number == 0)
-            or int.from_bytes(header[18:22], "little") != number
-        ):
+        first = bool(flags & _FIRST)
+        if first != (number == 0) or int.from_bytes(header[18:22], "little") != number:
             return False
         if stream not in (b"", serial):
             return False

@@ -33,19 +33,12 @@ _LASTING = frozenset({"", "empty", "unreadable", "truncated", "silent"})
 
 @dataclass(frozen=True)
 class Track:
-    """A usable file.
+    """A usable file."""
 
-    Attributes:
-        path: absolute.
-        duration: measured, seconds.
-        tags: sorted.
-        size: bytes.
-    """
-
-    path: str
-    duration: float
-    tags: tuple[str, ...] = ()
-    size: int = 0
+    path: str  # absolute
+    duration: float  # measured, seconds
+    tags: tuple[str, ...] = ()  # sorted
+    size: int = 0  # bytes
 
 
 @dataclass(frozen=True)
@@ -59,17 +52,11 @@ class Skipped:
 
 @dataclass
 class Manifest:
-    """The result of a scan.
+    """The result of a scan."""
 
-    Attributes:
-        tracks: usable files, in the order of the sources.
-        skipped: the others, in the order of the sources.
-        duplicates: sources that repeat a path; their tags were merged with the first.
-    """
-
-    tracks: list[Track]
-    skipped: list[Skipped]
-    duplicates: int = 0
+    tracks: list[Track]  # usable files, in the order of the sources
+    skipped: list[Skipped]  # the others, in the order of the sources
+    duplicates: int = 0  # sources that repeat a path; their tags were merged with the first
 
     @property
     def hash(self) -> str:

@@ -39,18 +39,14 @@ def decode_track(track: Track) -> DecodedTrack:
     nothing = np.zeros(0, np.int16)
     try:
         digest = file_sha256(track.path)
-        blocks = [_quantised(block) for block in decode.stream(track.path)]
-        return DecodedTrack(track, np.concatenate(blocks), digest)
+        blocks = (np.clip(block, -1.0, 1.0) * FULL_SCALE for block in decode.stream(track.path))
+        quantised = [np.rint(block).astype("<i2") for block in blocks]
+        return DecodedTrack(track, np.concatenate(quantised), digest)
     except AudioError as error:
         return DecodedTrack(track, nothing, error=error)
     except (OSError, MemoryError) as error:
         detail = str(error) or "more samples than memory takes"
         return DecodedTrack(track, nothing, error=AudioError(track.path, "unreadable", detail))
-
-
-def _quantised(waveform: np.ndarray) -> np.ndarray:
-    """(samples,) float32 to (samples,) int16: clipped to [-1, 1], and to the nearest step."""
-    return np.rint(np.clip(waveform, -1.0, 1.0) * FULL_SCALE).astype("<i2")
 
 
 class ShardWriter:

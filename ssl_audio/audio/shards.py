@@ -38,7 +38,7 @@ from ssl_audio.audio.shard_writer import (
 from ssl_audio.audio.sources import Source
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.files import AnyPath, printable
-from ssl_audio.io.parallel import available_processors, in_order
+from ssl_audio.io.parallel import in_order
 from ssl_audio.io.progress import progress_bar
 
 INDEX = "index.parquet"
@@ -52,21 +52,13 @@ _COLUMNS = ("id", "shard", "start", "samples", "duration", "source", "sha256")
 
 @dataclass(frozen=True)
 class Shards:
-    """A finished folder of shards.
+    """A finished folder of shards."""
 
-    Attributes:
-        folder: absolute.
-        ids: of each track, its source's path below the folder that all of them share.
-        tracks: each with its place as path, and its source's duration in seconds.
-        skipped: how many files were left out.
-        made: shards that this call has written; 0 if the folder was finished.
-    """
-
-    folder: Path
-    ids: list[str]
-    tracks: list[Track]
-    skipped: int
-    made: int = 0
+    folder: Path  # absolute
+    ids: list[str]  # of each track, its source's path below the folder that all of them share
+    tracks: list[Track]  # each with its place as path, and its source's duration in seconds
+    skipped: int  # how many files were left out
+    made: int = 0  # shards that this call has written; 0 if the folder was finished
 
     @property
     def hours(self) -> float:
@@ -140,7 +132,11 @@ def write_shards(
         SslAudioError: no usable audio, a folder of other sources, a disk that is full or cannot be
             written, or a setting out of range.
     """
-    threads, limit = _thread_count(workers), _sample_count(shard_seconds)
+    if workers is not None and workers < 1:
+        raise SslAudioError(f"workers={workers}: 1 or more")
+    if not 1.0 <= shard_seconds < float("inf"):  # `not` also refuses NaN
+        raise SslAudioError(f"a shard of {shard_seconds:g} s: give at least 1 s")
+    limit = int(shard_seconds * SAMPLE_RATE)
     sources, folder = list(sources), Path(os.path.abspath(folder))
     identity = _identity(sources, limit)
     if _is_finished(folder, identity):
@@ -150,26 +146,13 @@ def write_shards(
         raise SslAudioError(f"no usable audio: {found.summary()}. Give a folder or list with some")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        made = _write(found, folder, identity, threads, limit, progress)
+        made = _write(found, folder, identity, workers, limit, progress)
     except OSError as error:
         raise SslAudioError(
             f"cannot write {folder}: {error.strerror}. Fix that or make room, and run the same "
             "again: shards that are whole are kept"
         ) from error
     return replace(open_shards(folder), made=made)
-
-
-def _thread_count(workers: int | None) -> int:
-    if workers is not None and workers < 1:
-        raise SslAudioError(f"workers={workers}: 1 or more")
-    return workers or available_processors()
-
-
-def _sample_count(shard_seconds: float) -> int:
-    # `not` also refuses NaN
-    if not 1.0 <= shard_seconds < float("inf"):
-        raise SslAudioError(f"a shard of {shard_seconds:g} s: give at least 1 s")
-    return int(shard_seconds * SAMPLE_RATE)
 
 
 def _identity(sources: Sequence[Source], limit: int) -> str:
@@ -212,14 +195,14 @@ def _is_finished(folder: Path, identity: str) -> bool:
 
 
 def _write(
-    found: Manifest, folder: Path, identity: str, threads: int, limit: int, progress: bool
+    found: Manifest, folder: Path, identity: str, workers: int | None, limit: int, progress: bool
 ) -> int:
     """Write the missing shards of a folder; returns their number."""
     shards = _whole_shards(folder, found.tracks, identity)
     kept, covered = len(shards), sum(len(entries) for entries in shards)
     rest = found.tracks[covered:]
     with (
-        closing(in_order(rest, decode_track, threads, _LOOKAHEAD)) as results,
+        closing(in_order(rest, decode_track, workers, _LOOKAHEAD)) as results,
         progress_bar("decoding audio", len(found.tracks), "files", covered, progress) as step,
         ShardWriter(folder, kept, limit, identity) as writer,
     ):

@@ -24,25 +24,15 @@ PENTATONIC, WHOLE_TONE = (0, 2, 4, 7, 9), (0, 2, 4, 6, 8, 10)
 
 @dataclass(frozen=True)
 class Genre:
-    """Common properties of the tracks of a genre.
+    """Common properties of the tracks of a genre."""
 
-    Attributes:
-        scale: semitones above the tonic.
-        tempo: min and max, beats per minute.
-        beats: in a bar.
-        progressions: degrees of the scale, one per bar.
-        drums: kick, snare and hat patterns over a bar of eighths; empty for none.
-        instruments: those in use.
-        density: probability of a melody note on an eighth.
-    """
-
-    scale: tuple[int, ...]
-    tempo: tuple[float, float]
-    beats: int
-    progressions: tuple[tuple[int, ...], ...]
-    drums: tuple[str, str, str] | None
-    instruments: tuple[str, ...]
-    density: float
+    scale: tuple[int, ...]  # semitones above the tonic
+    tempo: tuple[float, float]  # min and max, beats per minute
+    beats: int  # in a bar
+    progressions: tuple[tuple[int, ...], ...]  # degrees of the scale, one per bar
+    drums: tuple[str, str, str] | None  # kick, snare and hat over a bar of eighths; None: no drums
+    instruments: tuple[str, ...]  # those in use
+    density: float  # probability of a melody note on an eighth
 
 
 # fmt: off

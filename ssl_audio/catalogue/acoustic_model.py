@@ -24,15 +24,10 @@ _ARRAYS = ("weight", "bias", "low", "high")
 
 @dataclass(frozen=True)
 class Windows:
-    """Embeddings of windows of tracks.
+    """Embeddings of windows of tracks."""
 
-    Attributes:
-        vectors: (windows of all tracks, dimensions) float32.
-        offsets: (tracks + 1,) where each track's windows start; every track has one or more.
-    """
-
-    vectors: np.ndarray
-    offsets: np.ndarray
+    vectors: np.ndarray  # (windows of all tracks, dimensions) float32
+    offsets: np.ndarray  # (tracks + 1,) starts of each track's windows; one window or more each
 
     def means(self) -> np.ndarray:
         """(tracks, dimensions) float32, mean over a track's windows."""
@@ -67,21 +62,14 @@ def whole_tracks(means: np.ndarray) -> Windows:
 
 @dataclass(frozen=True)
 class AcousticModel:
-    """A fitted projection from embeddings to acoustic features.
+    """A fitted projection from embeddings to acoustic features."""
 
-    Attributes:
-        method: "siamese" or "pca".
-        weight, bias: (8, dimensions) and (8,).
-        low, high: (8,) minimum and maximum over the training tracks, which become 0 and 1.
-        about: JSON values that describe its training.
-    """
-
-    method: str
-    weight: np.ndarray
-    bias: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-    about: Mapping[str, Any]
+    method: str  # "siamese" or "pca"
+    weight: np.ndarray  # (8, dimensions)
+    bias: np.ndarray  # (8,)
+    low: np.ndarray  # (8,) minimum over the training tracks, which becomes 0
+    high: np.ndarray  # (8,) maximum, which becomes 1
+    about: Mapping[str, Any]  # JSON values that describe its training
 
     @staticmethod
     def scaled(

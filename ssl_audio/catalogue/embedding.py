@@ -40,21 +40,13 @@ MIN_OPENVINO_TRACKS = 300
 
 @dataclass(frozen=True)
 class LocalEngine:
-    """Embeds tracks on this machine, several at a time.
+    """Embeds tracks on this machine, several at a time."""
 
-    Attributes:
-        embedder: of `for_embedding`.
-        hop: seconds between the starts of segments; None is a segment's length.
-        batch_size: segments at a time.
-        segments: keep the embedding of each segment too.
-        workers: tracks at a time; None is the number of processors.
-    """
-
-    embedder: Embedder
-    hop: float | None = None
-    batch_size: int = BATCH
-    segments: bool = False
-    workers: int | None = None
+    embedder: Embedder  # of `for_embedding`
+    hop: float | None = None  # seconds between the starts of segments; None is a segment's length
+    batch_size: int = BATCH  # segments at a time
+    segments: bool = False  # keep the embedding of each segment too
+    workers: int | None = None  # tracks at a time; None is the number of processors
 
     @property
     def runtime(self) -> str:

@@ -40,7 +40,7 @@ class Excerpts:
     """Excerpts of recordings.
 
     Attributes:
-        embeddings: one row per excerpt; its id is the recording's with its start: "a.mp3#12.00".
+        embeddings: a row per excerpt; an id is the recording's and the start: "a.mp3#12.00".
         descriptors: the same rows with the 42 descriptors.
         genres: of the excerpts.
         hop: seconds between the starts of excerpts.

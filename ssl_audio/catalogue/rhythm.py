@@ -66,7 +66,7 @@ def _pulse(novelty: np.ndarray) -> tuple[float, float, float]:
 
 
 def _pulse_spectra(novelty: np.ndarray) -> np.ndarray:
-    """Power spectra of windows of novelty, (windows, 257), each of autocorrelation 1 at lag 0."""
+    """Power spectra of windows of novelty, (windows, 257), each normalised to unit energy."""
     filled = np.pad(novelty, (0, max(0, _WINDOW - len(novelty))), mode="constant")
     windows = np.lib.stride_tricks.sliding_window_view(filled, _WINDOW)[::_WINDOW_HOP]
     windows = (windows - windows.mean(1, keepdims=True)) * np.hanning(_WINDOW)
@@ -85,7 +85,7 @@ def _overlap() -> np.ndarray:
 
 
 def _regularity(spectra: np.ndarray) -> float:
-    """Mean cosine between each window's autocorrelation, at lags of a beat, and their mean."""
+    """Mean cosine of each window's autocorrelation (lags of a beat) with their mean."""
     correlation = irfft(spectra)[:, round(60 * FRAME_RATE / MAX_TEMPO) : _WINDOW // 2]
     length = np.linalg.norm(correlation, axis=1, keepdims=True)
     units = correlation / np.maximum(length, TINY)

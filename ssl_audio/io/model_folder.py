@@ -22,17 +22,11 @@ WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """Contents of a model folder.
+    """Contents of a model folder."""
 
-    Attributes:
-        config: JSON values that define the architecture.
-        arrays: weights by name.
-        card: text of its README.md; empty without one.
-    """
-
-    config: dict[str, Any]
-    arrays: dict[str, np.ndarray] = field(default_factory=dict)
-    card: str = ""
+    config: dict[str, Any]  # JSON values that define the architecture
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)  # weights by name
+    card: str = ""  # text of its README.md; empty without one
 
 
 def write_model_folder(folder: str | Path, kind: str, model: ModelFolder) -> Path:

@@ -21,17 +21,11 @@ BATCH = 32  # segments embedded at a time: bounds the memory for a track of any 
 
 @dataclass(frozen=True)
 class Embedding:
-    """The embedding of one track.
+    """The embedding of one track."""
 
-    Attributes:
-        track: (embedding_size,) mean over the segments.
-        segments: (n, embedding_size).
-        times: (n,) starts of the segments, seconds.
-    """
-
-    track: np.ndarray
-    segments: np.ndarray
-    times: np.ndarray
+    track: np.ndarray  # (embedding_size,) mean over the segments
+    segments: np.ndarray  # (n, embedding_size)
+    times: np.ndarray  # (n,) starts of the segments, seconds
 
 
 class Embedder:
@@ -128,7 +122,7 @@ class Embedder:
         return samples
 
     def _log_mels(self, batch: list[tuple[int, np.ndarray]], length: int, step: int) -> Tensor:
-        """Log-mels of consecutive segments; the last one may lie off the grid."""
+        """Log-mels of consecutive segments; the last one may start between two hops."""
         device = self.frontend.window.device
         count = self._overlapping(batch, length, step)
         made = []
@@ -145,13 +139,8 @@ class Embedder:
 
     def _overlapping(self, batch: list[tuple[int, np.ndarray]], length: int, step: int) -> int:
         """How many segments of a batch share frames with their neighbours."""
-        frame = self.frontend.hop
-        if (
-            step >= length
-            or length % frame
-            or length < _min_samples(self.frontend)
-            or len(batch) < 2
-        ):
+        too_short = length < _min_samples(self.frontend)
+        if step >= length or length % self.frontend.hop or too_short or len(batch) < 2:
             return 0
         on_grid = batch[-1][0] - batch[-2][0] == step
         return len(batch) if on_grid else len(batch) - 1

@@ -10,13 +10,8 @@ import torch
 from torch import Tensor
 
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.objectives.objective import (
-    LossOutput,
-    Objective,
-    check_not_negative,
-    check_views,
-    full_precision,
-)
+from ssl_audio.objectives import objective
+from ssl_audio.objectives.objective import LossOutput, Objective
 from ssl_audio.objectives.projector import PROJECTOR_SIZES, projector
 
 EPSILON = 1e-5  # added to variances, as in batch norm
@@ -24,10 +19,10 @@ EPSILON = 1e-5  # added to variances, as in batch norm
 Scale = Literal["sum", "mean"]
 
 
-@full_precision
+@objective.full_precision
 def barlow_twins_terms(z: Tensor) -> tuple[Tensor, Tensor]:
     """The two sums of `barlow_twins_loss`, unweighted: of the diagonal and off it."""
-    check_views(z, 2)
+    objective.check_views(z, 2)
     unit = (z - z.mean(1, keepdim=True)) * (z.var(1, keepdim=True, correction=0) + EPSILON).rsqrt()
     on, off = [], []
     for a, b in combinations(unit, 2):
@@ -68,7 +63,7 @@ def barlow_twins_loss(z: Tensor, off_diagonal: float = 5e-3, scale: Scale = "sum
 
 
 def _factor(off_diagonal: float, scale: str, size: int) -> float:
-    check_not_negative(off_diagonal=off_diagonal)
+    objective.check_not_negative(off_diagonal=off_diagonal)
     if scale not in ("sum", "mean"):
         raise SslAudioError(f"scale={scale}: must be sum or mean")
     return 1.0 if scale == "sum" else 1.0 / size

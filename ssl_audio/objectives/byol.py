@@ -8,22 +8,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ssl_audio.objectives.objective import (
-    LossOutput,
-    Objective,
-    check_positive,
-    check_views,
-    full_precision,
-    other_views,
-    require_teacher,
-)
+from ssl_audio.objectives import objective
+from ssl_audio.objectives.objective import LossOutput, Objective
 from ssl_audio.objectives.projector import PROJECTOR_SIZES, projector
 from ssl_audio.objectives.schedules import Cosine, Schedule
 
 DEFAULT_MOMENTUM = Cosine(start=0.996, end=1.0)
 
 
-@full_precision
+@objective.full_precision
 def byol_loss(prediction: Tensor, target: Tensor) -> Tensor:
     """Squared distance of unit vectors (Grill et al. 2020, Eq. 2), symmetric in the views.
 
@@ -45,10 +38,10 @@ def byol_loss(prediction: Tensor, target: Tensor) -> Tensor:
         >>> byol_loss(prediction, prediction).item(), byol_loss(prediction, -prediction).item()
         (0.0, 4.0)
     """
-    check_views(prediction, teacher=target)
+    objective.check_views(prediction, teacher=target)
     p = F.normalize(prediction, dim=-1)
     t = F.normalize(target.detach(), dim=-1)
-    return (2 - 2 * other_views(torch.einsum("ind,jnd->ijn", p, t))).mean()
+    return (2 - 2 * objective.other_views(torch.einsum("ind,jnd->ijn", p, t))).mean()
 
 
 class BYOL(Objective):
@@ -68,7 +61,7 @@ class BYOL(Objective):
         self, embedding_size: int = 1024, hidden: int = 256,
         momentum: Schedule = DEFAULT_MOMENTUM, projector_sizes: Sequence[int] = PROJECTOR_SIZES,
     ) -> None:  # fmt: skip
-        check_positive(hidden=hidden)
+        objective.check_positive(hidden=hidden)
         size = projector_sizes[-1]
         super().__init__(
             projector((embedding_size, *projector_sizes)),
@@ -78,7 +71,7 @@ class BYOL(Objective):
 
     def loss(self, student: Tensor, teacher: Tensor | None, progress: float) -> LossOutput:
         """Distance to the teacher; logs `similarity`, the mean cosine to the other view."""
-        teacher = require_teacher(teacher, self)
-        check_views(student, self.min_batch_size)
+        teacher = objective.require_teacher(teacher, self)
+        objective.check_views(student, self.min_batch_size)
         total = byol_loss(student, teacher)
         return LossOutput(total, {"similarity": 1 - total.detach() / 2})

@@ -8,24 +8,17 @@ import torch
 from torch import Tensor
 
 from ssl_audio.io.errors import SslAudioError
+from ssl_audio.objectives import objective
 from ssl_audio.objectives.byol import DEFAULT_MOMENTUM
 from ssl_audio.objectives.collapse import cluster_perplexity, cluster_usage
-from ssl_audio.objectives.objective import (
-    LossOutput,
-    Objective,
-    check_positive,
-    check_views,
-    full_precision,
-    other_views,
-    require_teacher,
-)
+from ssl_audio.objectives.objective import LossOutput, Objective
 from ssl_audio.objectives.projector import PROJECTOR_SIZES, projector
 from ssl_audio.objectives.schedules import Linear, Schedule
 
 DEFAULT_TEACHER_TEMPERATURE = Linear(start=0.02, end=0.04, until=0.1)
 
 
-@full_precision
+@objective.full_precision
 def cluster_assignment(teacher: Tensor, centre: Tensor, temperature: float) -> Tensor:
     """softmax((teacher - centre) / temperature), without gradient.
 
@@ -37,11 +30,11 @@ def cluster_assignment(teacher: Tensor, centre: Tensor, temperature: float) -> T
     Returns:
         (..., K) probabilities.
     """
-    check_positive(teacher_temperature=temperature)
+    objective.check_positive(teacher_temperature=temperature)
     return ((teacher.detach() - centre) / temperature).softmax(-1)
 
 
-@full_precision
+@objective.full_precision
 def clustering_loss(
     student: Tensor, teacher: Tensor, centre: Tensor, student_temperature: float = 0.1,
     teacher_temperature: float = 0.04,
@@ -68,11 +61,11 @@ def clustering_loss(
         >>> torch.isclose(loss, torch.tensor(8.0).log()).item()
         True
     """
-    check_positive(student_temperature=student_temperature)
-    check_views(student, teacher=teacher)
+    objective.check_positive(student_temperature=student_temperature)
+    objective.check_views(student, teacher=teacher)
     target = cluster_assignment(teacher, centre, teacher_temperature)
     log_probability = (student / student_temperature).log_softmax(-1)
-    return -other_views(torch.einsum("ink,jnk->ijn", target, log_probability)).mean()
+    return -objective.other_views(torch.einsum("ink,jnk->ijn", target, log_probability)).mean()
 
 
 class Clustering(Objective):
@@ -100,7 +93,7 @@ class Clustering(Objective):
         teacher_temperature: Schedule = DEFAULT_TEACHER_TEMPERATURE,
         projector_sizes: Sequence[int] = PROJECTOR_SIZES,
     ) -> None:  # fmt: skip
-        check_positive(student_temperature=student_temperature)
+        objective.check_positive(student_temperature=student_temperature)
         if not 0 <= centre_momentum < 1:
             raise SslAudioError(f"centre_momentum={centre_momentum}: must lie in [0, 1)")
         super().__init__(projector((embedding_size, *projector_sizes)), momentum=momentum)
@@ -116,8 +109,8 @@ class Clustering(Objective):
         that are the most probable one of some segment, `teacher_entropy` the mean entropy of a
         segment's assignment, nats.
         """
-        teacher = require_teacher(teacher, self)
-        check_views(student, self.min_batch_size)
+        teacher = objective.require_teacher(teacher, self)
+        objective.check_views(student, self.min_batch_size)
         temperature = self.teacher_temperature(progress)
         total = clustering_loss(
             student, teacher, self.centre, self.student_temperature, temperature
@@ -133,5 +126,5 @@ class Clustering(Objective):
     @torch.no_grad()
     def after_step(self, teacher: Tensor | None, progress: float) -> None:
         """Move the centre towards the mean of the teacher's scores (Caron et al. 2021, Eq. 4)."""
-        mean = require_teacher(teacher, self).to(self.centre).flatten(0, 1).mean(0)
+        mean = objective.require_teacher(teacher, self).to(self.centre).flatten(0, 1).mean(0)
         self.centre.lerp_(mean, 1 - self.centre_momentum)

@@ -8,18 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ssl_audio.objectives.objective import (
-    LossOutput,
-    Objective,
-    check_positive,
-    check_views,
-    full_precision,
-    other_views,
-)
+from ssl_audio.objectives import objective
+from ssl_audio.objectives.objective import LossOutput, Objective
 from ssl_audio.objectives.projector import PROJECTOR_SIZES, projector
 
 
-@full_precision
+@objective.full_precision
 def nt_xent(z: Tensor, temperature: float = 0.1) -> Tensor:
     """Normalised temperature-scaled cross-entropy (Chen et al. 2020, Eq. 1).
 
@@ -44,8 +38,8 @@ def nt_xent(z: Tensor, temperature: float = 0.1) -> Tensor:
         >>> round(nt_xent(views, temperature=0.5).item(), 4)
         0.5944
     """
-    check_positive(temperature=temperature)
-    check_views(z, 2)
+    objective.check_positive(temperature=temperature)
+    objective.check_views(z, 2)
     unit = F.normalize(z, dim=-1)
     flat = unit.flatten(0, 1)
     itself = torch.eye(len(flat), dtype=torch.bool, device=z.device)
@@ -56,11 +50,11 @@ def nt_xent(z: Tensor, temperature: float = 0.1) -> Tensor:
 
 def _positive_cosines(unit: Tensor) -> Tensor:
     """(V (V - 1), N) cosines of different views of the same track."""
-    return other_views(torch.einsum("ind,jnd->ijn", unit, unit))
+    return objective.other_views(torch.einsum("ind,jnd->ijn", unit, unit))
 
 
 @torch.no_grad()
-@full_precision
+@objective.full_precision
 def mean_similarities(z: Tensor) -> tuple[Tensor, Tensor]:
     """Mean cosine of positives and of negatives of (V, N >= 2, D) projections."""
     unit = F.normalize(z, dim=-1)
@@ -89,7 +83,7 @@ class Contrastive(Objective):
         self, embedding_size: int = 1024, temperature: float = 0.1,
         projector_sizes: Sequence[int] = PROJECTOR_SIZES,
     ) -> None:  # fmt: skip
-        check_positive(temperature=temperature)
+        objective.check_positive(temperature=temperature)
         super().__init__(projector((embedding_size, *projector_sizes)))
         self.temperature = temperature
 

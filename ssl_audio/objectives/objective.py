@@ -19,15 +19,10 @@ R = TypeVar("R")
 
 @dataclass
 class LossOutput:
-    """A loss and its parts.
+    """A loss and its parts."""
 
-    Attributes:
-        total: scalar with gradient.
-        terms: scalars to log, by name.
-    """
-
-    total: Tensor
-    terms: dict[str, Tensor] = field(default_factory=dict)
+    total: Tensor  # scalar with gradient
+    terms: dict[str, Tensor] = field(default_factory=dict)  # scalars to log, by name
 
 
 class Objective(nn.Module):

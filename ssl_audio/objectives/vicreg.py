@@ -8,22 +8,17 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
-from ssl_audio.objectives.objective import (
-    LossOutput,
-    Objective,
-    check_not_negative,
-    check_views,
-    full_precision,
-)
+from ssl_audio.objectives import objective
+from ssl_audio.objectives.objective import LossOutput, Objective
 from ssl_audio.objectives.projector import PROJECTOR_SIZES, projector
 
 EPSILON = 1e-4  # of Eq. 2: bounds the gradient of the square root
 
 
-@full_precision
+@objective.full_precision
 def vicreg_terms(z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The three terms of `vicreg_loss`, unweighted."""
-    check_views(z, 2)
+    objective.check_views(z, 2)
     differences = [(a - b).square().mean() for a, b in combinations(z, 2)]
     deviation = (z.var(1) + EPSILON).sqrt()
     variance = torch.relu(1 - deviation).mean()
@@ -65,7 +60,7 @@ def vicreg_loss(
         >>> round(vicreg_loss(constant).item(), 2)
         24.75
     """
-    check_not_negative(invariance=invariance, variance=variance, covariance=covariance)
+    objective.check_not_negative(invariance=invariance, variance=variance, covariance=covariance)
     terms = vicreg_terms(z)
     return invariance * terms[0] + variance * terms[1] + covariance * terms[2]
 
@@ -91,7 +86,9 @@ class VICReg(Objective):
         self, embedding_size: int = 1024, invariance: float = 25.0, variance: float = 25.0,
         covariance: float = 0.1, projector_sizes: Sequence[int] = PROJECTOR_SIZES,
     ) -> None:  # fmt: skip
-        check_not_negative(invariance=invariance, variance=variance, covariance=covariance)
+        objective.check_not_negative(
+            invariance=invariance, variance=variance, covariance=covariance
+        )
         super().__init__(projector((embedding_size, *projector_sizes)))
         self.invariance, self.variance, self.covariance = invariance, variance, covariance
 

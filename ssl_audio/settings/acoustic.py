@@ -46,19 +46,11 @@ class AcousticSettings(CommandSettings):
     features: Path | None = setting(
         None, help="store of embed; with segments, the projection is learnt from windows of 30 s"
     )
-    source: Path | None = setting(
-        None, help="audio for kind=descriptors: folder, list, file, or - (see embed)"
-    )
+    source: Path | None = setting(None, help="audio for kind=descriptors, as in embed")
     output: Path = setting(help="feature store, NAME.parquet; rows that it has are kept")
-    playlists: Path | None = setting(
-        None, help="playlists to learn from, with the ids of the features (see recommend)"
-    )
-    model: Path | None = setting(
-        None, help="fitted model, applied if it exists, else fitted; null: beside the output"
-    )
-    workers: int | None = setting(
-        None, help="tracks described at a time; null: the number of processors", min=1
-    )
+    playlists: Path | None = setting(None, help="playlists of the features' ids, as in recommend")
+    model: Path | None = setting(None, help="model, fitted if absent; null: beside the output")
+    workers: int | None = setting(None, help="parallel tracks; null: number of processors", min=1)
     group: int = setting(1024, help="tracks in a row group: the most that a crash loses", min=1)
     tags: Group = variants(
         TAGS, "none", selector="tags",

@@ -10,6 +10,7 @@ from typing import Any, Generic
 
 from ssl_audio.io.console import guarded
 from ssl_audio.io.errors import SslAudioError
+from ssl_audio.io.version import __version__
 from ssl_audio.settings.components import check_components, default_components
 from ssl_audio.settings.fields import CommandSettings
 from ssl_audio.settings.help import help_for, help_text
@@ -20,27 +21,16 @@ from ssl_audio.settings.words import merged, option_words, read_words
 
 @dataclass(frozen=True)
 class Command(Generic[Settings]):
-    """One command of the package.
+    """One command of the package."""
 
-    Attributes:
-        name: the word after `ssl-audio`, and the name of the module in `ssl_audio`.
-        summary: one line.
-        usage: the words after the name.
-        examples: words of useful calls.
-        settings: the dataclass of its settings.
-        positional: keys of the positional arguments, in order.
-        named_recipes: a recipe is required, and may be one of the package's.
-        script: how a tool is started, such as `python tools/prepare.py`.
-    """
-
-    name: str
-    summary: str
-    usage: str
-    examples: tuple[str, ...]
-    settings: type[Settings]
-    positional: tuple[str, ...] = ()
-    named_recipes: bool = False
-    script: str = ""
+    name: str  # the word after `ssl-audio`, and the name of the module in `ssl_audio`
+    summary: str  # one line
+    usage: str  # the words after the name
+    examples: tuple[str, ...]  # words of useful calls
+    settings: type[Settings]  # the dataclass of its settings
+    positional: tuple[str, ...] = ()  # keys of the positional arguments, in order
+    named_recipes: bool = False  # a recipe is required, and may be one of the package's
+    script: str = ""  # how a tool is started, such as `python tools/prepare.py`
 
     @property
     def program(self) -> str:
@@ -81,8 +71,6 @@ class Command(Generic[Settings]):
     def _dispatch(self, run: Callable[[Settings], int | None], words: list[str]) -> int | None:
         options, rest = option_words(words)
         if "--version" in options:
-            from ssl_audio.io.version import __version__
-
             print(f"ssl_audio {__version__}", flush=True)
             return 0
         if options & {"-h", "--help"}:

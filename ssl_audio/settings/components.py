@@ -89,7 +89,7 @@ def argument_names(target: str) -> list[str] | None:
 
 
 def _parsed_arguments(target: str) -> list[str] | None:
-    """From the source of the class: importing an objective or an optimiser would import torch."""
+    """Parse the source of the class: importing an objective or an optimiser would import torch."""
     module, _, name = target.rpartition(".")
     source = _source_of(module)
     if source is None:

@@ -28,7 +28,7 @@ class DemoSettings(CommandSettings):
         min=0, below=1,
     )  # fmt: skip
     workers: int | None = setting(
-        None, help="recordings at a time; null: the number of processors", min=1
+        None, help="parallel recordings; null: number of processors", min=1
     )
     seed: int = setting(0, help="seed of excerpts, playlists and splits", min=0)
 

@@ -19,7 +19,7 @@ class EmbedSettings(CommandSettings):
     output: Path = setting(help="feature store, NAME.parquet; rows that it has are kept")
     segments: bool = setting(False, help="keep the embedding and the start of each segment too")
     hop: float | None = setting(
-        None, help="seconds between the starts of segments; null: a segment's length", above=0
+        None, help="seconds between segment starts; null: no overlap", above=0
     )
     precision: Literal["float32", "bfloat16"] = setting(
         "float32", help="of the network; bfloat16 is faster, and equal to 2 or 3 digits"
@@ -30,9 +30,5 @@ class EmbedSettings(CommandSettings):
     dtype: Literal["float32", "float16"] = setting("float32", help="of the embeddings in the file")
     batch_size: int = setting(32, help="segments in a batch", min=1)
     group: int = setting(1024, help="tracks in a row group: the most that a crash loses", min=1)
-    workers: int | None = setting(
-        None, help="tracks embedded at a time; null: the number of processors", min=1
-    )
-    engine: Literal["local", "ray"] = setting(
-        "local", help="this machine, or the machines of a Ray cluster"
-    )
+    workers: int | None = setting(None, help="parallel tracks; null: number of processors", min=1)
+    engine: Literal["local", "ray"] = setting("local", help="this machine, or a Ray cluster")

@@ -22,19 +22,17 @@ class DataSettings(Group):
 
     segment: float = setting(4.0, help="length of anchor and positive, seconds", above=0)
     min_offset: float = setting(
-        4.0, help="min distance between the starts of anchor and positive, seconds", min=0
+        4.0, help="min seconds between starts of anchor and positive", min=0
     )
     max_offset: float = setting(
-        16.0, help="max distance between the starts of anchor and positive, seconds", min=0
+        16.0, help="max seconds between starts of anchor and positive", min=0
     )
     short: Literal["drop", "wrap"] = setting(
         "drop", help="tracks too short for a pair: left out and counted, or repeated"
     )
     batch_size: int = setting(64, help="pairs in a batch, over all processes", min=1)
     workers: int | Literal["auto"] = setting("auto", help="processes that decode audio", min=0)
-    cache: Path | None = setting(
-        None, help="folder that keeps the scan of the files; null: the user's cache folder"
-    )
+    cache: Path | None = setting(None, help="folder of cached scans; null: the user's cache")
 
     def check(self) -> None:
         if self.max_offset < self.min_offset:
@@ -44,7 +42,7 @@ class DataSettings(Group):
 @dataclass(frozen=True, kw_only=True)
 class DemoData(DataSettings):
     root: Path | None = setting(
-        None, help="folder of the synthesised corpus; null: the user's cache folder"
+        None, help="folder of the synthesised corpus; null: the user's cache"
     )
     tracks: int = setting(240, help="tracks to synthesise", min=20)
     seconds: float = setting(30.0, help="length of each track, seconds", min=10)
@@ -85,16 +83,14 @@ DATA: dict[str, type[Group]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderSettings(Group):
-    backbone: str = setting(
-        "resnet", help="resnet: the ResNet of 2.8 M parameters; or the name of a timm model"
-    )
+    backbone: str = setting("resnet", help="resnet (2.8 M parameters), or the name of a timm model")
     embedding_size: int = setting(1024, help="dimensions of the embedding", min=1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LearningRateSettings(Group):
     warmup: float = setting(
-        0.1, help="share of the run with a linear warm-up; cosine decay follows", min=0, max=1
+        0.1, help="share of the run with linear warm-up, before cosine decay", min=0, max=1
     )
     final: float = setting(0.01, help="last rate, as a share of optimizer.lr", min=0, max=1)
 
@@ -103,7 +99,7 @@ class LearningRateSettings(Group):
 class CollapseSettings(Group):
     every_n_steps: int = setting(10, help="steps between two checks for collapse", min=1)
     minimum_std: float = setting(
-        0.05, help="warn below this spread of the unit embeddings; 1 is isotropic", min=0, max=1
+        0.05, help="warn below this spread of embeddings; 1: isotropic", min=0, max=1
     )
     minimum_rank: float = setting(2.0, help="warn below this effective rank (RankMe)", min=1)
 
@@ -142,7 +138,7 @@ class TagProbe(Group):
     train_tsv: Path | None = setting(None, help="table of the labelled training tracks")
     test_tsv: Path | None = setting(None, help="table of the labelled test tracks")
     every_n_steps: int = setting(
-        0, help="steps between two probes; 0: before and after training only", min=0
+        0, help="steps between probes; 0: before and after training", min=0
     )
 
     def check(self) -> None:
@@ -161,12 +157,8 @@ class PretrainSettings(CommandSettings):
     recipe: str = setting(help="name of the recipe", internal=True)
     schedule: str = setting("demo", help="the preset of the schedule", internal=True)
     seed: int = setting(0, help="seed of weights, pairs and their order", min=0)
-    run_dir: Path | None = setting(
-        None, help="folder of all that the run writes; null: runs/RECIPE-DATE-TIME"
-    )
-    ckpt_path: Path | None = setting(
-        None, help="last: resume from run_dir/checkpoints/last.ckpt; or a .ckpt file"
-    )
+    run_dir: Path | None = setting(None, help="output folder; null: runs/RECIPE-DATE-TIME")
+    ckpt_path: Path | None = setting(None, help="resume: last (of run_dir), or a .ckpt file")
     data: DataSettings = variants(DATA, "demo", help="audio to train on", selector="data")
     frontend: Literal["default", "released"] = setting(
         "default", help="log-mel: default, or released, that of the published weights"

@@ -56,10 +56,10 @@ class FinetuneSettings(Group):
 class BootstrapSettings(Group):
     resamples: int = setting(50, help="resamples of the test set", min=2)
     fraction: float = setting(
-        0.5, help="fraction of the test set in each, without replacement", above=0, below=1
+        0.5, help="share of the test set in each, without repeats", above=0, below=1
     )
     confidence: float = setting(
-        0.95, help="level of the confidence intervals of differences", above=0, below=1
+        0.95, help="confidence level of intervals of differences", above=0, below=1
     )
 
 
@@ -95,18 +95,12 @@ class ProbeSettings(CommandSettings):
         "tracks", help="mean embedding of a track, or one random segment of it at a time"
     )
     hop: float | None = setting(
-        None, help="seconds between a track's segments; null: a segment's length", above=0
+        None, help="seconds between segment starts; null: no overlap", above=0
     )
     seed: int = setting(0, help="seed of probes, resamples and untrained baselines", min=0)
-    run_dir: Path | None = setting(
-        None, help="folder of all that the run writes; null: runs/probe-DATASET-DATE-TIME"
-    )
-    cache: Path | None = setting(
-        None, help="folder that keeps computed features; null: the user's cache folder"
-    )
-    workers: int | None = setting(
-        None, help="tracks decoded and embedded at a time; null: the number of processors", min=1
-    )
+    run_dir: Path | None = setting(None, help="output folder; null: runs/probe-DATASET-DATE-TIME")
+    cache: Path | None = setting(None, help="folder of cached features; null: the user's cache")
+    workers: int | None = setting(None, help="parallel tracks; null: number of processors", min=1)
     linear_probe: LinearProbeSettings = group(LinearProbeSettings, "linear and MLP probe")
     finetune: FinetuneSettings = group(
         FinetuneSettings, "probe=finetune and the supervised baseline"

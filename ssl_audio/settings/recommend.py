@@ -21,13 +21,11 @@ class StoreSettings(Group):
     """Feature stores; their ids are the tracks of the playlists."""
 
     embeddings: Path | None = setting(
-        None, help="store of embed: input of the transformer, and a baseline"
+        None, help="store of embed: transformer input, and a baseline"
     )
     acoustic: Path | None = setting(None, help="store of acoustic: 8 acoustic features")
     audio: Path | None = setting(None, help="store of acoustic kind=descriptors: 42 descriptors")
-    popularity: Path | None = setting(
-        None, help="store of the tracks' popularity; null: counted in the training playlists"
-    )
+    popularity: Path | None = setting(None, help="store of popularity; null: counted in training")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,11 +45,9 @@ class MusigSettings(Group):
     )
     dimensions: int = setting(128, help="dimensions of a track vector", min=1)
     fan_out: tuple[int, ...] = setting(
-        (25, 10), help="neighbours sampled of a track, then of each neighbour", min=1
+        (25, 10), help="neighbours sampled in the first and second hop", min=1
     )
-    isolated: float = setting(
-        0.1, help="share of a batch's tracks whose neighbours are hidden", min=0, below=1
-    )
+    isolated: float = setting(0.1, help="share of tracks with hidden neighbours", min=0, below=1)
     batch_size: int = setting(512, help="positive pairs in a batch", min=1)
     negatives: int = setting(1, help="negative pairs per positive pair", min=1)
     negative_power: float = setting(
@@ -93,24 +89,18 @@ class M2GRLSettings(Group):
     negatives: int = setting(10, help="negatives per positive pair", min=1)
     batch_size: int = setting(2048, help="pairs of each view in a batch", min=1)
     learning_rate: float = setting(0.01, help="learning rate of Adam", above=0)
-    sparse: bool = setting(
-        False, help="sparse gradients: the cost of a step does not grow with the catalogue"
-    )
+    sparse: bool = setting(False, help="sparse gradients, for large catalogues")
     weights: Literal["learnt", "uniform"] | tuple[float, ...] = setting(
         "learnt", help="weights of the tasks: learnt, uniform, or one number a task", min=0
     )
     clip: float | None = setting(1.0, help="max norm of the gradient; null: no limit", above=0)
     steps: int = setting(3000, help="training steps on playlists", min=1)
     session_steps: SessionSteps = group(SessionSteps, "training steps on MovieLens")
-    categories: Literal["genres", "tags"] = setting(
-        "genres", help="categories of MovieLens' movies"
-    )
+    categories: Literal["genres", "tags"] = setting("genres", help="categories of movies")
     by_weights: bool = setting(
-        True, help="MovieLens: compare learnt, uniform, fixed weights and items alone"
+        True, help="MovieLens: compare kinds of task weights, and items alone"
     )
-    validate: bool = setting(
-        False, help="MovieLens: predict the session before the last, to choose settings on"
-    )
+    validate: bool = setting(False, help="MovieLens: predict the second-to-last session instead")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,11 +108,9 @@ class SessionSettings(Group):
     """Sessions of MovieLens: the ratings that are used, and where a session ends."""
 
     min_rating: float | None = setting(3, help="lower ratings are ignored; null: none", min=0)
-    idle: float | None = setting(
-        31536000, help="seconds without a rating that end a session; null: no limit", above=0
-    )
+    idle: float | None = setting(31536000, help="seconds between sessions; null: no limit", above=0)
     max_length: int | None = setting(
-        50, help="max items in a session; longer ones are split evenly; null: no limit", min=1
+        50, help="max items in a session, else split evenly; null: no limit", min=1
     )
 
 
@@ -137,7 +125,7 @@ class TransformerSettings(Group):
     context: int = setting(50, help="tracks of context", min=1)
     dropout: float = setting(0.1, help="dropout", min=0, below=1)
     id_dropout: float = setting(
-        0.2, help="share of tracks given without their id embedding, by audio alone", min=0, below=1
+        0.2, help="share of tracks given without their id embedding", min=0, below=1
     )
     batch_size: int = setting(16, help="playlists in a batch", min=1)
     negatives: int = setting(20, help="negatives of the sampled softmax", min=1)
@@ -158,12 +146,12 @@ class CompletionSettings(Group):
     """Completion of held-out playlists (MUSIG, section 4.1)."""
 
     seed_share: float = setting(
-        0.5, help="share of a playlist that is given; the rest is to be found", above=0, below=1
+        0.5, help="share of a playlist given; the rest is predicted", above=0, below=1
     )
     min_tracks: int = setting(40, help="min tracks of a test playlist", min=2)
     max_playlists: int = setting(10000, help="max test playlists", min=2)
     cold: float = setting(
-        0.05, help="share of the tracks left out of all training playlists", min=0, below=1
+        0.05, help="share of tracks left out of all training playlists", min=0, below=1
     )
     resamples: int = setting(1000, help="resamples of the playlists, for intervals", min=1)
 
@@ -191,14 +179,10 @@ class RecommendSettings(CommandSettings):
         "keep", help="tracks of the playlists that no feature store has"
     )
     music: Path | None = setting(
-        None, help="folder that the ids of the features are relative to, for .m3u files"
+        None, help="folder that the features' ids are relative to, for .m3u"
     )
-    run_dir: Path | None = setting(
-        None, help="folder of all that the run writes; null: runs/recommend-DATE-TIME"
-    )
-    ckpt_path: Literal["last"] | None = setting(
-        None, help="last: resume the run of run_dir; finished systems are kept"
-    )
+    run_dir: Path | None = setting(None, help="output folder; null: runs/recommend-DATE-TIME")
+    ckpt_path: Literal["last"] | None = setting(None, help="last: resume the run of run_dir")
     seed: int = setting(0, help="seed of splits, weights and batches", min=0)
     features: tuple[FEATURES, ...] = setting(("popularity",), help="node attributes")
     missing: Literal["impute", "refuse"] = setting(
@@ -212,10 +196,10 @@ class RecommendSettings(CommandSettings):
         False, help="MUSIG, GraphSAGE and Track2Vec with each group of features (MUSIG, Table 2)"
     )
     by_task: bool = setting(
-        False, help="MUSIG with similarity task and features of audio and acoustic (Table 3)"
+        False, help="MUSIG with audio or acoustic similarity and features (Table 3)"
     )
     by_weights: bool = setting(
-        False, help="MUSIG with each of its published task weights and learnt ones"
+        False, help="MUSIG with each published set of task weights, and learnt"
     )
     graph: GraphSettings = group(GraphSettings, "graph of co-occurring tracks")
     musig: MusigSettings = group(MusigSettings, "MUSIG and GraphSAGE")
@@ -230,9 +214,7 @@ class RecommendSettings(CommandSettings):
         None, help="file of the continued playlist or of apply='s vectors; null: beside the input"
     )
     k: int = setting(20, help="each next track is drawn from the k most probable", min=1)
-    approximate: bool | None = setting(
-        None, help="HNSW search of the next track; null: from 200,000 tracks on"
-    )
+    approximate: bool | None = setting(None, help="HNSW search; null: above 200,000 tracks")
     apply: Path | None = setting(
         None, help="folder of a run whose MUSIG gives vectors to the tracks of stores.acoustic"
     )

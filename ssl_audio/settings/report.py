@@ -10,11 +10,9 @@ from ssl_audio.settings.fields import CommandSettings, SettingError, setting
 
 @dataclass(frozen=True, kw_only=True)
 class ReportSettings(CommandSettings):
-    runs: tuple[Path, ...] = setting(
-        help="folders of runs of probe or recommend, or their results.json"
-    )
+    runs: tuple[Path, ...] = setting(help="run folders of probe or recommend, or results.json")
     output: Path = setting(
-        Path("report"), help="folder of report.html, results.csv, table.tex and figures/"
+        Path("report"), help="folder of report.html, results.csv, table.tex, figures/"
     )
 
     def check(self) -> None:

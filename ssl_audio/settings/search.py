@@ -13,9 +13,5 @@ class SearchSettings(CommandSettings):
     index: Path = setting(help="feature store that embed has written")
     query: str = setting(help="id of a track of the index, or an audio file")
     k: int = setting(10, help="number of neighbours", min=1)
-    checkpoint: Path | None = setting(
-        None, help="the encoder of the index; null: where it was when the index was written"
-    )
-    approximate: bool | None = setting(
-        None, help="search by an HNSW graph; null: for more than 200,000 tracks"
-    )
+    checkpoint: Path | None = setting(None, help="encoder; null: the one recorded in the index")
+    approximate: bool | None = setting(None, help="HNSW search; null: above 200,000 tracks")

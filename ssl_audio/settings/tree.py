@@ -22,17 +22,11 @@ NAME = "name"  # the key that selects one of several kinds of a group
 
 @dataclass(frozen=True)
 class Key:
-    """One setting of a command.
+    """One setting of a command."""
 
-    Attributes:
-        name: full name, such as `trainer.max_steps`.
-        field: its declaration.
-        only: the choice that has it, such as `data=folder`; empty for a setting of every choice.
-    """
-
-    name: str
-    field: Field[Any]
-    only: str = ""
+    name: str  # full name, such as `trainer.max_steps`
+    field: Field[Any]  # its declaration
+    only: str = ""  # the choice that has it, such as `data=folder`; empty: every choice
 
     @property
     def help(self) -> str:

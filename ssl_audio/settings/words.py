@@ -25,7 +25,7 @@ class Words:
     """A parsed command line.
 
     Attributes:
-        values: nested plain values, as a YAML file would have them.
+        values: nested, as in a YAML file.
         components: full keys of components' arguments that were given.
     """
 
@@ -180,15 +180,11 @@ def merged(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
     made = dict(first)
     for key, value in second.items():
         old = made.get(key)
-        if isinstance(value, dict) and isinstance(old, dict) and not _other_class(old, value):
-            made[key] = merged(old, value)
-        else:
-            made[key] = value
+        if isinstance(value, dict) and isinstance(old, dict):
+            same_class = value.get("_target_", old.get("_target_")) == old.get("_target_")
+            value = merged(old, value) if same_class else value
+        made[key] = value
     return made
-
-
-def _other_class(old: dict[str, Any], new: dict[str, Any]) -> bool:
-    return "_target_" in new and new["_target_"] != old.get("_target_")
 
 
 def option_words(words: Iterable[str]) -> tuple[set[str], list[str]]:

@@ -56,7 +56,8 @@ class PretrainModule(lightning.LightningModule):
             )
         self.encoder = encoder
         self.objective = objective
-        self.teacher = _teacher_of(encoder, objective) if objective.momentum is not None else None
+        has_teacher = objective.momentum is not None
+        self.teacher = Teacher(encoder, objective.projector) if has_teacher else None
         self._make_optimizer = optimizer
         self._weight_decay = weight_decay
         self._rate = learning_rate_schedule
@@ -152,16 +153,12 @@ class Teacher(nn.Module):
 
     def __init__(self, encoder: nn.Module, projector: nn.Module) -> None:
         super().__init__()
-        self.encoder = encoder
-        self.projector = projector
+        self.encoder = copy.deepcopy(encoder)
+        self.projector = copy.deepcopy(projector)
         self.requires_grad_(False)
 
     def forward(self, waveforms: Tensor) -> Tensor:
         return self.projector(self.encoder(waveforms))
-
-
-def _teacher_of(encoder: Encoder, objective: Objective) -> Teacher:
-    return Teacher(copy.deepcopy(encoder), copy.deepcopy(objective.projector))
 
 
 def _by_view(rows: Tensor) -> Tensor:

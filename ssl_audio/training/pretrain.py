@@ -24,12 +24,7 @@ from ssl_audio.probing.baselines.mel import mel_statistics
 from ssl_audio.reports.results import PretrainResults, Scores, TrainingAudio, write_results
 from ssl_audio.settings.pretrain import PretrainSettings
 from ssl_audio.settings.tree import plain, to_yaml
-from ssl_audio.training.build import (
-    build_labelled_set,
-    build_module,
-    build_trainer,
-    untrained_encoder,
-)
+from ssl_audio.training import build
 from ssl_audio.training.callbacks import CollapseWatch, ReadFailures
 from ssl_audio.training.data import PairDataModule
 from ssl_audio.training.model_card import model_card
@@ -52,17 +47,17 @@ def pretrain(settings: PretrainSettings) -> PretrainResults:
     lightning.seed_everything(settings.seed, workers=False, verbose=False)
     folder = _folder(settings)
     resume = resume_path(settings.ckpt_path, folder, settings.trainer.max_steps)
-    build_trainer(settings, folder, None)  # refuses wrong settings before anything slow
-    module = build_module(settings)
+    build.build_trainer(settings, folder, None)  # refuses wrong settings before anything slow
+    module = build.build_module(settings)
     batches = settings.trainer.max_steps * settings.trainer.accumulate_grad_batches
     data = PairDataModule(settings.data, batches, settings.seed)
     data.setup("fit")
-    labelled = build_labelled_set(settings)
+    labelled = build.build_labelled_set(settings)
     say(data.summary())
     resumed = (folder / CONFIG).exists()
     leader = open_run_folder(folder, to_yaml(settings), resumed) if is_leader() else nullcontext()
     with leader:
-        trainer = build_trainer(settings, folder, labelled)
+        trainer = build.build_trainer(settings, folder, labelled)
         seconds = {"training": _train(trainer, module, data, folder, resume)}
         encoder, probe = module.encoder.to("cpu").eval(), dict[str, Scores]()
         if labelled is not None and is_leader():
@@ -109,7 +104,7 @@ def _probe(
     """Scores of the trained encoder and of its baselines."""
     systems = {
         "mel statistics": mel_statistics,
-        "untrained": encoder_features(untrained_encoder(settings).eval()),
+        "untrained": encoder_features(build.untrained_encoder(settings).eval()),
         "trained": encoder_features(encoder),
     }
     return {name: probe_scores(labelled, system, name) for name, system in systems.items()}

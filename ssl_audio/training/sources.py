@@ -13,17 +13,10 @@ from ssl_audio.audio import scan, shards, sources
 from ssl_audio.audio.scan import Manifest
 from ssl_audio.audio.sources import Source
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.settings.pretrain import (
-    DataSettings,
-    DemoData,
-    FolderData,
-    JamendoData,
-    ManifestData,
-    ShardData,
-)
+from ssl_audio.settings import pretrain as settings
 
 
-def demo_corpus(data: DemoData) -> Path:
+def demo_corpus(data: settings.DemoData) -> Path:
     """The folder of the synthesised corpus, which is made on first use."""
     from ssl_audio.audio.demo_corpus import demo_folder, make_demo
 
@@ -31,33 +24,33 @@ def demo_corpus(data: DemoData) -> Path:
     return make_demo(data.root or demo_folder(**chosen), **chosen)
 
 
-def _demo(data: DemoData) -> list[Source]:
+def _demo(data: settings.DemoData) -> list[Source]:
     folder = demo_corpus(data)
     return sources.read_jamendo(folder / "demo-train.tsv", folder)
 
 
-def _folder(data: FolderData) -> list[Source]:
+def _folder(data: settings.FolderData) -> list[Source]:
     return sources.find_audio(data.root)
 
 
-def _manifest(data: ManifestData) -> list[Source]:
+def _manifest(data: settings.ManifestData) -> list[Source]:
     is_list = data.root.suffix.lower() == ".txt"
     return sources.read_list(data.root) if is_list else sources.read_table(data.root)
 
 
-def _jamendo(data: JamendoData) -> list[Source]:
+def _jamendo(data: settings.JamendoData) -> list[Source]:
     return [source for tsv in data.tsv for source in sources.read_jamendo(tsv, data.root)]
 
 
-SOURCES: dict[type[DataSettings], Callable[[Any], list[Source]]] = {
-    DemoData: _demo,
-    FolderData: _folder,
-    ManifestData: _manifest,
-    JamendoData: _jamendo,
+SOURCES: dict[type[settings.DataSettings], Callable[[Any], list[Source]]] = {
+    settings.DemoData: _demo,
+    settings.FolderData: _folder,
+    settings.ManifestData: _manifest,
+    settings.JamendoData: _jamendo,
 }
 
 
-def load_manifest(data: DataSettings) -> Manifest:
+def load_manifest(data: settings.DataSettings) -> Manifest:
     """The usable tracks of a source, with their durations, and the files that were skipped.
 
     Files are measured once; the next call reads the cache. Shards have been measured when they
@@ -66,7 +59,7 @@ def load_manifest(data: DataSettings) -> Manifest:
     Raises:
         SslAudioError: the source cannot be read or has no usable audio.
     """
-    if isinstance(data, ShardData):
+    if isinstance(data, settings.ShardData):
         return Manifest(shards.open_shards(data.root).tracks, [])
     found = scan.scan(SOURCES[type(data)](data), cache=data.cache)
     if not found.tracks:
