@@ -212,10 +212,11 @@ def memory(options: BenchmarkEmbedSettings) -> None:
         engine = LocalEngine(for_embedding(build_encoder(segment=1.0)))
         items = [Item(f"{k}.wav", folder / f"{k}.wav") for k in range(options.files)]
         with Store(folder / "f.parquet", {"kind": "embedding"}, "float16", group=512) as store:
-            summary = fill_store(store, engine, marked(items), "embedding", folder / "failed.csv")
-        rows = len(read_ids(folder / "f.parquet"))
-    print(f"\n{options.files} files, {damaged} damaged: {summary.total} rows ({rows} read), "
-          f"{len(summary.failures)} failures, {rows / summary.elapsed:.0f} tracks/s")  # fmt: skip
+            rows, failures = engine.rows(marked(items)), folder / "failed.csv"
+            summary = fill_store(store, rows, len(items), "embedding", failures)
+        count = len(read_ids(folder / "f.parquet"))
+    print(f"\n{options.files} files, {damaged} damaged: {summary.total} rows ({count} read), "
+          f"{len(summary.failures)} failures, {count / summary.elapsed:.0f} tracks/s")  # fmt: skip
     print(f"  MiB after each fifth: {', '.join(f'{value:.0f}' for value in marks)}")
 
 

@@ -2,38 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from ssl_audio.audio import decode
 from ssl_audio.catalogue.descriptors import DESCRIPTORS, descriptors, normalised
-from ssl_audio.catalogue.tracks import (
-    Analysis,
-    Failure,
-    Item,
-    Summary,
-    fill_store,
-    list_items,
-    missing,
-    row_of,
-)
+from ssl_audio.catalogue.tracks import Analysis, Summary, fill_store, list_items, missing, row_of
 from ssl_audio.io.parallel import in_order
-from ssl_audio.stores.feature_store import Row
 from ssl_audio.stores.writer import Store, check_output
 
 ABOUT = {"kind": "descriptors", "model": "42", "names": [d.name for d in DESCRIPTORS]}
-
-
-@dataclass(frozen=True)
-class DescriptorEngine:
-    """Describes tracks, several at a time; None workers is the number of processors."""
-
-    workers: int | None = None
-
-    def rows(self, items: Iterable[Item]) -> Iterator[Row | Failure]:
-        """The rows of tracks, in their order."""
-        return in_order(items, lambda item: row_of(item, _describe), self.workers)
 
 
 def _describe(path: Path) -> Analysis:
@@ -60,4 +37,6 @@ def describe_catalogue(
     failures = output.with_name(f"{output.stem}-failures.csv")  # embed writes failures.csv
     with Store(output, ABOUT, group=group) as store:
         rest = missing(items, store.finished)
-        return fill_store(store, DescriptorEngine(workers), rest, "describing", failures)
+        total = len(rest) if isinstance(rest, list) else None
+        results = in_order(rest, lambda item: row_of(item, _describe), workers)
+        return fill_store(store, results, total, "describing", failures)

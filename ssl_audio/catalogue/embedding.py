@@ -88,8 +88,10 @@ def embed_catalogue(settings: EmbedSettings) -> Summary:
         output, _about(settings, encoder), settings.dtype, settings.segments, settings.group
     ) as store:
         rest = missing(items, store.finished)
-        engine = _engine(settings, encoder, len(rest) if isinstance(rest, list) else None)
-        summary = fill_store(store, engine, rest, "embedding", output.parent / "failures.csv")
+        total = len(rest) if isinstance(rest, list) else None
+        engine = _engine(settings, encoder, total)
+        failures = output.parent / "failures.csv"
+        summary = fill_store(store, engine.rows(rest), total, "embedding", failures)
     config = {**plain(settings), "runtime": engine.runtime}
     write_json(
         output.with_name(f"{output.name}.run.json"),

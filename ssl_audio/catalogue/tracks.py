@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
@@ -40,13 +40,6 @@ class Failure(NamedTuple):
 
 
 Items = list[Item] | Iterator[Item]  # of unknown number where they are read from standard input
-
-
-class Engine(Protocol):
-    """Computes the rows of tracks."""
-
-    def rows(self, items: Iterable[Item]) -> Iterator[Row | Failure]:
-        """One result per track."""
 
 
 def list_items(source: Path) -> Items:
@@ -141,13 +134,15 @@ def missing(items: Items, finished: set[str]) -> Items:
     return list(rest) if isinstance(items, list) else rest
 
 
-def fill_store(store: Store, engine: Engine, items: Items, title: str, failures: Path) -> Summary:
-    """Compute tracks, add them to a store as they come, and close it.
+def fill_store(
+    store: Store, results: Iterable[Row | Failure], total: int | None, title: str, failures: Path
+) -> Summary:
+    """Add results to a store as they come, and close it.
 
     Args:
         store: has none of the tracks.
-        engine: computes their rows.
-        items: the tracks.
+        results: one per track, computed lazily.
+        total: number of tracks; None if unknown.
         title: shown before the progress bar.
         failures: table of the failed tracks, written anew.
 
@@ -158,9 +153,8 @@ def fill_store(store: Store, engine: Engine, items: Items, title: str, failures:
     if summary.kept:
         say(f"{store.output}: resuming after {summary.kept} tracks")
     started = time.monotonic()
-    total = len(items) if isinstance(items, list) else None
     try:
-        for result in with_progress(engine.rows(items), title, total):
+        for result in with_progress(results, title, total):
             if isinstance(result, Failure):
                 summary.failures.append(result)
             else:

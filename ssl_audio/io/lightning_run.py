@@ -41,9 +41,8 @@ def resume_path(
         saved = torch.load(path, map_location="cpu", weights_only=True)
         done = int(saved["global_step"]) if saved["state_dict"] else 0
     except Exception as error:  # torch raises a dozen types for damaged files
-        raise SslAudioError(
-            f"{path} is damaged or not a training checkpoint: {first_line(error)}"
-        ) from error
+        reason = first_line(error)
+        raise SslAudioError(f"{path} is damaged or not a training checkpoint: {reason}") from error
     if done >= max_steps:
         raise SslAudioError(
             f"this run has finished {done} of {max_steps} steps; raise {key}= to train further"

@@ -45,9 +45,8 @@ def local_folder(name: str, **options: Any) -> str:
     import huggingface_hub
 
     try:
-        return huggingface_hub.snapshot_download(
-            name, allow_patterns=[WEIGHTS, CONFIG, CARD], **options
-        )
+        patterns = [WEIGHTS, CONFIG, CARD]
+        return huggingface_hub.snapshot_download(name, allow_patterns=patterns, **options)
     except Exception as error:  # of many types: no network, no such repository, a private one
         raise CheckpointError(
             f"{name}: no such folder, and not read from the Hugging Face Hub ({first_line(error)})"

@@ -150,9 +150,8 @@ class OpenVinoNetwork:
         local = self._requests
         if not hasattr(local, "request"):
             local.request = self._compiled.create_infer_request()
-        found = local.request.infer(
-            {0: x.contiguous().numpy()}, share_inputs=True, share_outputs=True
-        )
+        inputs = {0: x.contiguous().numpy()}
+        found = local.request.infer(inputs, share_inputs=True, share_outputs=True)
         return torch.from_numpy(found[0].copy())  # the next call overwrites it
 
 

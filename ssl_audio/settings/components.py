@@ -48,9 +48,8 @@ def check_components(recipe: Mapping[str, Any], given: Words) -> None:
         if name in (TARGET, PARTIAL) or (name in old and target == old.get(TARGET)):
             continue
         if target is None:
-            raise SslAudioError(
-                f"{key}: {group} has no {TARGET}; give {group}.{TARGET}=MODULE.CLASS"
-            )
+            advice = f"give {group}.{TARGET}=MODULE.CLASS"
+            raise SslAudioError(f"{key}: {group} has no {TARGET}; {advice}")
         known = argument_names(str(target))
         if known is not None and name not in known:
             hint = suggestion(name, known)

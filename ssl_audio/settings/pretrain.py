@@ -123,9 +123,8 @@ class TrainerSettings(Group):
 
     def check(self) -> None:
         if self.max_time is not None and not re.fullmatch(r"\d+:\d\d:\d\d:\d\d", self.max_time):
-            raise SettingError(
-                "max_time", self.max_time, "DD:HH:MM:SS, such as 00:00:05:00 for five minutes"
-            )
+            expected = "DD:HH:MM:SS, such as 00:00:05:00 for five minutes"
+            raise SettingError("max_time", self.max_time, expected)
 
 
 @dataclass(frozen=True, kw_only=True)

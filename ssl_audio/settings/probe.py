@@ -112,9 +112,8 @@ class ProbeSettings(CommandSettings):
 
     def check(self) -> None:
         if not self.checkpoint and not self.baselines:
-            raise SettingError(
-                "checkpoint", None, "one or more encoder folders, or baselines=[...]"
-            )
+            expected = "one or more encoder folders, or baselines=[...]"
+            raise SettingError("checkpoint", None, expected)
         if self.probe == "finetune" and not self.checkpoint:
             raise SettingError("checkpoint", None, "required with probe=finetune")
         if self.probe == "logistic" and self.train_on == "segments":

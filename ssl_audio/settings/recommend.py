@@ -62,9 +62,8 @@ class MusigSettings(Group):
         if not self.fan_out:
             raise SettingError("fan_out", self.fan_out, "whole numbers, such as [25,10]")
         if isinstance(self.weights, tuple) and (len(self.weights) != 3 or not any(self.weights)):
-            raise SettingError(
-                "weights", self.weights, "learnt, or three numbers, one of them above 0"
-            )
+            expected = "learnt, or three numbers, one of them above 0"
+            raise SettingError("weights", self.weights, expected)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,9 +135,8 @@ class TransformerSettings(Group):
 
     def check(self) -> None:
         if self.dimensions % self.heads:
-            raise SettingError(
-                "dimensions", self.dimensions, f"a multiple of transformer.heads={self.heads}"
-            )
+            expected = f"a multiple of transformer.heads={self.heads}"
+            raise SettingError("dimensions", self.dimensions, expected)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,6 +227,5 @@ class RecommendSettings(CommandSettings):
         if self.movielens is not None and self.model != ("m2grl",):
             raise SettingError("model", self.model, "with movielens= give model=m2grl")
         if self.ckpt_path is not None and self.run_dir is None:
-            raise SettingError(
-                "ckpt_path", self.ckpt_path, "name the folder of the run to resume with run_dir="
-            )
+            expected = "name the folder of the run to resume with run_dir="
+            raise SettingError("ckpt_path", self.ckpt_path, expected)

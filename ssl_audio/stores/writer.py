@@ -176,17 +176,9 @@ def write_store(output: Path, about: Mapping[str, Any], rows: Iterable[Row]) -> 
     """
     check_output(output)
     about = {**about, "dtype": "float32", "segments": False}
-    count = 0
-
-    def tables() -> Iterator[pa.Table]:
-        nonlocal count
-        waiting = iter(rows)
-        while group := list(islice(waiting, 1024)):
-            count += len(group)
-            yield _table(group, about)
-
-    _write(output, about, tables())
-    return count
+    waiting = iter(rows)
+    groups = iter(lambda: list(islice(waiting, 1024)), [])
+    return _write(output, about, (_table(group, about) for group in groups))
 
 
 def check_output(output: Path) -> None:
@@ -201,8 +193,10 @@ def check_output(output: Path) -> None:
         raise SslAudioError(f"output={output} is a folder: give the name of a file")
 
 
-def _write(output: Path, about: Mapping[str, Any], tables: Iterator[pa.Table]) -> None:
+def _write(output: Path, about: Mapping[str, Any], tables: Iterator[pa.Table]) -> int:
+    """Write tables atomically; returns the number of rows."""
     first = next(tables)
+    rows = first.num_rows
     schema = first.schema.with_metadata(_metadata(about))
     try:
         with (
@@ -212,8 +206,10 @@ def _write(output: Path, about: Mapping[str, Any], tables: Iterator[pa.Table]) -
             writer.write_table(first)
             for table in tables:
                 writer.write_table(table)
+                rows += table.num_rows
     except OSError as error:
         raise SslAudioError(f"output={output}: {first_line(error)}") from error
+    return rows
 
 
 def _metadata(about: Mapping[str, Any]) -> dict[bytes, bytes]:

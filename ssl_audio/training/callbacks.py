@@ -32,10 +32,8 @@ class CollapseWatch(lightning.Callback):
         self, every_n_steps: int = 10, minimum_std: float = 0.05, minimum_rank: float = 2.0,
         patience: int = 3,
     ) -> None:  # fmt: skip
-        self.every_n_steps = every_n_steps
-        self.minimum_std = minimum_std
-        self.minimum_rank = minimum_rank
-        self.patience = patience
+        self.every_n_steps, self.patience = every_n_steps, patience
+        self.minimum_std, self.minimum_rank = minimum_std, minimum_rank
         self.latest: dict[str, float] = {}
         self.collapsed = False
         self._low = 0

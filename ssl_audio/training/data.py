@@ -9,7 +9,7 @@ import lightning
 import torch
 from torch.utils.data import DataLoader
 
-from ssl_audio.audio.pairs import PairBatchSampler, PairDataset, collate_pairs, long_enough
+from ssl_audio.audio.pairs import PairBatchSampler, PairDataset, collate_pairs
 from ssl_audio.audio.scan import Manifest
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.parallel import available_processors
@@ -60,26 +60,19 @@ class PairDataModule(lightning.LightningDataModule):
         if hasattr(self, "dataset"):
             return
         self.prepare_data()
-        chosen = self.settings
-        self.dataset = PairDataset(
-            self._usable_tracks(), chosen.segment, chosen.min_offset, chosen.max_offset, self.seed,
-            chosen.short,
-        )  # fmt: skip
-        self._sampler()  # refuses a batch that is too large
-
-    def _usable_tracks(self) -> list[Any]:
-        tracks, chosen = self.manifest.tracks, self.settings
-        if chosen.short == "wrap":
-            return tracks
-        usable = long_enough(tracks, chosen.segment, chosen.min_offset)
-        if not usable:
+        chosen, tracks = self.settings, self.manifest.tracks
+        dataset = PairDataset(
+            tracks, chosen.segment, chosen.min_offset, chosen.max_offset, self.seed, chosen.short
+        )
+        if not len(dataset):
             longest = max(track.duration for track in tracks)
             raise SslAudioError(
                 f"no track is long enough: a pair takes {self._min_duration:g} s and the longest "
                 f"of {len(tracks)} tracks has {longest:.1f} s. Lower data.segment or "
                 "data.min_offset, or set data.short=wrap to repeat short tracks"
             )
-        return usable
+        self.dataset = dataset
+        self._sampler()  # refuses a batch that is too large
 
     @property
     def _min_duration(self) -> float:
