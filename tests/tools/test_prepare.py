@@ -31,7 +31,7 @@ def music(tmp_path):
 def test_shards_are_written_once(prepare, music, tmp_path, capsys):
     listed = tmp_path / "list.txt"
     listed.write_text("\n".join([*map(str, sorted(music.iterdir())), "missing.wav"]))
-    words = [str(listed), "a=b [shards]", "workers=2", "shard_gib=0.00075"]
+    words = [str(listed), "./a=b [shards]", "workers=2", "shard_gib=0.00075"]
     assert prepare(words) == 0
     said = capsys.readouterr().out
     assert "8 tracks, 0.02 hours; wrote 4 shards" in said and "1 files skipped" in said
