@@ -14,13 +14,11 @@ from ssl_audio.settings.command import Command
 from ssl_audio.settings.report import ReportSettings
 
 COMMAND = Command(
-    name="report",
-    summary="Put the results of several runs of probe and recommend on one page.",
+    name="report", summary="Put the results of several runs of probe and recommend on one page.",
     usage="RUN [RUN ...] [output=FOLDER]",
-    examples=("runs/probe-a runs/probe-b output=report", "runs/*"),
-    settings=ReportSettings,
+    examples=("runs/probe-a runs/probe-b output=report", "runs/*"), settings=ReportSettings,
     positional=("runs",),
-)
+)  # fmt: skip
 
 
 def run(settings: ReportSettings) -> int:

@@ -60,7 +60,7 @@ def test_fitted_once_and_applied_without_refitting(features, capsys):
     assert status == 1 and "fitted already (siamese)" in said
 
 
-def test_without_playlists_the_output_says_pca(features, capsys):
+def test_without_playlists_the_output_names_pca(features, capsys):
     status, said = run(capsys, "features=f.parquet", "output=a.parquet")
     assert status == 0 and "pca" in said
     assert read_store("a.parquet").about["kind"] == "acoustic, pca"

@@ -12,7 +12,7 @@ FIVE = ("barlow_twins", "byol", "clustering", "contrastive", "vicreg")
 
 
 @pytest.mark.parametrize("name", FIVE)
-def test_each_loads_and_its_card_says_where_it_comes_from(name):
+def test_each_loads_and_its_card_states_its_origin(name):
     encoder = ssl_audio.load_encoder(FOLDER / name)
     noise = np.random.default_rng(0).normal(0, 0.1, 5 * 16_000).astype(np.float32)
     assert np.isfinite(encoder.embed(noise).track).all()

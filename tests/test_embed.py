@@ -137,9 +137,7 @@ def test_lists_and_standard_input(run, music, tmp_path, monkeypatch):
     assert read_store("c.parquet").ids == ["0.wav"]
 
 
-@pytest.mark.parametrize(
-    "name", ["Motörhead, (live) it's", 'a=[b]{c}$HOME #1 "q"', "2020", "null"]
-)
+@pytest.mark.parametrize("name", ["Motörhead, (live) it's", 'a=[b]{c}$HOME #1 "q"', "2020", "null"])
 def test_names_are_literal(run, music, tmp_path, name):
     folder = tmp_path / name
     folder.mkdir()

@@ -274,14 +274,12 @@ WHAT = {
 
 
 COMMAND = Command(
-    name="benchmark",
-    script="python tools/benchmark.py",
+    name="benchmark", script="python tools/benchmark.py",
     summary="Measure ratios to a peer in the same run: encoder, step, loss, crops, loader.",
     usage="[WHAT ...] [KEY=VALUE ...]",
-    examples=("encoder logmel", "step pairs=64 json=figures.json"),
-    settings=BenchmarkSettings,
+    examples=("encoder logmel", "step pairs=64 json=figures.json"), settings=BenchmarkSettings,
     positional=("what",),
-)
+)  # fmt: skip
 
 
 def run(settings: BenchmarkSettings) -> None:

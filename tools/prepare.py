@@ -30,14 +30,12 @@ class PrepareSettings(Group):
 
 
 COMMAND = Command(
-    name="prepare",
-    script="python tools/prepare.py",
+    name="prepare", script="python tools/prepare.py",
     summary="Decode a collection once, into shards for training; run again, it resumes.",
     usage="SOURCE OUTPUT [KEY=VALUE ...]",
     examples=("/music /prepared", "/music /prepared workers=8 shard_gib=0.5"),
-    settings=PrepareSettings,
-    positional=("source", "output"),
-)
+    settings=PrepareSettings, positional=("source", "output"),
+)  # fmt: skip
 
 
 def run(settings: PrepareSettings) -> None:

@@ -272,10 +272,8 @@ def collate_pairs(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
         failures: those of all items.
     """
     return {
-        "anchor": torch.stack([item["anchor"] for item in items]),
-        "positive": torch.stack([item["positive"] for item in items]),
-        "index": torch.tensor([item["index"] for item in items]),
-        "epoch": torch.tensor([item["epoch"] for item in items]),
+        **{key: torch.stack([item[key] for item in items]) for key in ("anchor", "positive")},
+        **{key: torch.tensor([item[key] for item in items]) for key in ("index", "epoch")},
         "failures": [line for item in items for line in item["failures"]],
     }
 

@@ -47,8 +47,7 @@ def acoustic_features(
     model = _model(settings, playlists, digest)
     if about["model"] != model.about["encoder"]:
         raise SslAudioError(
-            f"features={settings.features} are of another encoder than those that the model was "
-            "fitted to"
+            f"features={settings.features}: the model was fitted to another encoder"
         )
     about = {"kind": f"acoustic, {model.method}", "model": model.hash, "encoder": about["model"]}
     if "memberships" in model.about:

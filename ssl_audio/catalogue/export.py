@@ -153,11 +153,9 @@ def _program(encoder: Encoder) -> torch.export.ExportedProgram:
         settings: Any = _config  # its `patch` is added at run time
         with torch.no_grad(), settings.patch(backed_size_oblivious=True):
             return torch.export.export(
-                Exportable(encoder).eval(),
-                (example,),
-                dynamic_shapes=sizes,
+                Exportable(encoder).eval(), (example,), dynamic_shapes=sizes,
                 prefer_deferred_runtime_asserts_over_guards=True,
-            )
+            )  # fmt: skip
     except Exception as error:  # the exporter raises many types
         raise _not_exported(encoder, error) from error
 

@@ -142,12 +142,8 @@ class Encoder(nn.Module, ModelHubMixin):
     @property
     def settings(self) -> dict[str, Any]:
         """Arguments of `build_encoder` for an encoder of the same architecture, as JSON values."""
-        return {
-            "frontend": self.frontend.settings,
-            "backbone": self.backbone_name,
-            "embedding_size": self.embedding_size,
-            "segment": self.segment,
-        }
+        return {"frontend": self.frontend.settings, "backbone": self.backbone_name,
+                "embedding_size": self.embedding_size, "segment": self.segment}  # fmt: skip
 
     def save(
         self, folder: str | Path, card: str, metadata: Mapping[str, Any] | None = None
@@ -239,9 +235,8 @@ def load_encoder(path: str | Path) -> Encoder:
     """
     folder = shipped_folder(str(path)) or Path(path)
     if folder.suffix == ".ckpt":
-        raise CheckpointError(
-            f"{folder} is for resuming a run (ckpt_path=); load the folder encoder/ beside it"
-        )
+        advice = "load the folder encoder/ beside it"
+        raise CheckpointError(f"{folder} is for resuming a run (ckpt_path=); {advice}")
     read = read_model_folder(folder, KIND)
     try:
         encoder = build_encoder(**read.config["encoder"])

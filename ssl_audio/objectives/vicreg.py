@@ -86,19 +86,14 @@ class VICReg(Objective):
         self, embedding_size: int = 1024, invariance: float = 25.0, variance: float = 25.0,
         covariance: float = 0.1, projector_sizes: Sequence[int] = PROJECTOR_SIZES,
     ) -> None:  # fmt: skip
-        objective.check_not_negative(
-            invariance=invariance, variance=variance, covariance=covariance
-        )
+        weights = {"invariance": invariance, "variance": variance, "covariance": covariance}
+        objective.check_not_negative(**weights)
         super().__init__(projector((embedding_size, *projector_sizes)))
-        self.invariance, self.variance, self.covariance = invariance, variance, covariance
+        self.weights = weights
 
     def loss(self, student: Tensor, teacher: Tensor | None, progress: float) -> LossOutput:
         """The loss; logs its three weighted terms."""
-        invariance, variance, covariance = vicreg_terms(student)
-        terms = {
-            "invariance": self.invariance * invariance,
-            "variance": self.variance * variance,
-            "covariance": self.covariance * covariance,
-        }
+        unweighted = zip(self.weights.items(), vicreg_terms(student), strict=True)
+        terms = {name: weight * term for (name, weight), term in unweighted}
         total = torch.stack(list(terms.values())).sum()
         return LossOutput(total, {name: term.detach() for name, term in terms.items()})

@@ -64,12 +64,8 @@ class Range:
         )
 
     def __str__(self) -> str:
-        words = [
-            (self.min, "{} or more"),
-            (self.above, "above {}"),
-            (self.max, "at most {}"),
-            (self.below, "below {}"),
-        ]
+        words = [(self.min, "{} or more"), (self.above, "above {}"), (self.max, "at most {}"),
+                 (self.below, "below {}")]  # fmt: skip
         return ", ".join(text.format(limit) for limit, text in words if limit is not None)
 
 
@@ -164,12 +160,10 @@ def all_fields(kind: type[Group]) -> dict[str, Field[Any]]:
     if kind in _FIELDS:
         return _FIELDS[kind]
     hints = get_type_hints(kind)
-    found = {}
     for one in fields(kind):
         one.type = hints[one.name]
-        found[one.name] = one
-    _FIELDS[kind] = found
-    return found
+    _FIELDS[kind] = {one.name: one for one in fields(kind)}
+    return _FIELDS[kind]
 
 
 def expected_of(kind: Field[Any]) -> str:

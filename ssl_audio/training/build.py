@@ -26,11 +26,9 @@ def untrained_encoder(settings: PretrainSettings) -> Encoder:
     """The encoder with its first weights, which depend on the seed alone."""
     torch.manual_seed(settings.seed)
     return build_encoder(
-        frontend=settings.frontend,
-        backbone=settings.encoder.backbone,
-        embedding_size=settings.encoder.embedding_size,
-        segment=settings.data.segment,
-    )
+        frontend=settings.frontend, backbone=settings.encoder.backbone,
+        embedding_size=settings.encoder.embedding_size, segment=settings.data.segment,
+    )  # fmt: skip
 
 
 def build_objective(settings: PretrainSettings) -> Objective:
@@ -70,13 +68,11 @@ def build_module(settings: PretrainSettings) -> PretrainModule:
         raise SslAudioError(f"optimizer: {first_line(error)}") from error
     rate = settings.learning_rate
     return PretrainModule(
-        encoder=untrained_encoder(settings),
-        objective=objective,
-        optimizer=optimizer,
+        encoder=untrained_encoder(settings), objective=objective, optimizer=optimizer,
         weight_decay=settings.optimizer.get("weight_decay", 0.0),
         learning_rate_schedule=WarmupCosine(warmup=rate.warmup, end=rate.final),
         compile=settings.trainer.compile,
-    )
+    )  # fmt: skip
 
 
 def build_labelled_set(settings: PretrainSettings) -> LabelledSet | None:

@@ -18,11 +18,9 @@ def model_card(settings: PretrainSettings, results: PretrainResults) -> str:
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
     return environment.get_template(TEMPLATE).render(
-        settings=settings,
-        results=results,
-        source=plain(settings)["data"]["name"],
+        settings=settings, results=results, source=plain(settings)["data"]["name"],
         labelled=_labelled_name(settings),
-    )
+    )  # fmt: skip
 
 
 def _labelled_name(settings: PretrainSettings) -> str:

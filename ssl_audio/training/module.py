@@ -58,8 +58,7 @@ class PretrainModule(lightning.LightningModule):
         self.objective = objective
         has_teacher = objective.momentum is not None
         self.teacher = Teacher(encoder, objective.projector) if has_teacher else None
-        self._make_optimizer = optimizer
-        self._weight_decay = weight_decay
+        self._make_optimizer, self._weight_decay = optimizer, weight_decay
         self._rate = learning_rate_schedule
         self._teacher_outputs: list[Tensor] = []  # of the batches of one optimiser step
         self._time_share = 0.0
@@ -139,10 +138,8 @@ class PretrainModule(lightning.LightningModule):
         scheduler = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: self._rate(self._progress_at(step))
         )
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "interval": "step", "name": "rate"},
-        }
+        scheduling = {"scheduler": scheduler, "interval": "step", "name": "rate"}
+        return {"optimizer": optimizer, "lr_scheduler": scheduling}
 
 
 class Teacher(nn.Module):

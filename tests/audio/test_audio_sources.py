@@ -55,7 +55,7 @@ def test_every_format_of_libsndfile_is_found_and_read(
     assert decode.info(source.path).duration == pytest.approx(0.1, abs=0.1)
 
 
-def test_audio_that_is_not_decoded_is_listed_apart(tmp_path: Path) -> None:
+def test_audio_of_unsupported_formats_is_listed_separately(tmp_path: Path) -> None:
     for name in ("a.wav", "b.mid", "c/D.RAW", "notes.txt", ".hidden.mid"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
@@ -139,7 +139,7 @@ def test_a_malformed_jamendo_line_is_named(tmp_path: Path, row: str, complaint: 
     assert complaint in str(caught.value)
 
 
-def test_the_shared_corpus_reads_as_its_own_table_says(shared: Path) -> None:
+def test_the_shared_corpus_reads_as_its_table_states(shared: Path) -> None:
     folder = shared / "audio" / "scores"
     with open(folder / "scores-test.tsv", newline="") as file:
         rows = [line.rstrip("\r\n").split("\t") for line in file][1:]

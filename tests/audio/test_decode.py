@@ -126,7 +126,7 @@ def test_an_mp3_of_few_bits_is_not_silent_after_a_seek(
 
 
 @pytest.mark.parametrize("rate", [16000, 44100])
-def test_only_what_is_needed_is_decoded(
+def test_only_the_crop_is_decoded(
     tmp_path: Path, rate: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(tmp_path / "a.flac", noise(20.0, rate, 1), rate)
@@ -211,7 +211,7 @@ def test_torchcodec_reads_the_rest(tmp_path: Path, suffix: str) -> None:
         decode.read(path, 4.0, 4.0)
 
 
-def test_an_error_says_which_part_is_missing(
+def test_an_error_states_which_part_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "a.m4a"
@@ -250,7 +250,7 @@ def test_an_error_says_which_part_is_missing(
 
 @needs_codec
 @pytest.mark.parametrize(("rate", "channels"), [(16000, 1), (44100, 2), (48000, 6)])
-def test_a_whole_ogg_is_the_same_by_both_decoders(
+def test_an_undamaged_ogg_is_the_same_by_both_decoders(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rate: int, channels: int
 ) -> None:
     path = write(tmp_path / "a.ogg", noise(5.0, rate, channels), rate)
@@ -293,7 +293,7 @@ def test_where_decoders_may_differ_libsndfile_has_the_word(
     assert found == outcome()
 
 
-def test_soundfile_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_soundfile_is_tried_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "a.mp3", noise(2.0, 44100, 2), 44100)
 
     def refuse(name: str) -> object:
@@ -338,7 +338,7 @@ def test_a_negative_start_or_no_duration_is_the_callers_mistake(tmp_path: Path) 
             decode.read(path, start, duration)
 
 
-def test_silence_is_told_from_what_is_only_quiet_in_places(tmp_path: Path) -> None:
+def test_silent_files_are_distinguished_from_partly_quiet_ones(tmp_path: Path) -> None:
     rate = 16000
     silent = write(tmp_path / "silent.wav", 1e-5 * noise(8.0, rate, 1), rate, "FLOAT")
     with pytest.raises(AudioError) as caught:
@@ -353,7 +353,7 @@ def test_silence_is_told_from_what_is_only_quiet_in_places(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
-def test_a_truncated_file_is_as_long_as_what_is_left(tmp_path: Path, suffix: str) -> None:
+def test_a_truncated_file_has_its_decodable_length(tmp_path: Path, suffix: str) -> None:
     whole = write(tmp_path / f"a.{suffix}", noise(10.0, 44100, 1), 44100)
     content = whole.read_bytes()
     cut = tmp_path / f"cut.{suffix}"
@@ -393,7 +393,7 @@ def test_a_stream_joined_is_the_whole_file(tmp_path, rate, monkeypatch):
     np.testing.assert_array_equal(np.concatenate(blocks), whole)
 
 
-def test_a_stream_of_nothing_is_refused(tmp_path):
+def test_a_stream_without_samples_is_refused(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.zeros(0), 16_000)
     with pytest.raises(AudioError, match="no samples"):
         list(decode.stream(tmp_path / "a.wav"))

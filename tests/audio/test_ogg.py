@@ -22,7 +22,7 @@ def file(tmp_path_factory):
 
 @pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
 @pytest.mark.parametrize("seconds", [0.01, 1.0, 20.0])
-def test_what_is_written_is_whole(tmp_path, subtype, seconds):
+def test_an_encoded_file_is_undamaged(tmp_path, subtype, seconds):
     noise = np.random.default_rng(1).normal(0, 0.1, round(seconds * 48_000))
     soundfile.write(tmp_path / "a.ogg", noise, 48_000, subtype=subtype)
     assert is_whole(tmp_path / "a.ogg")

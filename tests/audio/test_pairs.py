@@ -75,7 +75,7 @@ def test_a_pair_is_inside_the_track_and_at_an_admissible_distance(
 
 
 @pytest.mark.parametrize("duration", [8.0, 10.0, 13.0, 30.0, 200.0])
-def test_pairs_are_distributed_as_rejection_from_the_definition_says(duration: float) -> None:
+def test_pairs_are_distributed_as_by_rejection_sampling(duration: float) -> None:
     """Anchors: uniform, rejected when no positive fits. Positives: uniform, rejected likewise."""
     rng = np.random.default_rng(0)
     drawn = np.array([draw_pair(duration, 4.0, 4.0, 16.0, rng) for _ in range(6000)])
@@ -195,7 +195,7 @@ def test_an_unreadable_track_is_replaced_and_reported(ramps: list[Item], tmp_pat
     assert dataset[PairKey(0, 1)]["failures"] == []
 
 
-def test_nothing_readable_is_an_error(tmp_path: Path) -> None:
+def test_only_unreadable_tracks_is_an_error(tmp_path: Path) -> None:
     dataset = PairDataset([Item(str(tmp_path / f"{k}.wav"), 30.0) for k in range(3)])
     with pytest.raises(SslAudioError, match="10 tracks in a row"):
         dataset[PairKey(0, 0)]
@@ -245,7 +245,7 @@ def test_order_of_the_batches(
     assert joined == whole
 
 
-def test_batches_can_be_asked_for_in_any_order_and_differ_by_pass_and_seed() -> None:
+def test_batches_do_not_depend_on_call_order_and_differ_by_pass_and_seed() -> None:
     sampler = PairBatchSampler(100, 10, 1000, seed=5)
     expected = dict(enumerate(sampler))
     for step in (999, 0, 512, 11, 10):
@@ -257,7 +257,7 @@ def test_batches_can_be_asked_for_in_any_order_and_differ_by_pass_and_seed() -> 
     assert set(seen.values()) == {100}
 
 
-def test_impossible_batches_say_what_to_change() -> None:
+def test_errors_of_batches_name_the_setting_to_change() -> None:
     with pytest.raises(SslAudioError, match="lower data.batch_size to 5"):
         PairBatchSampler(5, 6, 10, 0)
     with pytest.raises(SslAudioError, match="multiple of their number, 3"):

@@ -72,7 +72,7 @@ def test_scan_measures_and_sorts_out(folder: Path, tmp_path: Path) -> None:
     )
 
 
-def test_only_what_changed_is_read_again(
+def test_only_changed_files_are_read_again(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
@@ -173,7 +173,7 @@ def test_a_crash_or_a_hang_costs_one_file(tmp_path: Path, dangerous: None, worke
     assert pyarrow.parquet.read_table(cache).num_rows == 20
 
 
-def test_an_interrupted_scan_keeps_what_it_has(
+def test_an_interrupted_scan_keeps_finished_files(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps = []

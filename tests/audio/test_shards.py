@@ -168,7 +168,7 @@ class Stop(BaseException):
 
 
 @pytest.mark.parametrize(("tracks", "kept"), [(0, 0), (1, 0), (3, 1), (5, 2), (8, 4)])
-def test_an_interrupted_run_goes_on_to_the_same_bytes(
+def test_a_resumed_run_writes_the_same_bytes(
     sources: list[Source],
     written: shards.Shards,
     tmp_path: Path,
@@ -269,9 +269,7 @@ def test_damaged_files_are_reported(
     assert write(sources, tmp_path / "shards").skipped == 4
 
 
-def test_nothing_usable_and_settings_that_make_no_sense(
-    sources: list[Source], tmp_path: Path
-) -> None:
+def test_errors_of_unusable_audio_and_wrong_settings(sources: list[Source], tmp_path: Path) -> None:
     (tmp_path / "noise.mp3").write_bytes(b"no audio")
     with pytest.raises(SslAudioError, match="no usable audio"):
         write([Source(str(tmp_path / "noise.mp3"))], tmp_path / "shards")

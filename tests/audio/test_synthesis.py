@@ -24,7 +24,7 @@ def test_same_bytes_whatever_the_workers(tmp_path):
     assert contents(one) != contents(other)
 
 
-def test_lists_name_every_track_once_with_true_tags(tmp_path):
+def test_every_track_is_listed_once_with_its_tags(tmp_path):
     folder = make_demo(tmp_path / "demo", 12, 1.0, workers=1, progress=False)
     found = [
         source
@@ -38,7 +38,7 @@ def test_lists_name_every_track_once_with_true_tags(tmp_path):
         assert (info.samplerate, info.channels, info.frames) == (16_000, 1, 16_000)
 
 
-def test_interrupted_making_is_finished_and_a_whole_one_left_alone(tmp_path):
+def test_an_interrupted_corpus_is_completed_and_a_complete_one_kept(tmp_path):
     folder = make_demo(tmp_path / "demo", 10, 1.0, workers=1, progress=False)
     before = contents(folder)
     (folder / "demo.json").unlink()

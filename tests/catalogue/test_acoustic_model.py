@@ -46,7 +46,7 @@ def test_new_tracks_are_scaled_as_the_training_tracks_were():
     assert far.min() >= 0 and far.max() <= 1
 
 
-def test_what_is_learnt_tells_playlists_better_than_pca():
+def test_siamese_features_predict_playlists_better_than_pca():
     vectors, style, playlists = styles()
     windows = whole_tracks(vectors)
     matrix = membership(playlists, [str(k) for k in range(len(vectors))])

@@ -106,7 +106,7 @@ def test_clicks_have_their_tempo(tempo: int):
     assert found["onset_rate"] == pytest.approx(tempo / 60, rel=0.05)
 
 
-def test_a_steady_pulse_is_told_from_none():
+def test_a_steady_pulse_has_more_beat_strength_than_irregular_clicks():
     steady = described(clicks(120))
     rng = np.random.default_rng(0)
     times = np.sort(rng.uniform(0, 19.8, 40))
@@ -116,7 +116,7 @@ def test_a_steady_pulse_is_told_from_none():
 
 
 @pytest.mark.parametrize("root", range(-6, 6))
-def test_major_and_minor_chords_are_told_apart(root: int):
+def test_major_and_minor_chords_are_distinguished(root: int):
     # over their root, as chords are played: the overtones of E and G make a bare C E G a chord of E
     major = described(chord((root - 12, root, root + 4, root + 7)))
     minor = described(chord((root - 12, root, root + 3, root + 7)))
@@ -124,7 +124,7 @@ def test_major_and_minor_chords_are_told_apart(root: int):
     assert minor["minor_strength"] > minor["major_strength"] + 0.05
 
 
-def test_keys_and_noise_are_told_apart():
+def test_keys_and_noise_are_distinguished():
     roots = (0, 5, 7, 0)
     major = described(np.concatenate([chord((root, root + 4, root + 7)) for root in roots]))
     minor = described(np.concatenate([chord((root, root + 3, root + 7)) for root in roots]))
@@ -198,7 +198,7 @@ def test_odd_sounds_are_finite(name: str):
 
 
 @pytest.mark.parametrize("name", ["silence", "one sample", "an offset", "very soft"])
-def test_silence_is_zero_but_for_what_says_so(name: str):
+def test_silence_is_zero_except_loudness_and_silence_ratio(name: str):
     found = described(ODD[name])
     assert found.pop("loudness") == -100 and found.pop("silence_ratio") == 1
     assert not any(found.values())
@@ -237,7 +237,7 @@ def test_normalised_is_linear_and_clipped():
 @pytest.mark.parametrize(
     "waveform", [np.zeros((2, 1600)), np.zeros(0), np.full(1600, np.nan), np.full(1600, np.inf)]
 )
-def test_what_is_no_waveform_is_refused(waveform: np.ndarray):
+def test_wrong_waveforms_are_refused(waveform: np.ndarray):
     with pytest.raises(ValueError, match="expected|not finite"):
         descriptors(waveform)
 

@@ -96,7 +96,7 @@ def test_embeddings_of_the_test_encoder_differ(encoder):
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_what_is_reported_is_what_was_written(encoder, exported, suffix):
+def test_the_reported_size_and_difference_are_those_of_the_file(encoder, exported, suffix):
     found = exported(suffix)
     assert found.size == found.path.stat().st_size > 9_000_000
     assert 0 < found.difference < 1e-4 * found.largest

@@ -175,7 +175,7 @@ def test_a_training_checkpoint_is_not_an_encoder(tmp_path):
         ssl_audio.load_encoder(tmp_path / "none")
 
 
-def test_folding_the_batch_norms_changes_nothing_but_speed():
+def test_folded_batch_norms_give_equal_embeddings():
     encoder = build_encoder().eval()
     for layer in encoder.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):

@@ -50,7 +50,7 @@ def test_an_error_of_the_program_is_not_swallowed(paths):
         list(extract(paths, broken, 2))
 
 
-def test_no_more_is_read_ahead_than_said(paths):
+def test_read_ahead_is_bounded(paths):
     started = []
     lock = threading.Lock()
 

@@ -47,7 +47,7 @@ def test_card_metadata_and_other_files_are_kept(encoder, tmp_path):
     assert (tmp_path / "repo" / "README.md").read_text() == card
 
 
-def test_repository_is_downloaded_as_asked(encoder, tmp_path, monkeypatch):
+def test_repository_is_downloaded_with_the_given_options(encoder, tmp_path, monkeypatch):
     folder, asked = encoder.save(tmp_path / "enc", card=""), {}
 
     def download(repository, **options):

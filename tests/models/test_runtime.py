@@ -144,7 +144,7 @@ def test_refusals(encoder, words):
         for_embedding(encoder, *words)
 
 
-def test_nothing_is_reported_over_the_network():
+def test_openvino_telemetry_is_off():
     pytest.importorskip("openvino")
     code = (
         "import sys; from ssl_audio.models.encoder import build_encoder\n"

@@ -151,7 +151,7 @@ def test_an_output_without_rows_is_none(tmp_path):
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.integers(1, 7), max_size=6), st.integers(1, 5))
-def test_any_cuts_give_every_track_once(tmp_path_factory, runs, group):
+def test_interruptions_anywhere_give_every_track_once(tmp_path_factory, runs, group):
     path = tmp_path_factory.mktemp("cuts") / "f.parquet"
     names = [f"{k:03d}" for k in range(20)]
     for count in runs:  # each run is stopped after so many tracks
@@ -167,7 +167,7 @@ def test_any_cuts_give_every_track_once(tmp_path_factory, runs, group):
     assert read_store(path).ids == names
 
 
-def test_a_stop_between_the_output_and_the_parts_doubles_nothing(tmp_path, monkeypatch):
+def test_a_crash_after_merging_duplicates_no_rows(tmp_path, monkeypatch):
     path = tmp_path / "features.parquet"
     store = filled(path, "abc", group=2)
     with monkeypatch.context() as patch:

@@ -52,7 +52,7 @@ def test_a_graph_finds_nearly_all(metric):
 
 
 @pytest.mark.parametrize("approximate", [False, True])
-def test_fewer_vectors_than_asked_for(approximate):
+def test_fewer_vectors_than_the_count(approximate):
     index = NeighbourIndex(np.eye(3, dtype=np.float32), "inner_product", approximate)
     rows, products = index.nearest(np.array([[1.0, 3.0, 2.0]]), 5)
     assert rows.tolist() == [[1, 2, 0]] and products.tolist() == [[3.0, 2.0, 1.0]]
