@@ -33,7 +33,7 @@ class Tiny(nn.Module):
             raise self.failure or RuntimeError("the power is gone")
         self.seen.append(int(batch["step"]))
         hidden = nn.functional.dropout(self.table(batch["items"]), self.dropout, self.training)
-        error = (self.head(hidden)[:, 0] - batch["wanted"]).square().mean() * self.scale
+        error = (self.head(hidden)[:, 0] - batch["targets"]).square().mean() * self.scale
         size = self.head.weight.square().sum()
         return {"total": error + 0.01 * size, "error": error, "size": size}
 
@@ -51,7 +51,7 @@ class Tiny(nn.Module):
 def make_batch(step):
     rng = np.random.default_rng((7, step))
     items = torch.from_numpy(rng.integers(ITEMS, size=16))
-    return {"step": torch.tensor(step), "items": items, "wanted": (items % 3).float()}
+    return {"step": torch.tensor(step), "items": items, "targets": (items % 3).float()}
 
 
 def run(model, folder, steps=STEPS, batches=make_batch, seed=0, clip=None, resume=False, **other):
@@ -110,8 +110,8 @@ def test_a_run_may_be_resumed_again_and_again(tmp_path):
     assert len(list((tmp_path / "broken/logs/csv").glob("metrics-*.csv"))) == STEPS - 1
 
 
-def test_what_was_logged_is_on_the_disk_at_once(tmp_path):
-    """Whoever pulls the plug loses no step before the checkpoint."""
+def test_logged_terms_are_on_disk_at_once(tmp_path):
+    """A killed run loses no logged step before the checkpoint."""
     found = []
 
     class Spy(Tiny):
@@ -201,7 +201,7 @@ def test_the_gradient_is_clipped_to_its_norm_over_all_parameters(sparse, tmp_pat
             return [torch.optim.SGD(self.parameters(), 1.0)]  # whose step is the gradient
 
     def twice(step):  # an item that is twice in the batch has two entries in a sparse gradient
-        return {**make_batch(step), "items": torch.tensor([1, 1, 2] * 4), "wanted": torch.ones(12)}
+        return {**make_batch(step), "items": torch.tensor([1, 1, 2] * 4), "targets": torch.ones(12)}
 
     model, before = Plain(sparse, scale=50.0), Plain(sparse, scale=50.0)
     run(model, tmp_path, 1, twice, clip=0.25)
@@ -229,7 +229,7 @@ def test_a_finished_run_is_not_resumed(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("checkpoint_every", [2, 500])
-def test_a_finished_run_goes_on_with_more_steps(checkpoint_every, tmp_path):
+def test_a_finished_run_continues_with_more_steps(checkpoint_every, tmp_path):
     whole, first, more = Tiny(sparse=True), Tiny(sparse=True), Tiny(sparse=True)
     often = {"checkpoint_every": checkpoint_every}
     history = run(whole, tmp_path / "whole", 6, **often)

@@ -81,7 +81,7 @@ def test_vectors_are_the_formula():
     assert np.abs(model.vectors(features, graph) - expected).max() < 1e-5
 
 
-def test_sampled_vectors_come_near_to_the_whole_neighbourhood_s():
+def test_sampled_vectors_approach_those_of_all_neighbours():
     graph, group = planted()
     wide = replace(SMALL, fan_out=(400, 400))
     training = training_of(graph, group, wide).eval()

@@ -66,12 +66,12 @@ def test_the_most_likely_track_is_taken_at_k_one() -> None:
     seeds = [[3, 55, 8], [], [1, 2, 3, 4, 5, 6, 7, 9, 11]]
     made = generate(ours, seeds, length=7, k=1)
     for seed, added in zip(seeds, made, strict=True):
-        told = list(seed)
+        playlist = list(seed)
         for track in added:
-            logits = logits_of(ours, told)
-            logits[told] = -torch.inf
+            logits = logits_of(ours, playlist)
+            logits[playlist] = -torch.inf
             assert track == int(logits.argmax())
-            told.append(track)
+            playlist.append(track)
 
 
 def test_tracks_are_drawn_by_the_softmax_of_the_best_k() -> None:

@@ -43,14 +43,14 @@ def vocabulary() -> Vocabulary:
     return vocabulary_of(some_playlists(), CATALOGUE)
 
 
-def sound(width: int = 6) -> np.ndarray:
+def audio_embeddings(width: int = 6) -> np.ndarray:
     return np.random.default_rng(1).normal(3.0, 2.0, (CATALOGUE, width)).astype(np.float32)
 
 
 def side() -> SideInformation:
     has_audio = np.arange(CATALOGUE) % 5 != 1  # track 36 is not
     artists = np.arange(CATALOGUE) // 4
-    return SideInformation(sound(), has_audio, artists, np.full(CATALOGUE, -1))
+    return SideInformation(audio_embeddings(), has_audio, artists, np.full(CATALOGUE, -1))
 
 
 def perturbed(model: PlaylistTransformer) -> PlaylistTransformer:
@@ -145,7 +145,7 @@ def test_the_sampled_loss_is_the_formula() -> None:
     assert found == pytest.approx(np.mean(losses), rel=1e-5)
 
 
-def test_what_follows_changes_nothing_before_it() -> None:
+def test_later_tokens_change_no_earlier_state() -> None:
     model = perturbed(PlaylistTransformer(vocabulary(), SMALL)).eval()
     tokens = torch.randint(SPECIALS, 30, (3, 9), generator=torch.Generator().manual_seed(0))
     changed = tokens.clone()
@@ -156,7 +156,7 @@ def test_what_follows_changes_nothing_before_it() -> None:
     assert (before[:, 5:] - after[:, 5:]).abs().amax(-1).min() > 1e-3
 
 
-def test_what_fills_a_row_after_its_end_counts_for_nothing() -> None:
+def test_padding_after_the_end_does_not_count() -> None:
     model = perturbed(PlaylistTransformer(vocabulary(), SMALL)).eval()
     negatives = torch.arange(1, model.vocabulary.size)
     short = torch.tensor([[START, 5, 6, END]])
@@ -169,8 +169,8 @@ def test_what_fills_a_row_after_its_end_counts_for_nothing() -> None:
 def expected_vectors(model: PlaylistTransformer, rows: np.ndarray) -> Tensor:
     """Id (where training has the track) + audio + artist, from the parameters."""
     tracks, known = model.tracks, side()
-    train = sound()[:COLD][known.has_audio[:COLD]].astype(np.float64)
-    z = torch.from_numpy((sound() - train.mean(0)) / train.std(0)).float()
+    train = audio_embeddings()[:COLD][known.has_audio[:COLD]].astype(np.float64)
+    z = torch.from_numpy((audio_embeddings() - train.mean(0)) / train.std(0)).float()
     z[~known.has_audio] = 0.0
     vectors = z[rows] @ tracks.audio_projection.weight.T
     vectors = vectors + tracks.groups["artists"].weight[rows // 4 + 1]
@@ -179,7 +179,7 @@ def expected_vectors(model: PlaylistTransformer, rows: np.ndarray) -> Tensor:
     return vectors + ids
 
 
-def test_a_tracks_vector_is_the_sum_of_what_is_known_of_it() -> None:
+def test_a_tracks_vector_is_a_sum_of_its_embeddings() -> None:
     model = perturbed(PlaylistTransformer(vocabulary(), SMALL, side())).eval()
     rows = np.array([0, 1, 17, 35, 36, 39])
     found = model.output_vectors(rows)
@@ -187,9 +187,9 @@ def test_a_tracks_vector_is_the_sum_of_what_is_known_of_it() -> None:
 
 
 def test_a_cold_track_is_its_projection_alone_and_is_read_so() -> None:
-    audio_only = SideInformation(sound())
+    audio_only = SideInformation(audio_embeddings())
     model = perturbed(PlaylistTransformer(vocabulary(), SMALL, audio_only)).eval()
-    z = (torch.from_numpy(sound()) - model.tracks.mean) / model.tracks.deviation
+    z = (torch.from_numpy(audio_embeddings()) - model.tracks.mean) / model.tracks.deviation
     torch.testing.assert_close(
         model.output_vectors(np.arange(COLD, CATALOGUE)),
         z[COLD:] @ model.tracks.audio_projection.weight.T,
@@ -214,7 +214,9 @@ def test_a_track_of_which_nothing_is_known_is_unknown() -> None:
 def test_ids_are_dropped_at_their_rate_and_only_where_something_else_is_known() -> None:
     settings = TransformerSettings(layers=1, heads=2, dimensions=8, context=8, id_dropout=0.3)
     has_audio = np.arange(CATALOGUE) != 4
-    model = PlaylistTransformer(vocabulary(), settings, SideInformation(sound(), has_audio))
+    model = PlaylistTransformer(
+        vocabulary(), settings, SideInformation(audio_embeddings(), has_audio)
+    )
     torch.manual_seed(0)
     tokens = torch.tensor([SPECIALS + 2, SPECIALS + 4, START, END]).repeat(4000, 1)
     with torch.no_grad():
@@ -265,11 +267,11 @@ def test_scores_are_those_of_one_playlist_at_a_time() -> None:
     """Playlists longer than the context, empty seeds and empty candidates among them."""
     model = perturbed(PlaylistTransformer(vocabulary(), SMALL, side())).eval()
     seeds = [list(range(20)), [3], [], [36, 2, 9], [1, 2]]
-    asked = [[1, 38, 4], [36, 35], [7], [], [2]]
-    found = model.scores(playlists_of(seeds), playlists_of(asked))
+    candidates = [[1, 38, 4], [36, 35], [7], [], [2]]
+    found = model.scores(playlists_of(seeds), playlists_of(candidates))
     assert found.dtype == np.float32
     expected = []
-    for one, rows in zip(seeds, asked, strict=True):
+    for one, rows in zip(seeds, candidates, strict=True):
         last = one[-SMALL.context :]
         tokens = np.concatenate([[START], model.extended_vocabulary.of(np.array(last, int))])
         with torch.no_grad():
@@ -279,7 +281,7 @@ def test_scores_are_those_of_one_playlist_at_a_time() -> None:
     with pytest.raises(ValueError, match="2 lists"):
         model.scores(playlists_of([[1]]), playlists_of([[1], [2]]))
     with pytest.raises(RuntimeError, match="eval"):
-        model.train().scores(playlists_of(seeds), playlists_of(asked))
+        model.train().scores(playlists_of(seeds), playlists_of(candidates))
 
 
 def test_weights_depend_on_the_seed_alone() -> None:
@@ -297,8 +299,8 @@ def test_a_saved_model_scores_as_before(tmp_path: Path, known: SideInformation |
     assert not any(value.shape[:1] == (CATALOGUE,) for value in model.state_dict().values())
     audio = (None, None) if known is None else (known.audio, known.has_audio)
     loaded = load_transformer(tmp_path / "model", *audio)
-    asked = (playlists_of([[1, 2], [36]]), playlists_of([[3, 38], [0]]))
-    assert (loaded.scores(*asked) == model.scores(*asked)).all()
+    candidates = (playlists_of([[1, 2], [36]]), playlists_of([[3, 38], [0]]))
+    assert (loaded.scores(*candidates) == model.scores(*candidates)).all()
     assert loaded.settings == model.settings and not loaded.training
 
 
@@ -312,10 +314,10 @@ def test_a_folder_that_is_none_or_needs_audio_is_refused(tmp_path: Path) -> None
 
 def test_side_information_that_does_not_fit_is_refused() -> None:
     with pytest.raises(SslAudioError, match="audio of 7 tracks for a catalogue of 40"):
-        PlaylistTransformer(vocabulary(), SMALL, SideInformation(sound()[:7]))
-    broken = sound()
+        PlaylistTransformer(vocabulary(), SMALL, SideInformation(audio_embeddings()[:7]))
+    broken = audio_embeddings()
     broken[3, 2] = np.nan
-    model = PlaylistTransformer(vocabulary(), SMALL, SideInformation(sound())).eval()
+    model = PlaylistTransformer(vocabulary(), SMALL, SideInformation(audio_embeddings())).eval()
     object.__setattr__(model.tracks.side, "audio", broken)
     with pytest.raises(SslAudioError, match="track 3 is not finite"):
         model.output_vectors(np.array([2, 3]))
@@ -372,7 +374,7 @@ def test_it_learns_which_tracks_go_together() -> None:
     assert group_accuracy(trained(None, steps=100), np.arange(70)) > 0.9
 
 
-def test_it_recommends_cold_tracks_by_their_sound() -> None:
+def test_it_recommends_cold_tracks_by_their_audio() -> None:
     """Two of twelve audio dimensions tell the group; chance is one half."""
     rng = np.random.default_rng(2)
     audio = rng.normal(size=(80, 12)).astype(np.float32)
