@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -135,7 +136,7 @@ class LabelledData(Group):
         listed = self.read()
         splits, missing = {}, {}
         for key, split in listed.splits.items():
-            exists = [path.exists() for path in split.paths]
+            exists = [os.path.exists(path) for path in split.paths]  # False for invalid names
             ids = tuple(map(printable, split.ids))  # text, whatever bytes the files' names have
             splits[key] = replace(split, ids=ids).take(np.flatnonzero(exists))
             missing[key] = tuple(i for i, found in zip(ids, exists, strict=True) if not found)

@@ -41,6 +41,17 @@ def test_names_of_files_need_not_be_text(tmp_path):
     assert "x/\\xff.wav" in {track for _, split in found.splits() for track in split.ids}
 
 
+def test_a_name_that_no_file_can_have_is_missing_audio(tmp_path):
+    touch(tmp_path, [f"{n}.wav" for n in range(9)])
+    rows = [
+        f"{n}.wav,{'xy'[n % 2]},{split}" for n, split in enumerate(("train", "valid", "test") * 3)
+    ]
+    table = tmp_path / "labels.csv"
+    table.write_text("\n".join(["path,tags,split", *rows, f"{'a' * 300}.wav,x,train"]))
+    with pytest.raises(SslAudioError, match="audio is missing for 1 of 4 train"):
+        TagTable(table=table).load()
+
+
 def test_one_tag_is_not_enough(tmp_path):
     touch(tmp_path, ["rock/0.wav", "loose.wav"])
     with pytest.raises(SslAudioError, match="two or more folders"):
