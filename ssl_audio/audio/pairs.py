@@ -168,7 +168,7 @@ class PairDataset(Dataset[dict[str, Any]]):
 
     Attributes:
         tracks: those that an index refers to, in the order given, without those left out.
-        dropped: how many tracks were left out.
+        dropped: number of tracks left out.
 
     Raises:
         SslAudioError: a setting out of range.
@@ -286,7 +286,7 @@ class PairBatchSampler(Sampler[list[PairKey]]):
     batch is a function of its step, so that a run resumes at any step at no cost.
 
     Args:
-        n_tracks: how many tracks there are.
+        n_tracks: number of tracks.
         batch_size: pairs in a batch, over all processes.
         steps: batches in the whole run.
         seed: of the shuffling, >= 0.

@@ -1,7 +1,7 @@
 """Processes that examine audio files.
 
-A decoder that crashes on a damaged file, or never returns from one, costs that file and not the
-scan: this is why the pool is not one of `concurrent.futures`, which a crashed process breaks.
+A decoder that crashes or hangs on a damaged file fails that file alone. A pool of
+`concurrent.futures` would break when one of its processes crashes.
 """
 
 from __future__ import annotations

@@ -213,7 +213,7 @@ def _start() -> None:
 
 @contextmanager
 def _silenced() -> Iterator[None]:
-    """Without the messages of Ray's libraries on standard error."""
+    """Discard what Ray's libraries print on standard error."""
     kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(null, 2)
@@ -226,7 +226,7 @@ def _silenced() -> Iterator[None]:
 
 @contextmanager
 def _child_python_path(folder: Path) -> Iterator[None]:
-    """Let processes that start meanwhile import from this folder too."""
+    """Add a folder to the PYTHONPATH of processes that are started in the block."""
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(folder), before]))
     try:

@@ -33,13 +33,11 @@ def similar_tracks(
         path: the store.
         query: id of one of its tracks, which is left out; or else an audio file.
         k: number of tracks.
-        checkpoint: the encoder of the store, for a file; None: where it was when the store was
-            written.
+        checkpoint: the encoder of the store, for a query by file; None: the one that it records.
         approximate: as in `NeighbourIndex`.
 
     Raises:
-        SslAudioError: an unreadable store, a query that is neither, another encoder than that of
-            the store.
+        SslAudioError: an unreadable store, a query that is neither, or another encoder.
     """
     stored = read_store(path)
     row = {track: k for k, track in enumerate(stored.ids)}.get(query)
@@ -78,7 +76,7 @@ def _is_file(name: str) -> bool:
 
 
 def _graph_file(path: Path) -> Path:
-    """Where the graph of a store is kept: a name of its own for each version of the store."""
+    """The file of a store's graph; its name depends on the version of the store."""
     stat = path.stat()
     version = hashlib.sha256(f"2:{stat.st_size}:{stat.st_mtime_ns}".encode()).hexdigest()[:16]
     return path.with_name(f"{path.name}.{version}.usearch")

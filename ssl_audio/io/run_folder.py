@@ -75,7 +75,7 @@ def open_run_folder(
         folder: created with its parents where it does not exist.
         config: YAML text of `config.yaml`.
         resumed: keep the first `config.yaml`, and write `config-resumed.yaml`.
-        inputs: names of further files in it that are no results, such as converted inputs.
+        inputs: names of further files that are not results, such as converted inputs.
 
     Raises:
         SslAudioError: the folder cannot be created.

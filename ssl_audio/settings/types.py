@@ -139,7 +139,7 @@ def _path(text: str) -> Path:
 
 
 def _order(hint: Any) -> int:
-    """Literals and null are tried first, and free text last."""
+    """Literals and null are tried first, free text last."""
     if typing.get_origin(hint) is Literal or hint is type(None):
         return 0
     return 2 if hint in (str, Path) else 1

@@ -40,7 +40,7 @@ class PretrainModule(lightning.LightningModule):
         compile: compile the backbone with `torch.compile`.
 
     Raises:
-        SslAudioError: the objective takes another number of views than two.
+        SslAudioError: the objective's number of views is not two.
     """
 
     def __init__(
