@@ -141,7 +141,7 @@ def test_selectors(music):
 
 
 def test_a_probe_on_the_synthesised_corpus_goes_into_results_and_card():
-    from ssl_audio.audio.synthesis import make_demo
+    from ssl_audio.audio.demo_corpus import make_demo
 
     make_demo(Path("demo"), tracks=20, seconds=10.0, workers=1, progress=False)
     chosen = ["data=demo", "data.root=demo", "data.tracks=20", "data.seconds=10.0"]

@@ -65,6 +65,7 @@ def convert_released(published: Path, folder: Path) -> Path:
     spec = importlib.util.spec_from_file_location("convert", ROOT / "tools/convert_released.py")
     assert spec is not None and spec.loader is not None
     tool = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = tool  # dataclasses look their module up
     spec.loader.exec_module(tool)
     assert _quiet(tool.main, [str(published), str(folder)]) == 0
     return folder
