@@ -27,8 +27,8 @@ from ssl_audio.recommenders.data.store import open_store, store_playlists
 from ssl_audio.recommenders.data.tables import write_table
 from ssl_audio.recommenders.data.training_data import load_training_data
 from ssl_audio.recommenders.generate import GeneratorSettings, generate
-from ssl_audio.recommenders.playlist_systems import PlaylistRun, playlist_systems
-from ssl_audio.recommenders.systems import BY_TASK, BY_WEIGHTS, MAIN, Role, pairs_to_compare
+from ssl_audio.recommenders.playlist_systems import playlist_systems
+from ssl_audio.recommenders.systems import BY_TASK, BY_WEIGHTS, MAIN, Role, Run, pairs_to_compare
 from ssl_audio.reports.results import PlaylistResults, read_results, write_results
 from ssl_audio.stores.feature_store import Row, read_rows, read_store
 from ssl_audio.stores.writer import Store
@@ -355,7 +355,7 @@ def test_variants_have_roles_and_are_compared_by_them(made: Made, tmp_path: Path
     ))  # fmt: skip
     data = load_training_data(made.folder / "playlists.duckdb", tmp_path, settings.stores,
                               min_weight=8, cold=0.25)  # fmt: skip
-    systems = list(playlist_systems(PlaylistRun(settings, tmp_path / "systems", data)).values())
+    systems = list(playlist_systems(Run(settings, data, tmp_path / "systems")).values())
     assert len({system.folder for system in systems}) == len(systems)
     groups = ("genre", "audio", "acoustic", "popularity")
     main_rows = {system.label: system for system in systems if MAIN in system.tables}

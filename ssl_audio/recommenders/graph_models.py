@@ -29,12 +29,7 @@ def train_graph_model(
 ) -> Musig:
     """A trained MUSIG; GraphSAGE if all weight is on the playlist task.
 
-    Args:
-        features: (tracks, d) float32 node features in [0, 1].
-        graph, genres, audio, has_audio: see `MusigTraining`.
-        settings: of the model, its task weights and its training.
-        seed: of weights and batches.
-        fit: trains a model on batches.
+    The data are those of `MusigTraining`; `fit` trains a model on batches.
     """
     torch.manual_seed(seed)
     model = Musig(features.shape[1], settings)

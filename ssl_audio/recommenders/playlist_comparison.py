@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ssl_audio.io.console import say
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.io.run_folder import versions
 from ssl_audio.recommenders.data.node_features import ACOUSTIC, AUDIO
 from ssl_audio.recommenders.data.training_data import TrainingData, load_training_data
 from ssl_audio.recommenders.evaluation.completion import (
@@ -25,17 +23,11 @@ from ssl_audio.recommenders.evaluation.next_track import (
     next_track_task,
 )
 from ssl_audio.recommenders.induction import write_vectors
-from ssl_audio.recommenders.playlist_systems import (
-    PlaylistRun,
-    PlaylistSystem,
-    identity_of,
-    playlist_systems,
-)
-from ssl_audio.recommenders.systems import BY_TASK, BY_WEIGHTS, MAIN, check_kept
-from ssl_audio.recommenders.tables import Figures, TableMaker
-from ssl_audio.reports.results import Column, CoOccurrence, PlaylistData, PlaylistResults, Table
+from ssl_audio.recommenders.playlist_systems import PlaylistSystem, identity_of, playlist_systems
+from ssl_audio.recommenders.systems import BY_TASK, BY_WEIGHTS, MAIN, Run, check_kept
+from ssl_audio.recommenders.tables import Figures, Reporter
+from ssl_audio.reports.results import Column, CoOccurrence, PlaylistResults, Table
 from ssl_audio.settings.recommend import RecommendSettings
-from ssl_audio.settings.tree import plain
 
 COLD, WHOLE = "cold", "whole catalogue"
 GAIN = "normalised discounted cumulative gain"
@@ -70,15 +62,7 @@ TEXTS = {
 
 
 def compare_on_playlists(settings: RecommendSettings, folder: Path) -> PlaylistResults:
-    """Train and measure every system; each finished one is kept in `folder/systems/`.
-
-    Args:
-        settings: with `playlists`.
-        folder: of the run.
-
-    Raises:
-        SslAudioError: playlists, features or settings that cannot be used.
-    """
+    """Train and measure every system; each finished one is kept in `folder/systems/`."""
     assert settings.playlists is not None
     started = time.monotonic()
     data = load_training_data(
@@ -86,9 +70,8 @@ def compare_on_playlists(settings: RecommendSettings, folder: Path) -> PlaylistR
         cold=settings.completion.cold, seed=settings.seed, music=settings.music,
         unknown=settings.unknown,
     )  # fmt: skip
-    maker = TableMaker(settings.seed, settings.completion.resamples)
-    maker.seconds["data"] = time.monotonic() - started
-    run = PlaylistRun(settings, folder / "systems", data)
+    run = Run(settings, data, folder / "systems")
+    reporter = Reporter(run, {"data": time.monotonic() - started})
     systems = list(playlist_systems(run).values())
     tasks = _tasks(settings, data)
     whole = next_track_task(
@@ -96,20 +79,14 @@ def compare_on_playlists(settings: RecommendSettings, folder: Path) -> PlaylistR
         data.catalogue.artists,
     )  # fmt: skip
     check_kept(run.folder, identity_of(run))
-    figures = _measure(systems, tasks, whole, maker.seconds)
+    figures = _measure(systems, tasks, whole, reporter.seconds)
     _export(systems, data, folder)
-    return PlaylistResults(
-        run=str(folder),
-        seed=settings.seed,
-        config=plain(settings),
-        versions=versions(),
-        seconds={name: round(value, 1) for name, value in maker.seconds.items()},
+    return reporter.results(
+        systems,
         protocol=_protocol(settings, tasks[MAIN]),
-        data=PlaylistData(**data.summary() | {"notes": tuple(data.notes)}),
-        tables=tuple(_tables(maker, systems, tasks, whole, figures)),
-        losses={s.label: losses for s in systems if (losses := s.losses())},
+        data=data.summary(),
+        tables=tuple(_tables(reporter, systems, tasks, whole, figures)),
         correlation=_correlation(data, settings.seed),
-        models={s.model: s.folder.name for s in systems if s.model},
     )
 
 
@@ -165,29 +142,25 @@ def _measure(
 
 
 def _tables(
-    maker: TableMaker,
+    reporter: Reporter,
     systems: Sequence[PlaylistSystem],
     tasks: dict[str, CompletionTask],
     whole: NextTrackTask,
     figures: dict[str, dict[str, Figures]],
 ) -> list[Table]:
-    main = [system for system in systems if MAIN in system.tables]
     artists = (ARTIST_COLUMN,) if whole.artists is not None else ()
-    made = [
-        maker.table(*TEXTS[name], COMPLETION_COLUMNS, main, figures[name], TESTED) for name in tasks
-    ]
-    catalogue_columns = (*CATALOGUE_COLUMNS, *artists)
-    made.append(
-        maker.table(*TEXTS[WHOLE], catalogue_columns, main, figures[WHOLE], CATALOGUE_TESTED)
-    )
-    sizes = [None, *(len(tasks[name]) for name in tasks if name == COLD), len(whole)]
-    made = [
-        one if size is None else replace(one, caption=f"{one.caption} {size} playlists.")
-        for one, size in zip(made, sizes, strict=True)
-    ]
-    for table in (BY_TASK, BY_WEIGHTS):
-        if rows := [system for system in systems if table in system.tables]:
-            made.append(maker.table(*TEXTS[table], COMPLETION_COLUMNS, rows, figures[MAIN], TESTED))
+    made = []
+    for table in (*figures, BY_TASK, BY_WEIGHTS):
+        columns, tested = COMPLETION_COLUMNS, TESTED
+        if table == WHOLE:
+            columns, tested = (*CATALOGUE_COLUMNS, *artists), CATALOGUE_TESTED
+        name, caption = TEXTS[table]
+        if table in (COLD, WHOLE):
+            caption += f" {len(whole if table == WHOLE else tasks[table])} playlists."
+        place = table if table in (BY_TASK, BY_WEIGHTS) else MAIN
+        if rows := [system for system in systems if place in system.tables]:
+            measured = figures.get(table, figures[MAIN])
+            made.append(reporter.table(name, caption, columns, rows, measured, tested))
     return made
 
 

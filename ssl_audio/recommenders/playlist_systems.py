@@ -1,19 +1,28 @@
-"""The systems of a comparison on playlists, by their names in the settings."""
+"""The systems of a comparison on playlists: one function or line for each name of settings."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
+from ssl_audio.recommenders.baselines.matrix_factorisation import warp_vectors
+from ssl_audio.recommenders.baselines.node2vec import Node2VecSettings, node2vec_vectors
+from ssl_audio.recommenders.baselines.track2vec import Word2VecSettings, concatenated, track2vec
 from ssl_audio.recommenders.data.collection import codes_of
 from ssl_audio.recommenders.data.training_data import TrainingData
+from ssl_audio.recommenders.data.vocabulary import vocabulary_of
 from ssl_audio.recommenders.graph_models import PLAYLIST_ONLY, degree_features, train_graph_model
+from ssl_audio.recommenders.models.m2grl import M2GRL
+from ssl_audio.recommenders.models.m2grl_batches import M2GRLBatches, catalogue_views
+from ssl_audio.recommenders.models.track_embedding import SideInformation
+from ssl_audio.recommenders.models.transformer import PlaylistTransformer, load_transformer
+from ssl_audio.recommenders.models.transformer_batches import TransformerBatches
 from ssl_audio.recommenders.scorers import Chance, Cosine, NextTrackLogits, Popularity, Recommender
 from ssl_audio.recommenders.systems import (
     BY_TASK,
@@ -32,45 +41,10 @@ from ssl_audio.recommenders.systems import (
 from ssl_audio.settings.recommend import MusigSettings
 from ssl_audio.settings.tree import plain
 
-if TYPE_CHECKING:
-    from ssl_audio.recommenders.models.m2grl import M2GRL
-    from ssl_audio.recommenders.models.m2grl_batches import Views
-    from ssl_audio.recommenders.models.transformer import PlaylistTransformer
-
-PlaylistSystem = System[Recommender]
+PlaylistRun = Run[TrainingData]
+PlaylistSystem = System[TrainingData, Recommender]
+Weights = Literal["learnt"] | tuple[float, ...]
 PUBLISHED_WEIGHTS = ((1, 1, 1), (1, 0, 0), (0.7, 0.1, 0.2), (0.4, 0.2, 0.4))  # section 4.2
-
-
-@dataclass(frozen=True)
-class PlaylistRun(Run):
-    """A comparison on playlists."""
-
-    data: TrainingData
-
-    def place(self, label: str, table: str = MAIN) -> Path:
-        """Folder of a system."""
-        return self.folder / folder_name(f"{table} {label}")
-
-    def scores(
-        self, name: str, make: Callable[[], Recommender], features: str = ""
-    ) -> PlaylistSystem:
-        """A system that ranks by scores."""
-        folder = self.place(f"{name} {features}")
-        return ScoreSystem(name=name, features=features, folder=folder, make=make)
-
-    def vectors(
-        self,
-        name: str,
-        train: Callable[[Path], np.ndarray],
-        features: str = "",
-        table: str = MAIN,
-        role: Role = Role.BASELINE,
-    ) -> PlaylistSystem:
-        """A system that ranks by the cosine of vectors."""
-        return VectorSystem(
-            name=name, features=features, folder=self.place(f"{name} {features}", table),
-            tables=(table,), role=role, train=train, ranking=Cosine,
-        )  # fmt: skip
 
 
 def playlist_systems(run: PlaylistRun) -> dict[str, PlaylistSystem]:
@@ -90,8 +64,7 @@ def playlist_systems(run: PlaylistRun) -> dict[str, PlaylistSystem]:
     if settings.by_task:
         listed += _by_task(run)
     if settings.by_weights:
-        listed += [_musig(run, weights=weights, table=BY_WEIGHTS)
-                   for weights in (*PUBLISHED_WEIGHTS, "learnt")]  # fmt: skip
+        listed += _by_weights(run)
     found: dict[str, PlaylistSystem] = {}
     for system in listed:  # a variant may be a model itself
         if system.key not in found or system.role is Role.MODEL:
@@ -107,40 +80,44 @@ def identity_of(run: PlaylistRun) -> dict[str, Any]:
     return {**{key: values[key] for key in keys}, "completion.cold": cold, **run.data.hashes}
 
 
+def _scores(
+    run: PlaylistRun, name: str, make: Callable[[PlaylistRun, Path], Recommender], **options: Any
+) -> PlaylistSystem:
+    return ScoreSystem(name=name, run=run, make=make, **options)
+
+
+def _vectors(
+    run: PlaylistRun, name: str, train: Callable[[PlaylistRun, Path], np.ndarray], **options: Any
+) -> PlaylistSystem:
+    return VectorSystem(name=name, run=run, train=train, ranking=Cosine, **options)
+
+
 # --- baselines -----------------------------------------------------------------------------------
 
 
 def _warp(run: PlaylistRun, folder: Path) -> np.ndarray:
-    from ssl_audio.recommenders.baselines.matrix_factorisation import warp_vectors
-
     return warp_vectors(run.data.train, len(run.data.catalogue), seed=run.seed)
 
 
 def _track2vec(run: PlaylistRun, folder: Path) -> np.ndarray:
-    from ssl_audio.recommenders.baselines.track2vec import Word2VecSettings, track2vec
-
     return track2vec(run.data.train, len(run.data.catalogue), Word2VecSettings(seed=run.seed))
 
 
-def _track2vec_with(run: PlaylistRun, group: str, folder: Path) -> np.ndarray:
-    """Track2Vec vectors concatenated with features."""
-    from ssl_audio.recommenders.baselines.track2vec import concatenated
-
-    kept = run.place("Track2Vec") / VECTORS
+def _track2vec_with(group: str, run: PlaylistRun, folder: Path) -> np.ndarray:
+    """Track2Vec's vectors, concatenated with features."""
+    kept = run.folder / folder_name("Track2Vec") / VECTORS
     vectors = np.load(kept) if kept.exists() else _track2vec(run, folder)
     return concatenated(vectors, run.data.features([group], run.settings.missing)[0])
 
 
 def _node2vec(run: PlaylistRun, folder: Path) -> np.ndarray:
-    from ssl_audio.recommenders.baselines.node2vec import Node2VecSettings, node2vec_vectors
-
     chosen = Node2VecSettings()
     chosen = replace(chosen, skip_gram=replace(chosen.skip_gram, seed=run.seed))
     return node2vec_vectors(run.data.graph, chosen)
 
 
 def _centred_embeddings(run: PlaylistRun, folder: Path) -> np.ndarray:
-    """Embeddings minus their mean over training tracks; with it, every cosine is close to 1."""
+    """Without their mean, which all share and which makes every cosine high."""
     data = run.data
     assert data.embeddings is not None
     mean = data.embeddings[data.has_audio & (data.counts > 0)].mean(0)
@@ -151,51 +128,29 @@ def _embeddings(run: PlaylistRun) -> list[PlaylistSystem]:
     if run.data.embeddings is None:
         run.data.note("the baseline embeddings is left out: give stores.embeddings=")
         return []
-    return [run.vectors("Audio embeddings", partial(_centred_embeddings, run))]
+    return [_vectors(run, "Audio embeddings", _centred_embeddings)]
 
 
 # --- MUSIG and GraphSAGE -------------------------------------------------------------------------
 
 
 def _graph_system(
-    run: PlaylistRun,
-    name: str,
-    groups: tuple[str, ...],
-    settings: MusigSettings,
-    role: Role,
+    run: PlaylistRun, name: str, groups: tuple[str, ...], settings: MusigSettings, role: Role,
     table: str = MAIN,
-) -> PlaylistSystem:
-    """A graph model; unavailable features are refused here, before any training."""
+) -> PlaylistSystem:  # fmt: skip
+    """A graph model; features that are not available are refused here, before any training."""
     _node_features(run, groups)
-    assert run.data.graph.edges  # builds the graph, which raises if it has no edges
+    assert run.data.graph.edges  # an empty graph is refused
     if settings.weights == "learnt" or settings.weights[-1]:
         run.data.similarity_features(settings.similarity)
-    train = partial(_train_graph_model, run, groups, settings)
-    return run.vectors(name, train, ", ".join(groups), table, role)
+    train = partial(_train_graph_model, groups, settings)
+    return _vectors(run, name, train, features=", ".join(groups), tables=(table,), role=role)
 
 
-def _musig(
-    run: PlaylistRun,
-    groups: tuple[str, ...] | None = None,
-    weights: Literal["learnt"] | tuple[float, ...] | None = None,
-    similarity: Literal["acoustic", "audio"] | None = None,
-    table: str = MAIN,
-) -> PlaylistSystem:
-    """MUSIG; features, task weights and similarity default to the settings."""
-    settings = run.settings.musig
-    if weights is not None:
-        settings = replace(settings, weights=weights)
-    if similarity is not None:
-        settings = replace(settings, similarity=similarity)
-    name, role = "MUSIG", Role.VARIANT
-    if table == BY_TASK:
-        name = f"MUSIG, {similarity} task"
-    elif table == BY_WEIGHTS:
-        shown = weights if isinstance(weights, str) else ", ".join(f"{w:g}" for w in weights or ())
-        name = f"MUSIG ({shown})"
-        role = Role.REFERENCE if settings.weights == PLAYLIST_ONLY else role
+def _musig(run: PlaylistRun, groups: tuple[str, ...] | None = None) -> PlaylistSystem:
+    """MUSIG as in the settings, or with other features."""
     given = run.settings.features if groups is None else groups
-    return _graph_system(run, name, given, settings, role, table)
+    return _graph_system(run, "MUSIG", given, run.settings.musig, Role.VARIANT)
 
 
 def _graphsage(run: PlaylistRun, groups: tuple[str, ...]) -> PlaylistSystem:
@@ -207,8 +162,8 @@ def _by_features(run: PlaylistRun) -> list[PlaylistSystem]:
     """MUSIG's Table 2: Track2Vec, GraphSAGE and MUSIG with each group of features."""
     groups = tuple(run.data.groups)
     return [
-        *(run.vectors("Track2Vec", partial(_track2vec_with, run, group), group, MAIN,
-                      Role.REFERENCE) for group in groups),
+        *(_vectors(run, "Track2Vec", partial(_track2vec_with, group), features=group,
+                   role=Role.REFERENCE) for group in groups),
         *(_graphsage(run, (group,)) for group in groups),
         *([_graphsage(run, groups)] if len(groups) > 1 else []),
         *(_musig(run, (group,)) for group in groups),
@@ -218,18 +173,33 @@ def _by_features(run: PlaylistRun) -> list[PlaylistSystem]:
 def _by_task(run: PlaylistRun) -> list[PlaylistSystem]:
     """MUSIG's Table 3: similarity task and features of audio and acoustic."""
     kinds: tuple[Literal["audio"], Literal["acoustic"]] = ("audio", "acoustic")
-    return [_musig(run, (features,), similarity=similarity, table=BY_TASK)
-            for similarity in kinds for features in reversed(kinds)]  # fmt: skip
+    return [
+        _graph_system(run, f"MUSIG, {kind} task", (features,),
+                      replace(run.settings.musig, similarity=kind), Role.VARIANT, BY_TASK)
+        for kind in kinds for features in reversed(kinds)
+    ]  # fmt: skip
+
+
+def _by_weights(run: PlaylistRun) -> list[PlaylistSystem]:
+    """MUSIG with each of its published task weights, and with learnt ones."""
+    choices: tuple[Weights, ...] = (*PUBLISHED_WEIGHTS, "learnt")
+    found = []
+    for weights in choices:
+        shown = weights if isinstance(weights, str) else ", ".join(f"{w:g}" for w in weights)
+        settings = replace(run.settings.musig, weights=weights)
+        role = Role.REFERENCE if settings.weights == PLAYLIST_ONLY else Role.VARIANT
+        found.append(_graph_system(run, f"MUSIG ({shown})", run.settings.features, settings, role,
+                                   BY_WEIGHTS))  # fmt: skip
+    return found
 
 
 def _train_graph_model(
-    run: PlaylistRun, groups: tuple[str, ...], settings: MusigSettings, folder: Path
+    groups: tuple[str, ...], settings: MusigSettings, run: PlaylistRun, folder: Path
 ) -> np.ndarray:
     data = run.data
     features = _node_features(run, groups)
     genres, known = codes_of(data.catalogue.genres)
-    weights = settings.weights
-    if not known and (weights == "learnt" or weights[1]):
+    if not known and (settings.weights == "learnt" or settings.weights[1]):
         data.note("no track has a genre: the genre task has nothing to learn from")
     if settings.similarity in data.groups:
         audio, has_audio = data.similarity_features(settings.similarity)
@@ -252,31 +222,23 @@ def _node_features(run: PlaylistRun, groups: tuple[str, ...]) -> np.ndarray:
     return degree_features(run.data.graph)
 
 
-# --- M2GRL ---------------------------------------------------------------------------------------
+# --- M2GRL and the transformer -------------------------------------------------------------------
 
 
 def _m2grl(run: PlaylistRun) -> PlaylistSystem:
-    """Views: tracks, and genres and artists if any are known."""
-    from ssl_audio.recommenders.models.m2grl import M2GRL
-    from ssl_audio.recommenders.models.m2grl_batches import catalogue_views
-
+    """Views of tracks, genres and artists, as far as they are known."""
+    settings = run.settings.m2grl
     views = catalogue_views(run.data.train, run.data.catalogue)
     # made here, so that a wrong number of task weights is refused before any training
-    model = M2GRL(views[2], list(views[1]), run.settings.m2grl, run.seed)
-    return run.vectors("M2GRL", partial(_train_m2grl, run, model, views))
+    model = M2GRL(views[2], list(views[1]), settings, run.seed)
 
+    def train(run: PlaylistRun, folder: Path) -> np.ndarray:
+        batches = M2GRLBatches(*views, settings, run.seed)
+        run.fit(folder, "m2grl.steps", settings.steps, model, batches, settings.clip)
+        model.save(folder / MODEL)
+        return np.where((run.data.counts > 0)[:, None], model.vectors(), 0)  # others: no training
 
-def _train_m2grl(run: PlaylistRun, model: M2GRL, views: Views, folder: Path) -> np.ndarray:
-    from ssl_audio.recommenders.models.m2grl_batches import M2GRLBatches
-
-    settings = run.settings.m2grl
-    batches = M2GRLBatches(*views, settings, run.seed)
-    run.fit(folder, "m2grl.steps", settings.steps, model, batches, settings.clip)
-    model.save(folder / MODEL)
-    return np.where((run.data.counts > 0)[:, None], model.vectors(), 0)  # only of trained tracks
-
-
-# --- the transformer -----------------------------------------------------------------------------
+    return _vectors(run, "M2GRL", train)
 
 
 def _transformer(run: PlaylistRun) -> PlaylistSystem:
@@ -285,18 +247,10 @@ def _transformer(run: PlaylistRun) -> PlaylistSystem:
     without = int((~run.data.has_audio).sum()) if features else 0
     if without:
         run.data.note(f"{without} tracks have no audio embedding; the transformer does without")
-    folder = run.place(f"Transformer {features}")
-    return run.scores(
-        "Transformer", lambda: NextTrackLogits(_trained_transformer(run, folder)), features
-    )
+    return _scores(run, "Transformer", _trained_transformer, features=features)
 
 
-def _trained_transformer(run: PlaylistRun, folder: Path) -> PlaylistTransformer:
-    from ssl_audio.recommenders.data.vocabulary import vocabulary_of
-    from ssl_audio.recommenders.models.track_embedding import SideInformation
-    from ssl_audio.recommenders.models.transformer import PlaylistTransformer, load_transformer
-    from ssl_audio.recommenders.models.transformer_batches import TransformerBatches
-
+def _trained_transformer(run: PlaylistRun, folder: Path) -> NextTrackLogits:
     data, settings = run.data, run.settings.transformer
     has_audio = None if data.embeddings is None else data.has_audio
     kept = folder / MODEL
@@ -310,17 +264,19 @@ def _trained_transformer(run: PlaylistRun, folder: Path) -> PlaylistTransformer:
         model = PlaylistTransformer(vocabulary, settings, side, run.seed)
         run.fit(folder, "transformer.steps", settings.steps, model, batches)
         model.save(kept)
-    return load_transformer(kept, data.embeddings, has_audio)
+    return NextTrackLogits(load_transformer(kept, data.embeddings, has_audio))
 
 
 # --- registries, by the names of settings --------------------------------------------------------
 
 BASELINES: dict[str, Callable[[PlaylistRun], list[PlaylistSystem]]] = {
-    "random": lambda run: [run.scores("Random", lambda: Chance(run.seed))],
-    "popularity": lambda run: [run.scores("Popularity", lambda: Popularity(run.data.counts))],
-    "warp": lambda run: [run.vectors("CF (WARP)", partial(_warp, run))],
-    "track2vec": lambda run: [run.vectors("Track2Vec", partial(_track2vec, run))],
-    "node2vec": lambda run: [run.vectors("Node2Vec", partial(_node2vec, run))],
+    "random": lambda run: [_scores(run, "Random", lambda run, _: Chance(run.seed))],
+    "popularity": lambda run: [
+        _scores(run, "Popularity", lambda run, _: Popularity(run.data.counts))
+    ],
+    "warp": lambda run: [_vectors(run, "CF (WARP)", _warp)],
+    "track2vec": lambda run: [_vectors(run, "Track2Vec", _track2vec)],
+    "node2vec": lambda run: [_vectors(run, "Node2Vec", _node2vec)],
     "graphsage": lambda run: [_graphsage(run, ()), _graphsage(run, run.settings.features)],
     "embeddings": _embeddings,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -12,7 +13,6 @@ from ssl_audio.recommenders.data.collection import Playlists
 from ssl_audio.recommenders.evaluation.ranking import CatalogueScorer
 
 if TYPE_CHECKING:
-    from ssl_audio.recommenders.baselines.item_cf import ItemCF
     from ssl_audio.recommenders.models.transformer import PlaylistTransformer
 
 BLOCK = 65_536  # candidates scored at a time
@@ -32,11 +32,11 @@ class Recommender(CatalogueRecommender, Protocol):
         """(positions of candidates,) scores of each history's own candidates."""
 
 
+@dataclass(frozen=True)
 class Chance:
     """A random order."""
 
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
+    seed: int
 
     def score(self, histories: Playlists, candidates: Playlists) -> np.ndarray:
         return np.random.default_rng(self.seed).random(len(candidates.tracks), np.float32)
@@ -46,15 +46,11 @@ class Chance:
         return lambda histories: rng.random((len(histories), len(rows)), np.float32)
 
 
+@dataclass(frozen=True)
 class Popularity:
-    """The number of training playlists that hold a track.
+    """The number of training playlists that hold a track, (tracks,)."""
 
-    Args:
-        counts: (tracks,).
-    """
-
-    def __init__(self, counts: np.ndarray) -> None:
-        self.counts = counts
+    counts: np.ndarray
 
     def score(self, histories: Playlists, candidates: Playlists) -> np.ndarray:
         return self.counts[candidates.tracks]
@@ -129,21 +125,11 @@ class InnerProduct:
         return score
 
 
-class NeighbourSum:
-    """Sum of an item's similarities to the history's items."""
-
-    def __init__(self, similar: ItemCF) -> None:
-        self.similar = similar
-
-    def catalogue_scorer(self, rows: np.ndarray) -> CatalogueScorer:
-        return lambda histories: self.similar.scores(histories).toarray()[:, rows]
-
-
+@dataclass(frozen=True)
 class NextTrackLogits:
     """Logits of a transformer for the next track."""
 
-    def __init__(self, model: PlaylistTransformer) -> None:
-        self.model = model
+    model: PlaylistTransformer
 
     def score(self, histories: Playlists, candidates: Playlists) -> np.ndarray:
         return self.model.scores(histories, candidates)

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from ssl_audio.io.console import say
-from ssl_audio.io.run_folder import versions
 from ssl_audio.recommenders.data.collection import Playlists
 from ssl_audio.recommenders.evaluation.diversity import category_matrix, diversity_figures, nearest
 from ssl_audio.recommenders.evaluation.ranking import ranked
@@ -24,11 +23,10 @@ from ssl_audio.recommenders.session_systems import (
     metric_system,
     session_systems,
 )
-from ssl_audio.recommenders.systems import BY_WEIGHTS, Role, check_kept
-from ssl_audio.recommenders.tables import Figures, TableMaker
+from ssl_audio.recommenders.systems import BY_WEIGHTS, Role, Run, check_kept
+from ssl_audio.recommenders.tables import Figures, Reporter
 from ssl_audio.reports.results import Column, Interval, PlaylistResults, Table
 from ssl_audio.settings.recommend import RecommendSettings
-from ssl_audio.settings.tree import plain
 
 HIT_COLUMNS = (
     Column("hit_rate", f"HitRate@{K}", words=f"users with a hit in {K} items"),
@@ -55,24 +53,15 @@ WEIGHTS_CAPTION = (
 
 
 def compare_on_sessions(settings: RecommendSettings, folder: Path) -> PlaylistResults:
-    """Train and measure every system; each finished one is kept in `folder/systems/`.
-
-    Args:
-        settings: with `movielens`.
-        folder: of the run.
-
-    Raises:
-        SslAudioError: a MovieLens folder or settings that cannot be used, or too few users.
-    """
+    """Train and measure every system; each finished one is kept in `folder/systems/`."""
     assert settings.movielens is not None
     started = time.monotonic()
     chosen = settings.m2grl
     data = load_session_data(
         settings.movielens, settings.sessions, chosen.categories, chosen.validate
     )
-    maker = TableMaker(settings.seed, settings.completion.resamples)
-    maker.seconds["data"] = time.monotonic() - started
-    run = SessionRun(settings, folder / "systems", data)
+    run = Run(settings, data, folder / "systems")
+    reporter = Reporter(run, {"data": time.monotonic() - started})
     systems = session_systems(run)
     check_kept(run.folder, identity_of(run))
     rows = np.arange(data.items)
@@ -82,27 +71,21 @@ def compare_on_sessions(settings: RecommendSettings, folder: Path) -> PlaylistRe
         started = time.monotonic()
         score = system.fit().catalogue_scorer(rows)
         found = ranked(score, data.task.seen, rows, K, stable=True)
-        maker.seconds[system.key] = time.monotonic() - started
+        reporter.seconds[system.key] = time.monotonic() - started
         figures[system.key] = hit_figures(found, data.task)
-    f1 = {key: {"f1": interval_of(f1_of, one["precision"], one["recall"], **maker.drawn)}
+    f1 = {key: {"f1": interval_of(f1_of, one["precision"], one["recall"], **reporter.draws)}
           for key, one in figures.items()}  # fmt: skip
-    tables = [
-        maker.table("Next session", HIT_CAPTION, HIT_COLUMNS, systems, figures, HIT_TESTED, f1)
-    ]
-    if weighted := [system for system in systems if BY_WEIGHTS in system.tables]:
-        tables.append(maker.table("Task weights", WEIGHTS_CAPTION, HIT_COLUMNS, weighted, figures,
-                                  HIT_TESTED, f1))  # fmt: skip
-    tables.append(_diversity(run, maker))
-    return PlaylistResults(
-        run=str(folder),
-        seed=settings.seed,
-        config=plain(settings),
-        versions=versions(),
-        seconds={name: round(value, 1) for name, value in maker.seconds.items()},
+    tables = [reporter.table(name, caption, HIT_COLUMNS, some, figures, HIT_TESTED, f1)
+              for name, caption, some in (
+                  ("Next session", HIT_CAPTION, systems),
+                  ("Task weights", WEIGHTS_CAPTION, [s for s in systems if BY_WEIGHTS in s.tables]),
+              ) if some]  # fmt: skip
+    tables.append(_diversity(run, reporter))
+    return reporter.results(
+        systems,
         protocol=_protocol(chosen.validate, data),
         data=data.summary(),
         tables=tuple(tables),
-        losses={s.label: losses for s in systems if (losses := s.losses())},
         correlation=None,
     )
 
@@ -116,7 +99,7 @@ def _protocol(validate: bool, data: SessionData) -> str:
     )
 
 
-def _diversity(run: SessionRun, maker: TableMaker) -> Table:
+def _diversity(run: SessionRun, reporter: Reporter) -> Table:
     """Neighbours by the metric of section 6.1 and by inner product, of items with training data."""
     data, base = run.data, m2grl_systems(run)[0]
     kept = np.flatnonzero(data.counts)
@@ -129,16 +112,16 @@ def _diversity(run: SessionRun, maker: TableMaker) -> Table:
     say(f"{metric.name} of diverse neighbours")
     started = time.monotonic()
     learnt = metric.vectors()
-    maker.seconds[metric.key] = time.monotonic() - started
+    reporter.seconds[metric.key] = time.monotonic() - started
     plain_row = replace(base, name="Plain neighbours", role=Role.BASELINE)
-    maker.seconds[plain_row.key] = maker.seconds[base.key]
+    reporter.seconds[plain_row.key] = reporter.seconds[base.key]
     neighbours = {
         plain_row.key: nearest(base.vectors()[kept], K, euclidean=False),
         metric.key: nearest(learnt, K, euclidean=True),
     }
     categories = category_matrix(links, (len(kept), data.categories.shape[1]))
     truth = _renumbered(data.task.truth, number)
-    window = run.m2grl.window
+    window = run.settings.m2grl.window
     figures = {key: diversity_figures(lists, categories, truth, window)
                for key, lists in neighbours.items()}  # fmt: skip
     caption = (
@@ -147,12 +130,12 @@ def _diversity(run: SessionRun, maker: TableMaker) -> Table:
         "categories, the share that co-occurs with the movie in held-out sessions (hits), the "
         "share with both (new hits), and the discovery rate, new hits / hits. Mean over movies."
     )
-    discovery = {key: _discovery(one, maker) for key, one in figures.items()}
-    return maker.table("Diversity", caption, DIVERSITY_COLUMNS, [plain_row, metric], figures,
+    discovery = {key: _discovery(one, reporter) for key, one in figures.items()}
+    return reporter.table("Diversity", caption, DIVERSITY_COLUMNS, [plain_row, metric], figures,
                        DIVERSITY_TESTED, discovery)  # fmt: skip
 
 
-def _discovery(figures: Mapping[str, np.ndarray], maker: TableMaker) -> dict[str, Interval]:
+def _discovery(figures: Mapping[str, np.ndarray], reporter: Reporter) -> dict[str, Interval]:
     """Interval of new hits / hits; empty if there is no hit."""
     if not figures["hits"].any():
         return {}
@@ -160,7 +143,7 @@ def _discovery(figures: Mapping[str, np.ndarray], maker: TableMaker) -> dict[str
     def ratio(new_hits: np.ndarray, hits: np.ndarray) -> np.ndarray:
         return new_hits / np.maximum(hits, 1e-12)
 
-    return {"discovery": interval_of(ratio, figures["new_hits"], figures["hits"], **maker.drawn)}
+    return {"discovery": interval_of(ratio, figures["new_hits"], figures["hits"], **reporter.draws)}
 
 
 def _renumbered(playlists: Playlists, number: np.ndarray) -> Playlists:

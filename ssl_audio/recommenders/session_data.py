@@ -74,6 +74,10 @@ class SessionData:
         found = self.categories.tocoo()
         return found.row.astype(np.int64), found.col.astype(np.int64)
 
+    def trained(self, vectors: np.ndarray) -> np.ndarray:
+        """Vectors of items, zero for those without training data."""
+        return np.where((self.counts > 0)[:, None], vectors, 0)
+
     def summary(self) -> PlaylistData:
         """Counts, notes and hashes, for the results."""
         held_out = self.task.truth.tracks
@@ -85,9 +89,8 @@ class SessionData:
             "item-category links": len(self.links[0]),
         }  # fmt: skip
         lost = int((self.counts[held_out] == 0).sum())
-        text = f"{lost} of {len(held_out)} held-out items are in no training session and cannot be "
-        text += "recommended"
-        notes = (text,) if lost else ()
+        text = f"{lost} of {len(held_out)} held-out items are in no training session"
+        notes = (f"{text} and cannot be recommended",) if lost else ()
         return PlaylistData(name=self.name, counts=counts, notes=notes, hashes=self.hashes)
 
 

@@ -1,21 +1,20 @@
 """The systems of a comparison on sessions: M2GRL and its baselines (M2GRL, sections 5.1 and A.3).
 
-All learn from the same training sessions. Most rank by the inner product of item vectors with the
-sum of the history's. Inner products favour long vectors, which frequent items have early in
-training and rare ones later, so that the skip-gram models here are best when stopped early; the
-lengths and rates below were chosen on the sessions before the last (`m2grl.validate`).
+Most rank by the inner product of item vectors with the sum of the history's. Inner products favour
+long vectors, which frequent items have early in training and rare ones later, so that skip-gram
+models here are best when stopped early: steps, epochs and rates are chosen on the sessions before
+the last (`m2grl.validate`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from torch import nn
 
 from ssl_audio.recommenders.baselines.eges import EGES, EGESBatches
 from ssl_audio.recommenders.baselines.item_cf import ItemCF
@@ -30,12 +29,7 @@ from ssl_audio.recommenders.models.diversity_metric import DiversityMetric, Dive
 from ssl_audio.recommenders.models.m2grl import M2GRL, load_m2grl
 from ssl_audio.recommenders.models.m2grl_batches import CATEGORY, ITEM, Links, M2GRLBatches
 from ssl_audio.recommenders.models.musig_training import NO_GENRE
-from ssl_audio.recommenders.scorers import (
-    CatalogueRecommender,
-    InnerProduct,
-    NeighbourSum,
-    Popularity,
-)
+from ssl_audio.recommenders.scorers import CatalogueRecommender, InnerProduct, Popularity
 from ssl_audio.recommenders.session_data import SessionData
 from ssl_audio.recommenders.systems import (
     BY_WEIGHTS,
@@ -46,13 +40,14 @@ from ssl_audio.recommenders.systems import (
     ScoreSystem,
     System,
     VectorSystem,
-    folder_name,
     select_baselines,
 )
-from ssl_audio.settings.recommend import M2GRLSettings, MusigSettings
+from ssl_audio.settings.recommend import MusigSettings
 from ssl_audio.settings.tree import plain
 
-SessionSystem = System[CatalogueRecommender]
+SessionRun = Run[SessionData]
+SessionSystem = System[SessionData, CatalogueRecommender]
+SessionVectors = VectorSystem[SessionData, CatalogueRecommender]
 Weights = Literal["learnt", "uniform"] | tuple[float, ...]
 # of the tasks item, category and their alignment
 PAPER_WEIGHTS = (0.05, 1.0, 1.0)  # section 5.3
@@ -69,46 +64,6 @@ SGNS_EPOCHS, SGNS_RATE = 5, 0.025
 EGES_RATE = GRAPHSAGE_RATE = 3e-3
 
 
-@dataclass(frozen=True)
-class SessionRun(Run):
-    """A comparison on sessions."""
-
-    data: SessionData
-
-    @property
-    def m2grl(self) -> M2GRLSettings:
-        return self.settings.m2grl
-
-    def train(
-        self, folder: Path, name: str, model: nn.Module, batches: Any, clip: float | None = None
-    ) -> None:
-        """Train a model of a system for the steps of `m2grl.session_steps.NAME`."""
-        steps = getattr(self.m2grl.session_steps, name)
-        self.fit(folder, f"m2grl.session_steps.{name}", steps, model, batches, clip)
-
-    def known(self, vectors: np.ndarray) -> np.ndarray:
-        """Vectors, zero for items without training data."""
-        return np.where((self.data.counts > 0)[:, None], vectors, 0)
-
-    def scores(self, name: str, make: Callable[[], CatalogueRecommender]) -> SessionSystem:
-        """A system that ranks by scores."""
-        return ScoreSystem(name=name, folder=self.folder / folder_name(name), make=make)
-
-    def vectors(
-        self,
-        name: str,
-        train: Callable[[Path], np.ndarray],
-        features: str = "",
-        tables: tuple[str, ...] = (MAIN,),
-        role: Role = Role.BASELINE,
-    ) -> VectorSystem[CatalogueRecommender]:
-        """A system that ranks by the inner product of vectors."""
-        return VectorSystem(
-            name=name, features=features, folder=self.folder / folder_name(f"{name} {features}"),
-            tables=tables, role=role, train=train, ranking=InnerProduct,
-        )  # fmt: skip
-
-
 def session_systems(run: SessionRun) -> list[SessionSystem]:
     """Baselines, M2GRL, and M2GRL with other task weights.
 
@@ -117,7 +72,7 @@ def session_systems(run: SessionRun) -> list[SessionSystem]:
     """
     baselines = select_baselines(BASELINES, run.settings.baselines, "movielens")
     # refuses a wrong number of task weights before any training
-    M2GRL({ITEM: 1, CATEGORY: 1}, [CATEGORY], run.m2grl)
+    M2GRL({ITEM: 1, CATEGORY: 1}, [CATEGORY], run.settings.m2grl)
     return [*(make(run) for make in baselines), *m2grl_systems(run)]
 
 
@@ -128,37 +83,80 @@ def identity_of(run: SessionRun) -> dict[str, Any]:
     return {"seed": run.seed, "sessions": values["sessions"], "m2grl": m2grl, **run.data.hashes}
 
 
-def m2grl_systems(run: SessionRun) -> list[VectorSystem[CatalogueRecommender]]:
+def m2grl_systems(run: SessionRun) -> list[SessionVectors]:
     """M2GRL with the weights of the settings and, if `by_weights`, with other task weights."""
-    chosen = run.m2grl.weights
+    chosen, by_weights = run.settings.m2grl.weights, run.settings.m2grl.by_weights
     others: tuple[Weights, ...] = ("learnt", "uniform", PAPER_WEIGHTS, ITEMS_ALONE)
-    found = [_m2grl(run, chosen, Role.MODEL)]
-    if run.m2grl.by_weights:
-        found += [_m2grl(run, weights) for weights in others if weights != chosen]
+    listed = [chosen, *(weights for weights in others if by_weights and weights != chosen)]
+    tables = (MAIN, BY_WEIGHTS) if by_weights else (MAIN,)
+    found = [
+        _vectors(run, f"M2GRL, {_weights_in_words(weights)}", partial(_train_m2grl, weights),
+                 features=run.data.kind, tables=tables) for weights in listed
+    ]  # fmt: skip
+    found[0].role = Role.MODEL
     return found
 
 
-# --- baselines -----------------------------------------------------------------------------------
+def metric_system(
+    run: SessionRun, base: SessionSystem, kept: np.ndarray, sequences: Playlists, links: Links
+) -> SessionVectors:
+    """The metric of section 6.1 over M2GRL's two representations.
+
+    Args:
+        run: see above.
+        base: a trained M2GRL.
+        kept: (items,) catalogue rows of the items that the metric is trained on.
+        sequences, links: of these items, numbered by their position in `kept`.
+    """
+
+    def train(run: SessionRun, folder: Path) -> np.ndarray:
+        known, settings = load_m2grl(base.folder / MODEL), run.settings.m2grl
+        model = DiversityMetric(known.vectors()[kept], known.relational(CATEGORY)[kept])
+        sizes = (len(kept), run.data.sizes[CATEGORY])
+        batches = DiversityPairs(
+            sequences, links, sizes, settings.batch_size, settings.window, run.seed
+        )
+        _fit(run, folder, "metric", model, batches)
+        return model.vectors()
+
+    return _vectors(run, "Metric model", train, features=run.data.kind, role=Role.MODEL)
 
 
-def _item_cf(run: SessionRun) -> NeighbourSum:
-    return NeighbourSum(ItemCF(run.data.train, run.data.items, NEIGHBOURS))
+def _scores(
+    run: SessionRun, name: str, make: Callable[[SessionRun, Path], CatalogueRecommender]
+) -> SessionSystem:
+    return ScoreSystem(name=name, run=run, make=make)
 
 
-def _walks(run: SessionRun, q: float, folder: Path) -> np.ndarray:
-    learning = replace(WALKS.skip_gram, dimensions=run.m2grl.dimensions, seed=run.seed)
-    chosen = replace(WALKS, q=q, skip_gram=learning)
-    return node2vec_vectors(run.data.graph, chosen)
+def _vectors(
+    run: SessionRun, name: str, train: Callable[[SessionRun, Path], np.ndarray], **options: Any
+) -> SessionVectors:
+    return VectorSystem(name=name, run=run, train=train, ranking=InnerProduct, **options)
+
+
+def _fit(
+    run: SessionRun, folder: Path, key: str, model: Any, batches: Any, clip: float | None = None
+) -> None:
+    """Train a model for the steps of a setting below `m2grl.session_steps`."""
+    steps = getattr(run.settings.m2grl.session_steps, key)
+    run.fit(folder, f"m2grl.session_steps.{key}", steps, model, batches, clip)
+
+
+def _walks(q: float, run: SessionRun, folder: Path) -> np.ndarray:
+    dimensions = run.settings.m2grl.dimensions
+    learning = replace(WALKS.skip_gram, dimensions=dimensions, seed=run.seed)
+    return node2vec_vectors(run.data.graph, replace(WALKS, q=q, skip_gram=learning))
 
 
 def _line(run: SessionRun, folder: Path) -> np.ndarray:
-    chosen = replace(LINE, dimensions=run.m2grl.dimensions, seed=run.seed)
+    chosen = replace(LINE, dimensions=run.settings.m2grl.dimensions, seed=run.seed)
     return line_vectors(run.data.graph, chosen)
 
 
 def _skipgram(run: SessionRun, folder: Path) -> np.ndarray:
+    settings = run.settings.m2grl
     chosen = SgnsSettings(
-        dimensions=run.m2grl.dimensions, window=run.m2grl.window, negatives=run.m2grl.negatives,
+        dimensions=settings.dimensions, window=settings.window, negatives=settings.negatives,
         seed=run.seed, epochs=SGNS_EPOCHS, learning_rate=SGNS_RATE,
     )  # fmt: skip
     return sgns_vectors(run.data.train, run.data.items, chosen)
@@ -166,54 +164,37 @@ def _skipgram(run: SessionRun, folder: Path) -> np.ndarray:
 
 def _eges(run: SessionRun, folder: Path) -> np.ndarray:
     """EGES with M2GRL's settings (A.3), except for the steps and the learning rate."""
-    data, settings = run.data, replace(run.m2grl, learning_rate=EGES_RATE)
+    data, settings = run.data, replace(run.settings.m2grl, learning_rate=EGES_RATE)
     batches = EGESBatches(data.train, data.items, settings, run.seed)
     model = EGES({CATEGORY: data.links}, data.sizes, batches.pairs.counts > 0, settings, run.seed)
-    run.train(folder, "eges", model, batches, run.m2grl.clip)
-    return run.known(model.vectors())
+    _fit(run, folder, "eges", model, batches, settings.clip)
+    return data.trained(model.vectors())
 
 
 def _graphsage(run: SessionRun, folder: Path) -> np.ndarray:
     """MUSIG's playlist task alone; an item's feature is its number of neighbours (A.3)."""
-    graph, items = run.data.graph, run.data.items
+    graph, items, dimensions = run.data.graph, run.data.items, run.settings.m2grl.dimensions
     features = degree_features(graph)
     settings = MusigSettings(
-        weights=PLAYLIST_ONLY, dimensions=run.m2grl.dimensions, learning_rate=GRAPHSAGE_RATE
+        weights=PLAYLIST_ONLY, dimensions=dimensions, learning_rate=GRAPHSAGE_RATE
     )
-    fit = partial(run.train, folder, "graphsage")
     model = train_graph_model(
         features, graph, np.full(items, NO_GENRE), np.zeros((items, 1), np.float32),
-        np.ones(items, bool), settings, run.seed, fit,
+        np.ones(items, bool), settings, run.seed, partial(_fit, run, folder, "graphsage"),
     )  # fmt: skip
-    return run.known(model.vectors(features, graph))
+    return run.data.trained(model.vectors(features, graph))
 
 
-# --- M2GRL ---------------------------------------------------------------------------------------
-
-
-def _m2grl(
-    run: SessionRun, weights: Weights, role: Role = Role.BASELINE
-) -> VectorSystem[CatalogueRecommender]:
-    train = partial(_train_m2grl, run, weights)
-    tables = (MAIN, BY_WEIGHTS) if run.m2grl.by_weights else (MAIN,)
-    return run.vectors(f"M2GRL, {_weights_in_words(weights)}", train, run.data.kind, tables, role)
-
-
-def _train_m2grl(run: SessionRun, weights: Weights, folder: Path) -> np.ndarray:
-    data, settings = run.data, replace(run.m2grl, weights=weights)
+def _train_m2grl(weights: Weights, run: SessionRun, folder: Path) -> np.ndarray:
+    data, settings = run.data, replace(run.settings.m2grl, weights=weights)
     views = {ITEM: data.train, CATEGORY: view_sequences(data.train, data.categories)}
     batches = M2GRLBatches(views, {CATEGORY: data.links}, data.sizes, settings, run.seed)
     model = M2GRL(data.sizes, [CATEGORY], settings, run.seed)
-    run.train(folder, _steps(weights), model, batches, run.m2grl.clip)
+    fixed = "items" if weights == ITEMS_ALONE else "fixed"
+    key = weights if isinstance(weights, str) else fixed
+    _fit(run, folder, key, model, batches, settings.clip)
     model.save(folder / MODEL)
-    return run.known(model.vectors())
-
-
-def _steps(weights: Weights) -> str:
-    """Name of the setting in `m2grl.session_steps`."""
-    if isinstance(weights, str):
-        return weights
-    return "items" if weights == ITEMS_ALONE else "fixed"
+    return data.trained(model.vectors())
 
 
 def _weights_in_words(weights: Weights) -> str:
@@ -223,43 +204,19 @@ def _weights_in_words(weights: Weights) -> str:
     return "items alone" if weights == ITEMS_ALONE else f"weights {shown}"
 
 
-def metric_system(
-    run: SessionRun, base: SessionSystem, kept: np.ndarray, sequences: Playlists, links: Links
-) -> VectorSystem[CatalogueRecommender]:
-    """The metric of section 6.1 over M2GRL's two representations.
-
-    Args:
-        run: see above.
-        base: a trained M2GRL.
-        kept: (items,) catalogue rows of the items that the metric is trained on.
-        sequences, links: of these items, numbered by their position in `kept`.
-    """
-    train = partial(_train_metric, run, base.folder / MODEL, kept, sequences, links)
-    return run.vectors("Metric model", train, run.data.kind, role=Role.MODEL)
-
-
-def _train_metric(
-    run: SessionRun, base: Path, kept: np.ndarray, sequences: Playlists, links: Links, folder: Path
-) -> np.ndarray:
-    known = load_m2grl(base)
-    model = DiversityMetric(known.vectors()[kept], known.relational(CATEGORY)[kept])
-    sizes = (len(kept), run.data.sizes[CATEGORY])
-    batches = DiversityPairs(
-        sequences, links, sizes, run.m2grl.batch_size, run.m2grl.window, run.seed
-    )
-    run.train(folder, "metric", model, batches)
-    return model.vectors()
-
-
 BASELINES: dict[str, Callable[[SessionRun], SessionSystem]] = {
-    "popularity": lambda run: run.scores("Popularity", lambda: Popularity(run.data.counts)),
-    "item_cf": lambda run: run.scores("Item-CF", partial(_item_cf, run)),
-    "deepwalk": lambda run: run.vectors("DeepWalk", partial(_walks, run, 1.0)),
-    "node2vec": lambda run: run.vectors("Node2Vec", partial(_walks, run, NODE2VEC_Q)),
-    "line": lambda run: run.vectors("LINE", partial(_line, run)),
-    "eges": lambda run: run.vectors("EGES", partial(_eges, run), run.data.kind),
-    "graphsage": lambda run: run.vectors("GraphSAGE", partial(_graphsage, run)),
-    "skipgram": lambda run: run.vectors(
-        "SGNS, items alone", partial(_skipgram, run), tables=(MAIN, BY_WEIGHTS)
+    "popularity": lambda run: _scores(
+        run, "Popularity", lambda run, _: Popularity(run.data.counts)
     ),
-}
+    "item_cf": lambda run: _scores(
+        run, "Item-CF", lambda run, _: ItemCF(run.data.train, run.data.items, NEIGHBOURS)
+    ),
+    "deepwalk": lambda run: _vectors(run, "DeepWalk", partial(_walks, 1.0)),
+    "node2vec": lambda run: _vectors(run, "Node2Vec", partial(_walks, NODE2VEC_Q)),
+    "line": lambda run: _vectors(run, "LINE", _line),
+    "eges": lambda run: _vectors(run, "EGES", _eges, features=run.data.kind),
+    "graphsage": lambda run: _vectors(run, "GraphSAGE", _graphsage),
+    "skipgram": lambda run: _vectors(
+        run, "SGNS, items alone", _skipgram, tables=(MAIN, BY_WEIGHTS)
+    ),
+}  # fmt: skip

@@ -1,4 +1,4 @@
-"""The systems of a comparison: models and baselines, trained once and kept in the run's folder."""
+"""The systems of a comparison: how each is named, trained, kept in the run's folder and ranked."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy as np
-import torch
+from torch import nn
 
 from ssl_audio.io.atomic import atomic_file, write_json
 from ssl_audio.io.errors import SslAudioError
@@ -24,7 +24,8 @@ from ssl_audio.settings.recommend import RecommendSettings
 MAIN, BY_TASK, BY_WEIGHTS = "main", "by_task", "by_weights"  # tables
 VECTORS, MODEL, SECONDS, IDENTITY = "vectors.npy", "model", "seconds.json", "identity.json"
 Baseline = TypeVar("Baseline")
-Kind = TypeVar("Kind", bound=CatalogueRecommender, covariant=True)
+Data = TypeVar("Data")
+Kind = TypeVar("Kind", bound=CatalogueRecommender)
 
 
 class Role(Enum):
@@ -37,15 +38,11 @@ class Role(Enum):
 
 
 @dataclass(frozen=True)
-class Run:
-    """What the systems of a comparison are made from; subclasses add its data.
-
-    Attributes:
-        settings: of the command.
-        folder: of the systems.
-    """
+class Run(Generic[Data]):
+    """What the systems of a comparison are made from; `folder` is where they are kept."""
 
     settings: RecommendSettings
+    data: Data
     folder: Path
 
     @property
@@ -53,15 +50,10 @@ class Run:
         return self.settings.seed
 
     def fit(
-        self,
-        folder: Path,
-        key: str,
-        steps: int,
-        model: torch.nn.Module,
-        batches: Any,
+        self, folder: Path, key: str, steps: int, model: nn.Module, batches: Any,
         clip: float | None = None,
-    ) -> None:
-        """Train a model of a system in its folder; `key` is the setting that gives the steps."""
+    ) -> None:  # fmt: skip
+        """Train a model in its system's folder; the setting `key` gives the number of steps."""
         fit_or_resume(
             model, batches, folder, self.settings.trainer, steps=steps, seed=self.seed, clip=clip,
             key=key, run_dir=self.folder.parent, ckpt_path=self.settings.ckpt_path,
@@ -69,21 +61,21 @@ class Run:
 
 
 @dataclass(kw_only=True)
-class System(ABC, Generic[Kind]):
+class System(ABC, Generic[Data, Kind]):
     """One row of a comparison's tables.
 
     Attributes:
         name: shown in tables.
+        run: of the comparison.
         features: track features that it is trained with; empty if none.
-        folder: of its checkpoints, model and vectors.
         tables: the tables that it is in.
-        role: which differences are tested.
-        model: its name in the setting `model`; "" for baselines and variants.
+        role: what it is compared with.
+        model: name of the model in the settings, if it is one of those to be compared.
     """
 
     name: str
+    run: Run[Data]
     features: str = ""
-    folder: Path
     tables: tuple[str, ...] = (MAIN,)
     role: Role = Role.BASELINE
     model: str = ""
@@ -98,12 +90,17 @@ class System(ABC, Generic[Kind]):
         """Label and table; unique within a comparison."""
         return self.label if MAIN in self.tables else f"{self.label}, {self.tables[0]}"
 
+    @property
+    def folder(self) -> Path:
+        """Where it keeps what it has trained."""
+        return self.run.folder / folder_name(self.key)
+
     @abstractmethod
     def fit(self) -> Kind:
-        """Train it, or load it if it was trained before."""
+        """Train, or load what is kept."""
 
     def vectors(self) -> np.ndarray | None:
-        """(tracks, d) float32 vectors, trained or loaded; None for systems without vectors."""
+        """(tracks, d) float32 vectors, trained where none are kept; None if it has none."""
         return None
 
     def seconds(self) -> float | None:
@@ -124,29 +121,25 @@ class System(ABC, Generic[Kind]):
 
 
 @dataclass(kw_only=True)
-class ScoreSystem(System[Kind]):
-    """A system without track vectors.
+class ScoreSystem(System[Data, Kind]):
+    """A system without vectors; `make` gets the run and the system's folder, and trains."""
 
-    Attributes:
-        make: makes the recommender; trains it if needed.
-    """
-
-    make: Callable[[], Kind]
+    make: Callable[[Run[Data], Path], Kind]
 
     def fit(self) -> Kind:
-        return self.make()
+        return self.make(self.run, self.folder)
 
 
 @dataclass(kw_only=True)
-class VectorSystem(System[Kind]):
-    """A system that has a vector for each track.
+class VectorSystem(System[Data, Kind]):
+    """A system with a vector for each track.
 
     Attributes:
-        train: trains vectors (tracks, d), with checkpoints in the given folder.
-        ranking: makes a recommender of vectors.
+        train: from the run and the system's folder to vectors (tracks, d).
+        ranking: how vectors rank tracks.
     """
 
-    train: Callable[[Path], np.ndarray]
+    train: Callable[[Run[Data], Path], np.ndarray]
     ranking: Callable[[np.ndarray], Kind]
 
     def fit(self) -> Kind:
@@ -157,7 +150,7 @@ class VectorSystem(System[Kind]):
         if kept.exists():
             return np.load(kept, allow_pickle=False)  # type: ignore[no-any-return]
         started = time.monotonic()
-        made = self.train(self.folder).astype(np.float32)
+        made = self.train(self.run, self.folder).astype(np.float32)
         self.folder.mkdir(parents=True, exist_ok=True)
         write_json(self.folder / SECONDS, {"training": round(time.monotonic() - started, 1)})
         with atomic_file(kept) as temporary, open(temporary, "wb") as file:
@@ -176,7 +169,7 @@ def select_baselines(
     return [registry[name] for name in chosen]
 
 
-def pairs_to_compare(systems: Iterable[System[Any]]) -> list[tuple[str, str]]:
+def pairs_to_compare(systems: Iterable[System[Any, Any]]) -> list[tuple[str, str]]:
     """Labels of the pairs of systems of a table whose difference is tested, by their roles."""
     every = list(systems)
     pairs = [(a, b) for a in every if a.role is Role.MODEL for b in every if b is not a]
@@ -186,7 +179,7 @@ def pairs_to_compare(systems: Iterable[System[Any]]) -> list[tuple[str, str]]:
 
 
 def folder_name(label: str) -> str:
-    """A label in lower-case letters, digits and dashes."""
+    """A label in small letters, digits and dashes."""
     name = "".join(c if c.isalnum() else "-" for c in label.lower())
     return "-".join(filter(None, name.split("-")))
 
@@ -199,7 +192,7 @@ def check_kept(folder: Path, identity: Mapping[str, Any]) -> None:
         identity: the settings and inputs that determine what is trained, as plain values.
 
     Raises:
-        SslAudioError: the folder's systems were made with others.
+        SslAudioError: the folder's systems were trained with others.
     """
     path = folder / IDENTITY
     now = json.loads(json.dumps(identity, default=str))
@@ -207,8 +200,10 @@ def check_kept(folder: Path, identity: Mapping[str, Any]) -> None:
         then = json.loads(path.read_text(encoding="utf-8"))
         changed = sorted(key for key in now.keys() | then.keys() if now.get(key) != then.get(key))
         if changed:
-            text = f"{folder} holds systems that were trained with another {', '.join(changed)}"
-            raise SslAudioError(f"{text}: name another run_dir")
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(path, now)
+            raise SslAudioError(
+                f"{folder} holds systems that were trained with another {', '.join(changed)}: "
+                "name another run_dir"
+            )
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(path, now)

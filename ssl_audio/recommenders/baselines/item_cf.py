@@ -13,6 +13,7 @@ from scipy import sparse
 
 from ssl_audio.recommenders.data.collection import Playlists
 from ssl_audio.recommenders.data.csr import kept_offsets, owners_of
+from ssl_audio.recommenders.evaluation.ranking import CatalogueScorer
 
 MAX_PRODUCTS = 50_000_000  # pairs of positions that are counted at once
 
@@ -42,6 +43,10 @@ class ItemCF:
             parts.append(_most_similar(by_track[start:end] @ held, start, roots, neighbours))
             start = end
         self.similarity: sparse.csr_array = sparse.vstack(parts, format="csr")
+
+    def catalogue_scorer(self, rows: np.ndarray) -> CatalogueScorer:
+        """A function from histories to scores of rows of the catalogue; see `scores`."""
+        return lambda histories: self.scores(histories).toarray()[:, rows]
 
     def scores(self, histories: Playlists) -> sparse.csr_array:
         """(histories, tracks) float32, the sum of each track's similarities to a history's tracks.

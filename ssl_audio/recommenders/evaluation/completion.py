@@ -103,7 +103,7 @@ def completion_figures(task: CompletionTask, scores: np.ndarray) -> dict[str, np
     - ndcg@k = sum over i <= k of r(i) / log2(i + 1), divided by its value for the best order.
 
     Args:
-        task: see above.
+        task: the queries.
         scores: (positions of candidates,) of any real type.
 
     Raises:

@@ -8,12 +8,7 @@ from ssl_audio.recommenders.data.collection import Playlists
 
 
 def pair_keys(playlists: Playlists, tracks: int) -> np.ndarray:
-    """(positions,) int64, one number for each pair of playlist and track.
-
-    Args:
-        playlists: see above.
-        tracks: above every track number.
-    """
+    """(positions,) int64, one number for each pair of playlist and track below `tracks`."""
     return playlists.owners.astype(np.int64) * tracks + playlists.tracks
 
 

@@ -73,14 +73,10 @@ def next_track_task(
 
 
 def next_track_figures(task: NextTrackTask, score: CatalogueScorer) -> dict[str, np.ndarray]:
-    """Metrics of one system, (playlists,) each.
+    """Metrics of one system, (playlists,) each; `score` is of `task.rows`.
 
     next_track@k is 1 where the track that comes next is among the first k, else 0; the others are
     those of `challenge_figures`.
-
-    Args:
-        task: see above.
-        score: scores `task.rows`.
     """
     lists = ranked(score, task.seeds, task.rows, LIST_LENGTH)
     following = task.truth.tracks[task.truth.offsets[:-1]]

@@ -72,9 +72,7 @@ def hit_figures(found: np.ndarray, task: NextSessionTask) -> dict[str, np.ndarra
     With P the K items recommended to a user and G the user's truth: hit_rate is 1 where P and G
     share an item, else 0; recall = |P and G| / |G|; precision = |P and G| / K.
 
-    Args:
-        found: (users, K) items without repeats, -1 for none.
-        task: see above.
+    `found` is (users, K) items without repeats, -1 for none.
     """
     truth = task.truth
     items = int(max(truth.tracks.max(initial=0), found.max(initial=0))) + 1

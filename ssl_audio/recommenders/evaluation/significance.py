@@ -22,16 +22,7 @@ FLIPS = 9_999  # random sign vectors of a test
 
 
 def interval(values: np.ndarray, seed: int = 0, resamples: int = 1000) -> Interval:
-    """The mean and the percentile interval of the means of resampled playlists.
-
-    Args:
-        values: (playlists,) figures, 2 or more.
-        seed: of the resampling; equal seeds draw the same playlists for every system.
-        resamples: number of resamples.
-
-    Raises:
-        ValueError: fewer than two playlists, or figures that are not finite.
-    """
+    """`interval_of` the mean of one column."""
     return interval_of(lambda means: means, values, seed=seed, resamples=resamples)
 
 
@@ -42,11 +33,12 @@ def interval_of(
 
     Args:
         statistic: from the means of the columns, (n,) each, to (n,).
-        columns: (playlists,) figures of the same playlists.
-        seed, resamples: see `interval`, which draws the same playlists.
+        columns: (playlists,) figures of the same playlists, 2 or more.
+        seed: of the resampling; equal seeds draw the same playlists for every system.
+        resamples: number of resamples.
 
     Raises:
-        ValueError: see `interval`.
+        ValueError: fewer than two playlists, or figures that are not finite.
     """
     checked = [_checked(values) for values in columns]
     drawn = statistic(*(_resampled_means(values, seed, resamples) for values in checked))
@@ -64,13 +56,8 @@ def paired_differences(
 ) -> tuple[Difference, ...]:
     """Differences of pairs of systems, with intervals and p-values.
 
-    The p-values of a metric are corrected over all pairs (Holm).
-
-    Args:
-        pairs: names of two systems each.
-        figures: (playlists,) figures of the same playlists, by system and metric.
-        metrics: see `figures`.
-        seed, resamples: see `interval`.
+    The p-values of a metric are corrected over all pairs (Holm). `figures` are (playlists,) of the
+    same playlists, by system and metric; seed and resamples are those of `interval_of`.
     """
     found: list[Difference] = []
     for metric in metrics if pairs else ():

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import Playlists
 from ssl_audio.recommenders.evaluation.diversity import category_matrix, share_category
-from ssl_audio.recommenders.models.m2grl_batches import WindowPairs
+from ssl_audio.recommenders.models.m2grl_batches import Links, WindowPairs
 
 POOL = 1_000_000  # co-occurring pairs from which positives are taken
 
@@ -43,12 +43,9 @@ class DiversityMetric(nn.Module):
     relational: Tensor
 
     def __init__(
-        self,
-        item: np.ndarray,
-        relational: np.ndarray,
-        margin: float = 1.0,
+        self, item: np.ndarray, relational: np.ndarray, margin: float = 1.0,
         learning_rate: float = 0.01,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__()
         self.margin, self.learning_rate = margin, learning_rate
         self.register_buffer("item", torch.from_numpy(np.asarray(item, np.float32)))
@@ -100,14 +97,9 @@ class DiversityPairs:
     """
 
     def __init__(
-        self,
-        sequences: Playlists,
-        links: tuple[np.ndarray, np.ndarray],
-        sizes: tuple[int, int],
-        batch_size: int = 2048,
-        window: int = 9,
-        seed: int = 0,
-    ) -> None:
+        self, sequences: Playlists, links: Links, sizes: tuple[int, int], batch_size: int = 2048,
+        window: int = 9, seed: int = 0,
+    ) -> None:  # fmt: skip
         self.batch_size, self.seed = batch_size, seed
         self.categories = category_matrix(links, sizes)
         pairs = WindowPairs(sequences, sizes[0], window)
