@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -31,6 +31,7 @@ from ssl_audio.recommenders.data.node_features import (
 from ssl_audio.recommenders.data.splits import cold_tracks
 from ssl_audio.recommenders.data.store import PlaylistStore, build_store, open_store
 from ssl_audio.recommenders.data.tables import write_table
+from ssl_audio.reports.results import PlaylistData
 from ssl_audio.settings.recommend import StoreSettings
 from ssl_audio.stores.feature_store import read_about, read_aligned, read_ids
 
@@ -133,14 +134,15 @@ class TrainingData:
             self.notes.append(text)
             say(text)
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> PlaylistData:
         """Name, counts, notes and hashes, for the results."""
         splits = {"training": self.train, "validation": self.validation, "test": self.test}
         counts: dict[str, int] = {f"{name} playlists": len(p) for name, p in splits.items()}
         counts |= {"tracks": len(self.catalogue), "cold tracks": int(self.cold.sum())}
         if "graph" in self.__dict__:
             counts["edges"] = self.graph.edges
-        return {"name": self.name, "counts": counts, "notes": self.notes, "hashes": self.hashes}
+        notes = tuple(self.notes)
+        return PlaylistData(name=self.name, counts=counts, notes=notes, hashes=self.hashes)
 
 
 def load_training_data(
