@@ -73,7 +73,11 @@ def _groups(tracks: Iterable[Track], key: Callable[[Track], Hashable]) -> list[l
 
 
 def _size(track: Track) -> Hashable:
-    return track[2].stat().st_size
+    """Bytes of a file; the path of one that has disappeared."""
+    try:
+        return track[2].stat().st_size
+    except OSError:
+        return track[2]
 
 
 def _sample(track: Track) -> Hashable:

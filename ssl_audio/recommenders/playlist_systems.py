@@ -117,7 +117,7 @@ def _node2vec(run: PlaylistRun, folder: Path) -> np.ndarray:
 
 
 def _centred_embeddings(run: PlaylistRun, folder: Path) -> np.ndarray:
-    """Without their mean, which all share and which makes every cosine high."""
+    """Embeddings minus their mean over training tracks; with it, every cosine is close to 1."""
     data = run.data
     assert data.embeddings is not None
     mean = data.embeddings[data.has_audio & (data.counts > 0)].mean(0)
@@ -127,6 +127,9 @@ def _centred_embeddings(run: PlaylistRun, folder: Path) -> np.ndarray:
 def _embeddings(run: PlaylistRun) -> list[PlaylistSystem]:
     if run.data.embeddings is None:
         run.data.note("the baseline embeddings is left out: give stores.embeddings=")
+        return []
+    if not (run.data.has_audio & (run.data.counts > 0)).any():
+        run.data.note("the baseline embeddings is left out: no training track has an embedding")
         return []
     return [_vectors(run, "Audio embeddings", _centred_embeddings)]
 
@@ -246,7 +249,7 @@ def _transformer(run: PlaylistRun) -> PlaylistSystem:
     features = "" if run.data.embeddings is None else "embeddings"
     without = int((~run.data.has_audio).sum()) if features else 0
     if without:
-        run.data.note(f"{without} tracks have no audio embedding; the transformer does without")
+        run.data.note(f"{without} tracks have no audio embedding: the transformer uses their ids")
     return _scores(run, "Transformer", _trained_transformer, features=features)
 
 

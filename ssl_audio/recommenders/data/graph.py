@@ -216,9 +216,7 @@ def _edge_rows(
     the catalogue.
     """
     counts = np.zeros(tracks, np.uint32)
-    touched = np.empty(
-        tracks + 1, np.uint32
-    )  # one more than needed, as the entry after the last is always written
+    touched = np.empty(tracks + 1, np.uint32)  # the entry after the last is written too
     degrees = np.zeros(end - first, np.int64)
     neighbours, weights = np.empty(1024, np.int32), np.empty(1024, np.int32)
     kept, heaviest = 0, 0
