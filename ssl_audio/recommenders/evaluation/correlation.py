@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
-from scipy import sparse
+from scipy import sparse, stats
 
 from ssl_audio.recommenders.data.collection import Playlists
 from ssl_audio.reports.results import CoOccurrence
@@ -13,13 +11,12 @@ from ssl_audio.reports.results import CoOccurrence
 MAX_PAIRS = 50_000
 MIN_PAIRS = 4  # Fisher's interval divides by sqrt(pairs - 3)
 MAX_DRAWN = 3_000  # pairs in the figure
-Z_95 = 1.959964  # standard deviations of a 95 % interval
 
 
 def co_occurrence_by_similarity(
     playlists: Playlists, features: np.ndarray, present: np.ndarray, of: str = "", seed: int = 0
 ) -> CoOccurrence | None:
-    """Pearson correlation over random, distinct pairs of tracks; its interval by Fisher's z.
+    """Pearson correlation over random, distinct pairs of tracks; 95 % interval by Fisher's z.
 
     Args:
         playlists: in which co-occurrence is counted.
@@ -40,11 +37,10 @@ def co_occurrence_by_similarity(
     together = 100 * _together(playlists, len(features), a, b) / len(playlists)
     if similarity.std() < 1e-12 or together.std() < 1e-12:
         return None
-    r = float(np.corrcoef(similarity, together)[0, 1])
-    reach = Z_95 / math.sqrt(len(a) - 3)
-    z = math.atanh(max(-0.999999, min(0.999999, r)))
+    found = stats.pearsonr(similarity, together)
+    low, high = found.confidence_interval(0.95)
     return CoOccurrence(
-        of=of, r=r, low=math.tanh(z - reach), high=math.tanh(z + reach), pairs=len(a),
+        of=of, r=float(found.statistic), low=float(low), high=float(high), pairs=len(a),
         similarity=tuple(similarity[:MAX_DRAWN].tolist()),
         co_occurrence=tuple(together[:MAX_DRAWN].tolist()),
     )  # fmt: skip
