@@ -15,7 +15,7 @@ from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.parallel import available_processors, in_order
 from ssl_audio.io.progress import progress_bar
 from ssl_audio.probing.batches import Order, SegmentBatches, TrackBatches, TrainingRows
-from ssl_audio.probing.mixed_adam import MixedAdam
+from ssl_audio.probing.kernels import Adam, LogisticGradient
 from ssl_audio.settings.probe import LinearProbeSettings
 
 VALIDATION_ROWS = 2048  # scored at a time
@@ -152,7 +152,12 @@ class _Training:
         tags = train.y.shape[1]
         sizes = [train.x.shape[1], *([settings.hidden] if hidden else []), tags]
         self.layers = _initial_layers(sizes, [order.identity for order in self.orders], device)
-        self.adam = MixedAdam(self.layers, dtype, settings.learning_rate, settings.weight_decay)
+        self.adam = Adam(self.layers, dtype, settings.learning_rate, settings.weight_decay)
+        shape = (len(subsets), tags, settings.batch_size)
+        self.logits = torch.empty(shape, dtype=dtype, device=device)
+        self.logistic_gradient = LogisticGradient(
+            self.logits, self.layers[-1][1], self.targets, self.adam.gradients[-1][1]
+        )
 
     def run(self, advance: Callable[[], None]) -> list[TrainedProbe]:
         """Train all probes; `advance` is called after each epoch."""
@@ -204,12 +209,8 @@ class _Training:
         inputs = [x.transpose(1, 2)]
         for weight, (_, bias) in zip(weights[:-1], self.layers, strict=False):
             inputs.append((torch.bmm(weight, inputs[-1]) + bias).relu_().to(x.dtype))
-        logits = torch.bmm(weights[-1], inputs[-1]) + self.layers[-1][1]
-        y = self.targets.index_select(0, rows.flatten()).view(*rows.shape, -1).transpose(1, 2)
-        # of binary cross-entropy with respect to the logits (Bishop 2006, equation 4.109)
-        wide = logits.sigmoid_().sub_(y).mul_(row_weights[:, None, :])
-        torch.sum(wide, 2, keepdim=True, out=gradients[-1][1])
-        gradient = wide.to(x.dtype)
+        gradient = torch.bmm(weights[-1], inputs[-1], out=self.logits)
+        self.logistic_gradient(rows, row_weights)
         for depth in reversed(range(len(weights))):
             torch.bmm(gradient, inputs[depth].transpose(1, 2), out=gradients[depth][0])
             if depth:
