@@ -6,7 +6,7 @@ Here:
 
 - positive: two items within the window of one sequence that share no category;
 - negative, half: the first item of a positive pair and another of one of its categories, drawn in
-  proportion to its frequency in the sequences: similarity by category is not wanted;
+  proportion to its frequency in the sequences: similarity by category is not the aim;
 - negative, half: items of two different positive pairs that share no category: co-occurrence is.
 
 All three draw items by their frequency, so that popularity does not distinguish them.
