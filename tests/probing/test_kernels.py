@@ -3,11 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from numba.core.caching import CacheImpl
 
-from ssl_audio.probing.batched import _batch_width, _groups
 from ssl_audio.probing.kernels import (
     Adam,
     LogisticGradient,
@@ -110,18 +107,3 @@ def test_adam_is_torchs(dtype, decay):
         torch.testing.assert_close(mine.double(), other.detach(), rtol=1e-5, atol=1e-6)
     for product, (weight, _) in zip(adam.products, layers, strict=True):
         assert torch.equal(product, weight.to(dtype))
-
-
-@given(
-    st.lists(st.integers(1, 600), min_size=1, max_size=40),
-    st.integers(1, 9),
-)
-def test_groups_are_all_probes_once_of_one_width_and_not_too_many(sizes, most):
-    subsets = [np.arange(size) for size in sizes]
-    groups = _groups(subsets, 256, most)
-    assert sorted(k for group in groups for k in group) == list(range(len(sizes)))
-    widths = [{_batch_width(sizes[k], 256) for k in group} for group in groups]
-    assert all(len(width) == 1 for width in widths)
-    assert all(len(group) <= most for group in groups)
-    costs = [len(group) * width.pop() for group, width in zip(groups, widths, strict=True)]
-    assert costs == sorted(costs, reverse=True)
