@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 import time
@@ -16,7 +15,7 @@ import numpy as np
 import soundfile
 import torch
 import torch.nn.functional as F
-from timing import Candidates, aim, race, table
+from timing import Candidates, aim, measure, race, table
 
 from ssl_audio.audio import decode, shards
 from ssl_audio.audio.logmel import LogMel
@@ -286,9 +285,7 @@ def run(settings: BenchmarkSettings) -> None:
     """Measure what is named, or everything."""
     threads = torch.get_num_threads()
     print(f"torch {torch.__version__}, {device()}, {threads} threads")
-    found = {name: WHAT[name](settings) for name in settings.what or WHAT}
-    if settings.json:
-        settings.json.write_text(json.dumps(found, indent=2) + "\n")
+    measure(WHAT, settings, settings.what, settings.json)
 
 
 main = partial(COMMAND.main, run)

@@ -7,7 +7,6 @@ drawn so that 5.2 million edges of weight 10 or more are left.
 from __future__ import annotations
 
 import importlib.util
-import json
 import random
 import sys
 import time
@@ -21,7 +20,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-from timing import aim, race, table
+from timing import aim, measure, race, table
 from torch import Tensor, nn
 
 from ssl_audio.recommenders.data.collection import Playlists
@@ -348,9 +347,7 @@ COMMAND = Command(
 def run(settings: BenchmarkSettings) -> int:
     """Measure what is named, or everything; 1 if results disagree."""
     print(f"{torch.get_num_threads()} threads")
-    found = {name: WHAT[name](settings) for name in settings.what or WHAT}
-    if settings.json:
-        settings.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    found = measure(WHAT, settings, settings.what, settings.json)
     return 0 if all(one["agree"] for one in found.values()) else 1
 
 

@@ -8,7 +8,6 @@ decoding and network, each on one core: on two cores it should take no longer th
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 import time
@@ -22,7 +21,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from benchmark import made_tracks
-from timing import aim, race, table
+from timing import aim, measure, race, table
 from torch.utils.data import DataLoader, RandomSampler, TensorDataset
 from torchmetrics.functional.classification import multilabel_auroc, multilabel_average_precision
 
@@ -231,9 +230,7 @@ COMMAND = Command(
 def run(settings: BenchmarkSettings) -> int:
     """Measure what `what` names, or everything; returns 1 if results disagree."""
     print(f"{torch.get_num_threads()} threads")
-    found = {name: WHAT[name](settings) for name in settings.what or WHAT}
-    if settings.json:
-        settings.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    found = measure(WHAT, settings, settings.what, settings.json)
     return 0 if all(one["agree"] for one in found.values()) else 1
 
 

@@ -6,12 +6,16 @@ candidates down.
 
 from __future__ import annotations
 
+import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
 
 import torch
 
+Settings = TypeVar("Settings")
 Candidates = dict[str, Callable[[], object]]
 
 
@@ -45,3 +49,16 @@ def aim(ratio: float, minimum: float, what: str) -> None:
     """Print whether a ratio reaches its aim for two CPU cores."""
     verdict = "met" if ratio >= minimum else "MISSED"
     print(f"  aim {minimum:g}x for the {what}: {verdict} ({ratio:.2f}x)")
+
+
+def measure(
+    parts: Mapping[str, Callable[[Settings], dict]],
+    settings: Settings,
+    what: Sequence[str],
+    json_file: Path | None,
+) -> dict[str, dict]:
+    """Run the parts of a benchmark that `what` names, or all; write the figures as JSON."""
+    found = {name: parts[name](settings) for name in what or parts}
+    if json_file:
+        json_file.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    return found
