@@ -18,8 +18,9 @@ import torch.nn.functional as F
 from timing import Candidates, aim, measure, race, table
 
 from ssl_audio.audio import decode, shards
+from ssl_audio.audio.batches import PairBatchSampler
 from ssl_audio.audio.logmel import LogMel
-from ssl_audio.audio.pairs import PairBatchSampler, PairDataset, collate_pairs
+from ssl_audio.audio.pairs import PairDataset, collate_pairs
 from ssl_audio.audio.scan import Track
 from ssl_audio.audio.sources import Source
 from ssl_audio.models.encoder import build_encoder

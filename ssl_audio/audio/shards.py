@@ -32,10 +32,10 @@ from ssl_audio.audio.shard_writer import (
     ShardWriter,
     decode_track,
     has_length,
-    part,
     shard_name,
 )
 from ssl_audio.audio.sources import Source
+from ssl_audio.io.atomic import atomic_file
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.files import AnyPath, printable
 from ssl_audio.io.parallel import in_order
@@ -281,5 +281,5 @@ def _write_index(
             "skipped": str(skipped),
         },
     )
-    pyarrow.parquet.write_table(table, part(folder / INDEX))
-    os.replace(part(folder / INDEX), folder / INDEX)
+    with atomic_file(folder / INDEX) as temporary:
+        pyarrow.parquet.write_table(table, temporary)

@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 from torch.utils.data import DataLoader, Dataset
 
 from ssl_audio.audio import SAMPLE_RATE, decode
-from ssl_audio.audio.pairs import PairBatchSampler, PairKey
+from ssl_audio.audio.batches import PairBatchSampler, PairKey
 from ssl_audio.datasets.dataset import Split, TaggingDataset
 from ssl_audio.io.errors import AudioError, SslAudioError
 from ssl_audio.io.progress import with_progress

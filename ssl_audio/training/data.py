@@ -9,7 +9,8 @@ import lightning
 import torch
 from torch.utils.data import DataLoader
 
-from ssl_audio.audio.pairs import PairBatchSampler, PairDataset, collate_pairs
+from ssl_audio.audio.batches import PairBatchSampler
+from ssl_audio.audio.pairs import PairDataset, collate_pairs
 from ssl_audio.audio.scan import Manifest
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.parallel import available_processors

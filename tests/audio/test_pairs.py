@@ -1,7 +1,6 @@
-"""Where pairs are cut, what is read, and in which order."""
+"""What is read as a pair."""
 
 import pickle
-from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,25 +8,14 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
-from scipy import stats
 from torch.utils.data import DataLoader
 
-from ssl_audio.audio.pairs import (
-    PairBatchSampler,
-    PairDataset,
-    PairKey,
-    TrackTable,
-    collate_pairs,
-    draw_pair,
-    draw_wrapped_pair,
-    long_enough,
-)
+from ssl_audio.audio.batches import PairBatchSampler, PairKey
+from ssl_audio.audio.pairs import PairDataset, collate_pairs
+from ssl_audio.audio.track_table import TrackTable, long_enough
 from ssl_audio.io.errors import SslAudioError
 
 RATE = 16_000
-SECONDS = st.floats(0.0, 30.0)
 
 
 class Item(NamedTuple):
@@ -51,77 +39,6 @@ def ramps(tmp_path_factory: pytest.TempPathFactory) -> list[Item]:
 def second_of(segment: torch.Tensor, track: int) -> float:
     """Read off a ramp the second at which a segment starts."""
     return (float(segment[0]) - 0.2 * (track % 4)) * 100
-
-
-@given(
-    segment=st.floats(0.1, 10.0),
-    low=SECONDS,
-    spread=SECONDS,
-    room=st.floats(0.0, 100.0),
-    seed=st.integers(0, 2**32),
-)
-@settings(max_examples=300, deadline=None)
-def test_a_pair_is_inside_the_track_and_at_an_admissible_distance(
-    segment: float, low: float, spread: float, room: float, seed: int
-) -> None:
-    duration = segment + low + room
-    assume(duration - segment >= low)
-    rng = np.random.default_rng(seed)
-    for _ in range(20):
-        anchor, positive = draw_pair(duration, segment, low, low + spread, rng)
-        for start in (anchor, positive):
-            assert 0.0 <= start <= duration - segment
-        assert low - 1e-9 <= abs(anchor - positive) <= low + spread + 1e-9
-
-
-@pytest.mark.parametrize("duration", [8.0, 10.0, 13.0, 30.0, 200.0])
-def test_pairs_are_distributed_as_by_rejection_sampling(duration: float) -> None:
-    """Anchors: uniform, rejected when no positive fits. Positives: uniform, rejected likewise."""
-    rng = np.random.default_rng(0)
-    drawn = np.array([draw_pair(duration, 4.0, 4.0, 16.0, rng) for _ in range(6000)])
-    last = duration - 4.0
-    if last == 4.0:  # the two ends are all there is
-        assert set(map(tuple, drawn)) == {(0.0, 4.0), (4.0, 0.0)}
-        assert abs(np.mean(drawn[:, 0] == 0.0) - 0.5) < 0.03
-        return
-    anchors = rng.uniform(0, last, 20_000)
-    anchors = anchors[(anchors >= 4.0) | (anchors <= last - 4.0)]
-    offsets = np.full(len(anchors), np.nan)
-    reach = min(16.0, last)
-    for _ in range(2000):  # enough for all but anchors with next to no room
-        missing = np.isnan(offsets)
-        if not missing.any():
-            break
-        tried = rng.uniform(-reach, reach, missing.sum())
-        place = anchors[missing] + tried
-        fits = (np.abs(tried) >= 4.0) & (place >= 0) & (place <= last)
-        offsets[missing] = np.where(fits, tried, np.nan)
-    assert stats.ks_2samp(drawn[:, 0], anchors).pvalue > 1e-3
-    assert np.isnan(offsets).mean() < 0.01
-    offsets = offsets[~np.isnan(offsets)]
-    assert stats.ks_2samp(drawn[:, 1] - drawn[:, 0], offsets).pvalue > 1e-3
-    assert 0.4 < np.mean(drawn[:, 1] > drawn[:, 0]) < 0.6  # before and after
-
-
-def test_equal_offsets_and_no_offset() -> None:
-    rng = np.random.default_rng(1)
-    signs = Counter(
-        round(b - a, 6) for a, b in (draw_pair(60.0, 4.0, 5.0, 5.0, rng) for _ in range(200))
-    )
-    assert set(signs) == {5.0, -5.0}
-    anchor, positive = draw_pair(60.0, 4.0, 0.0, 0.0, rng)
-    assert anchor == positive
-
-
-def test_too_short_a_track_is_refused() -> None:
-    with pytest.raises(SslAudioError, match="8 s are required"):
-        draw_pair(7.99, 4.0, 4.0, 16.0, np.random.default_rng(0))
-
-
-@given(duration=st.floats(0.05, 8.0), seed=st.integers(0, 2**32))
-def test_a_wrapped_pair_starts_inside(duration: float, seed: int) -> None:
-    anchor, positive = draw_wrapped_pair(duration, 4.0, 16.0, np.random.default_rng(seed))
-    assert 0 <= anchor < duration and 0 <= positive < duration
 
 
 def test_table_gives_back_the_tracks(ramps: list[Item]) -> None:
@@ -163,7 +80,7 @@ def test_pairs_depend_on_seed_epoch_and_track(ramps: list[Item]) -> None:
 def test_short_tracks_are_dropped_with_a_count(ramps: list[Item]) -> None:
     short = [Item("short.wav", 7.99), Item("exact.wav", 8.0)]
     dataset = PairDataset([*short, *ramps])
-    assert dataset.dropped == 1 and len(dataset) == len(ramps) + 1
+    assert len(dataset) == len(ramps) + 1
     assert dataset.tracks[0].path == "exact.wav"
     assert [t.path for t in long_enough(short)] == ["exact.wav"]
 
@@ -172,7 +89,6 @@ def test_short_tracks_are_read_in_a_circle(tmp_path: Path) -> None:
     ramp = np.arange(3 * RATE, dtype=np.float32) / (3 * RATE)
     soundfile.write(tmp_path / "short.wav", ramp, RATE, subtype="FLOAT")
     dataset = PairDataset([Item(str(tmp_path / "short.wav"), 3.0)], short="wrap")
-    assert dataset.dropped == 0
     distances = []
     for epoch in range(20):
         item = dataset[PairKey(epoch, 0)]
@@ -199,71 +115,6 @@ def test_only_unreadable_tracks_is_an_error(tmp_path: Path) -> None:
     dataset = PairDataset([Item(str(tmp_path / f"{k}.wav"), 30.0) for k in range(3)])
     with pytest.raises(SslAudioError, match="10 tracks in a row"):
         dataset[PairKey(0, 0)]
-
-
-@pytest.mark.parametrize(
-    ("setting", "message"),
-    [
-        ({"segment": 0.0}, "segment"),
-        ({"min_offset": 5.0, "max_offset": 4.0}, "offset"),
-        ({"seed": -1}, "seed"),
-        ({"short": "pad"}, "drop, wrap"),
-    ],
-)
-def test_settings_that_make_no_sense(setting: dict, message: str) -> None:
-    with pytest.raises(SslAudioError, match=message):
-        PairDataset([], **setting)
-
-
-@given(
-    batch=st.integers(1, 12),
-    more=st.integers(0, 30),
-    steps=st.integers(0, 40),
-    seed=st.integers(0, 2**40),
-    start=st.integers(0, 45),
-    parts=st.sampled_from([1, 2, 3]),
-)
-@settings(max_examples=200, deadline=None)
-def test_order_of_the_batches(
-    batch: int, more: int, steps: int, seed: int, start: int, parts: int
-) -> None:
-    size, n = batch * parts, batch * parts + more
-    whole = list(PairBatchSampler(n, size, steps, seed))
-    assert len(whole) == len(PairBatchSampler(n, size, steps, seed, start_step=start)) == steps
-    per_pass = n // size
-    for step, keys in enumerate(whole):
-        assert len({key.index for key in keys}) == len(keys) == size
-        assert all(key.epoch == step // per_pass and 0 <= key.index < n for key in keys)
-    for first in range(0, steps - per_pass + 1, per_pass):  # no track twice in a pass
-        seen = [key.index for keys in whole[first : first + per_pass] for key in keys]
-        assert len(set(seen)) == len(seen)
-    assert list(PairBatchSampler(n, size, steps, seed, start_step=start)) == whole[start:]
-    shares = [list(PairBatchSampler(n, size, steps, seed, 0, r, parts)) for r in range(parts)]
-    joined = [
-        [key for part in same_step for key in part] for same_step in zip(*shares, strict=True)
-    ]
-    assert joined == whole
-
-
-def test_batches_do_not_depend_on_call_order_and_differ_by_pass_and_seed() -> None:
-    sampler = PairBatchSampler(100, 10, 1000, seed=5)
-    expected = dict(enumerate(sampler))
-    for step in (999, 0, 512, 11, 10):
-        assert sampler.batch(step) == expected[step]
-    indexes = [[key.index for key in sampler.batch(step)] for step in (0, 10)]
-    assert indexes[0] != indexes[1]
-    assert PairBatchSampler(100, 10, 1000, seed=6).batch(0) != sampler.batch(0)
-    seen = Counter(key.index for keys in expected.values() for key in keys)
-    assert set(seen.values()) == {100}
-
-
-def test_errors_of_batches_name_the_setting_to_change() -> None:
-    with pytest.raises(SslAudioError, match="lower data.batch_size to 5"):
-        PairBatchSampler(5, 6, 10, 0)
-    with pytest.raises(SslAudioError, match="multiple of their number, 3"):
-        PairBatchSampler(50, 8, 10, 0, world_size=3)
-    with pytest.raises(SslAudioError, match="long enough"):
-        PairBatchSampler(0, 8, 10, 0)
 
 
 @pytest.mark.parametrize("context", ["fork", "spawn"])

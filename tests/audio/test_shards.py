@@ -11,7 +11,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from ssl_audio.audio import decode, scan, shards
-from ssl_audio.audio.pairs import PairBatchSampler, PairDataset, PairKey, collate_pairs
+from ssl_audio.audio.batches import PairBatchSampler, PairKey
+from ssl_audio.audio.pairs import PairDataset, collate_pairs
 from ssl_audio.audio.shard_writer import DecodedTrack
 from ssl_audio.audio.sources import Source, find_audio
 from ssl_audio.io.errors import AudioError, SslAudioError

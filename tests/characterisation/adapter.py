@@ -444,7 +444,8 @@ def sampled_pairs(
     paths: Sequence[Path], durations: Sequence[float], seed: int, batch_size: int, steps: int
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Track, anchor and positive, (samples,) of 1 s each, in the order of a run."""
-    from ssl_audio.audio.pairs import PairBatchSampler, PairDataset
+    from ssl_audio.audio.batches import PairBatchSampler
+    from ssl_audio.audio.pairs import PairDataset
 
     tracks = [_Track(str(p), d) for p, d in zip(paths, durations, strict=True)]
     dataset = PairDataset(tracks, segment=1.0, min_offset=2.0, max_offset=6.0, seed=seed)

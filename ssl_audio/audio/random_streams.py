@@ -1,0 +1,15 @@
+"""Random numbers as functions of (seed, purpose, key), whatever was drawn before."""
+
+from __future__ import annotations
+
+import numpy as np
+
+# purposes: the order of tracks and the positions of crops must not share random numbers
+ORDER, CROPS = 0, 1
+
+
+def generator(seed: int, stream: int, *key: int) -> np.random.Generator:
+    """The generator of a purpose and a key, such as a pass and a track."""
+    # spawn keys (1, 2) and (1, 2, 0) give different streams; as entropy they would give the same
+    sequence = np.random.SeedSequence(entropy=seed, spawn_key=(stream, *key))
+    return np.random.Generator(np.random.PCG64(sequence))

@@ -1,0 +1,85 @@
+"""Where the segments of a pair are cut."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from ssl_audio.audio.crops import draw_pair, draw_wrapped_pair
+from ssl_audio.io.errors import SslAudioError
+
+SECONDS = st.floats(0.0, 30.0)
+
+
+@given(
+    segment=st.floats(0.1, 10.0),
+    low=SECONDS,
+    spread=SECONDS,
+    room=st.floats(0.0, 100.0),
+    seed=st.integers(0, 2**32),
+)
+@settings(max_examples=300, deadline=None)
+def test_a_pair_is_inside_the_track_and_at_an_admissible_distance(
+    segment: float, low: float, spread: float, room: float, seed: int
+) -> None:
+    duration = segment + low + room
+    assume(duration - segment >= low)
+    rng = np.random.default_rng(seed)
+    for _ in range(20):
+        anchor, positive = draw_pair(duration, segment, low, low + spread, rng)
+        for start in (anchor, positive):
+            assert 0.0 <= start <= duration - segment
+        assert low - 1e-9 <= abs(anchor - positive) <= low + spread + 1e-9
+
+
+@pytest.mark.parametrize("duration", [8.0, 10.0, 13.0, 30.0, 200.0])
+def test_pairs_are_distributed_as_by_rejection_sampling(duration: float) -> None:
+    """Anchors: uniform, rejected when no positive fits. Positives: uniform, rejected likewise."""
+    rng = np.random.default_rng(0)
+    drawn = np.array([draw_pair(duration, 4.0, 4.0, 16.0, rng) for _ in range(6000)])
+    last = duration - 4.0
+    if last == 4.0:  # the two ends are all there is
+        assert set(map(tuple, drawn)) == {(0.0, 4.0), (4.0, 0.0)}
+        assert abs(np.mean(drawn[:, 0] == 0.0) - 0.5) < 0.03
+        return
+    anchors = rng.uniform(0, last, 20_000)
+    anchors = anchors[(anchors >= 4.0) | (anchors <= last - 4.0)]
+    offsets = np.full(len(anchors), np.nan)
+    reach = min(16.0, last)
+    for _ in range(2000):  # enough for all but anchors with next to no room
+        missing = np.isnan(offsets)
+        if not missing.any():
+            break
+        tried = rng.uniform(-reach, reach, missing.sum())
+        place = anchors[missing] + tried
+        fits = (np.abs(tried) >= 4.0) & (place >= 0) & (place <= last)
+        offsets[missing] = np.where(fits, tried, np.nan)
+    assert stats.ks_2samp(drawn[:, 0], anchors).pvalue > 1e-3
+    assert np.isnan(offsets).mean() < 0.01
+    offsets = offsets[~np.isnan(offsets)]
+    assert stats.ks_2samp(drawn[:, 1] - drawn[:, 0], offsets).pvalue > 1e-3
+    assert 0.4 < np.mean(drawn[:, 1] > drawn[:, 0]) < 0.6  # before and after
+
+
+def test_equal_offsets_and_no_offset() -> None:
+    rng = np.random.default_rng(1)
+    signs = Counter(
+        round(b - a, 6) for a, b in (draw_pair(60.0, 4.0, 5.0, 5.0, rng) for _ in range(200))
+    )
+    assert set(signs) == {5.0, -5.0}
+    anchor, positive = draw_pair(60.0, 4.0, 0.0, 0.0, rng)
+    assert anchor == positive
+
+
+def test_too_short_a_track_is_refused() -> None:
+    with pytest.raises(SslAudioError, match="8 s are required"):
+        draw_pair(7.99, 4.0, 4.0, 16.0, np.random.default_rng(0))
+
+
+@given(duration=st.floats(0.05, 8.0), seed=st.integers(0, 2**32))
+def test_a_wrapped_pair_starts_inside(duration: float, seed: int) -> None:
+    anchor, positive = draw_wrapped_pair(duration, 4.0, 16.0, np.random.default_rng(seed))
+    assert 0 <= anchor < duration and 0 <= positive < duration
