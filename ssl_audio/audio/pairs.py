@@ -24,6 +24,9 @@ from ssl_audio.io.errors import AudioError, SslAudioError
 
 TRIES = 10
 
+Starts = Sequence[float]  # seconds
+Views = list[NDArray[np.float32]]
+
 
 class PairDataset(Dataset[dict[str, Any]]):
     """Anchor and positive, cut on the fly from the tracks.
@@ -66,6 +69,7 @@ class PairDataset(Dataset[dict[str, Any]]):
 
         Returns:
             anchor, positive: (samples,) float32, mono at `sample_rate`.
+            starts: (2,) float64, where they start in the track, seconds.
             index: the track that was read, which may be a replacement.
             epoch: the pass.
             failures: "path: reason" of each unreadable track.
@@ -78,42 +82,40 @@ class PairDataset(Dataset[dict[str, Any]]):
         failures: list[str] = []
         for _ in range(TRIES):
             try:
-                anchor, positive = self._read_pair(self.tracks[index], rng)
+                starts, views = self._read_pair(self.tracks[index], rng)
             except AudioError as error:
                 failures.append(str(error))
                 index = int(rng.integers(len(self)))
                 continue
-            pair = {"anchor": torch.from_numpy(anchor), "positive": torch.from_numpy(positive)}
-            return {**pair, "index": index, "epoch": epoch, "failures": failures}
+            anchor, positive = map(torch.from_numpy, views)
+            return {
+                "anchor": anchor, "positive": positive,
+                "starts": torch.tensor(starts, dtype=torch.float64),
+                "index": index, "epoch": epoch, "failures": failures,
+            }  # fmt: skip
         raise SslAudioError(
             f"{TRIES} tracks in a row could not be read, the last: {failures[-1]}. "
             "Check that the disk is mounted."
         )
 
-    def _read_pair(
-        self, track: PairTrack, rng: np.random.Generator
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _read_pair(self, track: PairTrack, rng: np.random.Generator) -> tuple[Starts, Views]:
         if track.duration < self.segment + self.min_offset:
             return self._read_wrapped(track, rng)
         starts = draw_pair(track.duration, self.segment, self.min_offset, self.max_offset, rng)
         # two reads are on average 1.4 times as fast as one of the whole span (wav, flac, ogg, mp3)
-        anchor, positive = (
+        return starts, [
             decode.read(track.path, start, self.segment, self.sample_rate) for start in starts
-        )
-        return anchor, positive
+        ]
 
-    def _read_wrapped(
-        self, track: PairTrack, rng: np.random.Generator
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _read_wrapped(self, track: PairTrack, rng: np.random.Generator) -> tuple[Starts, Views]:
         starts = draw_wrapped_pair(track.duration, self.min_offset, self.max_offset, rng)
         whole = decode.read(track.path, sample_rate=self.sample_rate)
         if whole.size == 0:
             raise AudioError(track.path, "empty", "no samples")
         steps = np.arange(round(self.segment * self.sample_rate))
-        anchor, positive = (
+        return starts, [
             whole[(round(start * self.sample_rate) + steps) % whole.size] for start in starts
-        )
-        return anchor, positive
+        ]
 
 
 def collate_pairs(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -121,11 +123,13 @@ def collate_pairs(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
     Returns:
         anchor, positive: (pairs, samples) float32.
+        starts: (2, pairs) float64, seconds in the track.
         index, epoch: (pairs,) int64.
         failures: those of all items.
     """
     return {
         **{key: torch.stack([item[key] for item in items]) for key in ("anchor", "positive")},
+        "starts": torch.stack([item["starts"] for item in items], dim=1),
         **{key: torch.tensor([item[key] for item in items]) for key in ("index", "epoch")},
         "failures": [line for item in items for line in item["failures"]],
     }

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-# purposes: the order of tracks and the positions of crops must not share random numbers
-ORDER, CROPS = 0, 1
+# purposes, which must not share random numbers: order of tracks, positions of pairs, transforms of
+# views, positions of further crops
+ORDER, CROPS, TRANSFORMS, EXTRA_CROPS = 0, 1, 2, 3
 
 
 def generator(seed: int, stream: int, *key: int) -> np.random.Generator:

@@ -75,7 +75,11 @@ class Encoder(nn.Module, ModelHubMixin):
         Raises:
             ValueError: another shape or type.
         """
-        return self.backbone(self.frontend(padded(waveform, self.frontend)))
+        return self.backbone(self.logmel(waveform))
+
+    def logmel(self, waveform: Tensor) -> Tensor:
+        """The network's input, (batch, 1, n_mels, frames), for what `forward` takes."""
+        return self.frontend(padded(waveform, self.frontend))
 
     def embed(
         self, waveform: np.ndarray | Tensor, sample_rate: int | None = None,

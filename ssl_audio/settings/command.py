@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ from ssl_audio.io.version import __version__
 from ssl_audio.settings.components import check_components, default_components
 from ssl_audio.settings.fields import CommandSettings
 from ssl_audio.settings.help import help_for, help_text
-from ssl_audio.settings.recipes import PRESETS, read_recipe, recipe_names
+from ssl_audio.settings.recipes import PRESETS, VIEWS, read_recipe, read_view_set, recipe_names
 from ssl_audio.settings.tree import Settings, build, to_yaml
 from ssl_audio.settings.words import merged, option_words, read_words
 
@@ -44,6 +45,8 @@ class Command(Generic[Settings]):
             SslAudioError: an unknown key or choice, a wrong value, or one that is missing.
         """
         recipe, preset, rest = _recipe_words(words, self.named_recipes)
+        if self.named_recipes:
+            rest = [_with_view_set(word) for word in rest]
         given = read_words(self.settings, rest, self.positional)
         values: dict[str, Any] = {}
         if recipe is not None:
@@ -85,6 +88,13 @@ class Command(Generic[Settings]):
             line = f"{self.program} {shlex.join(words)}".strip()
             settings = replace(settings, command=line)
         return run(settings)
+
+
+def _with_view_set(word: str) -> str:
+    """`views=NAME` with the set's transforms written out; another word as it is."""
+    key, sign, name = word.partition("=")
+    is_set = key == VIEWS and sign and not name.startswith("[")
+    return f"{VIEWS}={json.dumps(read_view_set(name))}" if is_set else word
 
 
 def _recipe_words(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ssl_audio.io.console import EXIT_STATUSES
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.settings.fields import Group, expected_of, shown
-from ssl_audio.settings.recipes import preset_names, recipe_names
+from ssl_audio.settings.recipes import preset_names, recipe_names, view_sets
 from ssl_audio.settings.tree import Key, groups_of, keys_of, selectors_of, unknown_key
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def _selections(command: Command) -> list[str]:
     if command.named_recipes:
         rows.append(("recipe", " | ".join([*recipe_names(), "FILE.yaml"]), "what to train"))
         rows.append(("schedule", " | ".join(preset_names()), "length of training and batch size"))
+        rows.append(("views", " | ".join([*view_sets(), "[...]"]), "transforms of the views"))
     else:
         rows.append(("recipe", "FILE.yaml", "settings from a file, as --config prints them"))
     for one in selectors_of(command.settings):

@@ -10,6 +10,7 @@ from typing import Literal
 
 from ssl_audio.settings.fields import CommandSettings, Group, SettingError, group, setting, variants
 from ssl_audio.settings.types import Component
+from ssl_audio.settings.views import check_views
 
 PRECISIONS = Literal["auto", "32-true", "bf16-mixed", "16-mixed", "64-true"]
 ACCELERATORS = Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"]
@@ -164,6 +165,10 @@ class PretrainSettings(CommandSettings):
     )
     encoder: EncoderSettings = group(EncoderSettings, "encoder")
     objective: Component = setting(help="the objective: _target_ and its arguments")
+    views: tuple[Component, ...] = setting(
+        (), help="transforms of the views, in order: a set of recipes/views, or a list such as "
+        "[{name: gain, db: 6}, {name: noise, snr: [10, 40]}]"
+    )  # fmt: skip
     optimizer: Component = setting(
         {"_target_": "torch.optim.AdamW", "lr": 1e-3, "betas": [0.9, 0.95],
          "weight_decay": 0.05},
@@ -183,6 +188,7 @@ class PretrainSettings(CommandSettings):
         for key in ("objective", "optimizer"):
             if not isinstance(getattr(self, key).get("_target_"), str):
                 raise SettingError(f"{key}._target_", None, "its class, such as MODULE.CLASS")
+        check_views(self.views)
         lr = self.optimizer.get("lr", 1.0)
         if not _is_number(lr) or not lr > 0:
             raise SettingError("optimizer.lr", lr, "a number, above 0")

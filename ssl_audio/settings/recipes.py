@@ -16,6 +16,7 @@ from ssl_audio.io.errors import SslAudioError
 from ssl_audio.settings.tree import unknown_choice
 
 PRESETS = "schedule"  # the folder of presets that any recipe can be combined with
+VIEWS = "views"  # the folder of sets of transforms, and their key
 
 
 def recipes_folder() -> Path:
@@ -33,6 +34,25 @@ def recipe_names() -> list[str]:
 def preset_names() -> list[str]:
     """Names that `schedule=` takes."""
     return sorted(path.stem for path in (recipes_folder() / PRESETS).glob("*.yaml"))
+
+
+def view_sets() -> list[str]:
+    """Names that `views=` takes."""
+    return sorted(path.stem for path in (recipes_folder() / VIEWS).glob("*.yaml"))
+
+
+def read_view_set(name: str) -> list[dict[str, Any]]:
+    """The transforms of a set.
+
+    Raises:
+        SslAudioError: no such set.
+    """
+    import yaml
+
+    if name not in view_sets():
+        raise SslAudioError(unknown_choice(VIEWS, name, view_sets()))
+    text = (recipes_folder() / VIEWS / f"{name}.yaml").read_text(encoding="utf-8")
+    return yaml.safe_load(text)[VIEWS]
 
 
 def read_recipe(name: str, preset: str | None = None) -> tuple[str, dict[str, Any]]:

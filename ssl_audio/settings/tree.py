@@ -261,8 +261,10 @@ def _component_lines(component: Mapping[str, Any], indent: str) -> Iterator[str]
 
 def _inline(value: Any) -> str:
     """A value in one line of YAML; text that YAML could take for another type is quoted."""
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return f"[{', '.join(map(_inline, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key}: {_inline(one)}' for key, one in value.items())}}}"
     if isinstance(value, str):
         plain_word = _WORD.fullmatch(value) and value.lower() not in _YAML_WORDS
         return value if plain_word else _quoted(value)

@@ -90,7 +90,10 @@ _NAMES: dict[Any, str] = {
     int: "a whole number", float: "a number", bool: "true or false", str: "text",
     Path: "a local path",
 }  # fmt: skip
-_PLURALS = {int: "whole numbers", float: "numbers", str: "names", Path: "local paths"}
+_PLURALS: dict[Any, str] = {
+    int: "whole numbers", float: "numbers", str: "names", Path: "local paths",
+    Component: "components (name or _target_, and arguments)",
+}  # fmt: skip
 
 
 def _convert_one(hint: Any, value: Any) -> Any:
@@ -149,7 +152,8 @@ def _parse_one(hint: Any, text: str) -> Any:
     if typing.get_origin(hint) is Literal:
         return _choice(hint, text)
     if typing.get_origin(hint) is tuple:
-        return _list(typing.get_args(hint)[0], text)
+        element = typing.get_args(hint)[0]
+        return _components(text) if element == Component else _list(element, text)
     if hint is type(None) and text == "null":
         return None
     if hint is bool and text.lower() in ("true", "false"):
@@ -161,6 +165,16 @@ def _parse_one(hint: Any, text: str) -> Any:
     if hint in (str, Path):
         return _scalar(hint, text)
     raise ValueError
+
+
+def _components(text: str) -> tuple[Any, ...]:
+    """Components in YAML's inline form, such as `[{name: gain, db: 6}]`."""
+    import yaml
+
+    try:
+        return convert(tuple[Component, ...], yaml.safe_load(text))
+    except yaml.YAMLError:
+        raise ValueError from None
 
 
 def _list(element: Any, text: str) -> tuple[Any, ...]:

@@ -9,6 +9,8 @@ from lightning import Callback, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor
 from torch import nn
 
+from ssl_audio.audio.logmel import LogMel
+from ssl_audio.audio.views.stage import ViewStage
 from ssl_audio.io.errors import SslAudioError, first_line
 from ssl_audio.io.lightning_run import make_trainer
 from ssl_audio.models.encoder import Encoder, build_encoder
@@ -16,6 +18,7 @@ from ssl_audio.objectives.objective import Objective
 from ssl_audio.objectives.schedules import WarmupCosine
 from ssl_audio.settings.components import instantiate
 from ssl_audio.settings.pretrain import DemoData, PretrainSettings, TagProbe
+from ssl_audio.settings.views import component_of
 from ssl_audio.training.callbacks import CollapseWatch, FiniteLoss, ReadFailures
 from ssl_audio.training.module import PretrainModule
 from ssl_audio.training.online_probe import LabelledSet, OnlineProbe
@@ -53,6 +56,19 @@ def build_objective(settings: PretrainSettings) -> Objective:
     return objective
 
 
+def build_stage(settings: PretrainSettings, frontend: LogMel) -> ViewStage:
+    """The transforms between crops and network.
+
+    Raises:
+        SslAudioError: an argument of a transform out of range.
+    """
+    made = [
+        instantiate(component_of(view), f"views[{place}]")
+        for place, view in enumerate(settings.views)
+    ]
+    return ViewStage(made, settings.seed, frontend.std, frontend.sample_rate)
+
+
 def build_module(settings: PretrainSettings) -> PretrainModule:
     """Encoder, objective and optimiser.
 
@@ -67,11 +83,12 @@ def build_module(settings: PretrainSettings) -> PretrainModule:
     except (TypeError, ValueError) as error:
         raise SslAudioError(f"optimizer: {first_line(error)}") from error
     rate = settings.learning_rate
+    encoder = untrained_encoder(settings)
     return PretrainModule(
-        encoder=untrained_encoder(settings), objective=objective, optimizer=optimizer,
+        encoder=encoder, objective=objective, optimizer=optimizer,
         weight_decay=settings.optimizer.get("weight_decay", 0.0),
         learning_rate_schedule=WarmupCosine(warmup=rate.warmup, end=rate.final),
-        compile=settings.trainer.compile,
+        compile=settings.trainer.compile, stage=build_stage(settings, encoder.frontend),
     )  # fmt: skip
 
 

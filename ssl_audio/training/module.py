@@ -11,11 +11,13 @@ import torch
 from lightning.pytorch.callbacks import Timer
 from torch import Tensor, nn
 
+from ssl_audio.audio.views.stage import ViewStage
+from ssl_audio.audio.views.transform import Rows
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.models.encoder import Encoder
 from ssl_audio.models.weight_decay import parameter_groups
 from ssl_audio.objectives.ema import update_teacher
-from ssl_audio.objectives.gather import gather
+from ssl_audio.objectives.gather import gather, world_size
 from ssl_audio.objectives.objective import Objective
 from ssl_audio.objectives.schedules import Schedule
 from ssl_audio.objectives.sync_batchnorm import convert_batchnorm
@@ -26,10 +28,10 @@ VIEWS = ("anchor", "positive")  # keys of a batch
 class PretrainModule(lightning.LightningModule):
     """Trains an encoder with an objective on pairs of segments.
 
-    Both views pass through the network as one batch. Projections are gathered with gradient over
+    All views pass through the network as one batch. Projections are gathered with gradient over
     the processes, and the objective computes the loss. If it has a `momentum`, an EMA teacher of
     encoder and projector is updated after each step of the optimiser, not after each accumulated
-    batch.
+    batch; it embeds the same transformed views as the student.
 
     Args:
         encoder: (batch, samples) to (batch, embedding_size).
@@ -38,6 +40,7 @@ class PretrainModule(lightning.LightningModule):
         weight_decay: of matrices and kernels; norms and biases have none.
         learning_rate_schedule: factor of the optimiser's rate, as a function of progress in [0, 1].
         compile: compile the backbone with `torch.compile`.
+        stage: from crops to the network's input; default is the log-mel alone.
 
     Raises:
         SslAudioError: the objective's number of views is not two.
@@ -46,7 +49,7 @@ class PretrainModule(lightning.LightningModule):
     def __init__(
         self, encoder: Encoder, objective: Objective,
         optimizer: Callable[[list[dict[str, Any]]], torch.optim.Optimizer], weight_decay: float,
-        learning_rate_schedule: Schedule, compile: bool = False,
+        learning_rate_schedule: Schedule, compile: bool = False, stage: ViewStage | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         if objective.views != len(VIEWS):
@@ -56,6 +59,7 @@ class PretrainModule(lightning.LightningModule):
             )
         self.encoder = encoder
         self.objective = objective
+        self.stage = stage or ViewStage()
         has_teacher = objective.momentum is not None
         self.teacher = Teacher(encoder, objective.projector) if has_teacher else None
         self._make_optimizer, self._weight_decay = optimizer, weight_decay
@@ -98,21 +102,34 @@ class PretrainModule(lightning.LightningModule):
 
     def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> dict[str, Tensor]:
         """Returns "loss", and "embeddings" (views, pairs over all processes, embedding_size)."""
-        waveforms = torch.cat([batch[view] for view in VIEWS])
-        embeddings = self.encoder(waveforms)
+        inputs = self.inputs(batch, batch_idx)
+        embeddings = self.encoder.backbone(inputs)
         student = self.objective.predictor(self.objective.projector(embeddings))
         student = gather(_by_view(student))
-        output = self.objective.loss(student, self._teach(waveforms), self.progress)
+        output = self.objective.loss(student, self._teach(inputs), self.progress)
         self.log("train/loss", output.total.detach(), prog_bar=True)
         self.log_dict({f"train/{name}": term.detach() for name, term in output.terms.items()})
         seen = gather(_by_view(embeddings).detach().float())
         return {"loss": output.total, "embeddings": seen}
 
-    def _teach(self, waveforms: Tensor) -> Tensor | None:
+    def inputs(self, batch: Mapping[str, Any], step: int) -> Tensor:
+        """The network's input, (views * pairs, 1, n_mels, frames), for student and teacher.
+
+        Args:
+            batch: of this process.
+            step: its number in the run, from 0, on which random transforms depend.
+        """
+        waveforms = torch.cat([batch[view] for view in VIEWS])
+        rows = Rows(
+            len(batch[VIEWS[0]]), rank=self.global_rank, world_size=world_size(), gather=gather
+        )
+        return self.stage(waveforms, rows, step, self.encoder.logmel)
+
+    def _teach(self, inputs: Tensor) -> Tensor | None:
         if self.teacher is None:
             return None
         with torch.no_grad():
-            teacher = gather(_by_view(self.teacher(waveforms)))
+            teacher = gather(_by_view(self.teacher(inputs)))
         self._teacher_outputs.append(teacher)
         return teacher
 
@@ -143,19 +160,19 @@ class PretrainModule(lightning.LightningModule):
 
 
 class Teacher(nn.Module):
-    """EMA copy of encoder and projector without gradient: (batch, samples) to (batch, D).
+    """EMA copy of encoder and projector without gradient: log-mels to (batch, D).
 
     Its batch norms use the statistics of the batch, as in BYOL and DINO.
     """
 
-    def __init__(self, encoder: nn.Module, projector: nn.Module) -> None:
+    def __init__(self, encoder: Encoder, projector: nn.Module) -> None:
         super().__init__()
         self.encoder = copy.deepcopy(encoder)
         self.projector = copy.deepcopy(projector)
         self.requires_grad_(False)
 
-    def forward(self, waveforms: Tensor) -> Tensor:
-        return self.projector(self.encoder(waveforms))
+    def forward(self, logmels: Tensor) -> Tensor:
+        return self.projector(self.encoder.backbone(logmels))
 
 
 def _by_view(rows: Tensor) -> Tensor:
