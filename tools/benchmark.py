@@ -23,17 +23,21 @@ from ssl_audio.audio.logmel import LogMel
 from ssl_audio.audio.pairs import PairDataset, collate_pairs
 from ssl_audio.audio.scan import Track
 from ssl_audio.audio.sources import Source
+from ssl_audio.audio.views.noise import Noise
+from ssl_audio.audio.views.transform import Context, Rows, Transform
 from ssl_audio.models.encoder import build_encoder
 from ssl_audio.objectives.contrastive import Contrastive, nt_xent
 from ssl_audio.settings.command import Command
+from ssl_audio.settings.components import instantiate
 from ssl_audio.settings.fields import Group, setting
+from ssl_audio.settings.views import TRANSFORMS, component_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class BenchmarkSettings(Group):
-    what: tuple[Literal["encoder", "logmel", "step", "nt_xent", "pairs", "loader"], ...] = setting(
-        (), help="what to measure; default: everything"
-    )
+    what: tuple[
+        Literal["encoder", "logmel", "step", "views", "nt_xent", "pairs", "loader"], ...
+    ] = setting((), help="what to measure; default: everything")
     segments: int = setting(32, help="segments in the encoder's batch", min=1)
     pairs: int = setting(256, help="pairs in the training step's batch", min=2)
     loss_pairs: int = setting(256, help="pairs in the batch of NT-Xent", min=2)
@@ -263,10 +267,33 @@ def sharded(tracks: list[Track], folder: Path) -> list[Track]:
     return made.tracks
 
 
+def views(options: BenchmarkSettings) -> dict:
+    """Each transform of views with its defaults, as a share of a training step."""
+    where, frontend = device(), LogMel.named("default").to(device())
+    waveforms = torch.randn(2 * options.pairs, 64_000, device=where)
+    logmels, rows = frontend(waveforms)[:, 0], Rows(options.pairs)
+    candidates: Candidates = {"step": contrastive_step(options.pairs, True, True)}
+
+    def once(transform: Transform) -> Callable[[], object]:
+        x = waveforms if transform.stage == "waveform" else logmels
+        return torch.no_grad()(lambda: transform(x, Context(rows, 0, 0, 0, waveforms, frontend)))
+
+    for name in TRANSFORMS:
+        candidates[name] = once(instantiate(component_of({"name": name}), name))
+    candidates["pink noise"] = once(Noise(colour="pink"))
+    seconds = race(candidates, options.repeats)
+    found = table(f"transforms, {options.pairs} pairs of 4 s", seconds, options.pairs, "pairs")
+    for name, value in seconds.items():
+        found[name]["share_of_step"] = value / seconds["step"]
+        print(f"  {name:<44} {100 * value / seconds['step']:10.2f} % of a step")
+    return found
+
+
 WHAT = {
     "encoder": encoder,
     "logmel": logmel,
     "step": step,
+    "views": views,
     "nt_xent": nt_xent_forms,
     "pairs": pairs,
     "loader": loader,

@@ -66,7 +66,7 @@ def build_stage(settings: PretrainSettings, frontend: LogMel) -> ViewStage:
         instantiate(component_of(view), f"views[{place}]")
         for place, view in enumerate(settings.views)
     ]
-    return ViewStage(made, settings.seed, frontend.std, frontend.sample_rate)
+    return ViewStage(made, settings.seed, frontend)
 
 
 def build_module(settings: PretrainSettings) -> PretrainModule:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from ssl_audio.audio import SAMPLE_RATE
+from ssl_audio.audio.logmel import LogMel
 from ssl_audio.audio.views.transform import Context, Rows, Transform
 
 
@@ -19,16 +19,14 @@ class ViewStage:
     Args:
         transforms: in the order in which they are applied within their stage.
         seed: of the run, >= 0.
-        decibels: per unit of the log-mel, dB.
-        sample_rate: of waveforms, Hz.
+        frontend: that of the encoder, for transforms that need its scale; default: "default".
     """
 
     def __init__(
-        self, transforms: Sequence[Transform] = (), seed: int = 0, decibels: float = 1.0,
-        sample_rate: int = SAMPLE_RATE,
-    ) -> None:  # fmt: skip
+        self, transforms: Sequence[Transform] = (), seed: int = 0, frontend: LogMel | None = None
+    ) -> None:
         self.transforms, self.seed = tuple(transforms), seed
-        self.decibels, self.sample_rate = decibels, sample_rate
+        self.frontend = frontend or LogMel.named("default")
 
     @torch.no_grad()
     def __call__(
@@ -45,14 +43,12 @@ class ViewStage:
         if not self.transforms:
             return logmel(waveforms)
         with torch.autocast(waveforms.device.type, enabled=False):
-            changed = self._apply("waveform", waveforms.float(), rows, step)
-            return self._apply("logmel", logmel(changed)[:, 0], rows, step)[:, None]
+            crops = waveforms.float()
+            changed = self._apply("waveform", crops, rows, step, crops)
+            return self._apply("logmel", logmel(changed)[:, 0], rows, step, changed)[:, None]
 
-    def _apply(self, stage: str, x: Tensor, rows: Rows, step: int) -> Tensor:
+    def _apply(self, stage: str, x: Tensor, rows: Rows, step: int, waveforms: Tensor) -> Tensor:
         for place, transform in enumerate(self.transforms):
             if transform.stage == stage:
-                context = Context(
-                    rows, self.seed, step, place, x.device, self.sample_rate, self.decibels
-                )
-                x = transform(x, context)
+                x = transform(x, Context(rows, self.seed, step, place, waveforms, self.frontend))
         return x

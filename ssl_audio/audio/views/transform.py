@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ssl_audio.audio import SAMPLE_RATE
+from ssl_audio.audio.logmel import LogMel
 from ssl_audio.audio.random_streams import TRANSFORMS, generator
 from ssl_audio.io.errors import SslAudioError
 
@@ -51,17 +51,15 @@ class Context:
         seed: of the run, >= 0.
         step: batch of the run, from 0.
         place: of the transform in the list, from 0.
-        device: of the tensor.
-        sample_rate: of waveforms, Hz.
-        decibels: per unit of the log-mel, dB.
+        waveforms: (rows, samples) that the log-mel is of; in the first stage, the crops.
+        frontend: that of the encoder: sample rate, mean and standard deviation of its decibels.
     """
 
     def __init__(
-        self, rows: Rows, seed: int, step: int, place: int, device: torch.device | str = "cpu",
-        sample_rate: int = SAMPLE_RATE, decibels: float = 1.0,
-    ) -> None:  # fmt: skip
-        self.rows, self.device = rows, device
-        self.sample_rate, self.decibels = sample_rate, decibels
+        self, rows: Rows, seed: int, step: int, place: int, waveforms: Tensor, frontend: LogMel
+    ) -> None:
+        self.rows, self.waveforms, self.frontend = rows, waveforms, frontend
+        self.device = waveforms.device
         self._rng = generator(seed, TRANSFORMS, step, place)
 
     def uniform(self, low: float = 0.0, high: float = 1.0, size: int | None = None) -> Tensor:
