@@ -204,6 +204,24 @@ def test_real_music(shared):
 # --- resuming ------------------------------------------------------------------------------------
 
 
+def test_views_and_crops_resume_to_the_same_weights(music):
+    import torch
+
+    arguments = tiny(
+        music, "views=strong", "data.crops=2", "data.crop_segment=0.5", "learning_rate.warmup=0",
+        "learning_rate.final=1", "objective.same_track_weight=0",
+    )  # fmt: skip
+    assert main([*arguments, "run_dir=whole", "trainer.max_steps=3"]) == 0
+    assert main([*arguments, "run_dir=parts", "trainer.max_steps=1"]) == 0
+    more = ["trainer.max_steps=3", "ckpt_path=last", "data.workers=1"]
+    assert main([*arguments, "run_dir=parts", *more]) == 0
+    whole, parts = (
+        torch.load(f"{run}/checkpoints/last.ckpt", weights_only=False)["state_dict"]
+        for run in ("whole", "parts")
+    )
+    assert all(torch.equal(weights, parts[name]) for name, weights in whole.items())
+
+
 @pytest.mark.slow
 def test_a_killed_run_resumes_with_the_same_losses(music):
     arguments = tiny(music, "trainer.max_steps=6", "trainer.checkpoint_every=2", recipe="byol")

@@ -47,6 +47,26 @@ def draw_pair(
     return anchor, _uniform([span for span in (before, after) if span[0] <= span[1]], rng)
 
 
+def draw_crop(
+    duration: float, length: float, around: float, max_offset: float, rng: np.random.Generator
+) -> float:
+    """Draw the start of a further crop, seconds.
+
+    Uniform over the starts inside the track at most `max_offset` from the start `around`; where
+    there is none, the nearest start.
+
+    Args:
+        duration: length of the track, seconds.
+        length: of the crop, seconds, <= duration.
+        around: start of the anchor, seconds.
+        max_offset: seconds, >= 0.
+        rng: the only source of randomness.
+    """
+    last = max(0.0, duration - length)
+    low, high = max(0.0, around - max_offset), min(last, around + max_offset)
+    return _uniform([(min(low, last), high)], rng)
+
+
 def _uniform(spans: Sequence[tuple[float, float]], rng: np.random.Generator) -> float:
     """Draw uniformly from disjoint closed intervals; from their points if all are empty."""
     lengths = [high - low for low, high in spans]

@@ -17,8 +17,8 @@ from torch.utils.data import Dataset
 
 from ssl_audio.audio import SAMPLE_RATE, decode
 from ssl_audio.audio.batches import PairKey
-from ssl_audio.audio.crops import draw_pair, draw_wrapped_pair
-from ssl_audio.audio.random_streams import CROPS, generator
+from ssl_audio.audio.crops import draw_crop, draw_pair, draw_wrapped_pair
+from ssl_audio.audio.random_streams import CROPS, EXTRA_CROPS, generator
 from ssl_audio.audio.track_table import HasDuration, PairTrack, TrackTable, long_enough
 from ssl_audio.io.errors import AudioError, SslAudioError
 
@@ -43,6 +43,10 @@ class PairDataset(Dataset[dict[str, Any]]):
         short: tracks shorter than segment + min_offset are left out ("drop") or read in a circle
             ("wrap").
         sample_rate: of the segments, Hz.
+        crops: further crops of the track, from a random stream of their own: the pairs are the same
+            for any number of them. At most `max_offset` seconds from the anchor, or anywhere in a
+            track that is read in a circle.
+        crop_segment: their length, seconds, at most `segment`, which is the default.
 
     Attributes:
         tracks: those that an index refers to, in the order given, without those left out.
@@ -51,10 +55,11 @@ class PairDataset(Dataset[dict[str, Any]]):
     def __init__(
         self, tracks: Sequence[HasDuration], segment: float = 4.0, min_offset: float = 4.0,
         max_offset: float = 16.0, seed: int = 0, short: str = "drop",
-        sample_rate: int = SAMPLE_RATE,
+        sample_rate: int = SAMPLE_RATE, crops: int = 0, crop_segment: float | None = None,
     ) -> None:  # fmt: skip
         self.segment, self.min_offset, self.max_offset = segment, min_offset, max_offset
         self.seed, self.short, self.sample_rate = seed, short, sample_rate
+        self.crops, self.crop_segment = crops, crop_segment or segment
         if short == "drop":
             kept = long_enough(tracks, segment, min_offset)
         else:
@@ -69,7 +74,8 @@ class PairDataset(Dataset[dict[str, Any]]):
 
         Returns:
             anchor, positive: (samples,) float32, mono at `sample_rate`.
-            starts: (2,) float64, where they start in the track, seconds.
+            crops: (crops, samples) float32, if there are any.
+            starts: (2 + crops,) float64, where all views start in the track, seconds.
             index: the track that was read, which may be a replacement.
             epoch: the pass.
             failures: "path: reason" of each unreadable track.
@@ -79,17 +85,19 @@ class PairDataset(Dataset[dict[str, Any]]):
         """
         epoch, index = key
         rng = generator(self.seed, CROPS, epoch, index)
+        crop_rng = generator(self.seed, EXTRA_CROPS, epoch, index) if self.crops else None
         failures: list[str] = []
         for _ in range(TRIES):
             try:
-                starts, views = self._read_pair(self.tracks[index], rng)
+                starts, views = self._read_views(self.tracks[index], rng, crop_rng)
             except AudioError as error:
                 failures.append(str(error))
                 index = int(rng.integers(len(self)))
                 continue
-            anchor, positive = map(torch.from_numpy, views)
+            anchor, positive, *crops = map(torch.from_numpy, views)
             return {
                 "anchor": anchor, "positive": positive,
+                **({"crops": torch.stack(crops)} if crops else {}),
                 "starts": torch.tensor(starts, dtype=torch.float64),
                 "index": index, "epoch": epoch, "failures": failures,
             }  # fmt: skip
@@ -98,24 +106,40 @@ class PairDataset(Dataset[dict[str, Any]]):
             "Check that the disk is mounted."
         )
 
-    def _read_pair(self, track: PairTrack, rng: np.random.Generator) -> tuple[Starts, Views]:
+    def _read_views(
+        self, track: PairTrack, rng: np.random.Generator, crop_rng: np.random.Generator | None
+    ) -> tuple[Starts, Views]:
+        """Starts and samples of anchor, positive and further crops, if there is `crop_rng`."""
         if track.duration < self.segment + self.min_offset:
-            return self._read_wrapped(track, rng)
+            return self._read_wrapped(track, rng, crop_rng)
         starts = draw_pair(track.duration, self.segment, self.min_offset, self.max_offset, rng)
+        more = []
+        if crop_rng:
+            where = (track.duration, self.crop_segment, starts[0], self.max_offset)
+            more = [draw_crop(*where, crop_rng) for _ in range(self.crops)]
         # two reads are on average 1.4 times as fast as one of the whole span (wav, flac, ogg, mp3)
-        return starts, [
-            decode.read(track.path, start, self.segment, self.sample_rate) for start in starts
+        cuts = [*((s, self.segment) for s in starts), *((s, self.crop_segment) for s in more)]
+        return [*starts, *more], [
+            decode.read(track.path, start, length, self.sample_rate) for start, length in cuts
         ]
 
-    def _read_wrapped(self, track: PairTrack, rng: np.random.Generator) -> tuple[Starts, Views]:
+    def _read_wrapped(
+        self, track: PairTrack, rng: np.random.Generator, crop_rng: np.random.Generator | None
+    ) -> tuple[Starts, Views]:
         starts = draw_wrapped_pair(track.duration, self.min_offset, self.max_offset, rng)
+        more = [crop_rng.random() * track.duration for _ in range(self.crops)] if crop_rng else []
         whole = decode.read(track.path, sample_rate=self.sample_rate)
         if whole.size == 0:
             raise AudioError(track.path, "empty", "no samples")
-        steps = np.arange(round(self.segment * self.sample_rate))
-        return starts, [
-            whole[(round(start * self.sample_rate) + steps) % whole.size] for start in starts
+        cuts = [*((s, self.segment) for s in starts), *((s, self.crop_segment) for s in more)]
+        return [*starts, *more], [
+            whole[(round(s * self.sample_rate) + _steps(length, self.sample_rate)) % whole.size]
+            for s, length in cuts
         ]
+
+
+def _steps(seconds: float, sample_rate: int) -> NDArray[np.int64]:
+    return np.arange(round(seconds * sample_rate))
 
 
 def collate_pairs(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -123,13 +147,18 @@ def collate_pairs(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
     Returns:
         anchor, positive: (pairs, samples) float32.
-        starts: (2, pairs) float64, seconds in the track.
+        crops: (crops, pairs, samples) float32, if there are any.
+        starts: (2 + crops, pairs) float64, seconds in the track.
         index, epoch: (pairs,) int64.
         failures: those of all items.
     """
     return {
         **{key: torch.stack([item[key] for item in items]) for key in ("anchor", "positive")},
-        "starts": torch.stack([item["starts"] for item in items], dim=1),
+        **{
+            key: torch.stack([item[key] for item in items], dim=1)
+            for key in ("crops", "starts")
+            if key in items[0]
+        },
         **{key: torch.tensor([item[key] for item in items]) for key in ("index", "epoch")},
         "failures": [line for item in items for line in item["failures"]],
     }

@@ -25,7 +25,7 @@ def byol_loss(prediction: Tensor, target: Tensor) -> Tensor:
 
     Args:
         prediction: (V, N, D) of the student, V >= 2.
-        target: (V, N, D) of the teacher; gets no gradient.
+        target: (W, N, D) of the teacher for the first W <= V views; gets no gradient.
 
     Returns:
         Scalar in [0, 4].

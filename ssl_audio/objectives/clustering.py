@@ -45,7 +45,8 @@ def clustering_loss(
     ordered pairs of different views.
 
     Args:
-        student, teacher: (V, N, K) scores of K clusters, V >= 2; the teacher gets no gradient.
+        student: (V, N, K) scores of K clusters, V >= 2.
+        teacher: (W, N, K) for the first W <= V views (multi-crop); gets no gradient.
         centre: (K,), subtracted from the teacher's scores.
         student_temperature, teacher_temperature: above 0; lower is sharper.
 

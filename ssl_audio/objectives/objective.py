@@ -32,7 +32,8 @@ class Objective(nn.Module):
     buffer or a submodule; everything that changes over the run is a schedule.
 
     Attributes:
-        views: crops of each track in one step.
+        views: min crops of each track in one step: anchor, positive, then further crops.
+        needs_groups: `loss` takes `groups`, (N,) whole numbers, equal for rows of the same track.
         min_batch_size: min number of pairs, over all processes, for which the loss is defined.
         projector: (B, embedding_size) to (B, D); an EMA teacher has a copy of its own.
         predictor: (B, D) to (B, D), on the student only; default is the identity.
@@ -40,6 +41,7 @@ class Objective(nn.Module):
     """
 
     views: int = 2
+    needs_groups: bool = False
     min_batch_size: int = 2
     projector: nn.Module
     predictor: nn.Module
@@ -59,7 +61,8 @@ class Objective(nn.Module):
 
         Args:
             student: (V, N, D) predictions for V views of N tracks of all processes.
-            teacher: (V, N, D) projections of the teacher; None without `momentum`.
+            teacher: (W, N, D) projections of the teacher for the first W <= V views, those of the
+                anchor's length; None without `momentum`.
             progress: finished share of the run, 0 to 1.
 
         Raises:
@@ -71,14 +74,16 @@ class Objective(nn.Module):
         """Update buffers, such as a centre, after a step of the optimiser.
 
         Args:
-            teacher: (V, N, D) projections of the teacher in all batches of the step; None without
+            teacher: (W, N, D) projections of the teacher in all batches of the step; None without
                 `momentum`.
             progress: finished share of the run before the step, 0 to 1.
         """
 
 
 def check_views(z: Tensor, min_pairs: int = 1, teacher: Tensor | None = None) -> None:
-    """Refuse projections that are not (V >= 2, N >= min_pairs, D), or differ from the teacher's.
+    """Refuse projections that are not (V >= 2, N >= min_pairs, D), or do not fit the teacher's.
+
+    The teacher's are (W, N, D) of the first W <= V views.
 
     Raises:
         SslAudioError: names the shape.
@@ -91,9 +96,12 @@ def check_views(z: Tensor, min_pairs: int = 1, teacher: Tensor | None = None) ->
             f"a batch of {shape[1]}: this loss compares the pairs of a batch and needs {min_pairs} "
             "or more (data.batch_size)"
         )
-    if teacher is not None and teacher.shape != z.shape:
+    if teacher is not None and (
+        teacher.shape[1:] != z.shape[1:] or not 1 <= teacher.shape[0] <= shape[0]
+    ):
         raise SslAudioError(
-            f"student {shape} and teacher {tuple(teacher.shape)} must have the same shape"
+            f"student {shape} and teacher {tuple(teacher.shape)} must have the same shape but for "
+            "the views, of which the teacher may have fewer"
         )
 
 
@@ -148,7 +156,6 @@ def _widened(x: Any) -> Any:
 
 
 def other_views(values: Tensor) -> Tensor:
-    """(V, V, ...) to (V (V - 1), ...): the ordered pairs of different views."""
-    views = values.shape[0]
-    different = ~torch.eye(views, dtype=torch.bool, device=values.device)
-    return values[different]
+    """(V, W, ...) to the ordered pairs of different views; for W = V, (V (V - 1), ...)."""
+    same = torch.eye(*values.shape[:2], dtype=torch.bool, device=values.device)
+    return values[~same]

@@ -31,6 +31,12 @@ class DataSettings(Group):
     short: Literal["drop", "wrap"] = setting(
         "drop", help="tracks too short for a pair: left out and counted, or repeated"
     )
+    crops: int = setting(
+        0, help="further crops of a track in each step, near the anchor (multi-crop)", min=0
+    )
+    crop_segment: float | None = setting(
+        None, help="length of further crops, seconds; null: data.segment", above=0
+    )
     batch_size: int = setting(64, help="pairs in a batch, over all processes", min=1)
     workers: int | Literal["auto"] = setting("auto", help="processes that decode audio", min=0)
     cache: Path | None = setting(None, help="folder of cached scans; null: the user's cache")
@@ -38,6 +44,8 @@ class DataSettings(Group):
     def check(self) -> None:
         if self.max_offset < self.min_offset:
             raise SettingError("max_offset", self.max_offset, f"{self.min_offset} or more")
+        if self.crop_segment is not None and self.crop_segment > self.segment:
+            raise SettingError("crop_segment", self.crop_segment, f"at most {self.segment}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -89,6 +89,7 @@ def build_module(settings: PretrainSettings) -> PretrainModule:
         weight_decay=settings.optimizer.get("weight_decay", 0.0),
         learning_rate_schedule=WarmupCosine(warmup=rate.warmup, end=rate.final),
         compile=settings.trainer.compile, stage=build_stage(settings, encoder.frontend),
+        crops=settings.data.crops,
     )  # fmt: skip
 
 

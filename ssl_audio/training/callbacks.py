@@ -72,8 +72,8 @@ class CollapseWatch(lightning.Callback):
 
 @torch.no_grad()
 def collapse_measures(embeddings: Tensor) -> dict[str, Tensor]:
-    """Measures of collapse of one batch of (2, pairs, D) embeddings."""
-    anchor, positive = embeddings
+    """Measures of collapse of the first two views of (views, pairs, D) embeddings."""
+    anchor, positive = embeddings[:2]
     return {
         "std": embedding_std(anchor),
         "rankme": rankme(anchor),

@@ -63,8 +63,9 @@ class PairDataModule(lightning.LightningDataModule):
         self.prepare_data()
         chosen, tracks = self.settings, self.manifest.tracks
         dataset = PairDataset(
-            tracks, chosen.segment, chosen.min_offset, chosen.max_offset, self.seed, chosen.short
-        )
+            tracks, chosen.segment, chosen.min_offset, chosen.max_offset, self.seed, chosen.short,
+            crops=chosen.crops, crop_segment=chosen.crop_segment,
+        )  # fmt: skip
         if not len(dataset):
             longest = max(track.duration for track in tracks)
             raise SslAudioError(
@@ -132,7 +133,9 @@ class PairDataModule(lightning.LightningDataModule):
             )
 
     def _description(self) -> dict[str, Any]:
-        names = ("batch_size", "segment", "min_offset", "max_offset", "short")
+        names = (
+            "batch_size", "segment", "min_offset", "max_offset", "short", "crops", "crop_segment"
+        )  # fmt: skip
         found: dict[str, Any] = {name: getattr(self.settings, name) for name in names}
         return found | {
             "seed": self.seed, "tracks": len(self.dataset), "manifest": self.manifest.hash

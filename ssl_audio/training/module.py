@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -28,10 +29,11 @@ VIEWS = ("anchor", "positive")  # keys of a batch
 class PretrainModule(lightning.LightningModule):
     """Trains an encoder with an objective on pairs of segments.
 
-    All views pass through the network as one batch. Projections are gathered with gradient over
-    the processes, and the objective computes the loss. If it has a `momentum`, an EMA teacher of
-    encoder and projector is updated after each step of the optimiser, not after each accumulated
-    batch; it embeds the same transformed views as the student.
+    Views of one length pass through the network as one batch. Projections are gathered with
+    gradient over the processes, and the objective computes the loss. If it has a `momentum`, an EMA
+    teacher of encoder and projector is updated after each step of the optimiser, not after each
+    accumulated batch. It embeds the same transformed views as the student, but for crops shorter
+    than the anchor (multi-crop, Caron et al. 2021).
 
     Args:
         encoder: (batch, samples) to (batch, embedding_size).
@@ -41,21 +43,23 @@ class PretrainModule(lightning.LightningModule):
         learning_rate_schedule: factor of the optimiser's rate, as a function of progress in [0, 1].
         compile: compile the backbone with `torch.compile`.
         stage: from crops to the network's input; default is the log-mel alone.
+        crops: further crops of each track in a batch, beside anchor and positive.
 
     Raises:
-        SslAudioError: the objective's number of views is not two.
+        SslAudioError: the objective needs more views.
     """
 
     def __init__(
         self, encoder: Encoder, objective: Objective,
         optimizer: Callable[[list[dict[str, Any]]], torch.optim.Optimizer], weight_decay: float,
         learning_rate_schedule: Schedule, compile: bool = False, stage: ViewStage | None = None,
+        crops: int = 0,
     ) -> None:  # fmt: skip
         super().__init__()
-        if objective.views != len(VIEWS):
+        if objective.views > len(VIEWS) + crops:
             raise SslAudioError(
-                f"{type(objective).__name__}.views={objective.views}: a batch has {len(VIEWS)} "
-                "views of each track"
+                f"{type(objective).__name__}.views={objective.views}: a batch has "
+                f"{len(VIEWS) + crops} views of each track (data.crops)"
             )
         self.encoder = encoder
         self.objective = objective
@@ -103,33 +107,45 @@ class PretrainModule(lightning.LightningModule):
     def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> dict[str, Tensor]:
         """Returns "loss", and "embeddings" (views, pairs over all processes, embedding_size)."""
         inputs = self.inputs(batch, batch_idx)
-        embeddings = self.encoder.backbone(inputs)
+        pairs = len(batch[VIEWS[0]])
+        embeddings = torch.cat([self.encoder.backbone(one) for one in inputs])
         student = self.objective.predictor(self.objective.projector(embeddings))
-        student = gather(_by_view(student))
-        output = self.objective.loss(student, self._teach(inputs), self.progress)
+        student = gather(_by_view(student, pairs))
+        teacher = self._teach(inputs[0], pairs)
+        output = self.objective.loss(student, teacher, self.progress, **self._groups(batch))
         self.log("train/loss", output.total.detach(), prog_bar=True)
         self.log_dict({f"train/{name}": term.detach() for name, term in output.terms.items()})
-        seen = gather(_by_view(embeddings).detach().float())
+        seen = gather(_by_view(embeddings, pairs).detach().float())
         return {"loss": output.total, "embeddings": seen}
 
-    def inputs(self, batch: Mapping[str, Any], step: int) -> Tensor:
-        """The network's input, (views * pairs, 1, n_mels, frames), for student and teacher.
+    def _groups(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+        """The tracks of all processes' rows, for an objective that needs them."""
+        needed = self.objective.needs_groups
+        return {"groups": gather(batch["index"][None, :, None])[0, :, 0]} if needed else {}
+
+    def inputs(self, batch: Mapping[str, Any], step: int) -> list[Tensor]:
+        """The network's input, (views * pairs, 1, n_mels, frames) for each length of views.
 
         Args:
             batch: of this process.
             step: its number in the run, from 0, on which random transforms depend.
         """
-        waveforms = torch.cat([batch[view] for view in VIEWS])
-        rows = Rows(
-            len(batch[VIEWS[0]]), rank=self.global_rank, world_size=world_size(), gather=gather
-        )
-        return self.stage(waveforms, rows, step, self.encoder.logmel)
+        views = [*(batch[view] for view in VIEWS), *batch.get("crops", ())]
+        inputs, first = [], 0
+        for _, same in itertools.groupby(views, key=lambda view: view.shape[1]):
+            group = list(same)
+            rows = Rows(
+                len(group[0]), len(group), first, len(views), self.global_rank, world_size(), gather
+            )
+            first += len(group)
+            inputs.append(self.stage(torch.cat(group), rows, step, self.encoder.logmel))
+        return inputs
 
-    def _teach(self, inputs: Tensor) -> Tensor | None:
+    def _teach(self, inputs: Tensor, pairs: int) -> Tensor | None:
         if self.teacher is None:
             return None
         with torch.no_grad():
-            teacher = gather(_by_view(self.teacher(inputs)))
+            teacher = gather(_by_view(self.teacher(inputs), pairs))
         self._teacher_outputs.append(teacher)
         return teacher
 
@@ -175,6 +191,6 @@ class Teacher(nn.Module):
         return self.projector(self.encoder.backbone(logmels))
 
 
-def _by_view(rows: Tensor) -> Tensor:
+def _by_view(rows: Tensor, pairs: int) -> Tensor:
     """(views * pairs, D) to (views, pairs, D)."""
-    return rows.unflatten(0, (len(VIEWS), -1))
+    return rows.unflatten(0, (-1, pairs))

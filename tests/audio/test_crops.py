@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from ssl_audio.audio.crops import draw_pair, draw_wrapped_pair
+from ssl_audio.audio.crops import draw_crop, draw_pair, draw_wrapped_pair
 from ssl_audio.io.errors import SslAudioError
 
 SECONDS = st.floats(0.0, 30.0)
@@ -83,3 +83,15 @@ def test_too_short_a_track_is_refused() -> None:
 def test_a_wrapped_pair_starts_inside(duration: float, seed: int) -> None:
     anchor, positive = draw_wrapped_pair(duration, 4.0, 16.0, np.random.default_rng(seed))
     assert 0 <= anchor < duration and 0 <= positive < duration
+
+
+@given(
+    duration=st.floats(2.0, 60.0), length=st.floats(0.1, 2.0), place=st.floats(0.0, 1.0),
+    max_offset=st.floats(0.0, 30.0), seed=st.integers(0, 1000),
+)  # fmt: skip
+def test_a_further_crop_lies_in_the_track_near_the_anchor(
+    duration: float, length: float, place: float, max_offset: float, seed: int
+) -> None:
+    anchor = place * (duration - length)
+    start = draw_crop(duration, length, anchor, max_offset, np.random.default_rng(seed))
+    assert 0 <= start <= duration - length and abs(start - anchor) <= max_offset + 1e-9

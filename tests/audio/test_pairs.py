@@ -100,6 +100,27 @@ def test_short_tracks_are_read_in_a_circle(tmp_path: Path) -> None:
     assert len(set(distances)) > 10
 
 
+@pytest.mark.parametrize("short", ["drop", "wrap"])
+def test_further_crops_leave_the_pairs_alone(ramps: list[Item], short: str) -> None:
+    duration = 4.0 if short == "wrap" else 0.0  # tracks of 9 to 15 s: some are read in a circle
+    options = {"segment": 4.0, "min_offset": 4.0 + duration, "seed": 3, "short": short}
+    pairs = PairDataset(ramps, max_offset=9.0, **options)
+    more = PairDataset(ramps, max_offset=9.0, crops=3, crop_segment=1.5, **options)
+    starts = set()
+    for index in range(len(more)):
+        item, pair = more[PairKey(2, index)], pairs[PairKey(2, index)]
+        assert all(torch.equal(item[name], pair[name]) for name in ("anchor", "positive"))
+        assert torch.equal(item["starts"][:2], pair["starts"]) and "crops" not in pair
+        assert item["crops"].shape == (3, 1.5 * RATE) and item["starts"].shape == (5,)
+        for start, crop in zip(item["starts"][2:].tolist(), item["crops"], strict=True):
+            assert second_of(crop, index) == pytest.approx(start, abs=1e-3)
+            starts.add(start)
+        assert torch.equal(item["crops"], more[PairKey(2, index)]["crops"])
+    assert len(starts) == 3 * len(more)
+    batch = collate_pairs([more[PairKey(0, index)] for index in range(4)])
+    assert batch["crops"].shape == (3, 4, 1.5 * RATE) and batch["starts"].shape == (5, 4)
+
+
 def test_an_unreadable_track_is_replaced_and_reported(ramps: list[Item], tmp_path: Path) -> None:
     damaged = tmp_path / "damaged.wav"
     damaged.write_bytes(Path(ramps[0].path).read_bytes()[:2000])

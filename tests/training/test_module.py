@@ -33,15 +33,16 @@ def batches(count, pairs=6):
     ]
 
 
-def make_module(momentum=0.5):
+def make_module(momentum=0.5, objective=BYOL, crops=0, encoder=TinyEncoder):
     torch.manual_seed(0)
-    objective = BYOL(embedding_size=8, momentum=Constant(momentum))
+    objective = objective(embedding_size=8, momentum=Constant(momentum))
     return PretrainModule(
-        TinyEncoder(),
+        encoder(),
         objective,
         optimizer=lambda groups: torch.optim.SGD(groups, lr=0.1),
         weight_decay=0.1,
         learning_rate_schedule=Constant(1.0),
+        crops=crops,
     )
 
 
@@ -114,6 +115,46 @@ def test_progress_is_the_larger_share_of_steps_and_of_time(monkeypatch):
     monkeypatch.setattr(Timer, "time_elapsed", lambda self, stage="train": 6.0)
     train(max_time="00:00:00:10")
     assert seen == [0.6, 0.6, 0.6, 0.75] and sorted(set(rates)) == [0.0, 0.6, 0.75, 1.0]
+
+
+def with_crops(batch, samples):
+    generator = torch.Generator().manual_seed(9)
+    return batch | {"crops": torch.randn(2, 6, samples, generator=generator)}
+
+
+def test_further_crops_of_the_anchors_length_are_views_of_one_batch():
+    class Recorder(BYOL):
+        views = 4
+
+        def loss(self, student, teacher, progress):
+            seen.append((student, teacher))
+            return super().loss(student, teacher, progress)
+
+    seen = []
+    module = make_module(objective=Recorder, crops=2)
+    batch = with_crops(batches(1)[0], 16)
+    with torch.no_grad():
+        x = torch.cat([batch["anchor"], batch["positive"], *batch["crops"]])
+        projected = module.objective.projector(module.encoder.backbone(x))
+        expected = module.objective.predictor(projected).unflatten(0, (4, 6))
+    fit(module, [batch])
+    torch.testing.assert_close(seen[0][0].detach(), expected)
+    assert seen[0][1].shape == seen[0][0].shape
+
+
+def test_the_teacher_embeds_no_shorter_crops():
+    class Recorder(BYOL):
+        def loss(self, student, teacher, progress):
+            seen.append((student.shape[:2], teacher.shape[:2]))
+            return super().loss(student, teacher, progress)
+
+    class Pooled(TinyEncoder):
+        def logmel(self, waveforms):  # any length to the 16 inputs of the network
+            return nn.functional.adaptive_avg_pool1d(waveforms[:, None], 16)[:, 0]
+
+    seen = []
+    fit(make_module(objective=Recorder, crops=2, encoder=Pooled), [with_crops(batches(1)[0], 32)])
+    assert seen == [((4, 6), (2, 6))]
 
 
 def test_an_objective_of_three_views_is_refused():
