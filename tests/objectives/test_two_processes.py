@@ -9,6 +9,10 @@ import torch.multiprocessing as mp
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from ssl_audio.audio.views.level import Gain
+from ssl_audio.audio.views.mixing import Mix
+from ssl_audio.audio.views.stage import ViewStage
+from ssl_audio.audio.views.transform import Rows
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.objectives.barlow_twins import BarlowTwins
 from ssl_audio.objectives.byol import BYOL
@@ -142,6 +146,16 @@ def refuse_uneven(rank, world):
     return "accepted"
 
 
+def mixed_views(rank, world):
+    """Each view mixed with another track's, and the tracks of all rows."""
+    share = whole_batch().float().chunk(world, dim=1)[rank]
+    rows = Rows(share.shape[1], rank=rank, world_size=world, gather=gather)
+    stage = ViewStage([Gain(), Mix()], seed=4)
+    x = stage(share.flatten(0, 1), rows, 7, lambda x: x[:, None, None])
+    tracks = torch.arange(PAIRS).chunk(world)[rank][None, :, None]
+    return x.unflatten(0, (2, -1)), gather(tracks)[0, :, 0]
+
+
 def order_and_dtype(rank, world):
     x = torch.full((2, 2, 1), float(rank), dtype=torch.bfloat16, requires_grad=True)
     joined = gather(x)
@@ -153,7 +167,9 @@ def order_and_dtype(rank, world):
 def both(tmp_path_factory):
     folder = str(tmp_path_factory.mktemp("gloo"))
     mp.spawn(
-        worker, args=(2, folder, [train_all, norm_all, refuse_uneven, order_and_dtype]), nprocs=2
+        worker,
+        args=(2, folder, [train_all, norm_all, refuse_uneven, order_and_dtype, mixed_views]),
+        nprocs=2,
     )
     return [torch.load(f"{folder}/{rank}.pt", weights_only=False) for rank in range(2)]
 
@@ -204,6 +220,14 @@ def test_gather_orders_by_rank_and_sums_gradients_in_float32(both):
         assert joined.dtype == torch.float32
         assert joined[0, :, 0].tolist() == [0, 0, 1, 1]
         assert torch.equal(gradient.float(), torch.full((2, 2, 1), 2 * 2.0 * rank))
+
+
+def test_views_are_those_of_one_process(both):
+    expected, _ = mixed_views(0, 1)
+    for rank, found in enumerate(both):
+        views, tracks = found[4]
+        assert torch.equal(views, expected.chunk(2, dim=1)[rank])
+        assert tracks.tolist() == list(range(PAIRS))
 
 
 def test_one_process_is_the_identity():
