@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from ssl_audio.audio.views.transform import Context, Interval, Stage, interval, probability
+from ssl_audio.audio.views.transform import Context, Interval, Stage, change, interval, probability
 from ssl_audio.io.errors import SslAudioError
 
 SHELF_SLOPE = 4.0  # of the logistic curve, per octave: 10 to 90 % within an octave
@@ -23,7 +23,7 @@ class Filter:
 
     Args:
         db: [low, high] of the gain of shelf or band, dB; a number is [-db, db].
-        corner: [low, high] of the corner or centre, Hz.
+        corner: [low, high] of the corner or centre, or one value, Hz.
         p: probability of a change, per view.
     """
 
@@ -32,7 +32,7 @@ class Filter:
     def __init__(
         self, db: Interval = 12.0, corner: Interval = (100.0, 6000.0), p: float = 1.0
     ) -> None:
-        self.db, self.p = interval("db", db), probability(p)
+        self.db, self.p = change("db", db), probability(p)
         self.corner = interval("corner", corner)
         if self.corner[0] <= 0:
             raise SslAudioError(f"corner={corner}: frequencies above 0 Hz")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ssl_audio.audio.views.transform import Context, Interval, Stage, interval, probability
+from ssl_audio.audio.views.transform import Context, Interval, Stage, change, probability
 
 
 class Gain:
@@ -19,7 +19,7 @@ class Gain:
     stage: Stage = "waveform"
 
     def __init__(self, db: Interval = 6.0, p: float = 1.0) -> None:
-        self.db, self.p = interval("db", db), probability(p)
+        self.db, self.p = change("db", db), probability(p)
 
     def __call__(self, x: Tensor, context: Context) -> Tensor:
         decibels = context.uniform(*self.db)

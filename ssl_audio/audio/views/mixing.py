@@ -24,7 +24,7 @@ class Mix:
     or in that of decibels (MixUp, Zhang et al. 2018) (1 - s) x + s other.
 
     Args:
-        share: [low, high] of the other track's share, within 0 and 1.
+        share: [low, high] of the other track's share, or one value, within 0 and 1.
         domain: power or decibels.
         p: probability of a change, per view.
     """
@@ -32,8 +32,6 @@ class Mix:
     stage: Stage = "logmel"
 
     def __init__(self, share: Interval = (0.0, 0.4), domain: str = "power", p: float = 1.0) -> None:
-        if isinstance(share, int | float):
-            share = (0.0, share)
         self.share, self.p = interval("share", share, 0, 1), probability(p)
         if domain not in DOMAINS:
             raise SslAudioError(f"domain={domain}: {' or '.join(DOMAINS)}")

@@ -17,7 +17,7 @@ class Noise:
     The ratio is that of the mean squares over the view; silence stays silence.
 
     Args:
-        snr: [low, high] of the ratio, dB.
+        snr: [low, high] of the ratio, or one value, dB.
         colour: white (equal power per Hz) or pink (power proportional to 1 / frequency).
         p: probability of a change, per view.
     """

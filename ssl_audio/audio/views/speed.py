@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ssl_audio.audio.views.transform import Context, Interval, Stage, interval, probability
+from ssl_audio.audio.views.transform import Context, Interval, Stage, change, probability
 
 FACTORS = (2, 3, 5, 7, 11)  # of lengths whose Fourier transform is fast
 
@@ -30,7 +30,7 @@ class Speed:
     stage: Stage = "waveform"
 
     def __init__(self, semitones: Interval = 2.0, p: float = 1.0) -> None:
-        self.semitones = interval("semitones", semitones, -11, 11)
+        self.semitones = change("semitones", semitones, 11)
         self.p = probability(p)
 
     def __call__(self, x: Tensor, context: Context) -> Tensor:

@@ -132,19 +132,30 @@ Interval = float | Sequence[float]
 def interval(
     name: str, given: Interval, min: float = -math.inf, max: float = math.inf
 ) -> tuple[float, float]:
-    """The range that a parameter is drawn from: [low, high], or a number for [-number, number].
+    """The range that a parameter is drawn from: [low, high]; a number is the only value.
 
     Raises:
         SslAudioError: not a number or two, or out of range.
     """
-    if isinstance(given, int | float):
-        pair = (-abs(float(given)), abs(float(given)))
-    else:
-        pair = tuple(float(value) for value in given)  # type: ignore[assignment]
+    try:
+        pair = [float(x) for x in ([given, given] if isinstance(given, int | float) else given)]
+    except (TypeError, ValueError):
+        pair = []
     if len(pair) != 2 or not min <= pair[0] <= pair[1] <= max:
         limits = f" between {min:g} and {max:g}" if math.isfinite(min) else ""
         raise SslAudioError(f"{name}={given}: expected [LOW, HIGH]{limits}")
-    return pair
+    return pair[0], pair[1]
+
+
+def change(name: str, given: Interval, max: float = math.inf) -> tuple[float, float]:
+    """The range of a change in either direction: [low, high]; a number is [-number, number].
+
+    Raises:
+        SslAudioError: not a number or two, or above `max` in size.
+    """
+    if isinstance(given, int | float):
+        given = [-abs(given), abs(given)]
+    return interval(name, given, -max, max)
 
 
 def probability(given: float) -> float:
