@@ -160,6 +160,7 @@ def _keep(
     package: Package, folder: Path, deb: Path, settings: FreeMusicSettings
 ) -> Iterable[tuple[str, str]]:
     """Write a package's music and copyright file; yields each track's name and its source."""
+    seen: set[bytes] = set()
     for path, content in package_files(deb):
         kind = kind_of(path)
         if path.endswith(f"/doc/{package.package}/copyright"):
@@ -168,12 +169,15 @@ def _keep(
             continue
         if package.skip and package.skip.search(path):
             continue
+        digest = hashlib.sha256(content).digest()
+        if digest in seen:  # rendered, the same score would be two sounds
+            continue
+        seen.add(digest)
         target = _free_name(folder, Path(path), kind)
         if kind == "recorded":
             target.write_bytes(content)
         else:
-            seed = crc32(content, settings.seed)
-            render(kind, content, target, settings.render_seconds, seed)
+            render(kind, content, target, settings.render_seconds, crc32(content, settings.seed))
         if _seconds(target) < settings.min_seconds:
             target.unlink(missing_ok=True)
         else:
