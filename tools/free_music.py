@@ -2,7 +2,7 @@
 
 apt-get update
 python tools/free_music.py /music
-ssl-audio pretrain recipe=contrastive data=folder data.root=/music
+python tools/prepare.py /music/train.csv /prepared
 """
 
 from __future__ import annotations
@@ -34,13 +34,15 @@ from ssl_audio.io.progress import with_progress
 from ssl_audio.settings.command import Command
 from ssl_audio.settings.fields import Group, setting
 
-TABLE = "tracks.csv"
+TABLE, TRAIN = "tracks.csv", "train.csv"  # all tracks; those that are not held out
 HASHED_SECONDS = 20.0  # of the decoded audio: two files of the same music and length are one track
 
 
 @dataclass(frozen=True, kw_only=True)
 class FreeMusicSettings(Group):
-    output: Path = setting(help="folder of the music, a folder a package, and of tracks.csv")
+    output: Path = setting(
+        help="folder of the music, a folder a package, with tracks.csv and train.csv"
+    )
     packages: Path = setting(
         Path(__file__).with_suffix(".csv"),
         help="table of packages with columns package, kinds, skip and note",
@@ -293,6 +295,7 @@ def write_corpus(folder: Path) -> None:
         for k, track in enumerate(tracks)
     ]
     write_table(folder / TABLE, tracks)
+    write_table(folder / TRAIN, [track for track in tracks if track.split == "train"])
     write_tagging(folder / "tagging", tracks, tagged)
     hours: Counter[str] = Counter()
     for track in tracks:

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from ssl_audio.audio.sources import list_audio
+
 ROOT = Path(__file__).resolve().parents[2]
 COPYRIGHT = """Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
 
@@ -105,6 +107,7 @@ def test_music_with_its_licences_once(debs, capsys):
         "two/b.wav": ("GPL-2+", ""),
     }  # fmt: skip
     assert found["two/b.wav"]["source"] == "usr/two/data.pk3/b.wav"
+    assert {Path(s.path) for s in list_audio("out/train.csv")} == {debs / "out" / p for p in found}
     assert (debs / "out/one/copyright").read_text() == COPYRIGHT
 
 
