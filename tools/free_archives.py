@@ -21,7 +21,10 @@ MIDI = (".mid", ".midi")
 ZIPPED = (".zip", ".pk3", ".pk4", ".jar", ".love", ".pkg")
 KINDS = {"recorded": RECORDED, "modules": MODULES, "midi": MIDI}
 # voices, sound effects and ambience, by their usual folders and names
-NOT_MUSIC = re.compile(r"voice|speech|dialog|narrat|/sfx|ambien|effects?/|/loops?/", re.IGNORECASE)
+NOT_MUSIC = re.compile(
+    r"voice|speech|dialog|narrat|/sfx|/soundfx|/amb_|ambien|/silence\.|weather|effects?/|/loops?/",
+    re.IGNORECASE,
+)
 
 
 def kind_of(path: str) -> str | None:
