@@ -1,6 +1,7 @@
 """The HEAR 2021 common API: `load_model`, `get_scene_embeddings`, `get_timestamp_embeddings`.
 
-See Turian et al. 2022, "HEAR: Holistic evaluation of audio representations". Audio is 16 kHz mono.
+See Turian et al. 2022, "HEAR: Holistic evaluation of audio representations". Audio
+is mono at the `sample_rate` of the model.
 """
 
 from __future__ import annotations

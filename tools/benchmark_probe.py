@@ -197,7 +197,7 @@ def measure_extraction(options: BenchmarkSettings) -> dict[str, Any]:
         candidates = {
             "decoding, one core": lambda: [list(stream(path)) for path in paths],
             "network, one core": network,
-            "extraction": lambda: list(extract(paths, encoder.features)),
+            "extraction": lambda: list(extract(paths, encoder.features, encoder.sample_rate)),
         }
         seconds = race(candidates, options.repeats)
         torch.set_num_threads(threads)

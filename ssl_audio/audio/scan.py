@@ -10,7 +10,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,9 @@ class Track:
     duration: float  # measured, seconds
     tags: tuple[str, ...] = ()  # sorted
     size: int = 0  # bytes
+    group: str = ""  # of its list, such as an album; else the folder of its file
+    source: int = 0  # number of its source, where several are mixed
+    sha256: str = ""  # of the file that a track in a shard was made of
 
 
 @dataclass(frozen=True)
@@ -146,17 +149,18 @@ def scan(
     return _manifest(paths, verdicts, min_duration, duplicates)
 
 
-def _unique(sources: Iterable[Source]) -> tuple[dict[str, tuple[str, ...]], int]:
-    """Absolute paths and their tags, in order, and the number of repeated paths."""
-    paths: dict[str, tuple[str, ...]] = {}
+def _unique(sources: Iterable[Source]) -> tuple[dict[str, Source], int]:
+    """Sources by absolute path, in order, and the number of repeated paths."""
+    paths: dict[str, Source] = {}
     duplicates = 0
     for source in sources:
         path = os.path.abspath(source.path)
         if path in paths:
             duplicates += 1
-            paths[path] = tuple(sorted({*paths[path], *source.tags}))
+            first = paths[path]
+            paths[path] = replace(first, tags=tuple(sorted({*first.tags, *source.tags})))
         else:
-            paths[path] = tuple(source.tags)
+            paths[path] = Source(path, tuple(source.tags), source.group or os.path.dirname(path))
     return paths, duplicates
 
 
@@ -169,11 +173,11 @@ def _stamp(path: str) -> tuple[int, int]:
 
 
 def _manifest(
-    paths: Mapping[str, tuple[str, ...]], verdicts: Mapping[str, _Verdict], min_duration: float,
+    paths: Mapping[str, Source], verdicts: Mapping[str, _Verdict], min_duration: float,
     duplicates: int,
 ) -> Manifest:  # fmt: skip
     result = Manifest([], [], duplicates)
-    for path, tags in paths.items():
+    for path, source in paths.items():
         verdict = verdicts[path]
         if verdict.reason:
             result.skipped.append(Skipped(path, verdict.reason, verdict.detail))
@@ -181,7 +185,9 @@ def _manifest(
             detail = f"{verdict.duration:.4g} s where {min_duration:g} s are required"
             result.skipped.append(Skipped(path, "too short", detail))
         else:
-            result.tracks.append(Track(path, verdict.duration, tags, verdict.size))
+            result.tracks.append(
+                Track(path, verdict.duration, source.tags, verdict.size, source.group)
+            )
     return result
 
 

@@ -75,11 +75,14 @@ def open_shards(folder: AnyPath) -> Shards:
     folder = Path(os.path.abspath(folder))
     table = _read_index(folder)
     columns = table.to_pydict()
-    rows = zip(*(columns[name] for name in _COLUMNS[1:5]), strict=True)
+    rows = zip(*(columns[name] for name in _COLUMNS[1:]), strict=True)
     tracks = [
-        Track(place(folder / shard, start, samples), duration, size=samples * SAMPLE_BYTES)
-        for shard, start, samples, duration in rows
-    ]
+        Track(
+            place(folder / shard, start, samples), duration, size=samples * SAMPLE_BYTES,
+            group=os.path.dirname(source), sha256=sha256,
+        )
+        for shard, start, samples, duration, source, sha256 in rows
+    ]  # fmt: skip
     return Shards(folder, columns["id"], tracks, int(table.schema.metadata[b"skipped"]))
 
 

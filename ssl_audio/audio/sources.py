@@ -28,10 +28,11 @@ _JAMENDO_COLUMNS = 5  # TRACK_ID ARTIST_ID ALBUM_ID PATH DURATION, then tags
 
 @dataclass(frozen=True)
 class Source:
-    """An audio file: its path, and its tags where a list gives any."""
+    """An audio file: its path, and its tags and group where a list gives any."""
 
     path: str
     tags: tuple[str, ...] = ()
+    group: str = ""  # what it belongs to, such as an album
 
 
 def find_audio(root: AnyPath) -> list[Source]:
@@ -84,7 +85,8 @@ def read_table(path: AnyPath) -> list[Source]:
     """Read a manifest: a CSV (.csv) or Parquet file with a column `path`.
 
     Paths are relative to the table's own folder, or absolute. A column `tags` may give a list of
-    tags (Parquet), or text with semicolons between them. Durations are measured, not read.
+    tags (Parquet), or text with semicolons between them, and a column `group` what a file belongs
+    to, such as an album. Durations are measured, not read.
 
     Raises:
         SslAudioError: the table cannot be read, has no column `path`, or is empty; a row without a
@@ -95,7 +97,8 @@ def read_table(path: AnyPath) -> list[Source]:
     for number, row in rows:
         if not isinstance(row.get("path"), str) or not row["path"].strip():
             raise SslAudioError(f"{os.fspath(path)}: row {number} has no path")
-        sources.append(Source(_beside(path, row["path"].strip()), _tags(row.get("tags"))))
+        group = str(row["group"]) if row.get("group") is not None else ""
+        sources.append(Source(_beside(path, row["path"].strip()), _tags(row.get("tags")), group))
     return _listed(path, sources)
 
 
@@ -195,7 +198,7 @@ def _parquet_rows(path: AnyPath) -> Iterator[tuple[int, Mapping[str, Any]]]:
     table = read_parquet(path)
     if "path" not in table.column_names:
         raise SslAudioError(f"{os.fspath(path)} has no column named path")
-    names = [name for name in ("path", "tags") if name in table.column_names]
+    names = [name for name in ("path", "tags", "group") if name in table.column_names]
     yield from enumerate(table.select(names).to_pylist(), 1)
 
 

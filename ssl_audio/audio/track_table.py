@@ -53,10 +53,3 @@ class TrackTable(Sequence[PairTrack]):
         start = int(self._ends[index - 1]) if index else 0
         name = self._names[start : int(self._ends[index])].tobytes()
         return PairTrack(os.fsdecode(name), float(self.durations[index]))
-
-
-def long_enough(
-    tracks: Iterable[HasDuration], segment: float = 4.0, min_offset: float = 4.0
-) -> list[HasDuration]:
-    """Keep the tracks that hold a pair: those of at least segment + min_offset seconds."""
-    return [track for track in tracks if track.duration >= segment + min_offset]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ssl_audio.audio import decode
+from ssl_audio.audio import SAMPLE_RATE, decode
 from ssl_audio.catalogue.descriptors import DESCRIPTORS, descriptors, normalised
 from ssl_audio.catalogue.tracks import Analysis, Summary, fill_store, list_items, missing, row_of
 from ssl_audio.io.parallel import in_order
@@ -15,7 +15,7 @@ ABOUT = {"kind": "descriptors", "model": "42", "names": [d.name for d in DESCRIP
 
 def _describe(path: Path) -> Analysis:
     waveform = decode.read(path)
-    return Analysis(len(waveform), normalised(descriptors(waveform)))
+    return Analysis(len(waveform) / SAMPLE_RATE, normalised(descriptors(waveform)))
 
 
 def describe_catalogue(

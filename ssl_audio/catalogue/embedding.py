@@ -65,13 +65,13 @@ class LocalEngine:
 
         def counted() -> Iterator[np.ndarray]:
             nonlocal samples
-            for block in decode.stream(path):
+            for block in decode.stream(path, self.embedder.sample_rate):
                 samples += len(block)
                 yield block
 
         found = self.embedder.embed_blocks(counted(), self.hop, self.batch_size)
         segments, times = (found.segments, found.times) if self.segments else (None, None)
-        return Analysis(samples, found.track, segments, times)
+        return Analysis(samples / self.embedder.sample_rate, found.track, segments, times)
 
 
 def embed_catalogue(settings: EmbedSettings) -> Summary:

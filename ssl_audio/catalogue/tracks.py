@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ssl_audio.audio import SAMPLE_RATE
 from ssl_audio.audio.sources import LIST_SUFFIXES, list_audio
 from ssl_audio.io.atomic import write_text
 from ssl_audio.io.console import say
@@ -73,7 +72,7 @@ def _id(path: Path, root: Path) -> str:
 class Analysis:
     """The features of one track."""
 
-    samples: int  # of the waveform at 16 kHz
+    duration: float  # seconds
     vector: np.ndarray  # (dimensions,)
     segments: np.ndarray | None = None  # (n, dimensions)
     times: np.ndarray | None = None  # (n,) seconds
@@ -91,8 +90,7 @@ def row_of(item: Item, analyse: Callable[[Path], Analysis]) -> Row | Failure:
         return Failure(item.id, path, str(error))
     if not np.isfinite(found.vector).all():
         return Failure(item.id, path, "its features are not finite")
-    duration = found.samples / SAMPLE_RATE
-    return Row(item.id, path, duration, digest, found.vector, found.segments, found.times)
+    return Row(item.id, path, found.duration, digest, found.vector, found.segments, found.times)
 
 
 @dataclass

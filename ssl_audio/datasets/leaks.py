@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.io.files import file_sha256
+from ssl_audio.io.identical_files import groups_by, identical_files
 
-SAMPLE_BYTES = 1 << 12  # of files of equal size, compared before whole files are read
 SHOWN = 3  # examples in a message
 
 Track = tuple[str, str, Path]  # split, id, existing file
@@ -33,7 +31,7 @@ def refuse_shared_files(name: str, tracks: Sequence[Track]) -> None:
     Raises:
         SslAudioError: with the number of such files and some of their ids.
     """
-    shared = _groups(tracks, lambda track: file_identity(track[2]))
+    shared = groups_by(tracks, lambda track: file_identity(track[2]))
     if shared:
         examples = [" = ".join(f"{track} ({split})" for split, track, _ in of) for of in shared]
         raise SslAudioError(
@@ -44,16 +42,16 @@ def refuse_shared_files(name: str, tracks: Sequence[Track]) -> None:
 def identical_audio(tracks: Sequence[Track]) -> list[str]:
     """Notes on byte-identical files in two splits, one for each pair of splits.
 
-    Sizes are compared first, then samples of files of equal size, then hashes of files with equal
-    samples.
+    Of files that may be equal, only those in different splits are compared.
     """
-    groups = [list(tracks)]
-    for key in (_size, _sample, _hash):
-        candidates = [found for group in groups for found in _groups(group, key)]
-        groups = [found for found in candidates if len({split for split, _, _ in found}) > 1]
+    groups = identical_files(
+        [path for _, _, path in tracks],
+        relevant=lambda places: len({tracks[place][0] for place in places}) > 1,
+    )
     copies: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for (original_split, original, _), *others in groups:
-        for split, track, _ in others:
+    for first, *others in groups:
+        original_split, original, _ = tracks[first]
+        for split, track, _ in (tracks[place] for place in others):
             if split != original_split:
                 copies[split, original_split].append(f"{track} = {original}")
     sizes = Counter(split for split, _, _ in tracks)
@@ -62,36 +60,6 @@ def identical_audio(tracks: Sequence[Track]) -> list[str]:
         f"{_some(found)}"
         for (split, other), found in copies.items()
     ]
-
-
-def _groups(tracks: Iterable[Track], key: Callable[[Track], Hashable]) -> list[list[Track]]:
-    """The tracks that share their key with another track, by key."""
-    found: dict[Hashable, list[Track]] = defaultdict(list)
-    for track in tracks:
-        found[key(track)].append(track)
-    return [group for group in found.values() if len(group) > 1]
-
-
-def _size(track: Track) -> Hashable:
-    """Bytes of a file; the path of one that has disappeared."""
-    try:
-        return track[2].stat().st_size
-    except OSError:
-        return track[2]
-
-
-def _sample(track: Track) -> Hashable:
-    """Hash of bytes from the middle of a file; the path of an unreadable file."""
-    try:
-        with open(track[2], "rb") as file:
-            file.seek(max(0, (os.fstat(file.fileno()).st_size - SAMPLE_BYTES) // 2))
-            return hashlib.sha256(file.read(SAMPLE_BYTES)).digest()
-    except OSError:
-        return track[2]
-
-
-def _hash(track: Track) -> Hashable:
-    return file_sha256(track[2])
 
 
 def _some(examples: Sequence[str]) -> str:

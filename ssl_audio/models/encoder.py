@@ -35,7 +35,7 @@ KIND = "encoder"
 
 
 class Encoder(nn.Module, ModelHubMixin):
-    """Log-mel front end and backbone: 16 kHz mono waveform to embedding.
+    """Log-mel front end and backbone: mono waveform at `sample_rate` to embedding.
 
     `save_pretrained(folder)` writes the folder that `load_encoder` reads and leaves other files in
     it alone; `push_to_hub(repo_id, private=..., token=...)` uploads it.
@@ -67,7 +67,7 @@ class Encoder(nn.Module, ModelHubMixin):
         """Embed a batch.
 
         Args:
-            waveform: (batch, samples) floating point, -1 to 1, 16 kHz; any length.
+            waveform: (batch, samples) floating point, -1 to 1, at `sample_rate`; any length.
 
         Returns:
             (batch, embedding_size).

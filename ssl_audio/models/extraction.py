@@ -14,7 +14,7 @@ from ssl_audio.io.parallel import in_order
 from ssl_audio.io.progress import with_progress
 from ssl_audio.models.embedder import Embedder, Embedding
 
-# Blocks of a 16 kHz mono waveform, in order, to (rows, dimensions) float32.
+# Blocks of a mono waveform, in order, to (rows, dimensions) float32.
 Features = Callable[[Iterable[np.ndarray]], np.ndarray]
 
 
@@ -28,19 +28,20 @@ class Extracted:
 
 
 def extract(
-    paths: Sequence[Path], features: Features, workers: int | None = None
+    paths: Sequence[Path], features: Features, sample_rate: int, workers: int | None = None
 ) -> Iterator[Extracted]:
     """Compute the features of files; yields one result per file, in the order of the files.
 
     Args:
         paths: the files; the result of one that cannot be read has an `error`.
         features: called from several threads at once.
+        sample_rate: of the blocks that `features` gets, Hz.
         workers: files at a time; None is the number of processors.
     """
 
     def one(path: Path) -> Extracted:
         try:
-            return Extracted(path, features(decode.stream(path)))
+            return Extracted(path, features(decode.stream(path, sample_rate)))
         except AudioError as error:
             return Extracted(path, None, error)
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from ssl_audio.audio import SAMPLE_RATE
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.models.encoder import Encoder, load_encoder
 from ssl_audio.models.runtime import for_embedding
@@ -25,18 +26,20 @@ class TrackEncoder(Protocol):
         kind: "checkpoint", "untrained", "features", "timm", "hear", "finetune" or "supervised".
         source: the folder or name that it was made from.
         key: hash of everything that determines its features, which are cached by it.
+        sample_rate: of the waveforms that it takes, Hz.
     """
 
     name: str
     kind: str
     source: str
     key: str
+    sample_rate: int
 
     def features(self, blocks: Iterable[np.ndarray]) -> np.ndarray:
         """The features of one track. Several threads call this at the same time.
 
         Args:
-            blocks: (samples,) each, of a 16 kHz mono waveform.
+            blocks: (samples,) each, of a mono waveform at `sample_rate`.
 
         Returns:
             (segments, dimensions) float32.
@@ -65,6 +68,7 @@ class FeatureBaseline:
 
     kind = "features"
     version = 1
+    sample_rate = SAMPLE_RATE
 
     def __init__(self, options: BaselineOptions) -> None:
         if options.argument:
@@ -88,6 +92,7 @@ class PackageEncoder:
         self.name, self.kind, self.source = name, kind, source
         self.key = digest(encoder.weights_hash, hop)
         self.encoder, self.hop = encoder, hop
+        self.sample_rate = encoder.sample_rate
         self._embedder = for_embedding(encoder, runtime="torch")
 
     def features(self, blocks: Iterable[np.ndarray]) -> np.ndarray:

@@ -119,7 +119,7 @@ def _compute(
 ) -> None:
     """Add the missing tracks to the store and close it; unreadable ones are left out."""
     todo = {track: path for track, path in tracks.items() if track not in store.finished}
-    results = extract(list(todo.values()), encoder.features, workers)
+    results = extract(list(todo.values()), encoder.features, encoder.sample_rate, workers)
     errors = []
     for track, found in zip(todo, with_progress(results, encoder.name, len(todo)), strict=True):
         if found.rows is None:

@@ -13,7 +13,7 @@ from torch.optim import AdamW
 from torch.optim.lr_scheduler import OneCycleLR
 from torch.utils.data import DataLoader, Dataset
 
-from ssl_audio.audio import SAMPLE_RATE, decode
+from ssl_audio.audio import decode
 from ssl_audio.audio.batches import PairBatchSampler, PairKey
 from ssl_audio.datasets.dataset import Split, TaggingDataset
 from ssl_audio.io.errors import AudioError, SslAudioError
@@ -72,7 +72,7 @@ def finetune(
     tuned, head = copy.deepcopy(encoder), nn.Linear(encoder.embedding_size, len(dataset.tags))
     network = nn.Sequential(tuned, head).to(device)
     optimizer, schedule = _optimizer(network, settings)
-    training, validation = _loaders(dataset, encoder.segment, settings, seed)
+    training, validation = _loaders(dataset, encoder, settings, seed)
     losses, best = [], copy.deepcopy(network.state_dict())
     for step, batch in enumerate(with_progress(training, name, unit="steps"), 1):
         loss = _loss(network.train(), batch, device)
@@ -106,7 +106,7 @@ def _optimizer(network: nn.Sequential, settings: FinetuneSettings) -> tuple[Adam
 
 
 def _loaders(
-    dataset: TaggingDataset, segment: float, settings: FinetuneSettings, seed: int
+    dataset: TaggingDataset, encoder: Encoder, settings: FinetuneSettings, seed: int
 ) -> tuple[DataLoader[Batch], DataLoader[Batch]]:
     """All batches of the training, and those of one validation."""
     tracks, size = len(dataset.train.ids), settings.batch_size
@@ -117,8 +117,10 @@ def _loaders(
     validation = [centres[k : k + size] for k in range(0, len(centres), size)]
     return tuple(
         DataLoader(
-            _Segments(split, segment, seed), batch_sampler=batches, num_workers=settings.workers
-        )
+            _Segments(split, encoder.segment, encoder.sample_rate, seed),
+            batch_sampler=batches,
+            num_workers=settings.workers,
+        )  # fmt: skip
         for split, batches in ((dataset.train, training), (dataset.validation, validation))
     )  # type: ignore[return-value]
 
@@ -143,11 +145,12 @@ def _validation_loss(network: nn.Module, batches: Iterable[Batch], device: torch
 class _Segments(Dataset[Batch]):
     """One segment of a track, its tags, and 1 if it could be read, by (pass, track)."""
 
-    def __init__(self, split: Split, segment: float, seed: int) -> None:
-        self.split, self.segment, self.seed = split, segment, seed
+    def __init__(self, split: Split, segment: float, sample_rate: int, seed: int) -> None:
+        self.split, self.segment, self.sample_rate, self.seed = split, segment, sample_rate, seed
 
     def __getitem__(self, key: PairKey) -> Batch:
-        waveform, readable = torch.zeros(round(self.segment * SAMPLE_RATE)), torch.ones(())
+        samples = round(self.segment * self.sample_rate)
+        waveform, readable = torch.zeros(samples), torch.ones(())
         try:
             found = torch.from_numpy(self._read(key))[: len(waveform)]
             waveform[: len(found)] = found
@@ -160,8 +163,8 @@ class _Segments(Dataset[Batch]):
         path = self.split.paths[key.index]
         room = decode.info(path).duration - self.segment
         if room <= 0:
-            return decode.read(path)
+            return decode.read(path, sample_rate=self.sample_rate)
         if key.epoch == CENTRE:
-            return decode.read(path, room / 2, self.segment)
+            return decode.read(path, room / 2, self.segment, self.sample_rate)
         rng = np.random.default_rng([self.seed, key.epoch, key.index])
-        return decode.read(path, rng.uniform(0, room), self.segment)
+        return decode.read(path, rng.uniform(0, room), self.segment, self.sample_rate)

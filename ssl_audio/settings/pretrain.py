@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Literal
 
-from ssl_audio.settings.fields import CommandSettings, Group, SettingError, group, setting, variants
+from ssl_audio.settings.fields import (
+    CommandSettings,
+    Group,
+    SettingError,
+    all_fields,
+    expected_of,
+    group,
+    setting,
+    settings_of,
+    variants,
+)
+from ssl_audio.settings.tree import NAME, build, suggestion
 from ssl_audio.settings.types import Component
 from ssl_audio.settings.views import check_views
 
@@ -31,6 +42,23 @@ class DataSettings(Group):
     short: Literal["drop", "wrap"] = setting(
         "drop", help="tracks too short for a pair: left out and counted, or repeated"
     )
+    track_weight: Literal["equal", "duration"] = setting(
+        "equal", help="tracks are drawn equally often, or by duration up to max_track_seconds"
+    )
+    max_track_seconds: float = setting(
+        600.0, help="duration from which tracks are drawn equally often, seconds", above=0
+    )
+    pairs_per_track: int = setting(1, help="pairs of each track in a batch", min=1)
+    track_distance: float = setting(
+        16.0, help="min seconds between pairs of one track in a batch", min=0
+    )
+    group_share: float = setting(
+        0.0, help="share of each batch drawn from one group: a folder, or a manifest's group",
+        min=0, max=1,
+    )  # fmt: skip
+    duplicates: Literal["drop", "keep"] = setting(
+        "drop", help="files with the same content: used once, the others listed as skipped"
+    )
     crops: int = setting(
         0, help="further crops of a track in each step, near the anchor (multi-crop)", min=0
     )
@@ -46,6 +74,13 @@ class DataSettings(Group):
             raise SettingError("max_offset", self.max_offset, f"{self.min_offset} or more")
         if self.crop_segment is not None and self.crop_segment > self.segment:
             raise SettingError("crop_segment", self.crop_segment, f"at most {self.segment}")
+        if self.batch_size % self.pairs_per_track:
+            expected = f"a multiple of pairs_per_track, {self.pairs_per_track}"
+            raise SettingError("batch_size", self.batch_size, expected)
+        if self.pairs_per_track > 1 and self.short == "wrap":
+            raise SettingError("short", self.short, "drop with pairs_per_track above 1")
+        if self.group_share and self.track_weight != "equal":
+            raise SettingError("group_share", self.group_share, "0 unless track_weight=equal")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,13 +116,79 @@ class ShardData(DataSettings):
     root: Path = setting(help="folder of shards that tools/prepare.py has written")
 
 
-DATA: dict[str, type[Group]] = {
+# kinds of audio that a mix may hold
+SINGLE: dict[str, type[DataSettings]] = {
     "demo": DemoData,
     "folder": FolderData,
     "manifest": ManifestData,
     "jamendo": JamendoData,
     "shards": ShardData,
 }
+_SHARED = frozenset(all_fields(DataSettings))
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixData(DataSettings):
+    sources: tuple[Component, ...] = setting(
+        help="kinds of data, each with its own settings and an optional weight, such as "
+        "[{name: folder, root: /a, weight: 2}, {name: shards, root: /b, weight: 1}]"
+    )
+
+    def check(self) -> None:
+        super().check()
+        if not self.sources:
+            raise SettingError("sources", self.sources, "one source or more")
+        weighted = [place for place in range(len(self.sources)) if self._weight(place) is not None]
+        self.parts()
+        if 0 < len(weighted) < len(self.sources):
+            place = next(k for k in range(len(self.sources)) if k not in weighted)
+            raise SettingError(f"sources[{place}].weight", None, "a weight for all sources or none")
+        if weighted and self.group_share:
+            raise SettingError("group_share", self.group_share, "0 with weights of sources")
+
+    def parts(self) -> tuple[DataSettings, ...]:
+        """The settings of each source; those that all kinds share are the mix's own.
+
+        Raises:
+            SettingError: names the source by its place.
+        """
+        return tuple(self._part(place) for place in range(len(self.sources)))
+
+    @property
+    def weights(self) -> tuple[float, ...] | None:
+        """Of the sources, in proportion to which pairs are drawn from them; None: none is given."""
+        given = [self._weight(place) for place in range(len(self.sources))]
+        found = tuple(weight for weight in given if weight is not None)
+        return found or None
+
+    def _weight(self, place: int) -> float | None:
+        value = self.sources[place].get("weight")
+        if value is not None and not (_is_number(value) and value > 0):
+            raise SettingError(f"sources[{place}].weight", value, "a number, above 0")
+        return None if value is None else float(value)
+
+    def _part(self, place: int) -> DataSettings:
+        key, source = f"sources[{place}]", dict(self.sources[place])
+        source.pop("weight", None)
+        name = source.pop(NAME, None)
+        if name not in SINGLE:
+            expected = f"one of {', '.join(SINGLE)}.{suggestion(str(name), SINGLE)}"
+            raise SettingError(f"{key}.{NAME}", name, expected.rstrip("."))
+        own = [setting for setting in all_fields(SINGLE[name]) if setting not in _SHARED]
+        for one in source:
+            if one not in own:
+                hint = suggestion(one, own)
+                expected = f"not a setting of a source.{hint} Settings: {', '.join(own)}"
+                raise SettingError(f"{key}.{one}", source[one], expected)
+        for one, declared in settings_of(SINGLE[name]).items():
+            required = declared.default is MISSING and declared.default_factory is MISSING
+            if required and one not in source:
+                raise SettingError(f"{key}.{one}", None, f"required: {expected_of(declared)}")
+        shared = {name: getattr(self, name) for name in _SHARED}
+        return build(SINGLE[name], {**shared, **source}, f"{key}.")
+
+
+DATA: dict[str, type[Group]] = {**SINGLE, "mix": MixData}
 
 
 @dataclass(frozen=True, kw_only=True)

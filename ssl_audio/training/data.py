@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import lightning
+import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
+from ssl_audio.audio import SAMPLE_RATE
 from ssl_audio.audio.batches import PairBatchSampler
+from ssl_audio.audio.crops import seconds_of_pairs
 from ssl_audio.audio.pairs import PairDataset, collate_pairs
 from ssl_audio.audio.scan import Manifest
+from ssl_audio.audio.shares import track_shares
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.parallel import available_processors
-from ssl_audio.settings.pretrain import DataSettings
+from ssl_audio.settings.pretrain import DataSettings, MixData
+from ssl_audio.settings.tree import NAME
 from ssl_audio.training.sources import load_manifest
 
 MAX_WORKERS = 16  # each holds two batches of shared memory, 131 MB for 256 pairs of 4 s
@@ -32,6 +38,7 @@ class PairDataModule(lightning.LightningDataModule):
         settings: the source of the audio, lengths and distances of segments, batch size.
         steps: batches of the whole run.
         seed: seed of the order and of the pairs.
+        sample_rate: of the segments, Hz: that of the encoder.
 
     Attributes:
         manifest: result of the scan (after `setup`).
@@ -41,9 +48,12 @@ class PairDataModule(lightning.LightningDataModule):
     manifest: Manifest
     dataset: PairDataset
 
-    def __init__(self, settings: DataSettings, steps: int, seed: int = 0) -> None:
+    def __init__(
+        self, settings: DataSettings, steps: int, seed: int = 0, sample_rate: int = SAMPLE_RATE
+    ) -> None:
         super().__init__()
         self.settings, self.steps, self.seed = settings, steps, seed
+        self.sample_rate = sample_rate
         self._start_step = 0
 
     def prepare_data(self) -> None:
@@ -62,37 +72,98 @@ class PairDataModule(lightning.LightningDataModule):
             return
         self.prepare_data()
         chosen, tracks = self.settings, self.manifest.tracks
+        # only tracks in shards have the hash of their source
+        if self.sample_rate != SAMPLE_RATE and any(track.sha256 for track in tracks):
+            raise SslAudioError(
+                f"the encoder takes {self.sample_rate} Hz and shards hold {SAMPLE_RATE} Hz: train "
+                "on the files themselves, such as data=folder"
+            )
         dataset = PairDataset(
             tracks, chosen.segment, chosen.min_offset, chosen.max_offset, self.seed, chosen.short,
-            crops=chosen.crops, crop_segment=chosen.crop_segment,
+            self.sample_rate, chosen.crops, chosen.crop_segment, chosen.pairs_per_track,
+            chosen.track_distance,
         )  # fmt: skip
         if not len(dataset):
             longest = max(track.duration for track in tracks)
+            several = chosen.pairs_per_track > 1
+            what = f"{chosen.pairs_per_track} pairs take" if several else "a pair takes"
+            lower = "data.pairs_per_track" if several else "data.segment"
+            wrap = "" if several else ", or set data.short=wrap to repeat short tracks"
             raise SslAudioError(
-                f"no track is long enough: a pair takes {self._min_duration:g} s and the longest "
-                f"of {len(tracks)} tracks has {longest:.1f} s. Lower data.segment or "
-                "data.min_offset, or set data.short=wrap to repeat short tracks"
+                f"no track is long enough: {what} {self._min_duration:g} s and the longest of "
+                f"{len(tracks)} tracks has {longest:.1f} s. Lower {lower} or data.min_offset{wrap}"
             )
         self.dataset = dataset
+        self._plan()
         self._sampler()  # refuses a batch that is too large
+
+    def _plan(self) -> None:
+        """Shares and groups of the tracks, where the settings say so.
+
+        Raises:
+            SslAudioError: a source with a weight has too few tracks.
+        """
+        chosen = self.settings
+        used = [self.manifest.tracks[place] for place in self.dataset.kept]
+        self._groups = None
+        if chosen.group_share:
+            names = np.unique([track.group for track in used], return_inverse=True)[1]
+            self._groups = names.astype(np.int64)
+        draws = chosen.batch_size // chosen.pairs_per_track
+        self._shares = track_shares(
+            self.dataset.tracks.durations,
+            np.array([track.source for track in used], dtype=np.int64),
+            chosen.weights if isinstance(chosen, MixData) else None,
+            draws,
+            chosen.max_track_seconds if chosen.track_weight == "duration" else None,
+        )
 
     @property
     def _min_duration(self) -> float:
-        return self.settings.segment + self.settings.min_offset
+        chosen = self.settings
+        return seconds_of_pairs(
+            chosen.pairs_per_track, chosen.segment, chosen.min_offset, chosen.track_distance
+        )
 
     def summary(self) -> str:
-        """Numbers of tracks: found, skipped, too short, used."""
+        """Numbers of tracks: found, skipped, too short, used; for a mix, by source."""
+        chosen, durations = self.settings, self.dataset.tracks.durations
         lines = [self.manifest.summary()]
         if short := len(self.manifest.tracks) - len(self.dataset):
             lines.append(f"{short} tracks left out: shorter than {self._min_duration:g} s")
-        hours = self.dataset.tracks.durations.sum() / 3600
-        return "\n".join([*lines, f"training on {len(self.dataset)} tracks, {hours:.2f} hours"])
+        if wrapped := np.count_nonzero(durations < self._min_duration):
+            near = np.count_nonzero(durations < min(2 * chosen.min_offset, self._min_duration))
+            lines.append(
+                f"{wrapped} tracks shorter than {self._min_duration:g} s are repeated; in {near} "
+                f"of them, which are shorter than {2 * chosen.min_offset:g} s, the pair is half a "
+                f"track apart instead of {chosen.min_offset:g} s"
+            )
+        lines.append(f"training on {len(self.dataset)} tracks, {durations.sum() / 3600:.2f} hours")
+        return "\n".join([*lines, *self._by_source()])
+
+    def _by_source(self) -> Iterator[str]:
+        """A line for each source of a mix."""
+        if not isinstance(self.settings, MixData):
+            return
+        durations = self.dataset.tracks.durations
+        numbers = np.array([self.manifest.tracks[k].source for k in self.dataset.kept])
+        shares = np.full(len(numbers), 1 / len(numbers))
+        if self._shares is not None:
+            shares = self._shares.tracks
+        for number, source in enumerate(self.settings.sources):
+            own = numbers == number
+            yield (
+                f"  {source[NAME]} {source.get('root', '')}: {own.sum()} tracks, "
+                f"{durations[own].sum() / 3600:.2f} hours, {shares[own].sum():.1%} of the pairs"
+            )
 
     def _sampler(self) -> PairBatchSampler:
         return PairBatchSampler(
             len(self.dataset), self.settings.batch_size, self.steps, self.seed,
             start_step=self._start_step, rank=self.trainer.global_rank if self.trainer else 0,
             world_size=self.trainer.world_size if self.trainer else 1,
+            pairs_per_track=self.settings.pairs_per_track, shares=self._shares,
+            groups=self._groups, group_share=self.settings.group_share,
         )  # fmt: skip
 
     def train_dataloader(self) -> DataLoader[dict[str, Any]]:
@@ -134,9 +205,12 @@ class PairDataModule(lightning.LightningDataModule):
 
     def _description(self) -> dict[str, Any]:
         names = (
-            "batch_size", "segment", "min_offset", "max_offset", "short", "crops", "crop_segment"
+            "batch_size", "segment", "min_offset", "max_offset", "short", "crops", "crop_segment",
+            "track_weight", "max_track_seconds", "pairs_per_track", "track_distance", "group_share",
         )  # fmt: skip
         found: dict[str, Any] = {name: getattr(self.settings, name) for name in names}
+        if isinstance(self.settings, MixData):
+            found["weights"] = self.settings.weights
         return found | {
             "seed": self.seed, "tracks": len(self.dataset), "manifest": self.manifest.hash
         }  # fmt: skip

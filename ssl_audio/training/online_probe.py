@@ -9,6 +9,7 @@ from typing import Any
 import lightning
 import numpy as np
 
+from ssl_audio.audio import SAMPLE_RATE
 from ssl_audio.audio.sources import Source, read_jamendo
 from ssl_audio.io.console import say, warn
 from ssl_audio.io.errors import SslAudioError
@@ -54,7 +55,9 @@ def encoder_features(encoder: Encoder) -> Features:
     return lambda blocks: copy.embed_blocks(blocks).segments
 
 
-def probe_scores(labelled: LabelledSet, features: Features, name: str) -> Scores:
+def probe_scores(
+    labelled: LabelledSet, features: Features, name: str, sample_rate: int = SAMPLE_RATE
+) -> Scores:
     """Test metrics of a logistic probe on the mean features of tracks.
 
     Files that cannot be read are left out with a warning.
@@ -63,22 +66,27 @@ def probe_scores(labelled: LabelledSet, features: Features, name: str) -> Scores
         labelled: training and test tracks.
         features: blocks of a waveform to (segments, dimensions).
         name: shown beside the progress bar.
+        sample_rate: of the waveform, Hz.
 
     Raises:
         SslAudioError: no file can be read.
     """
-    probe = LogisticProbe().fit(*_collect(labelled, labelled.train, features, name))
-    x, y = _collect(labelled, labelled.test, features, name)
+    probe = LogisticProbe().fit(*_collect(labelled, labelled.train, features, name, sample_rate))
+    x, y = _collect(labelled, labelled.test, features, name, sample_rate)
     measured = evaluate(y, probe.scores(x))
     return Scores(measured.roc_auc, measured.map)
 
 
 def _collect(
-    labelled: LabelledSet, sources: Sequence[Source], features: Features, name: str
+    labelled: LabelledSet,
+    sources: Sequence[Source],
+    features: Features,
+    name: str,
+    sample_rate: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """(tracks, dimensions) features and (tracks, tags) targets of the readable tracks."""
     rows, kept = [], []
-    found = extract([Path(source.path) for source in sources], features)
+    found = extract([Path(source.path) for source in sources], features, sample_rate)
     for source, one in zip(
         sources, with_progress(found, f"probe: {name}", len(sources)), strict=True
     ):
@@ -107,7 +115,8 @@ class OnlineProbe(lightning.Callback):
             return
         step, encoder = trainer.global_step, pl_module.encoder
         assert isinstance(encoder, Encoder)
-        scores = probe_scores(self.labelled, encoder_features(encoder), f"step {step}")
+        features = encoder_features(encoder)
+        scores = probe_scores(self.labelled, features, f"step {step}", encoder.sample_rate)
         pl_module.log_dict(
             {"probe/roc_auc": scores.roc_auc, "probe/map": scores.map},
             rank_zero_only=True, sync_dist=False,

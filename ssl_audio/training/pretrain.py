@@ -50,7 +50,7 @@ def pretrain(settings: PretrainSettings) -> PretrainResults:
     build.build_trainer(settings, folder, None)  # refuses wrong settings before anything slow
     module = build.build_module(settings)
     batches = settings.trainer.max_steps * settings.trainer.accumulate_grad_batches
-    data = PairDataModule(settings.data, batches, settings.seed)
+    data = PairDataModule(settings.data, batches, settings.seed, module.encoder.sample_rate)
     data.setup("fit")
     labelled = build.build_labelled_set(settings)
     say(data.summary())
@@ -103,11 +103,14 @@ def _probe(
 ) -> dict[str, Scores]:
     """Scores of the trained encoder and of its baselines."""
     systems = {
-        "mel statistics": mel_statistics,
-        "untrained": encoder_features(build.untrained_encoder(settings).eval()),
-        "trained": encoder_features(encoder),
+        "untrained": build.untrained_encoder(settings).eval(),
+        "trained": encoder,
     }
-    return {name: probe_scores(labelled, system, name) for name, system in systems.items()}
+    scores = {"mel statistics": probe_scores(labelled, mel_statistics, "mel statistics")}
+    for name, system in systems.items():
+        features = encoder_features(system)
+        scores[name] = probe_scores(labelled, features, name, system.sample_rate)
+    return scores
 
 
 def _results(

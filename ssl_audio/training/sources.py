@@ -6,11 +6,13 @@ A further kind is a dataclass in `ssl_audio/settings/pretrain.py` and a line in 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ssl_audio.audio import scan, shards, sources
-from ssl_audio.audio.scan import Manifest
+from ssl_audio.audio.duplicates import without_duplicates
+from ssl_audio.audio.scan import Manifest, Skipped, Track
 from ssl_audio.audio.sources import Source
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.settings import pretrain as settings
@@ -54,11 +56,17 @@ def load_manifest(data: settings.DataSettings) -> Manifest:
     """The usable tracks of a source, with their durations, and the files that were skipped.
 
     Files are measured once; the next call reads the cache. Shards have been measured when they
-    were written.
+    were written. Of the tracks with the same content, over all sources of a mix, the first is used.
 
     Raises:
-        SslAudioError: the source cannot be read or has no usable audio.
+        SslAudioError: a source cannot be read or has no usable audio.
     """
+    parts = data.parts() if isinstance(data, settings.MixData) else (data,)
+    found = _joined([_read(part) for part in parts])
+    return without_duplicates(found) if data.duplicates == "drop" else found
+
+
+def _read(data: settings.DataSettings) -> Manifest:
     if isinstance(data, settings.ShardData):
         return Manifest(shards.open_shards(data.root).tracks, [])
     found = scan.scan(SOURCES[type(data)](data), cache=data.cache)
@@ -68,3 +76,20 @@ def load_manifest(data: settings.DataSettings) -> Manifest:
             "Name a folder of audio, or train on synthesised music: data=demo"
         )
     return found
+
+
+def _joined(found: list[Manifest]) -> Manifest:
+    """The manifests of several sources as one, whose tracks have their source's number.
+
+    A file that several sources name belongs to the first.
+    """
+    if len(found) == 1:
+        return found[0]
+    tracks: dict[str, Track] = {}
+    skipped: dict[str, Skipped] = {}
+    for number, manifest in enumerate(found):
+        for track in manifest.tracks:
+            tracks.setdefault(track.path, replace(track, source=number))
+        skipped |= {one.path: one for one in manifest.skipped}
+    repeated = sum(len(one.tracks) + one.duplicates for one in found) - len(tracks)
+    return Manifest(list(tracks.values()), list(skipped.values()), repeated)

@@ -1,5 +1,6 @@
 """Where the segments of a pair are cut."""
 
+import itertools
 from collections import Counter
 
 import numpy as np
@@ -8,7 +9,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from ssl_audio.audio.crops import draw_crop, draw_pair, draw_wrapped_pair
+from ssl_audio.audio.crops import (
+    draw_crop,
+    draw_distant_pairs,
+    draw_pair,
+    draw_wrapped_pair,
+    seconds_of_pairs,
+)
 from ssl_audio.io.errors import SslAudioError
 
 SECONDS = st.floats(0.0, 30.0)
@@ -79,10 +86,56 @@ def test_too_short_a_track_is_refused() -> None:
         draw_pair(7.99, 4.0, 4.0, 16.0, np.random.default_rng(0))
 
 
-@given(duration=st.floats(0.05, 8.0), seed=st.integers(0, 2**32))
-def test_a_wrapped_pair_starts_inside(duration: float, seed: int) -> None:
-    anchor, positive = draw_wrapped_pair(duration, 4.0, 16.0, np.random.default_rng(seed))
+@given(duration=st.floats(0.05, 60.0), low=SECONDS, spread=SECONDS, seed=st.integers(0, 2**32))
+def test_a_wrapped_pair_keeps_its_distance_as_far_as_the_circle_allows(
+    duration: float, low: float, spread: float, seed: int
+) -> None:
+    anchor, positive = draw_wrapped_pair(duration, low, low + spread, np.random.default_rng(seed))
     assert 0 <= anchor < duration and 0 <= positive < duration
+    apart = abs(anchor - positive)
+    around = min(apart, duration - apart)
+    assert around >= min(low, duration / 2) - 1e-9
+    assert around <= low + spread + 1e-9
+
+
+def test_wrapped_pairs_are_uniform_where_the_circle_has_room() -> None:
+    rng = np.random.default_rng(0)
+    drawn = np.array([draw_wrapped_pair(20.0, 4.0, 16.0, rng) for _ in range(4000)])
+    apart = (drawn[:, 1] - drawn[:, 0]) % 20.0
+    assert stats.kstest(np.minimum(apart, 20.0 - apart), stats.uniform(4, 6).cdf).pvalue > 1e-3
+    assert stats.kstest(drawn[:, 0], stats.uniform(0, 20).cdf).pvalue > 1e-3
+    assert 0.45 < np.mean(apart < 10.0) < 0.55
+
+
+@given(
+    segment=st.floats(0.1, 10.0), low=SECONDS, spread=SECONDS, room=st.floats(0.0, 300.0),
+    pairs=st.integers(1, 6), distance=st.floats(0.0, 60.0), seed=st.integers(0, 2**32),
+)  # fmt: skip
+@settings(max_examples=300, deadline=None)
+def test_pairs_of_one_track_stay_apart(
+    segment: float, low: float, spread: float, room: float, pairs: int, distance: float, seed: int
+) -> None:
+    duration = seconds_of_pairs(pairs, segment, low, distance) + room
+    lengths = (duration, segment, low, low + spread, pairs, distance)
+    drawn = draw_distant_pairs(*lengths, np.random.default_rng(seed))
+    assert len(drawn) == pairs
+    for one in drawn:
+        assert low - 1e-9 <= abs(one[0] - one[1]) <= low + spread + 1e-9
+    spans = sorted((min(one), max(one) + segment) for one in drawn)
+    assert spans[0][0] >= 0 and spans[-1][1] <= duration + 1e-9
+    for (_, end), (start, _) in itertools.pairwise(spans):
+        assert start - end >= distance - 1e-9
+
+
+def test_pairs_of_one_track_cover_all_of_it_in_random_order() -> None:
+    rng = np.random.default_rng(0)
+    drawn = np.array([draw_distant_pairs(120.0, 4.0, 4.0, 16.0, 3, 16.0, rng) for _ in range(3000)])
+    counts, _ = np.histogram(drawn[:, 0].ravel(), bins=29, range=(0, 116))
+    assert counts.min() > 0.4 * counts.mean()
+    for part in (1, 2):  # each pair is distributed like the first
+        assert stats.ks_2samp(drawn[:, 0, 0], drawn[:, part, 0]).pvalue > 1e-3
+    with pytest.raises(SslAudioError, match="3 pairs 16 s apart: 56 s are required"):
+        draw_distant_pairs(55.0, 4.0, 4.0, 16.0, 3, 16.0, rng)
 
 
 @given(

@@ -1,5 +1,6 @@
 """What is read as a pair."""
 
+import itertools
 import pickle
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from ssl_audio.audio.batches import PairBatchSampler, PairKey
 from ssl_audio.audio.pairs import PairDataset, collate_pairs
-from ssl_audio.audio.track_table import TrackTable, long_enough
+from ssl_audio.audio.track_table import TrackTable
 from ssl_audio.io.errors import SslAudioError
 
 RATE = 16_000
@@ -82,22 +83,23 @@ def test_short_tracks_are_dropped_with_a_count(ramps: list[Item]) -> None:
     dataset = PairDataset([*short, *ramps])
     assert len(dataset) == len(ramps) + 1
     assert dataset.tracks[0].path == "exact.wav"
-    assert [t.path for t in long_enough(short)] == ["exact.wav"]
+    assert dataset.kept.tolist()[0] == 1
 
 
 def test_short_tracks_are_read_in_a_circle(tmp_path: Path) -> None:
     ramp = np.arange(3 * RATE, dtype=np.float32) / (3 * RATE)
     soundfile.write(tmp_path / "short.wav", ramp, RATE, subtype="FLOAT")
     dataset = PairDataset([Item(str(tmp_path / "short.wav"), 3.0)], short="wrap")
-    distances = []
+    places = set()
     for epoch in range(20):
         item = dataset[PairKey(epoch, 0)]
         starts = [round(float(item[name][0]) * 3 * RATE) for name in ("anchor", "positive")]
         for start, name in zip(starts, ("anchor", "positive"), strict=True):
             expected = np.roll(np.tile(ramp, 3), -start)[: 4 * RATE]
             np.testing.assert_array_equal(item[name].numpy(), expected)
-        distances.append((starts[1] - starts[0]) % (3 * RATE))
-    assert len(set(distances)) > 10
+        assert (starts[1] - starts[0]) % (3 * RATE) == pytest.approx(1.5 * RATE, abs=2)
+        places.add(starts[0])
+    assert len(places) > 10
 
 
 @pytest.mark.parametrize("short", ["drop", "wrap"])
@@ -119,6 +121,30 @@ def test_further_crops_leave_the_pairs_alone(ramps: list[Item], short: str) -> N
     assert len(starts) == 3 * len(more)
     batch = collate_pairs([more[PairKey(0, index)] for index in range(4)])
     assert batch["crops"].shape == (3, 4, 1.5 * RATE) and batch["starts"].shape == (5, 4)
+
+
+def test_several_pairs_of_a_track(ramps: list[Item]) -> None:
+    options = {"segment": 1.0, "min_offset": 1.0, "max_offset": 2.0, "seed": 3}
+    dataset = PairDataset(ramps, pairs_per_track=3, track_distance=3.0, **options)
+    kept = [place for place, track in enumerate(ramps) if track.duration >= 12.0]
+    assert dataset.kept.tolist() == kept
+    drawn = set()
+    for index, place in enumerate(kept):
+        for draw in range(2):
+            items = [dataset[PairKey(1, index, draw, part)] for part in range(3)]
+            spans = []
+            for item in items:
+                starts = item["starts"].tolist()
+                for name, start in zip(("anchor", "positive"), starts, strict=True):
+                    assert second_of(item[name], place) == pytest.approx(start, abs=1e-3)
+                    drawn.add(start)
+                spans.append((min(starts), max(starts) + 1.0))
+            spans.sort()
+            gaps = [after[0] - before[1] for before, after in itertools.pairwise(spans)]
+            assert min(gaps) >= 3.0 - 1e-9
+    assert len(drawn) > 40  # in tracks of 12 s there is only one arrangement
+    one = PairDataset(ramps, **options)  # a second draw of a pass is another pair
+    assert not torch.equal(one[PairKey(0, 0)]["starts"], one[PairKey(0, 0, 1)]["starts"])
 
 
 def test_an_unreadable_track_is_replaced_and_reported(ramps: list[Item], tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def mean(blocks):
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_results_come_in_the_order_of_the_files(paths, workers):
-    found = list(extract(paths, mean, workers))
+    found = list(extract(paths, mean, 16_000, workers))
     assert [result.path for result in found] == paths
     for result in found:
         expected = soundfile.read(result.path, dtype="float32")[0].mean()
@@ -37,7 +37,7 @@ def test_results_come_in_the_order_of_the_files(paths, workers):
 
 def test_a_damaged_file_is_a_result(paths):
     paths[3].write_bytes(b"nothing of use")
-    found = list(extract(paths, mean, 2))
+    found = list(extract(paths, mean, 16_000, 2))
     assert [result.rows is None for result in found] == [i == 3 for i in range(12)]
     assert "3.wav" in str(found[3].error)
 
@@ -47,7 +47,7 @@ def test_an_error_of_the_program_is_not_swallowed(paths):
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        list(extract(paths, broken, 2))
+        list(extract(paths, broken, 16_000, 2))
 
 
 def test_read_ahead_is_bounded(paths):
@@ -59,7 +59,7 @@ def test_read_ahead_is_bounded(paths):
             started.append(1)
         return mean(blocks)
 
-    results = extract(paths, counting, 1)
+    results = extract(paths, counting, 16_000, 1)
     next(results)
     assert len(started) <= LOOKAHEAD + 2
     results.close()
@@ -71,7 +71,9 @@ def test_threads_are_given_back_and_embeddings_are_the_encoders_own(paths):
     encoder = build_encoder(segment=1.0).eval()
     threads = torch.get_num_threads()
     embedder = encoder.embedder()
-    found = list(extract(paths[:3], lambda blocks: embedder.embed_blocks(blocks).segments, 2))
+    found = list(
+        extract(paths[:3], lambda blocks: embedder.embed_blocks(blocks).segments, 16_000, 2)
+    )
     assert torch.get_num_threads() == threads
     for result in found:
         expected = encoder.embed_file(result.path).segments

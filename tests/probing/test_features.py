@@ -29,7 +29,7 @@ def tracks(tmp_path):
 class Counting:
     """The mean of every thousand samples."""
 
-    name, kind, source = "counting", "features", "here"
+    name, kind, source, sample_rate = "counting", "features", "here", 16_000
 
     def __init__(self, key="key", scale=1.0):
         self.key, self.scale, self.calls = key, scale, 0

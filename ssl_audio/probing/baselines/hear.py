@@ -8,7 +8,6 @@ from collections.abc import Iterable
 import numpy as np
 import torch
 
-from ssl_audio.audio import SAMPLE_RATE
 from ssl_audio.io.errors import SslAudioError, first_line
 from ssl_audio.probing.encoders import BaselineOptions, digest, weights_hash
 
@@ -24,18 +23,16 @@ class HearModule:
         try:
             self._api = importlib.import_module(self.source)
             self._model = self._api.load_model(weights) if weights else self._api.load_model()
-            self._rate = int(self._model.sample_rate)
+            self.sample_rate = int(self._model.sample_rate)
         except Exception as error:  # of any type: the module is not this package's
             raise SslAudioError(f"{self.name}: cannot be loaded: {first_line(error)}") from error
         version = getattr(self._api, "__version__", "")
-        self.key = digest(self.source, version, weights, weights_hash(self._model))
+        self.key = digest(
+            self.source, version, weights, weights_hash(self._model), self.sample_rate
+        )
 
     @torch.inference_mode()
     def features(self, blocks: Iterable[np.ndarray]) -> np.ndarray:
-        import soxr
-
         waveform = np.concatenate(list(blocks))
-        if self._rate != SAMPLE_RATE:
-            waveform = soxr.resample(waveform, SAMPLE_RATE, self._rate)
         scene = self._api.get_scene_embeddings(torch.from_numpy(waveform)[None], self._model)
         return scene.float().cpu().numpy()

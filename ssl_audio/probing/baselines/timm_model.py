@@ -20,6 +20,7 @@ class TimmModel:
     """`timm:MODEL`: a pretrained image network on log-mel spectrograms of 4 s."""
 
     kind = "timm"
+    sample_rate = SAMPLE_RATE
 
     def __init__(self, options: BaselineOptions) -> None:
         import timm
