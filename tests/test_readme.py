@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
-import runpy
 import shlex
 import sys
 from pathlib import Path
@@ -98,8 +98,7 @@ def run(home: Path, command: str) -> int:
         assert words[1] in COMMANDS or words[1].startswith("--"), command
         return ssl_audio_main([*words[1:], *smaller(words[1:])])
     assert words[0] == "python" and words[1].startswith("tools/"), f"no test runs {command!r}"
-    main = runpy.run_path(words[1])["main"]
-    return int(main(words[2:]))
+    return int(importlib.import_module(Path(words[1]).stem).main(words[2:]))
 
 
 @pytest.mark.slow

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -31,6 +30,9 @@ from ssl_audio.settings.command import Command
 from ssl_audio.settings.components import instantiate
 from ssl_audio.settings.fields import Group, setting
 from ssl_audio.settings.views import TRANSFORMS, component_of
+
+FORMS = ("wav", "flac", "ogg", "mp3", "shards")
+LOADED_PAIRS, PASSES = 64, 4  # pairs in a batch, and batches, that a loader is timed with
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,7 +174,7 @@ def largest_allocation(run: Callable[[], object]) -> int:
 def pairs(options: BenchmarkSettings) -> dict:
     """Pairs a second and process by format, against decoding the whole file for each pair."""
     rows = {}
-    for form in ("wav", "flac", "ogg", "mp3", "shards"):
+    for form in FORMS:
         with tempfile.TemporaryDirectory() as folder:
             tracks = made_tracks(Path(folder), form)
 
@@ -208,39 +210,31 @@ def shards_against_mp3(options: BenchmarkSettings) -> dict:
 
 
 def loader(options: BenchmarkSettings) -> dict:
-    """Whether one decoding process keeps up with a training step, by format.
+    """Whether one decoding process keeps up with a training step (bf16, 64 pairs), by format.
 
     Pairs a second that the loader gives, as a ratio to those that the step takes. Above 1, the
     step never waits.
     """
+    with tempfile.TemporaryDirectory() as folder:
+        candidates: Candidates = {"step": contrastive_step(LOADED_PAIRS, True, True)}
+        for form in FORMS:
+            (Path(folder) / form).mkdir()
+            tracks = made_tracks(Path(folder) / form, form, count=LOADED_PAIRS, seconds=30)
+            candidates[form] = loaded(tracks)
+        seconds = race(candidates, options.repeats)
+    each = {name: value / (1 if name == "step" else PASSES) for name, value in seconds.items()}
+    return table("loader with one process, 30 s tracks", each, LOADED_PAIRS, "pairs")
+
+
+def loaded(tracks: list[Track]) -> Callable[[], object]:
+    """Read a batch of all tracks in each of some passes, in a process that stays."""
     from torch.utils.data import DataLoader
 
-    step_rate = step_pairs_per_second(64)
-    rows = {"step": {"rate": step_rate, "unit": "pairs/s", "ratio": 1.0}}
-    print(f"\nloader with one worker, 30 s tracks; a step takes {step_rate:.0f} pairs/s")
-    for form in ("wav", "flac", "ogg", "mp3"):
-        with tempfile.TemporaryDirectory() as folder:
-            tracks = made_tracks(Path(folder), form, count=64, seconds=30)
-            sampler = PairBatchSampler(len(tracks), 64, 6, 0)
-            batches = iter(
-                DataLoader(
-                    PairDataset(tracks), batch_sampler=sampler, num_workers=1,
-                    collate_fn=collate_pairs,
-                )
-            )  # fmt: skip
-            next(batches)
-            started = time.perf_counter()
-            pairs = sum(len(batch["index"]) for batch in batches)
-            rate = pairs / (time.perf_counter() - started)
-        rows[form] = {"rate": rate, "unit": "pairs/s", "ratio": rate / step_rate}
-        print(f"  {form:<44} {rate:10.1f} pairs/s   {rate / step_rate:6.2f}x")
-    return rows
-
-
-def step_pairs_per_second(pairs: int) -> float:
-    """How fast the demo's training step is here: bf16, channels_last."""
-    seconds = race({"step": contrastive_step(pairs, True, True)}, 3)
-    return pairs / seconds["step"]
+    batches = DataLoader(
+        PairDataset(tracks), batch_sampler=PairBatchSampler(len(tracks), len(tracks), PASSES, 0),
+        num_workers=1, collate_fn=collate_pairs, persistent_workers=True,
+    )  # fmt: skip
+    return lambda: sum(len(batch["index"]) for batch in batches)
 
 
 def made_tracks(folder: Path, form: str, count: int = 4, seconds: int = 180) -> list[Track]:

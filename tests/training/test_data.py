@@ -148,6 +148,7 @@ def test_wrapping_uses_the_short_track(music: Path) -> None:
     data.setup()
     (batch,) = data.train_dataloader()
     assert sorted(batch["index"].tolist()) == list(range(11)) and batch["failures"] == []
+    assert "1 tracks shorter than 8 s are repeated; in 1 of them" in data.summary()
 
 
 def test_unusable_data_is_refused(music: Path, tmp_path: Path) -> None:

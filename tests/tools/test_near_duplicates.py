@@ -1,0 +1,37 @@
+"""tools/near_duplicates.py as a user runs it."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from ssl_audio.stores.feature_store import Row
+from ssl_audio.stores.writer import write_store
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_pairs_above_a_cosine_are_listed_once(tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    monkeypatch.chdir(tmp_path)
+    import near_duplicates
+
+    vectors = np.random.default_rng(0).standard_normal((30, 64))
+    vectors[7] = 2 * vectors[3] + 0.1 * vectors[4]
+    vectors[20] = vectors[7] + 0.01 * vectors[5]
+    rows = [Row(f"{k}", f"/music/{k}.mp3", 9.0, "", v.astype("f4")) for k, v in enumerate(vectors)]
+    write_store(Path("features.parquet"), {"kind": "embedding"}, rows)
+    assert near_duplicates.main(["features.parquet", "near.csv", "min_cosine=0.95"]) == 0
+    assert "near.csv: 3 pairs, 3 of 30 tracks" in capsys.readouterr().out
+    with open("near.csv", newline="") as file:
+        found = list(csv.DictReader(file))
+    assert [float(row["cosine"]) for row in found] == sorted(
+        (float(row["cosine"]) for row in found), reverse=True
+    )
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    for row in found:
+        later, first = (int(Path(row[name]).stem) for name in ("path", "other"))
+        assert later > first and abs(unit[later] @ unit[first] - float(row["cosine"])) < 1e-3
+    assert {(row["path"], row["other"]) for row in found} == {
+        (f"/music/{a}.mp3", f"/music/{b}.mp3") for a, b in ((7, 3), (20, 3), (20, 7))
+    }
