@@ -80,7 +80,7 @@ class LogMel(nn.Module):
             short = self.n_fft // 2 + 1 - waveform.shape[-1]  # min length of reflection
             if short > 0:
                 waveform = F.pad(waveform, (0, short))
-            return self._normalised(self._mel_power(waveform))
+            return self._normalised(self.mel_power(waveform))
 
     def sliding(self, waveform: Tensor, segment: int, step: int) -> Tensor:
         """Log-mels of overlapping segments of one waveform, each frame computed once.
@@ -97,11 +97,11 @@ class LogMel(nn.Module):
         """
         with torch.autocast(waveform.device.type, enabled=False):
             frames = segment // self.hop + 1
-            whole = self._mel_power(waveform[None])[0]
+            whole = self.mel_power(waveform[None])[0]
             mel = whole.unfold(0, frames, step // self.hop).transpose(1, 2).clone()
             parts = waveform.unfold(0, segment, step)
-            mel[:, 0] = self._mel_power(parts[:, : self.n_fft])[:, 0]
-            mel[:, -1] = self._mel_power(parts[:, -self.n_fft :])[:, -1]
+            mel[:, 0] = self.mel_power(parts[:, : self.n_fft])[:, 0]
+            mel[:, -1] = self.mel_power(parts[:, -self.n_fft :])[:, -1]
             return self._normalised(mel)
 
     def _normalised(self, mel: Tensor) -> Tensor:
@@ -111,7 +111,7 @@ class LogMel(nn.Module):
         normalised = (torch.maximum(decibels, floor) - self.mean) / self.std
         return normalised.transpose(1, 2)[:, None]
 
-    def _mel_power(self, waveform: Tensor) -> Tensor:
+    def mel_power(self, waveform: Tensor) -> Tensor:
         """(batch, samples) to (batch, frames, n_mels)."""
         if waveform.device.type != "cpu":
             return self._mel_power_of(waveform)

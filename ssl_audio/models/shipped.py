@@ -8,6 +8,7 @@ from ssl_audio.io.errors import CheckpointError
 from ssl_audio.io.model_folder import CONFIG
 
 NAMES = ("barlow_twins", "byol", "clustering", "contrastive", "vicreg")
+OTHER_NETWORKS = ("musicnn",)  # not read by `load_encoder`
 
 
 def shipped_folder(name: str) -> Path | None:
@@ -19,7 +20,7 @@ def shipped_folder(name: str) -> Path | None:
     Raises:
         CheckpointError: the encoder is shipped with a clone only, and this is a wheel.
     """
-    if name not in NAMES or Path(name).exists():
+    if name not in (*NAMES, *OTHER_NETWORKS) or Path(name).exists():
         return None
     package = Path(__file__).resolve().parent.parent
     for folder in (package / "checkpoints" / name, package.parent / "checkpoints" / name):

@@ -84,7 +84,8 @@ class ProbeSettings(CommandSettings):
     checkpoint: tuple[Path, ...] = setting((), help="encoder folders to compare")
     baselines: tuple[str, ...] = setting(
         ("untrained", "mel_statistics", "mfcc"),
-        help="baselines; also supervised, timm:MODEL, hear:MODULE[:WEIGHTS], MODULE.CLASS",
+        help="baselines; also supervised, musicnn[:FOLDER[:OUTPUT]], timm:MODEL, "
+        "hear:MODULE[:WEIGHTS], MODULE.CLASS",
     )
     probe: Literal["linear", "mlp", "logistic", "finetune"] = setting(
         "linear",

@@ -13,6 +13,7 @@ BASELINES = Registry({
     "mfcc": "ssl_audio.probing.baselines.mfcc.MFCC",
     "timm": "ssl_audio.probing.baselines.timm_model.TimmModel",
     "hear": "ssl_audio.probing.baselines.hear.HearModule",
+    "musicnn": "ssl_audio.probing.baselines.musicnn.MusicnnTagger",
 })  # fmt: skip
 
 
