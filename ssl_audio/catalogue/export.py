@@ -29,6 +29,7 @@ from ssl_audio.io.version import __version__
 from ssl_audio.models.backbone import fold_batch_norms
 from ssl_audio.models.embedder import MIN_FRAMES
 from ssl_audio.models.encoder import Encoder
+from ssl_audio.models.timm_network import PatchedNetwork
 
 TOLERANCE = 1e-4  # of the embeddings' largest value: it may be 0.05, or 20
 METADATA = "metadata.json"  # the extra file of a .pt2
@@ -192,6 +193,9 @@ def export(encoder: Encoder, output: str | Path) -> Exported:
     """
     path = Path(output)
     check_output(path)
+    network = encoder.backbone
+    if isinstance(network, PatchedNetwork) and network.frames is not None:
+        raise _not_exported(encoder, ValueError("it takes one length alone"))
     write, open_file = FORMATS[path.suffix]
     encoder = copy.deepcopy(encoder).eval()
     try:

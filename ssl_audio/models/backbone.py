@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import copy
-import difflib
 
 from torch import nn
 
-from ssl_audio.io.errors import SslAudioError
+from ssl_audio.models.timm_network import timm_network
 
 RESNET = "resnet"
 
@@ -24,20 +23,14 @@ def create_backbone(
     Args:
         name: "resnet", or the name of a timm model.
         embedding_size: outputs.
-        mels, frames: the size that the positions are made for.
+        mels, frames: of the log-mels of a segment, the size that positions are made for.
 
     Raises:
-        SslAudioError: no such model.
+        SslAudioError: no such model, or one that cannot take log-mels of this size.
     """
     if name == RESNET:
         return _resnet(embedding_size, mels, frames)
-    import timm
-
-    if not timm.is_model(name):
-        close = difflib.get_close_matches(name, timm.list_models(), n=3)
-        hint = f" Close: {', '.join(close)}." if close else ""
-        raise SslAudioError(f"encoder.backbone={name}: neither {RESNET} nor a timm model.{hint}")
-    return timm.create_model(name, pretrained=False, in_chans=1, num_classes=embedding_size)
+    return timm_network(name, embedding_size, mels, frames)
 
 
 def _resnet(embedding_size: int, mels: int, frames: int) -> nn.Module:

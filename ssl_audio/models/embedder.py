@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ssl_audio.audio import decode
 from ssl_audio.audio.logmel import LogMel
+from ssl_audio.models.timm_network import PatchedNetwork
 from ssl_audio.models.waveforms import mono_waveform
 
 MIN_FRAMES = 32  # the strides of the backbone leave at least one column of so many frames
@@ -48,7 +49,8 @@ class Embedder:
     @torch.inference_mode()
     def __call__(self, waveforms: Tensor) -> Tensor:
         """(batch, samples) waveforms at `sample_rate` to (batch, embedding_size)."""
-        return self.network(self.frontend(padded(waveforms, self.frontend)))
+        shortest = shortest_input(self.network, self.frontend, self.segment)
+        return self.network(self.frontend(padded(waveforms, shortest)))
 
     def embed(
         self, waveform: np.ndarray | Tensor, sample_rate: int | None = None,
@@ -146,8 +148,8 @@ class Embedder:
         return len(batch) if on_grid else len(batch) - 1
 
 
-def padded(waveforms: Tensor, frontend: LogMel) -> Tensor:
-    """Waveforms with silence appended up to the shortest input of the network.
+def padded(waveforms: Tensor, shortest: int) -> Tensor:
+    """Waveforms with silence appended up to `shortest` samples.
 
     Raises:
         ValueError: not (batch, samples) of floating-point numbers.
@@ -157,8 +159,15 @@ def padded(waveforms: Tensor, frontend: LogMel) -> Tensor:
             "waveforms are (batch, samples) of floats, not "
             f"{tuple(waveforms.shape)} of {waveforms.dtype}; one waveform is waveform[None]"
         )
-    missing = _min_samples(frontend) - waveforms.shape[-1]
+    missing = shortest - waveforms.shape[-1]
     return nn.functional.pad(waveforms, (0, missing)) if missing > 0 else waveforms
+
+
+def shortest_input(network: object, frontend: LogMel, segment: float) -> int:
+    """Samples below which a waveform is padded: a segment, for networks of a fixed length."""
+    one_length = isinstance(network, PatchedNetwork) and network.frames is not None
+    samples = round(segment * frontend.sample_rate) if one_length else 0
+    return max(samples, _min_samples(frontend))
 
 
 def _min_samples(frontend: LogMel) -> int:

@@ -26,7 +26,7 @@ from ssl_audio.io.model_folder import (
     write_model_folder,
 )
 from ssl_audio.models.backbone import RESNET, create_backbone, fold_batch_norms
-from ssl_audio.models.embedder import MIN_FRAMES, Embedder, Embedding, padded
+from ssl_audio.models.embedder import MIN_FRAMES, Embedder, Embedding, padded, shortest_input
 from ssl_audio.models.extraction import FileEmbedding, embed_files
 from ssl_audio.models.hub import card_for_hub, local_folder
 from ssl_audio.models.shipped import shipped_folder
@@ -67,19 +67,22 @@ class Encoder(nn.Module, ModelHubMixin):
         """Embed a batch.
 
         Args:
-            waveform: (batch, samples) floating point, -1 to 1, at `sample_rate`; any length.
+            waveform: (batch, samples) floating point, -1 to 1, at `sample_rate`; any length, for
+                networks of a fixed length up to a segment.
 
         Returns:
             (batch, embedding_size).
 
         Raises:
             ValueError: another shape or type.
+            SslAudioError: a longer waveform than the network takes.
         """
         return self.backbone(self.logmel(waveform))
 
     def logmel(self, waveform: Tensor) -> Tensor:
         """The network's input, (batch, 1, n_mels, frames), for what `forward` takes."""
-        return self.frontend(padded(waveform, self.frontend))
+        shortest = shortest_input(self.backbone, self.frontend, self.segment)
+        return self.frontend(padded(waveform, shortest))
 
     def embed(
         self, waveform: np.ndarray | Tensor, sample_rate: int | None = None,
@@ -215,14 +218,15 @@ def build_encoder(
         frontend: "default", "released", or arguments of `LogMel`.
         backbone: "resnet" or a timm model's name.
         embedding_size: dimensions of the embedding.
-        segment: seconds; inputs of other lengths work too.
+        segment: seconds; inputs of other lengths work too, but for some timm models.
 
     Raises:
         SslAudioError: no such front end or backbone.
     """
     logmel = LogMel.named(frontend) if isinstance(frontend, str) else LogMel(**frontend)
-    frames = logmel.frames(round(segment * logmel.sample_rate))
-    network = create_backbone(backbone, embedding_size, logmel.n_mels, max(frames, MIN_FRAMES))
+    samples = max(round(segment * logmel.sample_rate), MIN_FRAMES * logmel.hop)
+    frames = logmel.frames(samples)
+    network = create_backbone(backbone, embedding_size, logmel.n_mels, frames)
     return Encoder(logmel, network, backbone, embedding_size, segment)
 
 

@@ -19,7 +19,7 @@ from ssl_audio.datasets.dataset import Split, TaggingDataset
 from ssl_audio.io.errors import AudioError, SslAudioError
 from ssl_audio.io.progress import with_progress
 from ssl_audio.models.encoder import Encoder
-from ssl_audio.models.weight_decay import parameter_groups
+from ssl_audio.models.weight_decay import exempt_from_decay, parameter_groups
 from ssl_audio.probing.encoders import PackageEncoder
 from ssl_audio.settings.probe import FinetuneSettings
 
@@ -97,7 +97,9 @@ def _optimizer(network: nn.Sequential, settings: FinetuneSettings) -> tuple[Adam
     groups = [
         {**group, "lr": rate}
         for part, rate in zip(network, (settings.encoder_rate, settings.head_rate), strict=True)
-        for group in parameter_groups(part.parameters(), settings.weight_decay)
+        for group in parameter_groups(
+            part.parameters(), settings.weight_decay, exempt_from_decay(part)
+        )
     ]
     optimizer = AdamW(groups)
     rates = [group["lr"] for group in groups]

@@ -281,7 +281,7 @@ class PretrainSettings(CommandSettings):
     optimizer: Component = setting(
         {"_target_": "torch.optim.AdamW", "lr": 1e-3, "betas": [0.9, 0.95],
          "weight_decay": 0.05},
-        help="the optimiser: _target_ and its arguments; norms and biases have no weight decay",
+        help="the optimiser: _target_ and its arguments; norms, biases and positions do not decay",
     )  # fmt: skip
     learning_rate: LearningRateSettings = group(LearningRateSettings, "learning rate")
     collapse: CollapseSettings = group(CollapseSettings, "watch for collapse")

@@ -16,7 +16,7 @@ from ssl_audio.audio.views.stage import ViewStage
 from ssl_audio.audio.views.transform import Rows
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.models.encoder import Encoder
-from ssl_audio.models.weight_decay import parameter_groups
+from ssl_audio.models.weight_decay import exempt_from_decay, parameter_groups
 from ssl_audio.objectives.ema import update_teacher
 from ssl_audio.objectives.gather import gather, world_size
 from ssl_audio.objectives.objective import Objective
@@ -39,7 +39,7 @@ class PretrainModule(lightning.LightningModule):
         encoder: (batch, samples) to (batch, embedding_size).
         objective: owns projector, predictor, centre and schedules.
         optimizer: makes the optimiser from parameter groups.
-        weight_decay: of matrices and kernels; norms and biases have none.
+        weight_decay: of matrices and kernels; norms, biases and positions have none.
         learning_rate_schedule: factor of the optimiser's rate, as a function of progress in [0, 1].
         compile: compile the backbone with `torch.compile`.
         stage: from crops to the network's input; default is the log-mel alone.
@@ -167,7 +167,8 @@ class PretrainModule(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         trained = [*self.encoder.parameters(), *self.objective.parameters()]
-        optimizer = self._make_optimizer(parameter_groups(trained, self._weight_decay))
+        exempt = exempt_from_decay(self.encoder.backbone)
+        optimizer = self._make_optimizer(parameter_groups(trained, self._weight_decay, exempt))
         scheduler = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: self._rate(self._progress_at(step))
         )
