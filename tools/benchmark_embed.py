@@ -30,7 +30,7 @@ from timing import aim, race, table
 from ssl_audio.audio import SAMPLE_RATE
 from ssl_audio.audio.decode import stream
 from ssl_audio.audio.logmel import LogMel
-from ssl_audio.catalogue.embedding import LocalEngine
+from ssl_audio.catalogue.local_engine import LocalEngine
 from ssl_audio.catalogue.tracks import Item, fill_store
 from ssl_audio.io.parallel import available_processors, in_order
 from ssl_audio.models.encoder import Encoder, build_encoder

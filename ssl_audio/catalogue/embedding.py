@@ -2,76 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
-
-from ssl_audio.audio import decode
-from ssl_audio.catalogue.tracks import (
-    Analysis,
-    Failure,
-    Item,
-    Summary,
-    fill_store,
-    list_items,
-    missing,
-    row_of,
-)
+from ssl_audio.catalogue.local_engine import LocalEngine
+from ssl_audio.catalogue.ray_engine import RayEngine
+from ssl_audio.catalogue.tracks import Summary, fill_store, list_items, missing
 from ssl_audio.io.atomic import write_json
-from ssl_audio.io.parallel import in_order
 from ssl_audio.io.run_folder import versions
-from ssl_audio.models.embedder import BATCH, Embedder
 from ssl_audio.models.encoder import Encoder, load_encoder
-from ssl_audio.models.runtime import for_embedding, runtime_of
+from ssl_audio.models.runtime import for_embedding
 from ssl_audio.settings.embed import EmbedSettings
 from ssl_audio.settings.tree import plain
-from ssl_audio.stores.feature_store import Row
 from ssl_audio.stores.writer import Store, check_output
-
-if TYPE_CHECKING:
-    from ssl_audio.catalogue.ray_engine import RayEngine
 
 # tracks per process that compiles the network for OpenVINO: fewer are embedded sooner in torch
 MIN_OPENVINO_TRACKS = 300
-
-
-@dataclass(frozen=True)
-class LocalEngine:
-    """Embeds tracks on this machine, several at a time."""
-
-    embedder: Embedder  # of `for_embedding`
-    hop: float | None = None  # seconds between the starts of segments; None is a segment's length
-    batch_size: int = BATCH  # segments at a time
-    segments: bool = False  # keep the embedding of each segment too
-    workers: int | None = None  # tracks at a time; None is the number of processors
-
-    @property
-    def runtime(self) -> str:
-        return runtime_of(self.embedder)
-
-    def rows(self, items: Iterable[Item]) -> Iterator[Row | Failure]:
-        """The rows of tracks, in their order."""
-        return in_order(items, self.row, self.workers)
-
-    def row(self, item: Item) -> Row | Failure:
-        """The row of one track."""
-        return row_of(item, self._embed)
-
-    def _embed(self, path: Path) -> Analysis:
-        samples = 0
-
-        def counted() -> Iterator[np.ndarray]:
-            nonlocal samples
-            for block in decode.stream(path, self.embedder.sample_rate):
-                samples += len(block)
-                yield block
-
-        found = self.embedder.embed_blocks(counted(), self.hop, self.batch_size)
-        segments, times = (found.segments, found.times) if self.segments else (None, None)
-        return Analysis(samples / self.embedder.sample_rate, found.track, segments, times)
 
 
 def embed_catalogue(settings: EmbedSettings) -> Summary:
@@ -118,8 +61,6 @@ def _engine(
     if runtime == "auto" and tracks is not None and tracks < MIN_OPENVINO_TRACKS * processes:
         runtime = "torch"
     if settings.engine == "ray":
-        from ssl_audio.catalogue.ray_engine import RayEngine
-
         return RayEngine(
             str(settings.checkpoint), settings.precision, runtime, settings.hop,
             settings.batch_size, settings.segments, settings.workers,

@@ -12,7 +12,7 @@ import numpy as np
 from ssl_audio.audio import SAMPLE_RATE, decode
 from ssl_audio.audio.sources import read_jamendo
 from ssl_audio.catalogue.descriptors import DESCRIPTORS, descriptors, normalised
-from ssl_audio.catalogue.embedding import LocalEngine
+from ssl_audio.catalogue.local_engine import LocalEngine
 from ssl_audio.catalogue.tracks import Failure, Item
 from ssl_audio.io.console import say, warn
 from ssl_audio.io.errors import AudioError, SslAudioError

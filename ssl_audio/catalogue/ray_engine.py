@@ -18,7 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ssl_audio.catalogue.embedding import LocalEngine
+from ssl_audio.catalogue.local_engine import LocalEngine
 from ssl_audio.catalogue.tracks import Failure, Item
 from ssl_audio.io.errors import CheckpointError, SslAudioError
 from ssl_audio.io.files import printable

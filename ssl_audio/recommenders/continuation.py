@@ -10,7 +10,6 @@ import numpy as np
 
 from ssl_audio.io.console import say
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.recommenders.comparison import trained_model
 from ssl_audio.recommenders.data.collection import Catalogue
 from ssl_audio.recommenders.data.m3u import read_m3u, write_m3u
 from ssl_audio.recommenders.data.records import SourceTrack
@@ -19,6 +18,7 @@ from ssl_audio.recommenders.data.vocabulary import UNKNOWN
 from ssl_audio.recommenders.models.sampling_decoder import generate, track_index
 from ssl_audio.recommenders.models.transformer import PlaylistTransformer, load_transformer
 from ssl_audio.recommenders.systems import MODEL
+from ssl_audio.recommenders.trained import trained_model
 from ssl_audio.settings.recommend import RecommendSettings
 from ssl_audio.settings.tree import build
 from ssl_audio.stores.feature_store import read_aligned

@@ -13,7 +13,6 @@ import numpy as np
 
 from ssl_audio.io.console import say
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.recommenders.comparison import trained_model
 from ssl_audio.recommenders.data.collection import Catalogue, Playlists
 from ssl_audio.recommenders.data.graph import TrackGraph, build_graph
 from ssl_audio.recommenders.data.node_features import (
@@ -28,6 +27,7 @@ from ssl_audio.recommenders.data.node_features import (
 from ssl_audio.recommenders.data.training_data import open_playlists
 from ssl_audio.recommenders.models.musig import load_musig
 from ssl_audio.recommenders.systems import MODEL
+from ssl_audio.recommenders.trained import trained_model
 from ssl_audio.settings.recommend import StoreSettings
 from ssl_audio.stores.feature_store import Row, read_ids
 from ssl_audio.stores.writer import write_store

@@ -6,13 +6,14 @@ import json
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Generic
+from dataclasses import replace
+from typing import Any
 
 from ssl_audio.io.console import guarded
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.version import __version__
 from ssl_audio.settings.components import check_components, default_components
+from ssl_audio.settings.declaration import Declaration
 from ssl_audio.settings.fields import CommandSettings
 from ssl_audio.settings.help import help_for, help_text
 from ssl_audio.settings.recipes import PRESETS, VIEWS, read_recipe, read_view_set, recipe_names
@@ -20,23 +21,8 @@ from ssl_audio.settings.tree import Settings, build, to_yaml
 from ssl_audio.settings.words import merged, option_words, read_words
 
 
-@dataclass(frozen=True)
-class Command(Generic[Settings]):
-    """One command of the package."""
-
-    name: str  # the word after `ssl-audio`, and the name of the module in `ssl_audio`
-    summary: str  # one line
-    usage: str  # the words after the name
-    examples: tuple[str, ...]  # words of useful calls
-    settings: type[Settings]  # the dataclass of its settings
-    positional: tuple[str, ...] = ()  # keys of the positional arguments, in order
-    named_recipes: bool = False  # a recipe is required, and may be one of the package's
-    script: str = ""  # how a tool is started, such as `python tools/prepare.py`
-
-    @property
-    def program(self) -> str:
-        """The words that start the command."""
-        return self.script or f"ssl-audio {self.name}"
+class Command(Declaration[Settings]):
+    """One command of the package: reads its words, and runs."""
 
     def load(self, words: Sequence[str]) -> Settings:
         """The settings that the words of a command line give.

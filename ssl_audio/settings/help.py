@@ -6,21 +6,19 @@ import shutil
 import textwrap
 from collections.abc import Iterator
 from dataclasses import MISSING
-from typing import TYPE_CHECKING
+from typing import Any
 
 from ssl_audio.io.console import EXIT_STATUSES
 from ssl_audio.io.errors import SslAudioError
+from ssl_audio.settings.declaration import Declaration
 from ssl_audio.settings.fields import Group, expected_of, shown
 from ssl_audio.settings.recipes import preset_names, recipe_names, view_sets
 from ssl_audio.settings.tree import Key, groups_of, keys_of, selectors_of, unknown_key
 
-if TYPE_CHECKING:
-    from ssl_audio.settings.command import Command
-
 _INDENT = 30
 
 
-def help_text(command: Command) -> str:
+def help_text(command: Declaration[Any]) -> str:
     """Every setting of a command with type, default and meaning, by groups."""
     lines = [
         command.summary,
@@ -39,7 +37,7 @@ def help_text(command: Command) -> str:
     return "\n".join(lines)
 
 
-def help_for(command: Command, key: str) -> str:
+def help_for(command: Declaration[Any], key: str) -> str:
     """One setting, one group of settings, or one selector.
 
     Raises:
@@ -54,7 +52,7 @@ def help_for(command: Command, key: str) -> str:
     return "\n".join([*chosen, *(line for k in _unique(found) for line in _entry(k, k.only))])
 
 
-def _selections(command: Command) -> list[str]:
+def _selections(command: Declaration[Any]) -> list[str]:
     """Keys with a choice of kinds: recipes, schedules, and groups of several kinds."""
     rows: list[tuple[str, str, str]] = []
     if command.named_recipes:
