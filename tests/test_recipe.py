@@ -75,7 +75,11 @@ def test_help_and_refusals_of_all_commands_import_nothing_heavy():
         "for command in sys.argv[1:]:\n"
         "    assert main([command, '--help']) == 0\n"
         "    assert main([command, 'no_such_key=1']) == 1\n"
-        "    heavy = {'torch', 'timm', 'lightning', 'pandas'} & set(sys.modules)\n"
+        "    if command == 'pretrain':\n"
+        "        for word in ('trainer.max_steps=0', 'trainer.max_time=5min', 'optimizer.lr=-1',\n"
+        "                     'views=[{name: gan}]', 'seed=-1'):\n"
+        "            assert main([command, 'recipe=contrastive', word]) == 1\n"
+        "    heavy = {'torch', 'timm', 'lightning', 'pandas', 'hydra'} & set(sys.modules)\n"
         "    assert not heavy, (command, heavy)\n"
     )
     done = subprocess.run(

@@ -17,7 +17,7 @@ from ssl_audio.settings.declaration import Declaration
 from ssl_audio.settings.fields import CommandSettings
 from ssl_audio.settings.help import help_for, help_text
 from ssl_audio.settings.recipes import PRESETS, VIEWS, read_recipe, read_view_set, recipe_names
-from ssl_audio.settings.tree import Settings, build, to_yaml
+from ssl_audio.settings.tree import Settings, build, check_alone, to_yaml
 from ssl_audio.settings.words import merged, option_words, read_words
 
 
@@ -34,6 +34,7 @@ class Command(Declaration[Settings]):
         if self.named_recipes:
             rest = [_with_view_set(word) for word in rest]
         given = read_words(self.settings, rest, self.positional)
+        check_alone(self.settings, given.values)  # at once: importing Hydra is slow
         values: dict[str, Any] = {}
         if recipe is not None:
             name, values = read_recipe(recipe, preset)

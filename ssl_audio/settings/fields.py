@@ -130,7 +130,21 @@ class Group:
             if not limits.holds(value):
                 raise SettingError(name, value, expected_of(kind))
             object.__setattr__(self, name, value)
+        self.check_alone(vars(self))
         self.check()
+
+    @classmethod
+    def check_alone(cls, values: Mapping[str, Any]) -> None:
+        """Refuse values that are wrong whatever the others are; a group with such overrides this.
+
+        It is also called with the values of the command line, before a recipe is composed.
+
+        Args:
+            values: of some of the settings, by name.
+
+        Raises:
+            SettingError: names the setting and what is expected of it.
+        """
 
     def check(self) -> None:
         """Refuse combinations of values; a group with such rules overrides this.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ssl_audio.settings.fields import (
     CommandSettings,
@@ -231,10 +232,12 @@ class TrainerSettings(Group):
     compile: bool = setting(False, help="compile the backbone with torch.compile")
     checkpoint_every: int = setting(100, help="steps between two checkpoints", min=1)
 
-    def check(self) -> None:
-        if self.max_time is not None and not re.fullmatch(r"\d+:\d\d:\d\d:\d\d", self.max_time):
+    @classmethod
+    def check_alone(cls, values: Mapping[str, Any]) -> None:
+        max_time = values.get("max_time")
+        if max_time is not None and not re.fullmatch(r"\d+:\d\d:\d\d:\d\d", max_time):
             expected = "DD:HH:MM:SS, such as 00:00:05:00 for five minutes"
-            raise SettingError("max_time", self.max_time, expected)
+            raise SettingError("max_time", max_time, expected)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -291,19 +294,23 @@ class PretrainSettings(CommandSettings):
         help="linear probe on tags, before and after training", selector="online_probe",
     )  # fmt: skip
 
+    @classmethod
+    def check_alone(cls, values: Mapping[str, Any]) -> None:
+        check_views(values.get("views", ()))
+        optimizer = values.get("optimizer", {})
+        lr = optimizer.get("lr", 1.0)
+        if not _is_number(lr) or not lr > 0:
+            raise SettingError("optimizer.lr", lr, "a number, above 0")
+        decay = optimizer.get("weight_decay", 0.0)
+        if not _is_number(decay) or not decay >= 0:
+            raise SettingError("optimizer.weight_decay", decay, "a number, 0 or more")
+
     def check(self) -> None:
         if self.ckpt_path is not None and self.run_dir is None:
             raise SettingError("ckpt_path", self.ckpt_path, "name the run's folder with run_dir=")
         for key in ("objective", "optimizer"):
             if not isinstance(getattr(self, key).get("_target_"), str):
                 raise SettingError(f"{key}._target_", None, "its class, such as MODULE.CLASS")
-        check_views(self.views)
-        lr = self.optimizer.get("lr", 1.0)
-        if not _is_number(lr) or not lr > 0:
-            raise SettingError("optimizer.lr", lr, "a number, above 0")
-        decay = self.optimizer.get("weight_decay", 0.0)
-        if not _is_number(decay) or not decay >= 0:
-            raise SettingError("optimizer.weight_decay", decay, "a number, 0 or more")
 
 
 def _is_number(value: object) -> bool:

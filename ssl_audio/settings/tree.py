@@ -123,6 +123,22 @@ def build(kind: type[Settings], values: Mapping[str, Any], prefix: str = "") -> 
         raise error.below(prefix.rstrip(".")) if prefix else error from None
 
 
+def check_alone(kind: type[Group], values: Mapping[str, Any]) -> None:
+    """Refuse nested values that are wrong whatever the others are.
+
+    Raises:
+        SettingError: a wrong value, by its full name.
+    """
+    kind.check_alone(values)
+    for name, field in all_fields(kind).items():
+        nested = values.get(name)
+        if isinstance(nested, Mapping) and not field.metadata.keys() & {"range", "choices"}:
+            try:
+                check_alone(group_type(field), nested)
+            except SettingError as error:
+                raise error.below(name) from None
+
+
 def _field_value(field: Field[Any], prefix: str, value: Any) -> Any:
     if "range" in field.metadata:
         return value

@@ -151,10 +151,13 @@ class _Grammar:
 
 def _parsed(key: tree.Key, text: str) -> Any:
     try:
-        return parse(key.field.type, text)
+        value = parse(key.field.type, text)
     except ValueError:
         hint = tree.suggestion(text, choices_of(key.field.type))
         raise SettingError(key.name, text, f"{expected_of(key.field)}.{hint}".rstrip(".")) from None
+    if not key.field.metadata["range"].holds(value):
+        raise SettingError(key.name, value, expected_of(key.field))
+    return value
 
 
 def _put_argument(found: Words, component: str, key: str, text: str) -> None:
