@@ -40,7 +40,7 @@ def _print_summary(results: PretrainResults) -> None:
     folder = Path(results.run)
     for name, scores in results.probe.items():
         say(f"  probe, {name:<15} ROC-AUC {scores.roc_auc:.3f}  mAP {scores.map:.3f}")
-    if results.steps < results.max_steps:
+    if results.max_steps is not None and results.steps < results.max_steps:
         done = f"stopped after {results.steps} of {results.max_steps} steps"
         say(f"{done}; resume with run_dir={folder} ckpt_path=last")
     if results.collapsed:

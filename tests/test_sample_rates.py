@@ -26,6 +26,7 @@ from ssl_audio.probing.encoders import PackageEncoder
 from ssl_audio.probing.features import track_features
 from ssl_audio.settings.pretrain import FolderData, ShardData
 from ssl_audio.training import online_probe
+from ssl_audio.training.budget import Budget
 from ssl_audio.training.data import PairDataModule
 
 RATE, SECONDS = 22_050, 9.0
@@ -108,8 +109,9 @@ def test_the_hear_api_in_both_directions(
 
 def test_training_and_shards(folder: Path, tmp_path: Path) -> None:
     options = {"batch_size": 1, "workers": 0, "cache": tmp_path}
-    data = PairDataModule(FolderData(root=folder, **options), 1, sample_rate=RATE)
+    data = PairDataModule(FolderData(root=folder, **options), sample_rate=RATE)
     data.setup()
+    data.follow(Budget(steps=1, batch_size=1))
     [batch] = data.train_dataloader()
     start = float(batch["starts"][0, 0])
     expected = decode.read(folder / "noise.wav", start, 4.0, RATE)
@@ -117,5 +119,5 @@ def test_training_and_shards(folder: Path, tmp_path: Path) -> None:
     shards.write_shards(find_audio(folder), tmp_path / "shards", cache=tmp_path, progress=False)
     prepared = ShardData(root=tmp_path / "shards", **options)
     with pytest.raises(SslAudioError, match="takes 22050 Hz and shards hold 16000 Hz"):
-        PairDataModule(prepared, 1, sample_rate=RATE).setup()
-    PairDataModule(prepared, 1).setup()
+        PairDataModule(prepared, sample_rate=RATE).setup()
+    PairDataModule(prepared).setup()

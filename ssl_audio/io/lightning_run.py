@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +18,24 @@ from ssl_audio.io.console import say
 from ssl_audio.io.errors import SslAudioError, first_line
 
 
-def resume_path(
-    ckpt_path: Path | str | None, folder: Path, max_steps: int, key: str = "trainer.max_steps"
-) -> Path | None:
+@dataclass(frozen=True)
+class Checkpoint:
+    """A Lightning checkpoint to resume from: its file, finished steps and states of callbacks."""
+
+    path: Path
+    steps: int
+    callbacks: Mapping[str, Any]
+
+
+def find_checkpoint(ckpt_path: Path | str | None, folder: Path) -> Checkpoint | None:
     """The Lightning checkpoint that `ckpt_path=` names; "last" is the newest of the run folder.
 
     Args:
         ckpt_path: "last", a file, or None for a new run.
         folder: the run's folder.
-        max_steps: steps of the whole run.
-        key: name of the setting `max_steps`, for the error.
 
     Raises:
-        SslAudioError: no such file, a damaged one, or one of a run that has finished.
+        SslAudioError: no such file, or a damaged one.
     """
     if ckpt_path is None:
         return None
@@ -40,14 +46,32 @@ def resume_path(
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
         done = int(saved["global_step"]) if saved["state_dict"] else 0
+        return Checkpoint(path, done, saved.get("callbacks", {}))
     except Exception as error:  # torch raises a dozen types for damaged files
         reason = first_line(error)
         raise SslAudioError(f"{path} is damaged or not a training checkpoint: {reason}") from error
-    if done >= max_steps:
+
+
+def resume_path(
+    ckpt_path: Path | str | None, folder: Path, max_steps: int, key: str = "trainer.max_steps"
+) -> Path | None:
+    """The file of `find_checkpoint`, of a run that has not finished.
+
+    Args:
+        ckpt_path, folder: as `find_checkpoint`.
+        max_steps: steps of the whole run.
+        key: name of the setting `max_steps`, for the error.
+
+    Raises:
+        SslAudioError: as `find_checkpoint`, or the run has finished.
+    """
+    found = find_checkpoint(ckpt_path, folder)
+    if found is not None and found.steps >= max_steps:
         raise SslAudioError(
-            f"this run has finished {done} of {max_steps} steps; raise {key}= to train further"
+            f"this run has finished {found.steps} of {max_steps} steps; raise {key}= to train "
+            "further"
         )
-    return path
+    return None if found is None else found.path
 
 
 def pick_precision(precision: str, accelerator: str) -> str:
@@ -161,6 +185,11 @@ class Interrupted(lightning.Callback):
 
 class ProgressBar(RichProgressBar):
     """Lightning's, without the version of the logger and the number of the only epoch."""
+
+    def set_total(self, steps: int) -> None:
+        """Correct the expected number of steps, for a run that ends by its time."""
+        if self.progress is not None and self.train_progress_bar_id is not None:
+            self.progress.update(self.train_progress_bar_id, total=steps)
 
     def _get_train_description(self, current_epoch: int) -> str:
         return "training"

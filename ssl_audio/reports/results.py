@@ -341,14 +341,15 @@ class TrainingAudio:
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainResults(Results):
-    """A pretraining run: the last values of its logged `metrics` and of its measures of `collapse`,
-    and scores of a logistic probe by what was probed, empty without labelled data."""
+    """A pretraining run: its steps and their limit (None: by time), pairs of a step, last values of
+    `metrics` and of measures of `collapse`, and scores of a probe by what was probed."""
 
     kind = "pretrain"
 
     recipe: str
     steps: int
-    max_steps: int
+    max_steps: int | None
+    batch_size: int
     precision: str
     metrics: dict[str, float]
     collapsed: bool

@@ -66,7 +66,9 @@ class DataSettings(Group):
     crop_segment: float | None = setting(
         None, help="length of further crops, seconds; null: data.segment", above=0
     )
-    batch_size: int = setting(64, help="pairs in a batch, over all processes", min=1)
+    batch_size: int | Literal["auto"] = setting(
+        "auto", help="pairs in a batch, over all processes; auto: by audio and device", min=1
+    )
     workers: int | Literal["auto"] = setting("auto", help="processes that decode audio", min=0)
     cache: Path | None = setting(None, help="folder of cached scans; null: the user's cache")
 
@@ -75,7 +77,7 @@ class DataSettings(Group):
             raise SettingError("max_offset", self.max_offset, f"{self.min_offset} or more")
         if self.crop_segment is not None and self.crop_segment > self.segment:
             raise SettingError("crop_segment", self.crop_segment, f"at most {self.segment}")
-        if self.batch_size % self.pairs_per_track:
+        if self.batch_size != "auto" and self.batch_size % self.pairs_per_track:
             expected = f"a multiple of pairs_per_track, {self.pairs_per_track}"
             raise SettingError("batch_size", self.batch_size, expected)
         if self.pairs_per_track > 1 and self.short == "wrap":
@@ -224,8 +226,13 @@ class TrainerSettings(Group):
     precision: PRECISIONS = setting(
         "auto", help="auto: bf16-mixed where the device computes in bfloat16, else 32-true"
     )
-    max_steps: int = setting(150, help="optimiser steps of the whole run", min=1)
-    max_time: str | None = setting(None, help="longest training time, DD:HH:MM:SS")
+    max_steps: int | Literal["auto"] = setting(
+        "auto", help="optimiser steps of the whole run; auto: by audio and device, or unlimited "
+        "with max_time", min=1
+    )  # fmt: skip
+    max_time: str | None = setting(
+        None, help="longest training time over all resumed parts, DD:HH:MM:SS"
+    )
     accumulate_grad_batches: int = setting(1, help="batches for one optimiser step", min=1)
     gradient_clip_val: float | None = setting(1.0, help="max norm of the gradient", above=0)
     log_every_n_steps: int = setting(10, help="steps between two rows of the log", min=1)
@@ -267,7 +274,7 @@ class NoProbe(Group):
 @dataclass(frozen=True, kw_only=True)
 class PretrainSettings(CommandSettings):
     recipe: str = setting(help="name of the recipe", internal=True)
-    schedule: str = setting("demo", help="the preset of the schedule", internal=True)
+    schedule: str = setting("auto", help="the preset of the schedule", internal=True)
     seed: int = setting(0, help="seed of weights, pairs and their order", min=0)
     run_dir: Path | None = setting(None, help="output folder; null: runs/RECIPE-DATE-TIME")
     ckpt_path: Path | None = setting(None, help="resume: last (of run_dir), or a .ckpt file")

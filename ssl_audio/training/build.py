@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from lightning import Callback, Trainer
+from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import LearningRateMonitor
 from torch import nn
 
@@ -13,13 +14,17 @@ from ssl_audio.audio.logmel import LogMel
 from ssl_audio.audio.views.stage import ViewStage
 from ssl_audio.io.errors import SslAudioError, first_line
 from ssl_audio.io.lightning_run import make_trainer
+from ssl_audio.io.parallel import available_processors
+from ssl_audio.models.backbone import RESNET
 from ssl_audio.models.encoder import Encoder, build_encoder
 from ssl_audio.objectives.objective import Objective
 from ssl_audio.objectives.schedules import WarmupCosine
 from ssl_audio.settings.components import instantiate
 from ssl_audio.settings.pretrain import DemoData, PretrainSettings, TagProbe
 from ssl_audio.settings.views import component_of
+from ssl_audio.training.budget import Audio, Budget, Machine, plan, seconds_of
 from ssl_audio.training.callbacks import CollapseWatch, FiniteLoss, ReadFailures
+from ssl_audio.training.horizon import Horizon
 from ssl_audio.training.module import PretrainModule
 from ssl_audio.training.online_probe import LabelledSet, OnlineProbe
 from ssl_audio.training.sources import demo_corpus
@@ -34,26 +39,53 @@ def untrained_encoder(settings: PretrainSettings) -> Encoder:
     )  # fmt: skip
 
 
+def build_budget(settings: PretrainSettings, audio: Audio, trainer: Trainer) -> Budget:
+    """Steps, batch and time of the run: the given ones, and by the audio and the device."""
+    chosen, batch_size = settings.trainer, settings.data.batch_size
+    return plan(
+        audio, machine_of(trainer),
+        max_steps=None if chosen.max_steps == "auto" else chosen.max_steps,
+        batch_size=None if batch_size == "auto" else batch_size,
+        max_seconds=None if chosen.max_time is None else seconds_of(chosen.max_time),
+        known_speed=settings.encoder.backbone == RESNET,
+    )  # fmt: skip
+
+
+def machine_of(trainer: Trainer) -> Machine:
+    """The device of a trainer."""
+    if isinstance(trainer.accelerator, CPUAccelerator):
+        return Machine("cpu", available_processors(), trainer.world_size)
+    return Machine("gpu", trainer.world_size, trainer.world_size)
+
+
 def build_objective(settings: PretrainSettings) -> Objective:
     """The objective with its first weights.
 
     Raises:
-        SslAudioError: no such class, wrong arguments, or a batch too small for it.
+        SslAudioError: no such class, or wrong arguments.
     """
     torch.manual_seed(settings.seed + 1)
-    size, pairs = settings.encoder.embedding_size, settings.data.batch_size
+    size = settings.encoder.embedding_size
     objective = instantiate(settings.objective, "objective", embedding_size=size)
     if not isinstance(objective, Objective):
         raise SslAudioError(
             f"objective._target_={settings.objective['_target_']} is not an "
             "ssl_audio.objectives.Objective"
         )
-    if pairs < objective.min_batch_size:
-        raise SslAudioError(
-            f"data.batch_size={pairs}: this objective compares the pairs of a batch and needs "
-            f"{objective.min_batch_size} or more"
-        )
     return objective
+
+
+def check_batch(budget: Budget, objective: Objective) -> None:
+    """Refuse batches that are too small for the objective.
+
+    Raises:
+        SslAudioError: names the setting.
+    """
+    if budget.batch_size < objective.min_batch_size:
+        raise SslAudioError(
+            f"data.batch_size={budget.batch_size}: this objective compares the pairs of a batch "
+            f"and needs {objective.min_batch_size} or more"
+        )
 
 
 def build_stage(settings: PretrainSettings, frontend: LogMel) -> ViewStage:
@@ -111,15 +143,24 @@ def build_labelled_set(settings: PretrainSettings) -> LabelledSet | None:
 
 
 def build_trainer(
-    settings: PretrainSettings, folder: Path, labelled: LabelledSet | None
-) -> Trainer:
+    settings: PretrainSettings, folder: Path, labelled: LabelledSet | None = None,
+    budget: Budget | None = None,
+) -> Trainer:  # fmt: skip
     """The trainer with its callbacks.
+
+    Args:
+        settings: of the run.
+        folder: of the run.
+        labelled: the set of the online probe.
+        budget: length of the run; None for a trainer that shows its device and does not train.
 
     Raises:
         SslAudioError: this machine or Lightning cannot do what the settings say.
     """
     chosen, watch, probe = settings.trainer, settings.collapse, settings.online_probe
+    budget = budget or Budget(steps=1, batch_size=1)
     callbacks: list[Callback] = [
+        Horizon(budget),
         FiniteLoss(),
         ReadFailures(),
         CollapseWatch(watch.every_n_steps, watch.minimum_std, watch.minimum_rank),
@@ -128,12 +169,12 @@ def build_trainer(
     if labelled is not None and isinstance(probe, TagProbe) and probe.every_n_steps:
         callbacks.append(OnlineProbe(labelled, probe.every_n_steps))
     return make_trainer(
-        folder, batches=chosen.max_steps * chosen.accumulate_grad_batches,
+        folder, batches=budget.step_limit * chosen.accumulate_grad_batches,
         checkpoint_every=chosen.checkpoint_every, monitor="train/loss",
         accelerator=chosen.accelerator, precision=chosen.precision, callbacks=callbacks,
         devices=chosen.devices, num_nodes=chosen.num_nodes, strategy=chosen.strategy,
-        max_steps=chosen.max_steps, max_time=chosen.max_time,
+        max_steps=budget.step_limit,
         accumulate_grad_batches=chosen.accumulate_grad_batches,
         gradient_clip_val=chosen.gradient_clip_val,
-        log_every_n_steps=min(chosen.log_every_n_steps, chosen.max_steps),
+        log_every_n_steps=min(chosen.log_every_n_steps, budget.step_limit),
     )  # fmt: skip

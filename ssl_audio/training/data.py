@@ -19,8 +19,9 @@ from ssl_audio.audio.scan import Manifest
 from ssl_audio.audio.shares import track_shares
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.parallel import available_processors
-from ssl_audio.settings.pretrain import DataSettings, MixData
+from ssl_audio.settings.pretrain import DataSettings, DemoData, MixData
 from ssl_audio.settings.tree import NAME
+from ssl_audio.training.budget import Audio, Budget
 from ssl_audio.training.sources import load_manifest
 
 MAX_WORKERS = 16  # each holds two batches of shared memory, 131 MB for 256 pairs of 4 s
@@ -35,25 +36,25 @@ class PairDataModule(lightning.LightningDataModule):
     several processes need `use_distributed_sampler=False`, since the sampler shares out a batch.
 
     Args:
-        settings: the source of the audio, lengths and distances of segments, batch size.
-        steps: batches of the whole run.
+        settings: the source of the audio, lengths and distances of segments.
         seed: seed of the order and of the pairs.
         sample_rate: of the segments, Hz: that of the encoder.
 
     Attributes:
         manifest: result of the scan (after `setup`).
         dataset: the pairs (after `setup`).
+        budget: number and size of the batches of the whole run (after `follow`).
     """
 
     manifest: Manifest
     dataset: PairDataset
+    budget: Budget
 
     def __init__(
-        self, settings: DataSettings, steps: int, seed: int = 0, sample_rate: int = SAMPLE_RATE
+        self, settings: DataSettings, seed: int = 0, sample_rate: int = SAMPLE_RATE
     ) -> None:
         super().__init__()
-        self.settings, self.steps, self.seed = settings, steps, seed
-        self.sample_rate = sample_rate
+        self.settings, self.seed, self.sample_rate = settings, seed, sample_rate
         self._start_step = 0
 
     def prepare_data(self) -> None:
@@ -65,8 +66,7 @@ class PairDataModule(lightning.LightningDataModule):
         """Build the dataset.
 
         Raises:
-            SslAudioError: no usable audio, no track long enough, or fewer tracks than pairs in a
-                batch.
+            SslAudioError: no usable audio, or no track long enough.
         """
         if hasattr(self, "dataset"):
             return
@@ -94,22 +94,36 @@ class PairDataModule(lightning.LightningDataModule):
                 f"{len(tracks)} tracks has {longest:.1f} s. Lower {lower} or data.min_offset{wrap}"
             )
         self.dataset = dataset
+
+    @property
+    def audio(self) -> Audio:
+        """What the length of a run depends on (after `setup`)."""
+        chosen = self.settings
+        crops = chosen.crops * (chosen.crop_segment or chosen.segment)
+        return Audio(
+            self.dataset.tracks.durations.sum() / 3600, len(self.dataset),
+            2 * chosen.segment + crops, chosen.pairs_per_track, trial=isinstance(chosen, DemoData),
+        )  # fmt: skip
+
+    def follow(self, budget: Budget) -> None:
+        """Set number and size of the batches.
+
+        Raises:
+            SslAudioError: too few tracks for a batch, or in a source for its weight.
+        """
+        self.budget = budget
         self._plan()
         self._sampler()  # refuses a batch that is too large
 
     def _plan(self) -> None:
-        """Shares and groups of the tracks, where the settings say so.
-
-        Raises:
-            SslAudioError: a source with a weight has too few tracks.
-        """
+        """Shares and groups of the tracks, where the settings say so."""
         chosen = self.settings
         used = [self.manifest.tracks[place] for place in self.dataset.kept]
         self._groups = None
         if chosen.group_share:
             names = np.unique([track.group for track in used], return_inverse=True)[1]
             self._groups = names.astype(np.int64)
-        draws = chosen.batch_size // chosen.pairs_per_track
+        draws = self.budget.batch_size // chosen.pairs_per_track
         self._shares = track_shares(
             self.dataset.tracks.durations,
             np.array([track.source for track in used], dtype=np.int64),
@@ -138,7 +152,7 @@ class PairDataModule(lightning.LightningDataModule):
                 f"of them, which are shorter than {2 * chosen.min_offset:g} s, the pair is half a "
                 f"track apart instead of {chosen.min_offset:g} s"
             )
-        lines.append(f"training on {len(self.dataset)} tracks, {durations.sum() / 3600:.2f} hours")
+        lines.append(f"training on {self.audio.tracks} tracks, {self.audio.hours:.2f} hours")
         return "\n".join([*lines, *self._by_source()])
 
     def _by_source(self) -> Iterator[str]:
@@ -159,7 +173,7 @@ class PairDataModule(lightning.LightningDataModule):
 
     def _sampler(self) -> PairBatchSampler:
         return PairBatchSampler(
-            len(self.dataset), self.settings.batch_size, self.steps, self.seed,
+            len(self.dataset), self.budget.batch_size, self.budget.step_limit, self.seed,
             start_step=self._start_step, rank=self.trainer.global_rank if self.trainer else 0,
             world_size=self.trainer.world_size if self.trainer else 1,
             pairs_per_track=self.settings.pairs_per_track, shares=self._shares,
@@ -205,14 +219,15 @@ class PairDataModule(lightning.LightningDataModule):
 
     def _description(self) -> dict[str, Any]:
         names = (
-            "batch_size", "segment", "min_offset", "max_offset", "short", "crops", "crop_segment",
+            "segment", "min_offset", "max_offset", "short", "crops", "crop_segment",
             "track_weight", "max_track_seconds", "pairs_per_track", "track_distance", "group_share",
         )  # fmt: skip
         found: dict[str, Any] = {name: getattr(self.settings, name) for name in names}
         if isinstance(self.settings, MixData):
             found["weights"] = self.settings.weights
         return found | {
-            "seed": self.seed, "tracks": len(self.dataset), "manifest": self.manifest.hash
+            "batch_size": self.budget.batch_size, "seed": self.seed,
+            "tracks": len(self.dataset), "manifest": self.manifest.hash,
         }  # fmt: skip
 
     def teardown(self, stage: str) -> None:

@@ -87,7 +87,7 @@ class PretrainModule(lightning.LightningModule):
 
     @property
     def progress(self) -> float:
-        """Finished share of the run, 0 to 1: the larger of the shares of steps and of `max_time`.
+        """Finished share of the run, 0 to 1: the larger of the shares of steps and of the time.
 
         All schedules are functions of it, so that they end with a run that its time limit ends.
         """
@@ -96,8 +96,18 @@ class PretrainModule(lightning.LightningModule):
     def _progress_at(self, step: int) -> float:
         return min(1.0, max(step / self.total_steps, self._time_share))
 
+    def on_train_start(self) -> None:
+        """Learning rate of a resumed run: a longer one is at an earlier place of its schedule."""
+        self._measure_time()
+        for group in self.trainer.optimizers[0].param_groups:
+            group["lr"] = group["initial_lr"] * self._rate(self.progress)
+
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Measure the finished share of `max_time`, the same on all processes."""
+        """Measure the finished share of the time limit."""
+        self._measure_time()
+
+    def _measure_time(self) -> None:
+        """The finished share of the time limit, the same on all processes."""
         timers = (c for c in self.trainer.callbacks if isinstance(c, Timer))  # type: ignore[attr-defined]
         for timer in timers:
             left, elapsed = timer.time_remaining(), timer.time_elapsed()

@@ -10,7 +10,7 @@ import lightning
 
 from ssl_audio.io.console import quieten_lightning, say
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.io.lightning_run import fit, keep_earlier_log, resume_path
+from ssl_audio.io.lightning_run import Checkpoint, find_checkpoint, fit, keep_earlier_log
 from ssl_audio.io.run_folder import (
     CONFIG,
     choose_run_folder,
@@ -27,6 +27,7 @@ from ssl_audio.settings.tree import plain, to_yaml
 from ssl_audio.training import build
 from ssl_audio.training.callbacks import CollapseWatch, ReadFailures
 from ssl_audio.training.data import PairDataModule
+from ssl_audio.training.horizon import seconds_used
 from ssl_audio.training.model_card import model_card
 from ssl_audio.training.module import PretrainModule
 from ssl_audio.training.online_probe import LabelledSet, encoder_features, probe_scores
@@ -46,18 +47,23 @@ def pretrain(settings: PretrainSettings) -> PretrainResults:
     quieten_lightning()
     lightning.seed_everything(settings.seed, workers=False, verbose=False)
     folder = _folder(settings)
-    resume = resume_path(settings.ckpt_path, folder, settings.trainer.max_steps)
-    build.build_trainer(settings, folder, None)  # refuses wrong settings before anything slow
+    resume = find_checkpoint(settings.ckpt_path, folder)
+    device = build.build_trainer(settings, folder)  # refuses wrong settings before anything slow
     module = build.build_module(settings)
-    batches = settings.trainer.max_steps * settings.trainer.accumulate_grad_batches
-    data = PairDataModule(settings.data, batches, settings.seed, module.encoder.sample_rate)
+    data = PairDataModule(settings.data, settings.seed, module.encoder.sample_rate)
     data.setup("fit")
+    budget = build.build_budget(settings, data.audio, device)
+    if resume is not None:
+        budget.check_unfinished(resume.steps, seconds_used(resume.callbacks))
+    build.check_batch(budget, module.objective)
+    data.follow(budget)
     labelled = build.build_labelled_set(settings)
     say(data.summary())
+    say(budget.describe(data.audio, build.machine_of(device)))
     resumed = (folder / CONFIG).exists()
     leader = open_run_folder(folder, to_yaml(settings), resumed) if is_leader() else nullcontext()
     with leader:
-        trainer = build.build_trainer(settings, folder, labelled)
+        trainer = build.build_trainer(settings, folder, labelled, budget)
         seconds = {"training": _train(trainer, module, data, folder, resume)}
         encoder, probe = module.encoder.to("cpu").eval(), dict[str, Scores]()
         if labelled is not None and is_leader():
@@ -81,7 +87,7 @@ def _folder(settings: PretrainSettings) -> Path:
 
 def _train(
     trainer: lightning.Trainer, module: PretrainModule, data: PairDataModule, folder: Path,
-    resume: Path | None,
+    resume: Checkpoint | None,
 ) -> float:  # fmt: skip
     """Run the trainer; returns the seconds it took."""
     if is_leader():
@@ -89,12 +95,14 @@ def _train(
         keep_earlier_log(folder)
     started = time.monotonic()
     try:
-        fit(trainer, module, datamodule=data, ckpt_path=resume)
+        fit(trainer, module, datamodule=data, ckpt_path=resume and resume.path)
     except RuntimeError as error:
         if resume is None or "state_dict" not in str(error):
             raise
         detail = str(error).splitlines()[1].strip()[:200]
-        raise SslAudioError(f"{resume} has another architecture than this run: {detail}") from error
+        raise SslAudioError(
+            f"{resume.path} has another architecture than this run: {detail}"
+        ) from error
     return round(time.monotonic() - started, 1)
 
 
@@ -128,7 +136,8 @@ def _results(
         recipe=settings.recipe,
         seed=settings.seed,
         steps=trainer.global_step,
-        max_steps=settings.trainer.max_steps,
+        max_steps=data.budget.steps,
+        batch_size=data.budget.batch_size,
         precision=str(trainer.precision),
         metrics={name: float(value) for name, value in trainer.callback_metrics.items()},
         collapsed=watch.collapsed,

@@ -17,6 +17,7 @@ from ssl_audio.audio.shard_writer import DecodedTrack
 from ssl_audio.audio.sources import Source, find_audio
 from ssl_audio.io.errors import AudioError, SslAudioError
 from ssl_audio.settings.pretrain import FolderData, ShardData
+from ssl_audio.training.budget import Budget
 from ssl_audio.training.data import PairDataModule
 
 RATE = 16_000
@@ -151,8 +152,9 @@ def test_training_takes_the_tracks_of_the_folder(
 ) -> None:
     def module(kind: type[FolderData] | type[ShardData], root: Path) -> PairDataModule:
         settings = kind(root=root, batch_size=4, workers=0, cache=tmp_path)
-        data = PairDataModule(settings, steps=2, seed=1)
+        data = PairDataModule(settings, seed=1)
         data.setup()
+        data.follow(Budget(steps=2, batch_size=4))
         return data
 
     prepared, plain = module(ShardData, written.folder), module(FolderData, music)

@@ -223,7 +223,8 @@ def pretrain_results(run_dir: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     results = json.loads(path.read_text())
-    metrics = {k: v for k, v in results["metrics"].items() if not k.startswith("collapse")}
+    ignored = ("collapse", "speed")
+    metrics = {k: v for k, v in results["metrics"].items() if not k.startswith(ignored)}
     return {"steps": results["steps"], "metrics": metrics}
 
 

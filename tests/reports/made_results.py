@@ -152,7 +152,7 @@ def playlist_results(run="runs/playlists", steps=200):
 def pretrain_results():
     return PretrainResults(
         run="runs/one", seed=1, config={"seed": 1}, versions={"python": "3"},
-        seconds={"training": 3.0}, recipe="contrastive", steps=9, max_steps=10,
+        seconds={"training": 3.0}, recipe="contrastive", steps=9, max_steps=10, batch_size=8,
         precision="bf16-mixed", metrics={"train/loss": 1.5}, collapsed=False,
         collapse={"std": 0.9}, data=TrainingAudio(hash="abc", tracks=63, skipped=1),
         probe={"trained": Scores(0.9, 0.4)},

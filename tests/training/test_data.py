@@ -13,6 +13,7 @@ import torch
 
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.settings.pretrain import DataSettings, FolderData, JamendoData, ManifestData
+from ssl_audio.training.budget import Budget
 from ssl_audio.training.data import PairDataModule, worker_count
 
 RATE = 16_000
@@ -39,7 +40,10 @@ def make(
     folder: Path, kind: type[DataSettings] = FolderData, steps: int = 6, **options: Any
 ) -> PairDataModule:
     chosen = {"root": folder, "batch_size": 4, "workers": 0, "cache": folder / "cache", **options}
-    return PairDataModule(kind(**chosen), steps)
+    data = PairDataModule(kind(**chosen))
+    data.setup()
+    data.follow(Budget(steps, chosen["batch_size"]))
+    return data
 
 
 class Watcher(lightning.LightningModule):
@@ -82,7 +86,7 @@ def fit(
     trainer = lightning.Trainer(
         accelerator="cpu",
         max_epochs=1,
-        max_steps=data.steps,
+        max_steps=data.budget.steps,
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,

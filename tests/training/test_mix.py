@@ -12,8 +12,9 @@ from ssl_audio.audio import shards
 from ssl_audio.audio.sources import find_audio
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.pretrain import COMMAND
-from ssl_audio.settings.pretrain import FolderData, ManifestData, MixData
+from ssl_audio.settings.pretrain import DataSettings, FolderData, ManifestData, MixData
 from ssl_audio.settings.tree import to_yaml
+from ssl_audio.training.budget import Budget
 from ssl_audio.training.data import PairDataModule
 
 RATE = 16_000
@@ -50,8 +51,14 @@ def mixed(
     for source, weight in zip(sources, weights or (), strict=False):
         source["weight"] = weight
     chosen = {"batch_size": 8, "workers": 0, "cache": corpora / "cache", **options}
-    data = PairDataModule(MixData(sources=tuple(sources), **chosen), steps)
+    return ready(MixData(sources=tuple(sources), **chosen), steps)
+
+
+def ready(settings: DataSettings, steps: int) -> PairDataModule:
+    data = PairDataModule(settings)
     data.setup()
+    assert isinstance(settings.batch_size, int)
+    data.follow(Budget(steps, settings.batch_size))
     return data
 
 
@@ -79,14 +86,12 @@ def test_without_weights_a_mix_is_the_union_of_its_files(corpora: Path) -> None:
         root=corpora / "both.txt", batch_size=8, workers=0, cache=corpora / "cache",
         duplicates="keep",
     )  # fmt: skip
-    one = PairDataModule(listed, 60)
-    one.setup()
+    one = ready(listed, 60)
     assert list(one._sampler()) == list(data._sampler())
     assert one.manifest.hash == data.manifest.hash
     twice = MixData(sources=2 * (mixed(corpora).settings.sources[0],), cache=corpora / "cache",
                     batch_size=4)  # fmt: skip
-    same = PairDataModule(twice, 1)
-    same.setup()
+    same = ready(twice, 1)
     assert len(same.dataset) == 6 and "6 listed more than once" in same.summary()
 
 
@@ -110,24 +115,21 @@ def test_pairs_of_a_mix_depend_on_the_step_alone(corpora: Path) -> None:
 def test_long_tracks_and_groups(corpora: Path) -> None:
     options = {"batch_size": 4, "workers": 0, "cache": corpora / "cache"}
     root = corpora / "a"
-    data = PairDataModule(
+    data = ready(
         FolderData(root=root, track_weight="duration", max_track_seconds=13, **options), 70
     )
-    data.setup()
     counts = Counter(key.index for keys in data._sampler() for key in keys)
     assert counts[0] == pytest.approx(70 * 4 * 13 / 58, abs=3)  # the others have 9 s
-    data = PairDataModule(FolderData(root=root, group_share=0.5, **options), 20)
-    data.setup()
+    data = ready(FolderData(root=root, group_share=0.5, **options), 20)
     groups = [Path(track.path).parent for track in data.manifest.tracks]
     for keys in data._sampler():
         assert max(Counter(groups[key.index] for key in keys).values()) >= 2
     (corpora / "groups.csv").write_text(
         "path,group\n" + "".join(f"{t.path},{k % 2}\n" for k, t in enumerate(data.manifest.tracks))
     )
-    listed = PairDataModule(
+    listed = ready(
         ManifestData(root=corpora / "groups.csv", group_share=1.0, **options | {"batch_size": 3}), 9
     )
-    listed.setup()
     for keys in listed._sampler():
         assert len({key.index % 2 for key in keys}) == 1
 
@@ -138,13 +140,12 @@ def test_a_batch_may_exceed_the_tracks(corpora: Path) -> None:
                                "cache": corpora / "cache", "segment": 1.0,
                                "min_offset": 1.0}  # fmt: skip
     with pytest.raises(SslAudioError, match="6 different tracks|12 different tracks"):
-        PairDataModule(FolderData(**options), 1).setup()
-    data = PairDataModule(FolderData(pairs_per_track=2, track_distance=2.0, **options), 3)
-    data.setup()
+        ready(FolderData(**options), 1)
+    data = ready(FolderData(pairs_per_track=2, track_distance=2.0, **options), 3)
     for batch in data.train_dataloader():
         assert Counter(batch["index"].tolist()) == dict.fromkeys(range(6), 2)
     with pytest.raises(SslAudioError, match="2 pairs take 58 s and the longest of 6 tracks"):
-        PairDataModule(FolderData(pairs_per_track=2, track_distance=54.0, **options), 3).setup()
+        ready(FolderData(pairs_per_track=2, track_distance=54.0, **options), 3)
 
 
 def test_a_mix_on_the_command_line_and_as_a_recipe(tmp_path: Path) -> None:
