@@ -9,11 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ssl_audio.objectives import objective
+from ssl_audio.objectives.ema import DEFAULT_MOMENTUM, HalfLife
 from ssl_audio.objectives.objective import LossOutput, Objective
 from ssl_audio.objectives.projector import PROJECTOR_SIZES, projector
-from ssl_audio.objectives.schedules import Cosine, Schedule
-
-DEFAULT_MOMENTUM = Cosine(start=0.996, end=1.0)
+from ssl_audio.objectives.schedules import Schedule
 
 
 @objective.full_precision
@@ -50,7 +49,7 @@ class BYOL(Objective):
     Args:
         embedding_size: dimensions of the embedding.
         hidden: width of the predictor, above 0.
-        momentum: of the teacher over the run.
+        momentum: of the teacher: a half-life, or a value per step over the run.
         projector_sizes: widths of the projector after the embedding.
 
     Raises:
@@ -59,7 +58,8 @@ class BYOL(Objective):
 
     def __init__(
         self, embedding_size: int = 1024, hidden: int = 256,
-        momentum: Schedule = DEFAULT_MOMENTUM, projector_sizes: Sequence[int] = PROJECTOR_SIZES,
+        momentum: Schedule | HalfLife = DEFAULT_MOMENTUM,
+        projector_sizes: Sequence[int] = PROJECTOR_SIZES,
     ) -> None:  # fmt: skip
         objective.check_positive(hidden=hidden)
         size = projector_sizes[-1]

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.objectives import objective
-from ssl_audio.objectives.byol import DEFAULT_MOMENTUM
 from ssl_audio.objectives.collapse import cluster_perplexity, cluster_usage
+from ssl_audio.objectives.ema import DEFAULT_MOMENTUM, HalfLife
 from ssl_audio.objectives.objective import LossOutput, Objective
 from ssl_audio.objectives.projector import PROJECTOR_SIZES, projector
 from ssl_audio.objectives.schedules import Linear, Schedule
@@ -74,7 +74,7 @@ class Clustering(Objective):
 
     Args:
         embedding_size: dimensions of the embedding.
-        momentum: of the teacher over the run.
+        momentum: of the teacher: a half-life, or a value per step over the run.
         centre_momentum: of the centre's running mean, in [0, 1).
         student_temperature: above 0.
         teacher_temperature: over the run; a sharper teacher at first leads a small batch away from
@@ -89,7 +89,7 @@ class Clustering(Objective):
     centre: Tensor
 
     def __init__(
-        self, embedding_size: int = 1024, momentum: Schedule = DEFAULT_MOMENTUM,
+        self, embedding_size: int = 1024, momentum: Schedule | HalfLife = DEFAULT_MOMENTUM,
         centre_momentum: float = 0.9, student_temperature: float = 0.1,
         teacher_temperature: Schedule = DEFAULT_TEACHER_TEMPERATURE,
         projector_sizes: Sequence[int] = PROJECTOR_SIZES,

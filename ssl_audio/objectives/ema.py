@@ -2,11 +2,53 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ssl_audio.io.errors import SslAudioError
+from ssl_audio.objectives.schedules import Schedule
+
+
+@dataclass(frozen=True)
+class HalfLife:
+    """A momentum that suits a run of any length: old weights count half after a share of the run.
+
+    A step that covers the share s of the run has the momentum m = 0.5 ** (s / share), so that after
+    the share p of the run the first weights count 0.5 ** (p / share), for any number of steps. A
+    constant momentum of 0.996 leaves 55 % of the random first weights after 150 steps.
+
+    Raises:
+        SslAudioError: `share` is not above 0.
+    """
+
+    share: float = 0.02
+
+    def __post_init__(self) -> None:
+        if not self.share > 0:
+            raise SslAudioError(f"share={self.share}: a share of the run, above 0")
+
+    def momentum(self, step_share: float) -> float:
+        """The momentum of a step that covers `step_share` of the run."""
+        return float(0.5 ** (step_share / self.share))
+
+
+DEFAULT_MOMENTUM = HalfLife()
+
+
+def momentum_of_step(momentum: Schedule | HalfLife, progress: float, step_share: float) -> float:
+    """The momentum of one step.
+
+    Args:
+        momentum: a value per step as a function of progress, or a half-life.
+        progress: finished share of the run before the step.
+        step_share: share of the run that the step covers.
+    """
+    if isinstance(momentum, HalfLife):
+        return momentum.momentum(step_share)
+    return momentum(progress)
 
 
 @torch.no_grad()

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ssl_audio.io.errors import SslAudioError
+from ssl_audio.objectives.ema import HalfLife
 from ssl_audio.objectives.schedules import Schedule
 
 P = ParamSpec("P")
@@ -37,7 +38,8 @@ class Objective(nn.Module):
         min_batch_size: min number of pairs, over all processes, for which the loss is defined.
         projector: (B, embedding_size) to (B, D); an EMA teacher has a copy of its own.
         predictor: (B, D) to (B, D), on the student only; default is the identity.
-        momentum: momentum of the EMA teacher over the run; None: there is no teacher.
+        momentum: of the EMA teacher: a half-life in share of the run, or a value per step over the
+            run; None: there is no teacher.
     """
 
     views: int = 2
@@ -45,10 +47,10 @@ class Objective(nn.Module):
     min_batch_size: int = 2
     projector: nn.Module
     predictor: nn.Module
-    momentum: Schedule | None
+    momentum: Schedule | HalfLife | None
 
     def __init__(
-        self, projector: nn.Module, momentum: Schedule | None = None,
+        self, projector: nn.Module, momentum: Schedule | HalfLife | None = None,
         predictor: nn.Module | None = None,
     ) -> None:  # fmt: skip
         super().__init__()

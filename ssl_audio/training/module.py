@@ -17,7 +17,7 @@ from ssl_audio.audio.views.transform import Rows
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.models.encoder import Encoder
 from ssl_audio.models.weight_decay import exempt_from_decay, parameter_groups
-from ssl_audio.objectives.ema import update_teacher
+from ssl_audio.objectives.ema import momentum_of_step, update_teacher
 from ssl_audio.objectives.gather import gather, world_size
 from ssl_audio.objectives.objective import Objective
 from ssl_audio.objectives.schedules import Schedule
@@ -96,6 +96,15 @@ class PretrainModule(lightning.LightningModule):
     def _progress_at(self, step: int) -> float:
         return min(1.0, max(step / self.total_steps, self._time_share))
 
+    def _step_share(self) -> float:
+        """Share of the run that one step covers; under a time limit the mean of the steps so far.
+
+        The mean, since a pause such as a checkpoint must not move the teacher far. The first step
+        of such a run has none; teacher and student are equal before it.
+        """
+        done = self.trainer.global_step
+        return max(1 / self.total_steps, self._time_share / done if done else 0.0)
+
     def on_train_start(self) -> None:
         """Learning rate of a resumed run: a longer one is at an earlier place of its schedule."""
         self._measure_time()
@@ -164,10 +173,10 @@ class PretrainModule(lightning.LightningModule):
         optimizer_closure: Callable[[], Any] | None = None,
     ) -> None:  # fmt: skip
         """Step, then update teacher and objective."""
-        progress = self.progress  # before the step is counted
+        progress, step_share = self.progress, self._step_share()  # before the step is counted
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
         if self.teacher is not None and self.objective.momentum is not None:
-            momentum = self.objective.momentum(progress)
+            momentum = momentum_of_step(self.objective.momentum, progress, step_share)
             update_teacher(self.teacher.encoder, self.encoder, momentum)
             update_teacher(self.teacher.projector, self.objective.projector, momentum)
             self.log("train/momentum", momentum)

@@ -80,13 +80,17 @@ def make_objective(name: str) -> Any:
     from ssl_audio.objectives.byol import BYOL
     from ssl_audio.objectives.clustering import Clustering
     from ssl_audio.objectives.contrastive import Contrastive
+    from ssl_audio.objectives.schedules import Cosine
     from ssl_audio.objectives.vicreg import VICReg
 
+    momentum = Cosine(0.996, 1.0)
     torch.manual_seed(1)
     return {
         "contrastive": lambda: Contrastive(1024, temperature=0.1),
-        "byol": lambda: BYOL(1024, hidden=256),
-        "clustering": lambda: Clustering(1024, centre_momentum=0.9, student_temperature=0.1),
+        "byol": lambda: BYOL(1024, hidden=256, momentum=momentum),
+        "clustering": lambda: Clustering(
+            1024, centre_momentum=0.9, student_temperature=0.1, momentum=momentum
+        ),
         "barlow_twins": lambda: BarlowTwins(1024, off_diagonal=0.002, scale="mean"),
         "vicreg": lambda: VICReg(1024, invariance=25.0, variance=25.0, covariance=0.1),
     }[name]()
@@ -192,6 +196,10 @@ def pretrain_words(
         "trainer.log_every_n_steps=1", "trainer.precision=32-true", "trainer.accelerator=cpu",
         "online_probe=none",
     ]  # fmt: skip
+    if recipe in ("byol", "clustering"):
+        cosine = "ssl_audio.objectives.schedules.Cosine"
+        words += [f"objective.momentum._target_={cosine}", "objective.momentum.start=0.996",
+                  "objective.momentum.end=1.0"]  # fmt: skip
     return [*words, "ckpt_path=last"] if resume else words
 
 

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.objectives.ema import update_teacher
+from ssl_audio.objectives.ema import HalfLife, momentum_of_step, update_teacher
+from ssl_audio.objectives.schedules import Constant
 
 
 def network(seed):
@@ -45,7 +46,21 @@ def test_batch_norm_keeps_its_own_statistics_in_training_only(training):
     assert teacher[1].num_batches_tracked == (0 if training else 1)
 
 
+@pytest.mark.parametrize("steps", [150, 4000])
+def test_a_half_life_leaves_the_same_share_of_the_first_weights_in_runs_of_any_length(steps):
+    teacher, student = nn.Linear(1, 1, bias=False).double(), nn.Linear(1, 1, bias=False).double()
+    nn.init.ones_(teacher.weight)
+    nn.init.zeros_(student.weight)
+    for step in range(steps // 10):  # a tenth of the run: five half-lives
+        momentum = momentum_of_step(HalfLife(0.02), step / steps, 1 / steps)
+        update_teacher(teacher, student, momentum)
+    assert teacher.weight.item() == pytest.approx(0.5**5, rel=1e-9)
+    assert momentum_of_step(Constant(0.9), 0.5, 0.1) == 0.9
+
+
 def test_refusals():
+    with pytest.raises(SslAudioError, match="share=0"):
+        HalfLife(0)
     with pytest.raises(SslAudioError, match="momentum=1.2"):
         update_teacher(network(1), network(2), 1.2)
     with pytest.raises(SslAudioError, match="differ"):
