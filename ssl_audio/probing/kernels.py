@@ -6,31 +6,17 @@ elsewhere torch's operators compute the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
 from torch.optim.adam import adam
 
+from ssl_audio.io.compiled import compiled
+
 BETAS, EPSILON = (0.9, 0.999), 1e-8  # of Adam
 BLOCK = 1024  # numbers in one pass of conversion, update and conversion: they fit the L1 cache
-
-
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile at the first call; cached on disk where a folder can be written to."""
-    # fast math without the assumption that all numbers are finite
-    options: Any = {
-        "nogil": True,
-        "error_model": "numpy",
-        "fastmath": {"contract", "reassoc", "arcp", "nsz"},
-    }
-    try:
-        return njit(cache=True, **options)(function)
-    except RuntimeError:  # no folder can be written to
-        return njit(**options)(function)
+# fast math without the assumption that all numbers are finite
+fused = compiled(error_model="numpy", fastmath={"contract", "reassoc", "arcp", "nsz"})
 
 
 class LogisticGradient:
@@ -160,14 +146,14 @@ def _flat(tensor: Tensor) -> np.ndarray:
     return tensor.view(-1).numpy()
 
 
-@compiled
+@fused
 def _widen(half: np.ndarray, bits: np.ndarray) -> None:
     """bfloat16 to float32, both as bits."""
     for i in range(half.shape[0]):
         bits[i] = np.int32(half[i]) << np.int32(16)
 
 
-@compiled
+@fused
 def _narrow(bits: np.ndarray, half: np.ndarray) -> None:
     """float32 to bfloat16, both as bits; rounded to nearest, ties to even."""
     for i in range(bits.shape[0]):
@@ -176,7 +162,7 @@ def _narrow(bits: np.ndarray, half: np.ndarray) -> None:
         half[i] = np.int16((u + np.int32(0x7FFF) + odd) >> np.int32(16))
 
 
-@compiled
+@fused
 def _update(
     gradient: np.ndarray, p: np.ndarray, m: np.ndarray, v: np.ndarray, constants: np.ndarray
 ) -> None:
@@ -191,7 +177,7 @@ def _update(
         p[i] -= rate * first / (np.sqrt(second) * root + epsilon)
 
 
-@compiled
+@fused
 def _update_half(
     gradient: np.ndarray,
     bits: np.ndarray,
@@ -211,7 +197,7 @@ def _update_half(
         _narrow(bits[start:end], product[start:end])
 
 
-@compiled
+@fused
 def _logistic_gradient(
     z: np.ndarray,
     bias: np.ndarray,
@@ -239,7 +225,7 @@ def _logistic_gradient(
             _narrow(bits, z[p, t])
 
 
-@compiled
+@fused
 def _sigmoid(z: np.float32) -> np.float32:
     """1 / (1 + exp(-z)) to 1e-6, by arithmetic that vectorises.
 

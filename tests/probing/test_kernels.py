@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from numba.core.caching import CacheImpl
 
 from ssl_audio.probing.kernels import (
     Adam,
@@ -11,7 +10,6 @@ from ssl_audio.probing.kernels import (
     _narrow,
     _sigmoid,
     _widen,
-    compiled,
 )
 
 TYPES = [torch.float32, torch.bfloat16]
@@ -51,15 +49,6 @@ def test_narrowed_as_torch_does_it():
     assert torch.equal(
         torch.from_numpy(half).view(torch.bfloat16), torch.from_numpy(values).to(torch.bfloat16)
     )
-
-
-def test_it_compiles_where_no_cache_can_be_written(monkeypatch):
-    monkeypatch.setattr(CacheImpl, "_locator_classes", [])
-
-    def double(x):
-        return 2 * x
-
-    assert compiled(double)(3) == 6
 
 
 @pytest.mark.parametrize("dtype", TYPES)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from ssl_audio.io.compiled import compiled
 
 
 def alias_table(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -23,7 +24,7 @@ def alias_table(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return shares, other
 
 
-@njit(nogil=True)
+@compiled()
 def _pair(shares: np.ndarray, other: np.ndarray, queue: np.ndarray, low: int) -> None:
     """Fill every slot with a share below 1 from one with more, in place.
 
@@ -45,7 +46,7 @@ def _pair(shares: np.ndarray, other: np.ndarray, queue: np.ndarray, low: int) ->
         shares[queue[number]] = 1
 
 
-@njit(nogil=True)
+@compiled()
 def draw(keep: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> int:
     """One outcome of an alias table."""
     position = rng.random() * len(keep)

@@ -9,8 +9,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
+from ssl_audio.io.compiled import compiled
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.baselines.alias import alias_table, draw
 from ssl_audio.recommenders.data.csr import owners_of
@@ -67,7 +67,7 @@ def line_vectors(graph: TrackGraph, settings: LineSettings) -> np.ndarray:
     return vectors
 
 
-@njit(nogil=True, fastmath=True)
+@compiled(fastmath=True)
 def pull(
     vector: np.ndarray, context: np.ndarray, label: float, rate: float, change: np.ndarray
 ) -> None:
@@ -88,7 +88,7 @@ def pull(
         context[k] += step * vector[k]
 
 
-@njit(nogil=True)
+@compiled(cache=False)  # calls `draw`
 def _train(  # type: ignore[no-untyped-def]
     sources, targets, edge_keep, edge_other, noise_keep, noise_other, vectors, contexts, negatives,
     count, first, last, rng,

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from ssl_audio.io.compiled import compiled
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import Playlists
 from ssl_audio.recommenders.data.csr_compiled import find_sorted
@@ -67,7 +67,7 @@ def _initial(rng: np.random.Generator, rows: int, dimensions: int) -> np.ndarray
     return (rng.random((rows, dimensions + 1), np.float32) - 0.5) / dimensions
 
 
-@njit(nogil=True)
+@compiled()
 def rank_weight(trials: int, items: int) -> float:
     """Weight of a violation found at the n-th trial, n >= 1, among `items` tracks; 0 to 10.
 
@@ -77,7 +77,7 @@ def rank_weight(trials: int, items: int) -> float:
     return min(math.log(max(1.0, (items - 1) // trials)), MAX_WEIGHT)
 
 
-@njit(nogil=True, fastmath=True)
+@compiled(fastmath=True)
 def warp_update(  # type: ignore[no-untyped-def]
     left, better, worse, left_squares, better_squares, worse_squares, weight, rate
 ):
@@ -100,7 +100,7 @@ def warp_update(  # type: ignore[no-untyped-def]
             left_squares[k] += gap * gap
 
 
-@njit(nogil=True, fastmath=True)
+@compiled(fastmath=True)
 def _score(left: np.ndarray, right: np.ndarray) -> float:
     total = left[0] * right[0]
     for k in range(1, len(left)):
@@ -108,7 +108,7 @@ def _score(left: np.ndarray, right: np.ndarray) -> float:
     return total
 
 
-@njit(nogil=True)
+@compiled(cache=False)  # calls `find_sorted`
 def warp_epoch(  # type: ignore[no-untyped-def]
     owners, positives, offsets, seen, order, left, right, left_squares, right_squares, rate,
     trials, rng,

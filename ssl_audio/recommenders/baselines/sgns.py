@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from numba import njit
 
+from ssl_audio.io.compiled import compiled
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.parallel import available_processors
 from ssl_audio.recommenders.baselines.alias import alias_table
@@ -176,7 +176,7 @@ SIGMOIDS = (1 / (1 + np.exp(-_AT))).astype(np.float32)
 u64 = np.uint64
 
 
-@njit(nogil=True, fastmath=True)
+@compiled(fastmath=True)
 def _random_bits(state: np.ndarray) -> np.uint64:
     """SplitMix64 (Steele et al. 2014): 64 bits, and the next state in place."""
     state[0] += u64(0x9E3779B97F4A7C15)
@@ -186,7 +186,7 @@ def _random_bits(state: np.ndarray) -> np.uint64:
     return z ^ (z >> u64(31))
 
 
-@njit(nogil=True, fastmath=True)
+@compiled(fastmath=True)
 def update(  # type: ignore[no-untyped-def]
     centre, outputs, targets, contexts, count, noise_weight, rate, scores, change
 ):
@@ -219,7 +219,7 @@ def update(  # type: ignore[no-untyped-def]
         centre[d] += change[d]
 
 
-@njit(nogil=True, fastmath=True)
+@compiled(fastmath=True)
 def _block(  # type: ignore[no-untyped-def]
     inputs, outputs, tracks, part, owners, offsets, positions, context_part, members, threshold,
     alias, draws, weight, window, state, rate,
@@ -250,7 +250,7 @@ def _block(  # type: ignore[no-untyped-def]
         )  # fmt: skip
 
 
-@njit(nogil=True, fastmath=True)
+@compiled(fastmath=True)
 def _blocks(  # type: ignore[no-untyped-def]
     inputs, outputs, tracks, part, owners, offsets, order, bounds, members, threshold, alias,
     starts, draws, weights, window, seed, rate, step, turn, lanes, first,

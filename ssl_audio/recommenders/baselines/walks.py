@@ -7,8 +7,8 @@ steps are drawn by rejection (Yang et al. 2019, "KnightKing"), without a table f
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from ssl_audio.io.compiled import compiled
 from ssl_audio.recommenders.data.csr import offsets_of
 from ssl_audio.recommenders.data.csr_compiled import find_sorted
 from ssl_audio.recommenders.data.graph import TrackGraph
@@ -50,7 +50,7 @@ class Walks:
         return walks
 
 
-@njit(nogil=True)
+@compiled()
 def _draw(ends: np.ndarray, low: int, high: int, share: float) -> int:
     """The edge of [low, high) at a share, 0 to below 1, of their summed weights."""
     target = ends[low] + np.int64(share * (ends[high] - ends[low]))
@@ -64,7 +64,7 @@ def _draw(ends: np.ndarray, low: int, high: int, share: float) -> int:
     return low
 
 
-@njit(nogil=True)
+@compiled()
 def _first_order(  # type: ignore[no-untyped-def]
     offsets, neighbours, ends, starts, walks, rng
 ):
@@ -80,7 +80,7 @@ def _first_order(  # type: ignore[no-untyped-def]
             walks[walk, step] = node
 
 
-@njit(nogil=True)
+@compiled(cache=False)
 def _second_order(  # type: ignore[no-untyped-def]
     offsets, neighbours, ends, starts, walks, rng, back, away
 ):
@@ -98,7 +98,7 @@ def _second_order(  # type: ignore[no-untyped-def]
             walks[walk, step] = node
 
 
-@njit(nogil=True)
+@compiled(cache=False)  # calls `find_sorted`
 def _second_order_edge(  # type: ignore[no-untyped-def]
     offsets, neighbours, ends, node, previous, rng, back, away
 ):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from ssl_audio.io.compiled import compiled
 
 
-@njit(nogil=True)
+@compiled()
 def find_sorted(values: np.ndarray, first: int, end: int, value: int) -> int:
     """The position of a value in `values[first:end]`, which is ascending; -1 if absent."""
     low, high = first, end

@@ -8,14 +8,13 @@ as pass the threshold, so it is computed row by row and only entries that pass a
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
 
+from ssl_audio.io.compiled import compiled
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.parallel import available_processors, in_order
 from ssl_audio.recommenders.data.collection import Playlists
@@ -130,7 +129,7 @@ def build_graph(playlists: Playlists, tracks: int, min_weight: int) -> TrackGrap
     sets = _track_sets(playlists, tracks)
 
     def edges(rows: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-        return _compiled(_edge_rows)(*sets, tracks, min_weight, *rows)
+        return _edge_rows(*sets, tracks, min_weight, *rows)
 
     blocks = in_order(_equal_work(sets), edges, available_processors(), 2)
     degrees, neighbours, weights, heaviest = zip(*blocks, strict=True)
@@ -190,14 +189,7 @@ def _equal_work(sets: _TrackSets) -> list[tuple[int, int]]:
     return list(zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True))
 
 
-@cache
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function as machine code that releases Python's global lock."""
-    import numba
-
-    return numba.njit(nogil=True)(function)
-
-
+@compiled()
 def _edge_rows(
     flat: np.ndarray,
     starts: np.ndarray,
