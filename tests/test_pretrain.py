@@ -172,7 +172,8 @@ def test_a_sixth_objective_is_a_file_and_a_recipe_as_the_readme_says(music, caps
 
 @pytest.mark.slow
 def test_two_processes_train_as_one(music):
-    more = ("online_probe=none", "views=strong", "data.crops=1", "data.crop_segment=0.5")
+    more = ("online_probe=none", "views=strong", "data.crops=1", "data.crop_segment=0.5",
+            "trainer.chunk_size=2")  # fmt: skip
     arguments = tiny(music, *more, recipe="byol")
     assert main([*arguments, "run_dir=one"]) == 0
     done = subprocess.run(
@@ -210,7 +211,7 @@ def test_views_and_crops_resume_to_the_same_weights(music):
 
     arguments = tiny(
         music, "views=strong", "data.crops=2", "data.crop_segment=0.5", "learning_rate.warmup=0",
-        "learning_rate.final=1", "objective.same_track_weight=0",
+        "learning_rate.final=1", "objective.same_track_weight=0", "trainer.chunk_size=2",
     )  # fmt: skip
     assert main([*arguments, "run_dir=whole", "trainer.max_steps=3"]) == 0
     assert main([*arguments, "run_dir=parts", "trainer.max_steps=1"]) == 0

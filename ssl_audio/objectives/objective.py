@@ -76,8 +76,7 @@ class Objective(nn.Module):
         """Update buffers, such as a centre, after a step of the optimiser.
 
         Args:
-            teacher: (W, N, D) projections of the teacher in all batches of the step; None without
-                `momentum`.
+            teacher: (W, N, D) projections of the teacher in the step; None without `momentum`.
             progress: finished share of the run before the step, 0 to 1.
         """
 

@@ -233,7 +233,10 @@ class TrainerSettings(Group):
     max_time: str | None = setting(
         None, help="longest training time over all resumed parts, DD:HH:MM:SS"
     )
-    accumulate_grad_batches: int = setting(1, help="batches for one optimiser step", min=1)
+    chunk_size: int | None = setting(
+        None, help="pairs embedded at once, over all processes, to save memory; null: the batch",
+        min=2,
+    )  # fmt: skip
     gradient_clip_val: float | None = setting(1.0, help="max norm of the gradient", above=0)
     log_every_n_steps: int = setting(10, help="steps between two rows of the log", min=1)
     compile: bool = setting(False, help="compile the backbone with torch.compile")

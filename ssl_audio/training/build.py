@@ -121,7 +121,7 @@ def build_module(settings: PretrainSettings) -> PretrainModule:
         weight_decay=settings.optimizer.get("weight_decay", 0.0),
         learning_rate_schedule=WarmupCosine(warmup=rate.warmup, end=rate.final),
         compile=settings.trainer.compile, stage=build_stage(settings, encoder.frontend),
-        crops=settings.data.crops,
+        crops=settings.data.crops, chunk_size=settings.trainer.chunk_size,
     )  # fmt: skip
 
 
@@ -169,12 +169,11 @@ def build_trainer(
     if labelled is not None and isinstance(probe, TagProbe) and probe.every_n_steps:
         callbacks.append(OnlineProbe(labelled, probe.every_n_steps))
     return make_trainer(
-        folder, batches=budget.step_limit * chosen.accumulate_grad_batches,
+        folder, batches=budget.step_limit,
         checkpoint_every=chosen.checkpoint_every, monitor="train/loss",
         accelerator=chosen.accelerator, precision=chosen.precision, callbacks=callbacks,
         devices=chosen.devices, num_nodes=chosen.num_nodes, strategy=chosen.strategy,
         max_steps=budget.step_limit,
-        accumulate_grad_batches=chosen.accumulate_grad_batches,
         gradient_clip_val=chosen.gradient_clip_val,
         log_every_n_steps=min(chosen.log_every_n_steps, budget.step_limit),
     )  # fmt: skip

@@ -22,6 +22,7 @@ from ssl_audio.objectives.gather import gather, world_size
 from ssl_audio.objectives.objective import Objective
 from ssl_audio.objectives.schedules import Schedule
 from ssl_audio.objectives.sync_batchnorm import convert_batchnorm
+from ssl_audio.training.chunks import embed, number_of_chunks
 
 VIEWS = ("anchor", "positive")  # keys of a batch
 
@@ -31,9 +32,9 @@ class PretrainModule(lightning.LightningModule):
 
     Views of one length pass through the network as one batch. Projections are gathered with
     gradient over the processes, and the objective computes the loss. If it has a `momentum`, an EMA
-    teacher of encoder and projector is updated after each step of the optimiser, not after each
-    accumulated batch. It embeds the same transformed views as the student, but for crops shorter
-    than the anchor (multi-crop, Caron et al. 2021).
+    teacher of encoder and projector is updated after each step of the optimiser. It embeds the same
+    transformed views as the student, but for crops shorter than the anchor (multi-crop, Caron et
+    al. 2021).
 
     Args:
         encoder: (batch, samples) to (batch, embedding_size).
@@ -44,6 +45,7 @@ class PretrainModule(lightning.LightningModule):
         compile: compile the backbone with `torch.compile`.
         stage: from crops to the network's input; default is the log-mel alone.
         crops: further crops of each track in a batch, beside anchor and positive.
+        chunk_size: pairs embedded at once, over all processes (`chunks.py`); None: the whole batch.
 
     Raises:
         SslAudioError: the objective needs more views.
@@ -53,7 +55,7 @@ class PretrainModule(lightning.LightningModule):
         self, encoder: Encoder, objective: Objective,
         optimizer: Callable[[list[dict[str, Any]]], torch.optim.Optimizer], weight_decay: float,
         learning_rate_schedule: Schedule, compile: bool = False, stage: ViewStage | None = None,
-        crops: int = 0,
+        crops: int = 0, chunk_size: int | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         if objective.views > len(VIEWS) + crops:
@@ -68,7 +70,8 @@ class PretrainModule(lightning.LightningModule):
         self.teacher = Teacher(encoder, objective.projector) if has_teacher else None
         self._make_optimizer, self._weight_decay = optimizer, weight_decay
         self._rate = learning_rate_schedule
-        self._teacher_outputs: list[Tensor] = []  # of the batches of one optimiser step
+        self.chunk_size = chunk_size
+        self._taught: Tensor | None = None  # the teacher's projections in the current step
         self._time_share = 0.0
         if compile:
             self.encoder.backbone.compile(dynamic=False)
@@ -127,10 +130,11 @@ class PretrainModule(lightning.LightningModule):
         """Returns "loss", and "embeddings" (views, pairs over all processes, embedding_size)."""
         inputs = self.inputs(batch, batch_idx)
         pairs = len(batch[VIEWS[0]])
-        embeddings = torch.cat([self.encoder.backbone(one) for one in inputs])
+        chunks = number_of_chunks(pairs, self.chunk_size, world_size())
+        embeddings = torch.cat([embed(self.encoder.backbone, x, pairs, chunks) for x in inputs])
         student = self.objective.predictor(self.objective.projector(embeddings))
         student = gather(_by_view(student, pairs))
-        teacher = self._teach(inputs[0], pairs)
+        teacher = self._teach(inputs[0], pairs, chunks)
         output = self.objective.loss(student, teacher, self.progress, **self._groups(batch))
         self.log("train/loss", output.total.detach(), prog_bar=True)
         self.log_dict({f"train/{name}": term.detach() for name, term in output.terms.items()})
@@ -157,16 +161,22 @@ class PretrainModule(lightning.LightningModule):
                 len(group[0]), len(group), first, len(views), self.global_rank, world_size(), gather
             )
             first += len(group)
-            inputs.append(self.stage(torch.cat(group), rows, step, self.encoder.logmel))
+            inputs.append(self.stage(torch.cat(group), rows, step, self._logmel))
         return inputs
 
-    def _teach(self, inputs: Tensor, pairs: int) -> Tensor | None:
+    def _logmel(self, waveforms: Tensor) -> Tensor:
+        """The log-mel, a chunk of rows at a time: its spectra are larger than its result."""
+        if self.chunk_size is None:
+            return self.encoder.logmel(waveforms)
+        return torch.cat([self.encoder.logmel(part) for part in waveforms.split(self.chunk_size)])
+
+    def _teach(self, inputs: Tensor, pairs: int, chunks: int) -> Tensor | None:
         if self.teacher is None:
             return None
         with torch.no_grad():
-            teacher = gather(_by_view(self.teacher(inputs), pairs))
-        self._teacher_outputs.append(teacher)
-        return teacher
+            embeddings = embed(self.teacher.encoder.backbone, inputs, pairs, chunks)
+            self._taught = gather(_by_view(self.teacher.projector(embeddings), pairs))
+        return self._taught
 
     def optimizer_step(
         self, epoch: int, batch_idx: int, optimizer: Any,
@@ -180,9 +190,8 @@ class PretrainModule(lightning.LightningModule):
             update_teacher(self.teacher.encoder, self.encoder, momentum)
             update_teacher(self.teacher.projector, self.objective.projector, momentum)
             self.log("train/momentum", momentum)
-        seen = torch.cat(self._teacher_outputs, dim=1) if self._teacher_outputs else None
-        self._teacher_outputs.clear()
-        self.objective.after_step(seen, progress)
+        self.objective.after_step(self._taught, progress)
+        self._taught = None
 
     def configure_optimizers(self) -> Any:
         trained = [*self.encoder.parameters(), *self.objective.parameters()]
@@ -196,7 +205,7 @@ class PretrainModule(lightning.LightningModule):
 
 
 class Teacher(nn.Module):
-    """EMA copy of encoder and projector without gradient: log-mels to (batch, D).
+    """EMA copy of encoder and projector without gradient.
 
     Its batch norms use the statistics of the batch, as in BYOL and DINO.
     """
@@ -206,9 +215,6 @@ class Teacher(nn.Module):
         self.encoder = copy.deepcopy(encoder)
         self.projector = copy.deepcopy(projector)
         self.requires_grad_(False)
-
-    def forward(self, logmels: Tensor) -> Tensor:
-        return self.projector(self.encoder.backbone(logmels))
 
 
 def _by_view(rows: Tensor, pairs: int) -> Tensor:
