@@ -124,6 +124,8 @@ def write_m3u(path: str | Path, entries: Iterable[tuple[str, str]]) -> None:
             lines.append(f"#EXTINF:-1,{' '.join(title.split())}")
         lines.append(f"./{entry}" if entry.startswith("#") else entry)
     content = "\n".join([*lines, ""]).encode("utf-8", "surrogateescape")
+    if not Path(path).parent.is_dir():
+        raise SslAudioError(f"cannot write {path}: no such folder as {Path(path).parent}")
     try:
         write_bytes(Path(path), content)
     except OSError as error:
