@@ -50,9 +50,9 @@ def commands(readme: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def named_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what the READMEs name: /music, /tagged, song.mp3 and recordings."""
-    home = tmp_path_factory.mktemp("home")
+    home = tmp_path_factory.mktemp("named")
     (home / "music").mkdir()
     for index in range(10):
         noise = np.random.default_rng(index).normal(0, 0.1, 8 * 16_000)
@@ -67,6 +67,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (home / "checkpoints").symlink_to(ROOT / "checkpoints")
     (home / "tools").symlink_to(ROOT / "tools")
     return home
+
+
+@pytest.fixture
+def home(named_files: Path, tmp_path: Path) -> Path:
+    """A folder of one README, since others write files of the same names."""
+    for path in named_files.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    return tmp_path
 
 
 def smaller(words: list[str]) -> list[str]:
@@ -104,10 +112,10 @@ def run(home: Path, command: str) -> int:
 @pytest.mark.slow
 @pytest.mark.parametrize("readme", READMES)
 def test_every_command_runs(
-    readme: str, home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    readme: str, home: Path, named_files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(home)
-    monkeypatch.setenv("SSL_AUDIO_CACHE", str(home / "cache"))
+    monkeypatch.setenv("SSL_AUDIO_CACHE", str(named_files / "cache"))
     monkeypatch.setattr(sys, "path", [*sys.path, str(ROOT / "tools")])
     write_files(ROOT / readme, home)
     for command in commands(readme):
