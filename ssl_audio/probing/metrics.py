@@ -2,7 +2,8 @@
 
 A tag's scores are sorted once. On any subset of the rows both figures then follow from two counts
 at each positive: how many chosen rows, and how many chosen positives, rank at or above it. Ties
-count as in scikit-learn: half for ROC-AUC, as one threshold for average precision.
+count as in scikit-learn: half for ROC-AUC, as one threshold for average precision. A row that is
+chosen several times counts as so many rows.
 """
 
 from __future__ import annotations
@@ -52,12 +53,12 @@ def mean(values: np.ndarray) -> float:
 def resampled_metrics(
     targets: np.ndarray, scores: np.ndarray, chosen: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """ROC-AUC and average precision of each tag on each subset of rows.
+    """ROC-AUC and average precision of each tag on each resample of the rows.
 
     Args:
         targets: (rows, tags), 0 or 1.
         scores: (rows, tags).
-        chosen: (resamples, rows) boolean.
+        chosen: (resamples, rows) boolean, or whole numbers: how often each row is drawn.
 
     Returns:
         Two (resamples, tags) float64, NaN where a tag has no positive or no negative.
@@ -88,6 +89,7 @@ def _tag_metrics(
     ranked, positive = score[order], np.flatnonzero(target[order])
     picked = chosen[order]  # (rows, resamples), best score first
     of_positive = picked[positive]
+    drawn = of_positive > 0
     positives = of_positive.sum(0)
     negatives = picked.sum(0) - positives
     if not len(positive):
@@ -103,13 +105,13 @@ def _tag_metrics(
     with np.errstate(invalid="ignore", divide="ignore"):
         beaten = negatives - (false + false_before) / 2
         roc = (of_positive * beaten).sum(0) / (positives * negatives)
-        precision = (of_positive * (hits / (hits + false))).sum(0, where=of_positive) / positives
+        precision = (of_positive * (hits / (hits + false))).sum(0, where=drawn) / positives
     defined = (positives > 0) & (negatives > 0)
     return np.where(defined, roc, np.nan), np.where(defined, precision, np.nan)
 
 
 def _counts(picked: np.ndarray) -> np.ndarray:
-    """(rows, resamples) to (rows + 1, resamples): how many of the first k rows are picked."""
+    """(rows, resamples) to (rows + 1, resamples): draws of the first k rows."""
     counts = np.zeros((len(picked) + 1, picked.shape[1]), np.int32)
     np.cumsum(picked, axis=0, dtype=np.int32, out=counts[1:])
     return counts

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ssl_audio.probing.bootstrap import bootstrap, paired_difference
+from ssl_audio.probing.bootstrap import bootstrap, draw_clustered, paired_difference
 from ssl_audio.probing.metrics import evaluate
 
 
@@ -76,3 +76,25 @@ def test_resamples_without_a_defined_tag_count_in_no_mean():
     assert mean == pytest.approx(np.nanmean(macro)) and np.isfinite(deviation)
     difference = paired_difference(found, found, "roc_auc")
     assert difference.mean == difference.low == 0.0
+
+
+def test_whole_clusters_are_drawn_and_rows_within_them():
+    clusters = ["a", "b", "a", "c", "a", "b"]
+    counts = draw_clustered(clusters, 4000, seed=1)
+    np.testing.assert_array_equal(counts, draw_clustered(clusters, 4000, seed=1))
+    sizes = {"a": 3, "b": 2, "c": 1}
+    for name, size in sizes.items():
+        times = counts[:, [k for k, one in enumerate(clusters) if one == name]].sum(1) / size
+        assert set(times) <= {0, 1, 2, 3}  # a cluster is drawn wholly, up to three times of three
+        assert times.mean() == pytest.approx(1, abs=0.05)
+        assert (times == 0).mean() == pytest.approx((2 / 3) ** 3, abs=0.03)
+    single = counts[counts[:, 3] == 0].sum(1)
+    assert counts.mean(0) == pytest.approx(np.ones(6), abs=0.08) and single.min() >= 6
+
+
+def test_rows_of_their_own_are_the_plain_bootstrap():
+    values = np.random.default_rng(0).normal(size=30)
+    counts = draw_clustered(range(30), 4000, seed=0)
+    assert (counts.sum(1) == 30).all()
+    deviation = (counts @ values / 30).std()
+    assert deviation == pytest.approx(values.std() / np.sqrt(30), rel=0.05)

@@ -46,6 +46,18 @@ def test_a_resample_is_its_rows_alone(seed, levels):
         np.testing.assert_allclose(precision[row], alone.tag_map, atol=1e-12)
 
 
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from([None, 2]))
+def test_a_row_that_is_drawn_several_times_counts_as_so_many_rows(seed, levels):
+    targets, scores = case(seed, 50, 3, levels)
+    draws = np.random.default_rng(seed).integers(0, 4, (6, 50)).astype(np.int32)
+    roc, precision = resampled_metrics(targets, scores, draws)
+    for row, counts in enumerate(draws):
+        alone = evaluate(targets.repeat(counts, 0), scores.repeat(counts, 0))
+        np.testing.assert_allclose(roc[row], alone.tag_roc_auc, atol=1e-12)
+        np.testing.assert_allclose(precision[row], alone.tag_map, atol=1e-12)
+
+
 @given(st.integers(0, 10_000))
 def test_metrics_depend_on_the_order_of_scores_alone(seed):
     targets, scores = case(seed, levels=4)
