@@ -153,6 +153,18 @@ def test_segments_stay_with_their_tracks_when_another_is_left_out():
     np.testing.assert_array_equal(rows.y, [[1, 0, 0], [0, 0, 1]])
 
 
+def test_the_validation_split_is_measured_for_choices(run, table, tmp_path):
+    status, out, err = run("dataset=csv", f"data.table={table}", "baselines=[mel_statistics]",
+                           "part=validation", "run_dir=run")  # fmt: skip
+    assert status == 0, err
+    results = read_results(tmp_path / "run")
+    assert results.dataset.counts == {"train": 10, "validation": 2, "test": 6}
+    assert "5 resamples of 50 % of 6 validation tracks" in out
+    saved = np.load(tmp_path / "run" / "scores.npz")
+    assert saved["ids"].tolist() == [f"validation{k}.wav" for k in range(6)]
+    assert saved["clusters"].tolist() == [f"track validation{k}.wav" for k in range(6)]
+
+
 def test_a_refused_run_leaves_its_folder_free(run, table, tmp_path):
     words = ["dataset=csv", f"data.table={table}", "run_dir=run"]
     assert run(*words, "baselines=[untrainde]")[0] == 1

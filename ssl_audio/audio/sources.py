@@ -28,11 +28,12 @@ _JAMENDO_COLUMNS = 5  # TRACK_ID ARTIST_ID ALBUM_ID PATH DURATION, then tags
 
 @dataclass(frozen=True)
 class Source:
-    """An audio file: its path, and its tags and group where a list gives any."""
+    """An audio file: its path, and its tags, group and artist where a list gives any."""
 
     path: str
     tags: tuple[str, ...] = ()
     group: str = ""  # what it belongs to, such as an album
+    artist: str = ""
 
 
 def find_audio(root: AnyPath) -> list[Source]:
@@ -128,7 +129,7 @@ def read_jamendo(tsv: AnyPath, root: AnyPath) -> list[Source]:
         root: the folder that its paths are relative to.
 
     Returns:
-        One source a line, its tags sorted and each given once.
+        One source a line, its tags sorted and each given once; the album is its group.
 
     Raises:
         SslAudioError: the file cannot be read, is empty, or has a malformed line, which is named.
@@ -137,12 +138,13 @@ def read_jamendo(tsv: AnyPath, root: AnyPath) -> list[Source]:
     for number, line in _lines(tsv):
         if not line.strip() or (number == 1 and line.startswith("TRACK_ID\t")):
             continue
-        name, tags = _jamendo_line(f"{os.fspath(tsv)}, line {number}", line)
-        sources.append(Source(_jamendo_path(os.path.abspath(root), name), tags))
+        artist, album, name, tags = _jamendo_line(f"{os.fspath(tsv)}, line {number}", line)
+        sources.append(Source(_jamendo_path(os.path.abspath(root), name), tags, album, artist))
     return _listed(tsv, sources)
 
 
-def _jamendo_line(where: str, line: str) -> tuple[str, tuple[str, ...]]:
+def _jamendo_line(where: str, line: str) -> tuple[str, str, str, tuple[str, ...]]:
+    """Artist, album, path and tags of a line."""
     cells = [cell.strip() for cell in line.split("\t")]
     if len(cells) < _JAMENDO_COLUMNS:
         needed = f"{len(cells)} columns of the {_JAMENDO_COLUMNS} before the tags"
@@ -157,7 +159,7 @@ def _jamendo_line(where: str, line: str) -> tuple[str, tuple[str, ...]]:
     for tag in tags:
         if "---" not in tag:
             raise SslAudioError(f"{where}: the tag {tag!r} is not of the form category---tag")
-    return name, tuple(sorted(set(tags)))
+    return cells[1], cells[2], name, tuple(sorted(set(tags)))
 
 
 def _jamendo_path(root: str, name: str) -> str:

@@ -18,6 +18,7 @@ from ssl_audio.io.files import printable
 from ssl_audio.settings.fields import Group, setting
 
 SPLITS = ("train", "validation", "test")
+SELECTION_SHARE = 0.2  # of the training tracks, where the validation split is measured
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,15 @@ class Split:
         ids: unique, and the same on every machine.
         paths: audio files.
         targets: (tracks, tags) uint8, 0 or 1.
+        artists, groups: artist and group (such as an album) of each track, "" where unknown; empty
+            where the data set knows none.
     """
 
     ids: tuple[str, ...]
     paths: tuple[Path, ...]
     targets: np.ndarray
+    artists: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
 
     def take(self, rows: Sequence[int] | np.ndarray) -> Split:
         """The tracks of these rows."""
@@ -40,6 +45,19 @@ class Split:
             tuple(self.ids[i] for i in rows),
             tuple(self.paths[i] for i in rows),
             self.targets[np.asarray(rows, int)],
+            tuple(self.artists[i] for i in rows) if self.artists else (),
+            tuple(self.groups[i] for i in rows) if self.groups else (),
+        )
+
+    @property
+    def clusters(self) -> tuple[str, ...]:
+        """What each track is resampled with: its artist, else its group, else itself."""
+        unknown = ("",) * len(self.ids)
+        return tuple(
+            f"artist {artist}" if artist else f"group {group}" if group else f"track {track}"
+            for track, artist, group in zip(
+                self.ids, self.artists or unknown, self.groups or unknown, strict=True
+            )
         )
 
 
@@ -87,6 +105,33 @@ class TaggingDataset:
         """The splits with their names."""
         for name in SPLITS:
             yield name, getattr(self, name)
+
+    def for_choices(self, seed: int = 0) -> TaggingDataset:
+        """The data set for choices between encoders, which must not see the test split.
+
+        The validation split is measured in place of the test split. A fifth of the training tracks,
+        whole artists or groups where they are known, takes the place of the validation split.
+
+        Args:
+            seed: of the draw.
+
+        Raises:
+            SslAudioError: no artist has few enough training tracks, or no tag can be measured.
+        """
+        train, rows = self.train, np.arange(len(self.train.ids))
+        apart = np.isin(rows, _rows_apart(train.clusters, round(SELECTION_SHARE * len(rows)), seed))
+        if not apart.any():
+            raise SslAudioError(
+                f"{self.name}: too few training tracks or artists to choose with: "
+                f"{len(rows)} tracks, {len(set(train.clusters))} artists"
+            )
+        note = f"measured on the validation split, with {apart.sum()} training tracks in its place"
+        return _without_constant_tags(replace(
+            self, train=train.take(rows[~apart]), validation=train.take(rows[apart]),
+            test=self.validation, notes=(*self.notes, note),
+            missing={**dict.fromkeys(SPLITS, ()), "train": self.missing.get("train", ()),
+                     "test": self.missing.get("validation", ())},
+        ))  # fmt: skip
 
     @property
     def hash(self) -> str:
@@ -137,8 +182,11 @@ class LabelledData(Group):
         splits, missing = {}, {}
         for key, split in listed.splits.items():
             exists = [os.path.exists(path) for path in split.paths]  # False for invalid names
-            ids = tuple(map(printable, split.ids))  # text, whatever bytes the files' names have
-            splits[key] = replace(split, ids=ids).take(np.flatnonzero(exists))
+            ids, artists, groups = (  # text, whatever bytes the files' names have
+                tuple(map(printable, names)) for names in (split.ids, split.artists, split.groups)
+            )
+            text = replace(split, ids=ids, artists=artists, groups=groups)
+            splits[key] = text.take(np.flatnonzero(exists))
             missing[key] = tuple(i for i, found in zip(ids, exists, strict=True) if not found)
         notes = [*listed.notes, *_unexpected_sizes(listed), *self._missing_notes(listed, missing)]
         for key, split in splits.items():
@@ -177,6 +225,19 @@ class LabelledData(Group):
                 "leave them out: data.allow_missing=true"
             )
         return [f"audio was missing for {counts} tracks: not a result on the whole data set"]
+
+
+def _rows_apart(clusters: Sequence[str], count: int, seed: int) -> list[int]:
+    """Rows of whole clusters in random order, as far as they are `count` rows or fewer."""
+    members: dict[str, list[int]] = {}
+    for row, name in enumerate(clusters):
+        members.setdefault(name, []).append(row)
+    rows: list[int] = []
+    order = np.random.default_rng(seed).permutation(len(members))
+    for own in [list(members.values())[k] for k in order]:
+        if len(rows) + len(own) <= count:
+            rows += own
+    return rows
 
 
 def _unexpected_sizes(listed: Listed) -> list[str]:

@@ -104,7 +104,9 @@ def read_tables(
     """
     sources = {name: read_jamendo(table, audio) for name, table in tables.items()}
     tags = sorted({tag for found in sources.values() for source in found for tag in source.tags})
-    splits = {name: _split(found, audio, tags) for name, found in sources.items()}
+    artists = {source.artist for found in sources.values() for source in found}
+    known = len(artists) > 1  # one name for all tracks says nothing
+    splits = {name: _split(found, audio, tags, known) for name, found in sources.items()}
     return Listed(_without_category(tags), splits, published_sizes or {})
 
 
@@ -129,10 +131,14 @@ def _audio_folder(root: Path, table: Path, layout: str) -> Path:
     return root
 
 
-def _split(sources: list[Source], audio: Path, tags: list[str]) -> Split:
+def _split(sources: list[Source], audio: Path, tags: list[str], known_artists: bool) -> Split:
     ids = tuple(_identity(source.path, audio) for source in sources)
     targets = multi_hot([source.tags for source in sources], tags)
-    return Split(ids, tuple(Path(source.path) for source in sources), targets)
+    paths = tuple(Path(source.path) for source in sources)
+    if not known_artists:
+        return Split(ids, paths, targets)
+    artists, albums = (tuple(getattr(s, key) for s in sources) for key in ("artist", "group"))
+    return Split(ids, paths, targets, artists, albums)
 
 
 def _identity(path: str, audio: Path) -> str:

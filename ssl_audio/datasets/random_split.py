@@ -16,12 +16,14 @@ CUMULATIVE_FRACTIONS = (("train", 0.7), ("validation", 0.8), ("test", 1.0))
 
 @dataclass(frozen=True)
 class LabelledTrack:
-    """A track with its tags, and its split or None."""
+    """A track with its tags, and its split or None; artist and group are "" where unknown."""
 
     id: str
     path: Path
     tags: frozenset[str]
     split: str | None = None
+    artist: str = ""
+    group: str = ""
 
 
 def listed(tracks: Sequence[LabelledTrack], seed: int, notes: tuple[str, ...] = ()) -> Listed:
@@ -45,6 +47,8 @@ def listed(tracks: Sequence[LabelledTrack], seed: int, notes: tuple[str, ...] = 
             tuple(track.id for track in own),
             tuple(track.path for track in own),
             multi_hot([track.tags for track in own], tags),
+            tuple(track.artist for track in own),
+            tuple(track.group for track in own),
         )
         for split, own in members.items()
     }

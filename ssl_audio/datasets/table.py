@@ -21,14 +21,16 @@ SEPARATOR = re.compile(r"[|;,]")  # between the tags of a cell; a tag contains n
 
 @dataclass(frozen=True, kw_only=True)
 class TagTable(LabelledData):
-    """A CSV file with columns `path`, `tags` and optionally `split`.
+    """A CSV file with columns `path`, `tags` and optionally `split`, `artist` and `group`.
 
     The tags of a cell are separated by `|`, `;` or `,`: `rock, live` is the tags `rock` and `live`.
     """
 
     name = "csv"
 
-    table: Path = setting(help="CSV with columns path, tags (separated by | ; or ,), [split]")
+    table: Path = setting(
+        help="CSV with columns path, tags (separated by | ; or ,), [split], [artist], [group]"
+    )
     root: Path | None = setting(
         None, help="folder that the paths are relative to; null: the folder of the table"
     )
@@ -55,7 +57,9 @@ class TagTable(LabelledData):
                         raise SslAudioError(f"{where}: no path, or no tags")
                     tags = frozenset(tag.strip() for tag in SEPARATOR.split(cell)) - {""}
                     split = _split_name(row.get("split"), where)
-                    yield LabelledTrack(posixpath.normpath(path), folder / path, tags, split)
+                    artist, group = ((row.get(key) or "").strip() for key in ("artist", "group"))
+                    track = posixpath.normpath(path)
+                    yield LabelledTrack(track, folder / path, tags, split, artist, group)
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise SslAudioError(f"cannot read {self.table}: {error}") from error
 

@@ -51,6 +51,8 @@ def compare(settings: ProbeSettings, folder: Path) -> ProbeResults:
     started = time.monotonic()
     assert isinstance(settings.data, LabelledData)
     dataset = settings.data.load()
+    if settings.part == "validation":
+        dataset = dataset.for_choices(settings.seed)
     _print_dataset(dataset)
     encoders = _encoders(settings, dataset)
     features = {one.name: _features(one, dataset, settings) for one in encoders}
@@ -158,13 +160,12 @@ def _encoded(
             raise SslAudioError(f"{dataset.name}: no track of the {name} split can be read")
         means[name], targets[name] = features.means[first + rows], split.targets[rows]
         kept[name], first = rows, first + len(split.ids)
-    test = dataset.test.take(kept["test"])
     train = TrainingRows(means["train"], targets["train"])
     if features.segments is not None and features.starts is not None and features.ends is not None:
         rows = kept["train"]  # the training split comes first
         starts, ends = features.starts[rows], features.ends[rows]
         train = TrainingRows(features.segments, targets["train"], starts, ends)
-    return EncodedDataset(train, means, targets, test.ids, test.paths)
+    return EncodedDataset(train, means, targets, dataset.test.take(kept["test"]))
 
 
 def _dataset_summary(
@@ -186,6 +187,7 @@ def _protocol(settings: ProbeSettings) -> ProbeProtocol:
     boot = settings.bootstrap
     return ProbeProtocol(
         probe=settings.probe,
+        part=settings.part,
         train_on=settings.train_on,
         hop=settings.hop,
         resamples=boot.resamples,
@@ -213,8 +215,8 @@ def _track_map(name: str, encoded: EncodedDataset) -> TrackMap:
         method=method,
         x=tuple(points[:, 0].round(4).tolist()),
         y=tuple(points[:, 1].round(4).tolist()),
-        ids=tuple(encoded.ids),
-        paths=tuple(str(path) for path in encoded.paths),
+        ids=encoded.test.ids,
+        paths=tuple(str(path) for path in encoded.test.paths),
         tags=tuple(tuple(np.flatnonzero(row).tolist()) for row in encoded.targets["test"]),
     )
 
@@ -222,11 +224,12 @@ def _track_map(name: str, encoded: EncodedDataset) -> TrackMap:
 def _save_scores(
     folder: Path, tags: Sequence[str], encoded: EncodedDataset, measured: Sequence[Measured]
 ) -> None:
-    """Write the test logits of all encoders, for further analyses."""
+    """Write the test logits of all encoders, with what tracks are to be resampled with."""
     with atomic_file(folder / "scores.npz") as temporary, open(temporary, "wb") as file:
         np.savez(
             file,
-            ids=np.array(encoded.ids),
+            ids=np.array(encoded.test.ids),
+            clusters=np.array(encoded.test.clusters),
             tags=np.array(tags),
             targets=encoded.targets["test"],
             systems=np.array([one.results.name for one in measured]),

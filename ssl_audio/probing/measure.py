@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ssl_audio.datasets.dataset import Split
 from ssl_audio.io.parallel import in_order
 from ssl_audio.probing.batches import TrainingRows
 from ssl_audio.probing.bootstrap import Bootstrap, bootstrap
@@ -42,14 +42,13 @@ class EncodedDataset:
         train: what probes are trained on.
         means: (tracks, dimensions) mean features by split.
         targets: (tracks, tags) by split.
-        ids, paths: of the test split.
+        test: the tracks of the test split.
     """
 
     train: TrainingRows
     means: Mapping[str, np.ndarray]
     targets: Mapping[str, np.ndarray]
-    ids: Sequence[str]
-    paths: Sequence[Path]
+    test: Split
 
 
 @dataclass(frozen=True)

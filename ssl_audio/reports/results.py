@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from ssl_audio.io.atomic import write_text
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.run_folder import RESULTS
+from ssl_audio.reports.estimates import Difference, Interval
 from ssl_audio.reports.plain import from_plain, to_plain
 
 VERSION = 2  # of the format of results.json
@@ -38,39 +39,6 @@ class Results:
     seconds: dict[str, float]
 
 
-@dataclass(frozen=True)
-class Interval:
-    """A mean with its confidence interval."""
-
-    mean: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class Difference:
-    """The paired difference `a` - `b` of two systems in one metric.
-
-    Attributes:
-        confidence: level of the interval from `low` to `high`, 0 to 1.
-        p: p-value, corrected for multiple tests; None if no test was made.
-    """
-
-    a: str
-    b: str
-    metric: str
-    mean: float
-    low: float
-    high: float
-    confidence: float = 0.95
-    p: float | None = None
-
-    @property
-    def excludes_zero(self) -> bool:
-        """True if the confidence interval lies on one side of 0."""
-        return self.low > 0 or self.high < 0
-
-
 @dataclass(frozen=True, kw_only=True)
 class DatasetSummary:
     """A labelled data set: `counts` of the tracks used and `missing` ones by split; `notes` say
@@ -88,7 +56,7 @@ class DatasetSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeProtocol:
-    """How probes were trained and measured.
+    """How probes were trained and, on the split `part`, measured.
 
     Attributes:
         train_on: "tracks" (mean embeddings) or "segments".
@@ -106,6 +74,7 @@ class ProbeProtocol:
     fraction: float
     confidence: float
     knn: int | None
+    part: str = "test"
 
 
 @dataclass(frozen=True)

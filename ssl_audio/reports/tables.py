@@ -89,7 +89,7 @@ def protocol_text(results: ProbeResults) -> str:
     on = "track means" if p.train_on == "tracks" else "single segments"
     return (
         f"{p.probe} probe on {on}; {p.resamples} resamples of {100 * p.fraction:g} % of "
-        f"{results.dataset.counts['test']} test tracks"
+        f"{results.dataset.counts['test']} {p.part} tracks"
     )
 
 

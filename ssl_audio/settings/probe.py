@@ -87,6 +87,11 @@ class ProbeSettings(CommandSettings):
         help="baselines; also supervised, musicnn[:FOLDER[:OUTPUT]], timm:MODEL, "
         "hear:MODULE[:WEIGHTS], MODULE.CLASS",
     )
+    part: Literal["test", "validation"] = setting(
+        "test",
+        help="split that is measured; validation: for choices between encoders, with a fifth of "
+        "the training tracks in its place",
+    )
     probe: Literal["linear", "mlp", "logistic", "finetune"] = setting(
         "linear",
         help="mlp: one hidden layer; logistic: scikit-learn's; finetune: linear, and the "

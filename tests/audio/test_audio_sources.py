@@ -116,9 +116,10 @@ def test_jamendo(tmp_path: Path) -> None:
     rows += "track_2\tartist_1\talbum_1\t49/949.mp3\t212.7\tgenre---jazz\r\n"
     tsv.write_bytes((HEADER + rows).encode())
     assert sources.read_jamendo(tsv, tmp_path) == [
-        Source(str(tmp_path / "48/948.mp3"), ("genre---rock", "mood/theme---sad")),
-        Source(str(tmp_path / "49/949.low.mp3"), ("genre---jazz",)),
-    ]
+        Source(str(tmp_path / "48/948.mp3"), ("genre---rock", "mood/theme---sad"),
+               "album_1", "artist_1"),
+        Source(str(tmp_path / "49/949.low.mp3"), ("genre---jazz",), "album_1", "artist_1"),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

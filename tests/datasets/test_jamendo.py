@@ -101,3 +101,13 @@ def test_scores(shared):
     assert sum(len(split.ids) for _, split in found.splits()) == 450
     assert not found.missing["train"] and len(found.tags) > 20
     assert found.hash == Scores(root=shared / "audio" / "scores").load().hash
+
+
+def test_artists_and_albums_are_read_where_there_are_several(tmp_path):
+    root = made_folder(tmp_path)
+    assert JamendoTop50(root=root).load().train.artists == ()  # x for all
+    table = root / "autotagging_top50tags-test.tsv"
+    table.write_text(table.read_text().replace("track_21\tx\ty", "track_21\tz\tw"))
+    found = JamendoTop50(root=root).load()
+    assert found.train.artists == ("x", "x", "x") and found.test.artists == ("x", "z", "x")
+    assert found.test.groups == ("y", "w", "y")

@@ -70,6 +70,41 @@ def test_a_table(tmp_path):
         TagTable(table=wrong).load()
 
 
+def made_choices(tmp_path, artists, each=12):
+    """A table of tracks by the number of their artist, with tags x and y in every split."""
+    lines = ["path,tags,split,artist"]
+    names = [f"{n}.wav" for n in range(3 * each)]
+    for n, name in enumerate(names):
+        split = ("train", "validation", "test")[n // each]
+        lines.append(f"{name},{'xy'[n % 2]},{split},{artists(n)}")
+    (tmp_path / "own.csv").write_text("\n".join(lines))
+    touch(tmp_path, names)
+    return TagTable(table=tmp_path / "own.csv").load()
+
+
+def test_choices_are_made_without_the_test_split(tmp_path):
+    whole = made_choices(tmp_path, lambda n: f"a{n // 2}", each=30)
+    found = whole.for_choices()
+    assert found.test.ids == whole.validation.ids and not set(found.test.ids) & set(whole.test.ids)
+    parts = [set(split.artists) for split in (found.train, found.validation)]
+    assert not parts[0] & parts[1] and parts[0] | parts[1] == set(whole.train.artists)
+    assert len(found.train.ids) == 24 and len(found.validation.ids) == 6
+    assert found.notes == ("measured on the validation split, with 6 training tracks in its place",)
+    assert found.hash == whole.for_choices().hash != whole.for_choices(seed=1).hash
+    np.testing.assert_array_equal(found.test.targets, whole.validation.targets)
+
+
+def test_choices_need_more_than_one_artist(tmp_path):
+    message = "csv: too few training tracks or artists to choose with: 12 tracks, 1 artists"
+    with pytest.raises(SslAudioError, match=f"^{message}$"):
+        made_choices(tmp_path, lambda n: "same").for_choices()
+
+
+def test_tracks_are_resampled_by_artist_else_by_themselves(tmp_path):
+    found = made_choices(tmp_path, lambda n: "" if n % 2 else "anna").train
+    assert found.clusters[:4] == ("artist anna", "track 1.wav", "artist anna", "track 3.wav")
+
+
 @pytest.mark.parametrize("spelling", ["a/0.wav", "./a/0.wav", "a//0.wav", "a/./0.wav"])
 def test_a_path_that_is_listed_twice_is_refused(tmp_path, spelling):
     rows = [("a/0.wav", "x", "train"), ("a/1.wav", "y", "validation"), (spelling, "x", "test")]
