@@ -40,6 +40,8 @@ def _print_summary(results: PretrainResults) -> None:
     folder = Path(results.run)
     for name, scores in results.probe.items():
         say(f"  probe, {name:<15} ROC-AUC {scores.roc_auc:.3f}  mAP {scores.map:.3f}")
+    if line := _speed(results.metrics):
+        say(f"  last steps: {line}")
     if results.max_steps is not None and results.steps < results.max_steps:
         done = f"stopped after {results.steps} of {results.max_steps} steps"
         say(f"{done}; resume with run_dir={folder} ckpt_path=last")
@@ -49,6 +51,13 @@ def _print_summary(results: PretrainResults) -> None:
     say(f"  import ssl_audio; encoder = ssl_audio.load_encoder('{folder / 'encoder'}')")
     say("  encoder.embed_file('song.mp3').track")
     say(f"logs: tensorboard --logdir {folder / 'logs'}")
+
+
+def _speed(metrics: dict[str, float]) -> str:
+    """Such as "104 pairs/s, gradient norm 0.42"; MFU where the device's peak is known."""
+    shown = {"speed/pairs_per_second": "{:,.0f} pairs/s", "speed/mfu": "MFU {:.1%}",
+             "train/gradient_norm": "gradient norm {:.3g}"}  # fmt: skip
+    return ", ".join(text.format(metrics[key]) for key, text in shown.items() if key in metrics)
 
 
 main = partial(COMMAND.main, run)

@@ -184,7 +184,15 @@ class Interrupted(lightning.Callback):
 
 
 class ProgressBar(RichProgressBar):
-    """Lightning's, without the version of the logger and the number of the only epoch."""
+    """Lightning's, without the version of the logger and the number of the only epoch.
+
+    Attributes:
+        notes: further values to show, as text with its unit.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.notes: dict[str, str] = {}
 
     def set_total(self, steps: int) -> None:
         """Correct the expected number of steps, for a run that ends by its time."""
@@ -199,4 +207,4 @@ class ProgressBar(RichProgressBar):
     ) -> dict[str, int | str | float | dict[str, float]]:
         metrics = super().get_metrics(trainer, pl_module)
         metrics.pop("v_num", None)
-        return metrics
+        return {**metrics, **self.notes}

@@ -12,12 +12,14 @@ from lightning.pytorch.callbacks import Timer
 from ssl_audio.io.console import say
 from ssl_audio.io.lightning_run import ProgressBar
 from ssl_audio.training.budget import Budget, duration
+from ssl_audio.training.flops import flops_of_step, peak_of
+from ssl_audio.training.module import PretrainModule
 
 SMOOTHING = 0.05  # weight of a step in the running mean of the steps' times
 
 
 class Horizon(Timer):
-    """Ends a run when its time is up, and logs pairs per second and the seconds left.
+    """Ends a run when its time is up; logs pairs per second, the seconds left, and MFU on a GPU.
 
     The time used is part of a checkpoint, so that a resumed run counts that of its earlier parts. A
     resumed run with another limit says in one line where it now stands.
@@ -34,6 +36,7 @@ class Horizon(Timer):
         self._earlier: dict[str, Any] | None = None  # limits of the run that is resumed
         self._step_ended: float | None = None
         self._seconds_per_step: float | None = None
+        self._ideal_seconds: float | None = None  # of a step at the device's peak
 
     def on_train_start(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
@@ -61,6 +64,10 @@ class Horizon(Timer):
         if self._step_ended is not None:  # the first step of a part has start-up costs
             self._measure(now - self._step_ended)
             self._log(trainer, pl_module)
+        elif (peak := peak_of(pl_module.device, str(trainer.precision))) is not None:
+            assert isinstance(pl_module, PretrainModule)
+            self._ideal_seconds = flops_of_step(pl_module, batch) / peak
+            now = time.monotonic()
         self._step_ended = now
 
     def _measure(self, seconds: float) -> None:
@@ -71,15 +78,21 @@ class Horizon(Timer):
         assert self._seconds_per_step is not None
         seconds_per_step = max(self._seconds_per_step, 1e-9)
         left = (self.budget.step_limit - trainer.global_step) * seconds_per_step
+        bar = trainer.progress_bar_callback
         if (remaining := self.time_remaining()) is not None and remaining < left:
             left = max(0.0, remaining)
             total = trainer.global_step + round(left / seconds_per_step)
-            if isinstance(bar := trainer.progress_bar_callback, ProgressBar):
+            if isinstance(bar, ProgressBar):
                 bar.set_total(total)
-        pl_module.log_dict({
-            "speed/pairs_per_second": self.budget.batch_size / seconds_per_step,
-            "speed/seconds_left": left,
-        })  # fmt: skip
+        speed = {"pairs_per_second": self.budget.batch_size / seconds_per_step,
+                 "seconds_left": left}  # fmt: skip
+        shown = {"pairs/s": f"{speed['pairs_per_second']:,.0f}", "left": duration(left)}
+        if self._ideal_seconds is not None:
+            speed["mfu"] = self._ideal_seconds / seconds_per_step
+            shown["MFU"] = f"{speed['mfu']:.1%}"
+        if isinstance(bar, ProgressBar):
+            bar.notes |= shown
+        pl_module.log_dict({f"speed/{name}": value for name, value in speed.items()})
 
     def _time_share(self) -> float:
         limit = self.budget.max_seconds

@@ -193,6 +193,24 @@ class PretrainModule(lightning.LightningModule):
         self.objective.after_step(self._taught, progress)
         self._taught = None
 
+    def configure_gradient_clipping(
+        self, optimizer: torch.optim.Optimizer, gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:  # fmt: skip
+        """Limit the norm of the gradient of all parameters, and log what it was before."""
+        scaled = self.trainer.precision == "16-mixed"
+        if scaled and getattr(optimizer, "_step_supports_amp_scaling", False):
+            # a fused optimiser unscales later: Lightning refuses to clip, and there is no norm yet
+            super().configure_gradient_clipping(
+                optimizer, gradient_clip_val, gradient_clip_algorithm
+            )
+            return
+        parameters = list(self.trainer.precision_plugin.main_params(optimizer))
+        norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        if gradient_clip_val is not None:
+            torch.nn.utils.clip_grads_with_norm_(parameters, gradient_clip_val, norm)
+        self.log("train/gradient_norm", norm, prog_bar=True)
+
     def configure_optimizers(self) -> Any:
         trained = [*self.encoder.parameters(), *self.objective.parameters()]
         exempt = exempt_from_decay(self.encoder.backbone)

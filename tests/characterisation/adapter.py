@@ -231,7 +231,7 @@ def pretrain_results(run_dir: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     results = json.loads(path.read_text())
-    ignored = ("collapse", "speed")
+    ignored = ("collapse", "speed", "train/gradient_norm")
     metrics = {k: v for k, v in results["metrics"].items() if not k.startswith(ignored)}
     return {"steps": results["steps"], "metrics": metrics}
 

@@ -119,6 +119,35 @@ def test_progress_is_the_larger_share_of_steps_and_of_time(monkeypatch):
     assert seen == [0.6, 0.6, 0.6, 0.75] and sorted(set(rates)) == [0.0, 0.6, 0.75, 1.0]
 
 
+@pytest.mark.parametrize("limit", [None, 1e-3, 1e3])
+def test_the_norm_of_the_gradient_is_logged_before_it_is_limited(limit):
+    class Recorder(lightning.Callback):
+        def on_before_optimizer_step(self, trainer, module, optimizer):
+            before.extend(p.grad.double() for p in module.parameters() if p.grad is not None)
+
+    before = []
+    module = make_module()
+    trainer = fit(module, batches(1), gradient_clip_val=limit, callbacks=[Recorder()])
+    norm = torch.cat([g.flatten() for g in before]).norm()
+    assert trainer.callback_metrics["train/gradient_norm"] == pytest.approx(float(norm), rel=1e-4)
+    after = [p.grad.double() for p in module.parameters() if p.grad is not None]
+    factor = 1.0 if limit is None else min(1.0, limit / float(norm))
+    for old, new in zip(before, after, strict=True):
+        torch.testing.assert_close(new, old * factor, rtol=1e-4, atol=1e-9)
+
+
+def test_clipping_is_refused_where_a_fused_optimiser_unscales(monkeypatch):
+    from lightning.pytorch.plugins.precision import MixedPrecision
+
+    module = make_module()
+    trainer = lightning.Trainer(accelerator="cpu", logger=False, gradient_clip_val=1.0)
+    monkeypatch.setattr(trainer.strategy, "_precision_plugin", MixedPrecision("16-mixed", "cpu"))
+    module.trainer = trainer
+    fused = torch.optim.AdamW(module.parameters(), fused=True)
+    with pytest.raises(RuntimeError, match="fused"):
+        module.configure_gradient_clipping(fused, 1.0, "norm")
+
+
 def with_crops(batch, samples):
     generator = torch.Generator().manual_seed(9)
     return batch | {"crops": torch.randn(2, 6, samples, generator=generator)}
