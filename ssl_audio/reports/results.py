@@ -6,6 +6,7 @@ A number that could not be computed is NaN here and null in `results.json`.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -300,11 +301,13 @@ class PlaylistResults(Results):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingAudio:
-    """The audio of a run: tracks used, files skipped by the scan, files that failed later."""
+    """The audio of a run: tracks and hours used, files skipped by the scan, files that failed
+    later."""
 
     hash: str
     tracks: int
     skipped: int
+    hours: float = math.nan
     unreadable_while_training: tuple[str, ...] = ()
 
 

@@ -60,6 +60,10 @@ class DataSettings(Group):
     duplicates: Literal["drop", "keep"] = setting(
         "drop", help="files with the same content: used once, the others listed as skipped"
     )
+    max_hours: float | None = setting(
+        None, help="train on so many hours: tracks drawn in an order that all limits share; null: "
+        "on all", above=0,
+    )  # fmt: skip
     crops: int = setting(
         0, help="further crops of a track in each step, near the anchor (multi-crop)", min=0
     )

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from ssl_audio.io.atomic import atomic_file, write_json
 from ssl_audio.io.console import warn
 from ssl_audio.io.errors import SslAudioError, first_line
+from ssl_audio.io.lock import exclusive_lock
 from ssl_audio.stores.feature_store import (
     EMBEDDING,
     METADATA_KEY,
@@ -79,7 +80,10 @@ class Store:
             self._check_same(_read_json(self.parts / ABOUT))
         try:
             self.parts.mkdir(parents=True, exist_ok=True)
-            self._lock = _locked(self.parts / LOCK)
+            lock = exclusive_lock(self.parts / LOCK)
+            if lock is None:
+                raise StoreBusy(f"another process is writing {self.parts}: wait for it")
+            self._lock = lock
             write_json(self.parts / ABOUT, self.about)
         except OSError as error:
             raise SslAudioError(f"output={self.output}: {error.strerror}") from error
@@ -244,25 +248,6 @@ def _lists(groups: Sequence[np.ndarray], column: Callable[[np.ndarray], pa.Array
     """Arrays of different lengths as a column of lists."""
     offsets = np.cumsum([0, *map(len, groups)])
     return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), column(np.concatenate(groups)))
-
-
-def _locked(path: Path) -> IO[str]:
-    """An open file under an exclusive lock, which ends with the process.
-
-    Raises:
-        StoreBusy: another process holds the lock.
-    """
-    file = path.open("w")
-    try:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except ImportError:  # Windows has no flock
-        pass
-    except OSError as error:
-        file.close()
-        raise StoreBusy(f"another process is writing {path.parent}: wait for it") from error
-    return file
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -145,6 +145,7 @@ def _results(
         data=TrainingAudio(
             hash=data.manifest.hash,
             tracks=len(data.dataset),
+            hours=float(data.audio.hours),
             skipped=len(data.manifest.skipped),
             unreadable_while_training=tuple(sorted(failures)),
         ),

@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ssl_audio.audio import scan, shards, sources
 from ssl_audio.audio.duplicates import without_duplicates
 from ssl_audio.audio.scan import Manifest, Skipped, Track
@@ -56,14 +58,29 @@ def load_manifest(data: settings.DataSettings) -> Manifest:
     """The usable tracks of a source, with their durations, and the files that were skipped.
 
     Files are measured once; the next call reads the cache. Shards have been measured when they
-    were written. Of the tracks with the same content, over all sources of a mix, the first is used.
+    were written. Of the tracks with the same content, over all sources of a mix, the first is used;
+    of these, `max_hours`.
 
     Raises:
-        SslAudioError: a source cannot be read or has no usable audio.
+        SslAudioError: a source cannot be read or has no usable audio, or no track fits `max_hours`.
     """
     parts = data.parts() if isinstance(data, settings.MixData) else (data,)
     found = _joined([_read(part) for part in parts])
-    return without_duplicates(found) if data.duplicates == "drop" else found
+    used = without_duplicates(found) if data.duplicates == "drop" else found
+    return used if data.max_hours is None else _limited(used, data.max_hours)
+
+
+def _limited(found: Manifest, hours: float) -> Manifest:
+    """Tracks of up to `hours` in all; a smaller limit leaves some of those of a larger one."""
+    order = np.random.default_rng(0).permutation(len(found.tracks))
+    ends = np.cumsum([found.tracks[place].duration for place in order]) / 3600
+    kept = sorted(order[ends <= hours])
+    if not kept:
+        raise SslAudioError(
+            f"data.max_hours={hours:g}: no track; the first in the order of all limits has "
+            f"{ends[0]:.2g} h"
+        )
+    return replace(found, tracks=[found.tracks[place] for place in kept])
 
 
 def _read(data: settings.DataSettings) -> Manifest:

@@ -16,6 +16,7 @@ from ssl_audio.settings.pretrain import DataSettings, FolderData, ManifestData, 
 from ssl_audio.settings.tree import to_yaml
 from ssl_audio.training.budget import Budget
 from ssl_audio.training.data import PairDataModule
+from ssl_audio.training.sources import load_manifest
 
 RATE = 16_000
 
@@ -178,6 +179,23 @@ def test_refusals_of_a_mix(sources: str, message: str) -> None:
     with pytest.raises(SslAudioError) as error:
         COMMAND.load(["recipe=contrastive", "data=mix", f"data.sources={sources}"])
     assert message in str(error.value)
+
+
+def test_limits_in_hours_share_their_tracks(corpora: Path) -> None:
+    chosen = {"root": corpora / "b", "cache": corpora / "cache"}
+    found = [load_manifest(FolderData(**chosen, max_hours=s / 3600)) for s in (50, 120, 9999)]
+    paths = [[track.path for track in one.tracks] for one in found]
+    assert set(paths[0]) < set(paths[1]) < set(paths[2]) and paths[1] == sorted(paths[1])
+    assert paths[2] == [track.path for track in load_manifest(FolderData(**chosen)).tracks]
+    for limit, one in zip((50, 120), found, strict=False):
+        seconds = [track.duration for track in one.tracks]
+        assert limit - 39 < sum(seconds) <= limit  # the longest track has 39 s
+
+
+def test_a_limit_without_a_track_is_refused(corpora: Path) -> None:
+    message = r"data.max_hours=0.001: no track; the first in the order of all limits has 0.0025 h"
+    with pytest.raises(SslAudioError, match=f"^{message}$"):
+        load_manifest(FolderData(root=corpora / "a", cache=corpora / "cache", max_hours=0.001))
 
 
 @pytest.mark.parametrize(
