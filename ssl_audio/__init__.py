@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         barlow_twins_loss,
         byol_loss,
         clustering_loss,
+        load_projector,
         nt_xent,
         vicreg_loss,
     )
@@ -32,14 +33,21 @@ _MODULES = {
     "Embedding": "models.embedder",
     "Probe": "probing.probes",
     **dict.fromkeys(
-        ("barlow_twins_loss", "byol_loss", "clustering_loss", "nt_xent", "vicreg_loss"),
+        (
+            "barlow_twins_loss",
+            "byol_loss",
+            "clustering_loss",
+            "load_projector",
+            "nt_xent",
+            "vicreg_loss",
+        ),
         "objectives",
     ),
 }
 __all__ = [
     "AudioError", "CheckpointError", "Embedding", "Encoder", "Probe", "SslAudioError",
     "__version__", "barlow_twins_loss", "build_encoder", "byol_loss", "clustering_loss",
-    "load_encoder", "nt_xent", "vicreg_loss",
+    "load_encoder", "load_projector", "nt_xent", "vicreg_loss",
 ]  # fmt: skip
 
 
