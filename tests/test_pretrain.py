@@ -119,8 +119,27 @@ def test_each_recipe_trains_and_its_encoder_loads(recipe, music, capsys):
     assert encoder(torch.randn(2, 16000)).shape == (2, 1024)
     card = Path("my run/encoder/README.md").read_text()
     assert f"ssl-audio pretrain recipe={recipe} data=folder" in card and "No probe" in card
+    assert_exported(Path("my run"), has_teacher=recipe in ("byol", "clustering"))
     assert not list(Path("my run").rglob("*.tmp*"))
     assert "load_encoder" in capsys.readouterr().err
+
+
+def assert_exported(run, has_teacher):
+    """The folders beside the encoder hold the weights of the checkpoint."""
+    import torch
+
+    import ssl_audio
+
+    state = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    folders = {"encoder": "encoder.", "projector": "objective.projector."}
+    others = {"teacher": "teacher.encoder.", "teacher-projector": "teacher.projector."}
+    for name, prefix in {**folders, **(others if has_teacher else {})}.items():
+        load = ssl_audio.load_projector if "projector" in name else ssl_audio.load_encoder
+        found = load(run / name).state_dict()
+        expected = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+        assert found.keys() == expected.keys()
+        assert all(torch.equal(found[key], value) for key, value in expected.items())
+    assert (run / "teacher").exists() is has_teacher
 
 
 def test_the_configuration_of_a_run_is_a_recipe_that_gives_the_same_settings(finished, music):
@@ -292,6 +311,8 @@ AT_ONCE = {  # before torch is imported
     "online_probe=nne": "Did you mean none?",
     "schedule=papr": "Did you mean paper?",
     "ckpt_path=last": "run_dir=",
+    "logger=[{project: x}]": "logger[0]._target_=null: its class",
+    "callbacks=[{_target_: lightning.pytorch.callbacks.EarlyStopping, monitr: x}]": "monitor?",
     "recipe=none": "barlow_twins, byol, clustering, contrastive, vicreg",
     "recipe=missing.yaml": "no such file",
     "recipe=broken.yaml": "broken.yaml",
@@ -332,6 +353,24 @@ def test_wrong_settings_are_refused_before_torch_is_imported(tmp_path):
         ("trainer.accelerator=gpu", "trainer: "),
         ("optimizer._target_=torch.optim.Adamm", "optimizer: "),
         ("optimizer.betas=[2,3]", "optimizer: Invalid beta"),
+        ("optimizer._target_=torch.optim.LBFGS", "optimizer: LBFGS doesn't support per-parameter"),
+        ("optimizer._target_=torch.optim.SparseAdam", "optimizer: SparseAdam does not support"),
+        (
+            "optimizer._target_=torch.optim.Muon",
+            "optimizer._target_=torch.optim.Muon takes matrices alone, and networks have kernels "
+            "and biases too: optimizer._target_=timm.optim.Muon trains all of them",
+        ),
+        (
+            "logger=[{_target_: torch.nn.Identity}]",
+            "logger[0]._target_=torch.nn.Identity is not a lightning.pytorch.loggers.logger.Logger",
+        ),
+        ("callbacks=[{_target_: lightning.pytorch.callbacks.Nothing}]", "callbacks[0]: Error"),
+        ("encoder.init_from=nowhere", "encoder.init_from=nowhere: no such model folder"),
+        (
+            "encoder.init_from=contrastive",
+            "encoder.init_from=contrastive has another architecture than this run: "
+            "set encoder.embedding_size=1024",
+        ),
         ("objective._target_=torch.nn.Identity", "not an ssl_audio.objectives.Objective"),
         ("objective.temperature=0", "temperature=0"),
         ("encoder.backbone=resnet_of_nobody", "resnet_of_nobody"),

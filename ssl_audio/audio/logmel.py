@@ -15,10 +15,12 @@ from ssl_audio.io.errors import SslAudioError
 # music. They are constants: statistics of each item would remove loudness.
 FRONTENDS: dict[str, dict[str, Any]] = {
     "default": {"f_max": 8000.0, "mean": -41.6, "std": 23.0},
+    "normalized": {"f_max": 8000.0, "mean": -35.0, "std": 23.0, "normalize": True},
     "released": {"f_max": 11025.0, "mean": 0.0, "std": 1.0},
 }
 
 BLOCK = 16  # bands computed together
+MIN_PEAK = 1e-4  # waveforms below it are not amplified further
 CACHED_SAMPLES = 1 << 17  # samples whose spectra take some 2 MB
 
 
@@ -36,6 +38,7 @@ class LogMel(nn.Module):
         hop: step, samples.
         top_db: floor below each item's peak, dB.
         sample_rate: Hz.
+        normalize: scale each item's waveform to a peak of 1.
     """
 
     window: Tensor
@@ -44,12 +47,15 @@ class LogMel(nn.Module):
     def __init__(
         self, f_max: float = 8000.0, mean: float = 0.0, std: float = 1.0, n_mels: int = 128,
         n_fft: int = 1024, hop: int = 512, top_db: float = 100.0, sample_rate: int = 16_000,
+        normalize: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
         self.settings: dict[str, Any] = {
             "f_max": f_max, "mean": mean, "std": std, "n_mels": n_mels, "n_fft": n_fft,
             "hop": hop, "top_db": top_db, "sample_rate": sample_rate,
+            **({"normalize": True} if normalize else {}),
         }  # fmt: skip
+        self.normalize = normalize
         self.mean, self.std, self.top_db = mean, std, top_db
         self.n_mels, self.n_fft, self.hop, self.sample_rate = n_mels, n_fft, hop, sample_rate
         window = torch.hann_window(n_fft)
@@ -60,7 +66,7 @@ class LogMel(nn.Module):
 
     @classmethod
     def named(cls, name: str) -> LogMel:
-        """A front end by its name: "default" or "released".
+        """A front end by its name: "default", "normalized" or "released".
 
         Raises:
             SslAudioError: no such name.
@@ -80,7 +86,11 @@ class LogMel(nn.Module):
             short = self.n_fft // 2 + 1 - waveform.shape[-1]  # min length of reflection
             if short > 0:
                 waveform = F.pad(waveform, (0, short))
-            return self._normalised(self.mel_power(waveform))
+            return self._normalised(self.mel_power(self.levelled(waveform)))
+
+    def levelled(self, waveform: Tensor) -> Tensor:
+        """(batch, samples), scaled to a peak of 1 if this front end normalises."""
+        return waveform / _peak(waveform) if self.normalize else waveform
 
     def sliding(self, waveform: Tensor, segment: int, step: int) -> Tensor:
         """Log-mels of overlapping segments of one waveform, each frame computed once.
@@ -102,6 +112,8 @@ class LogMel(nn.Module):
             parts = waveform.unfold(0, segment, step)
             mel[:, 0] = self.mel_power(parts[:, : self.n_fft])[:, 0]
             mel[:, -1] = self.mel_power(parts[:, -self.n_fft :])[:, -1]
+            if self.normalize:
+                mel /= _peak(parts)[..., None].square()
             return self._normalised(mel)
 
     def _normalised(self, mel: Tensor) -> Tensor:
@@ -128,6 +140,11 @@ class LogMel(nn.Module):
         return torch.cat(
             [power[..., bins] @ self.bands[bands, bins].T for bands, bins in self._blocks], dim=-1
         )
+
+
+def _peak(waveform: Tensor) -> Tensor:
+    """(batch, samples) to (batch, 1)."""
+    return waveform.abs().amax(dim=1, keepdim=True).clamp_min(MIN_PEAK)
 
 
 def _blocks(bands: Tensor) -> list[tuple[slice, slice]]:

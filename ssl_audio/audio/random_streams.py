@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 # purposes, which must not share random numbers: order of tracks, positions of pairs, transforms of
-# views, positions of further crops
-ORDER, CROPS, TRANSFORMS, EXTRA_CROPS = 0, 1, 2, 3
+# views, positions of further crops, steps of training
+ORDER, CROPS, TRANSFORMS, EXTRA_CROPS, STEPS = 0, 1, 2, 3, 4
 
 
 def generator(seed: int, stream: int, *key: int) -> np.random.Generator:

@@ -117,7 +117,7 @@ class Exportable(nn.Module):
     def _log_mel(self, waveform: Tensor) -> Tensor:
         """Equal to LogMel, without the blocks, which only save time."""
         logmel, half = self.frontend, self.frontend.n_fft // 2
-        padded = F.pad(waveform[:, None], (half, half), mode="reflect")[:, 0]
+        padded = F.pad(logmel.levelled(waveform)[:, None], (half, half), mode="reflect")[:, 0]
         frames = padded.unfold(-1, logmel.n_fft, logmel.hop) * logmel.window
         spectrum = torch.fft.rfft(frames)
         power = spectrum.real.square() + spectrum.imag.square()

@@ -11,7 +11,7 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from ssl_audio.io.console import say
@@ -92,6 +92,7 @@ def make_trainer(
     accelerator: str,
     precision: str,
     callbacks: Sequence[lightning.Callback] = (),
+    loggers: Sequence[Logger] = (),
     run_dir: Path | None = None,
     **options: Any,
 ) -> lightning.Trainer:
@@ -104,7 +105,7 @@ def make_trainer(
         monitor: the logged value whose smallest value makes a checkpoint the best.
         accelerator: as Lightning's.
         precision: as Lightning's, or "auto".
-        callbacks: further callbacks.
+        callbacks, loggers: further ones.
         run_dir: shown in the message on how to resume; None: `folder`.
         options: further arguments of `lightning.Trainer`.
 
@@ -117,6 +118,7 @@ def make_trainer(
             logger=[
                 CSVLogger(folder / "logs", name="", version="csv"),
                 TensorBoardLogger(folder / "logs", name="", version="tensorboard"),
+                *loggers,
             ],
             callbacks=[
                 *callbacks, _checkpoints(folder, checkpoint_every, monitor),

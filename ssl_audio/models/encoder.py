@@ -215,7 +215,7 @@ def build_encoder(
     """A new encoder; its weights are drawn from torch's generator.
 
     Args:
-        frontend: "default", "released", or arguments of `LogMel`.
+        frontend: "default", "normalized", "released", or arguments of `LogMel`.
         backbone: "resnet" or a timm model's name.
         embedding_size: dimensions of the embedding.
         segment: seconds; inputs of other lengths work too, but for some timm models.

@@ -9,14 +9,14 @@ from __future__ import annotations
 import ast
 import importlib.util
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.settings.fields import Group
+from ssl_audio.settings.fields import Group, SettingError
 from ssl_audio.settings.tree import keys_of, suggestion
 from ssl_audio.settings.types import Component
 from ssl_audio.settings.words import Words, value_at
@@ -56,6 +56,28 @@ def check_components(recipe: Mapping[str, Any], given: Words) -> None:
             raise SslAudioError(
                 f"{key}: {target} has no argument {name}.{hint} Arguments: {', '.join(known)}"
             )
+
+
+def check_listed(key: str, components: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse components of a list without a class, and arguments that their class does not have.
+
+    Args:
+        key: the setting's name.
+        components: each with its `_target_`.
+
+    Raises:
+        SettingError: names the component by its place.
+    """
+    for place, component in enumerate(components):
+        one, arguments = f"{key}[{place}]", dict(component)
+        target = arguments.pop(TARGET, None)
+        if not isinstance(target, str):
+            raise SettingError(f"{one}.{TARGET}", target, "its class, such as MODULE.CLASS")
+        known = argument_names(target)
+        for argument, value in arguments.items():
+            if known is not None and argument not in (*known, PARTIAL):
+                expected = f"no such argument.{suggestion(argument, known)} Arguments: "
+                raise SettingError(f"{one}.{argument}", value, expected + ", ".join(known))
 
 
 def instantiate(component: Mapping[str, Any], key: str, **arguments: Any) -> Any:

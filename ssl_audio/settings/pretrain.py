@@ -9,6 +9,7 @@ from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from ssl_audio.settings.components import check_listed
 from ssl_audio.settings.fields import (
     CommandSettings,
     Group,
@@ -202,6 +203,10 @@ DATA: dict[str, type[Group]] = {**SINGLE, "mix": MixData}
 class EncoderSettings(Group):
     backbone: str = setting("resnet", help="resnet (2.8 M parameters), or the name of a timm model")
     embedding_size: int = setting(1024, help="dimensions of the embedding", min=1)
+    init_from: str | None = setting(
+        None, help="start from an encoder's weights: its folder, or the name of a shipped one; "
+        "null: random weights",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -286,9 +291,10 @@ class PretrainSettings(CommandSettings):
     run_dir: Path | None = setting(None, help="output folder; null: runs/RECIPE-DATE-TIME")
     ckpt_path: Path | None = setting(None, help="resume: last (of run_dir), or a .ckpt file")
     data: DataSettings = variants(DATA, "demo", help="audio to train on", selector="data")
-    frontend: Literal["default", "released"] = setting(
-        "default", help="log-mel: default, or released, that of the published weights"
-    )
+    frontend: Literal["default", "normalized", "released"] = setting(
+        "default", help="log-mel: default; normalized, of segments scaled to a peak of 1; or "
+        "released, that of the published weights",
+    )  # fmt: skip
     encoder: EncoderSettings = group(EncoderSettings, "encoder")
     objective: Component = setting(help="the objective: _target_ and its arguments")
     views: tuple[Component, ...] = setting(
@@ -307,10 +313,20 @@ class PretrainSettings(CommandSettings):
         {"tags": TagProbe, "none": NoProbe}, "tags",
         help="linear probe on tags, before and after training", selector="online_probe",
     )  # fmt: skip
+    logger: tuple[Component, ...] = setting(
+        (), help="further loggers of Lightning, such as "
+        "[{_target_: lightning.pytorch.loggers.WandbLogger, project: music}]"
+    )  # fmt: skip
+    callbacks: tuple[Component, ...] = setting(
+        (), help="further callbacks of Lightning, such as "
+        "[{_target_: lightning.pytorch.callbacks.DeviceStatsMonitor}]"
+    )  # fmt: skip
 
     @classmethod
     def check_alone(cls, values: Mapping[str, Any]) -> None:
         check_views(values.get("views", ()))
+        for key in ("logger", "callbacks"):
+            check_listed(key, values.get(key, ()))
         optimizer = values.get("optimizer", {})
         lr = optimizer.get("lr", 1.0)
         if not _is_number(lr) or not lr > 0:

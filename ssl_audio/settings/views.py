@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ssl_audio.settings.components import PARTIAL, TARGET, argument_names
+from ssl_audio.settings.components import TARGET, check_listed
 from ssl_audio.settings.fields import SettingError
 from ssl_audio.settings.tree import NAME, suggestion
 
@@ -42,9 +42,4 @@ def check_views(views: Sequence[Mapping[str, Any]]) -> None:
         if name is not None and name not in TRANSFORMS:
             expected = f"one of {', '.join(TRANSFORMS)}.{suggestion(str(name), TRANSFORMS)}"
             raise SettingError(f"{key}.{NAME}", name, expected.rstrip("."))
-        component = component_of(view)
-        known = argument_names(str(component.pop(TARGET)))
-        for argument, value in component.items():
-            if known is not None and argument not in (*known, PARTIAL):
-                expected = f"no such argument.{suggestion(argument, known)} Arguments: "
-                raise SettingError(f"{key}.{argument}", value, expected + ", ".join(known))
+    check_listed("views", [component_of(view) for view in views])

@@ -8,11 +8,10 @@ import torch
 from lightning import Callback, Trainer
 from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import LearningRateMonitor
-from torch import nn
 
 from ssl_audio.audio.logmel import LogMel
 from ssl_audio.audio.views.stage import ViewStage
-from ssl_audio.io.errors import SslAudioError, first_line
+from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.lightning_run import make_trainer
 from ssl_audio.io.parallel import available_processors
 from ssl_audio.models.backbone import RESNET
@@ -24,10 +23,14 @@ from ssl_audio.settings.pretrain import DemoData, PretrainSettings, TagProbe
 from ssl_audio.settings.views import component_of
 from ssl_audio.training.budget import Audio, Budget, Machine, plan, seconds_of
 from ssl_audio.training.callbacks import CollapseWatch, FiniteLoss, ReadFailures
+from ssl_audio.training.extras import Extras
 from ssl_audio.training.horizon import Horizon
 from ssl_audio.training.module import PretrainModule
 from ssl_audio.training.online_probe import LabelledSet, OnlineProbe
+from ssl_audio.training.optimizer import build_optimizer
+from ssl_audio.training.seeding import SeededSteps
 from ssl_audio.training.sources import demo_corpus
+from ssl_audio.training.start import take_weights
 
 
 def untrained_encoder(settings: PretrainSettings) -> Encoder:
@@ -101,21 +104,21 @@ def build_stage(settings: PretrainSettings, frontend: LogMel) -> ViewStage:
     return ViewStage(made, settings.seed, frontend)
 
 
-def build_module(settings: PretrainSettings) -> PretrainModule:
+def build_module(settings: PretrainSettings, resumed: bool = False) -> PretrainModule:
     """Encoder, objective and optimiser.
+
+    Args:
+        settings: of the run.
+        resumed: the weights will come from a checkpoint: `encoder.init_from` is not read.
 
     Raises:
         SslAudioError: a part that cannot be made from its settings.
     """
-    objective = build_objective(settings)
-    given = {key: v for key, v in settings.optimizer.items() if key != "weight_decay"}
-    optimizer = instantiate(given, "optimizer", _partial_=True)
-    try:
-        optimizer([nn.Parameter(torch.zeros(1))])
-    except (TypeError, ValueError) as error:
-        raise SslAudioError(f"optimizer: {first_line(error)}") from error
+    objective, optimizer = build_objective(settings), build_optimizer(settings)
     rate = settings.learning_rate
     encoder = untrained_encoder(settings)
+    if settings.encoder.init_from is not None and not resumed:
+        take_weights(encoder, settings.encoder.init_from)
     return PretrainModule(
         encoder=encoder, objective=objective, optimizer=optimizer,
         weight_decay=settings.optimizer.get("weight_decay", 0.0),
@@ -143,7 +146,7 @@ def build_labelled_set(settings: PretrainSettings) -> LabelledSet | None:
 
 
 def build_trainer(
-    settings: PretrainSettings, folder: Path, labelled: LabelledSet | None = None,
+    settings: PretrainSettings, folder: Path, extras: Extras, labelled: LabelledSet | None = None,
     budget: Budget | None = None,
 ) -> Trainer:  # fmt: skip
     """The trainer with its callbacks.
@@ -151,6 +154,7 @@ def build_trainer(
     Args:
         settings: of the run.
         folder: of the run.
+        extras: further loggers and callbacks.
         labelled: the set of the online probe.
         budget: length of the run; None for a trainer that shows its device and does not train.
 
@@ -165,13 +169,16 @@ def build_trainer(
         ReadFailures(),
         CollapseWatch(watch.every_n_steps, watch.minimum_std, watch.minimum_rank),
         LearningRateMonitor("step"),
+        SeededSteps(settings.seed),
     ]
     if labelled is not None and isinstance(probe, TagProbe) and probe.every_n_steps:
         callbacks.append(OnlineProbe(labelled, probe.every_n_steps))
+    callbacks += extras.callbacks
     return make_trainer(
         folder, batches=budget.step_limit,
         checkpoint_every=chosen.checkpoint_every, monitor="train/loss",
         accelerator=chosen.accelerator, precision=chosen.precision, callbacks=callbacks,
+        loggers=extras.loggers,
         devices=chosen.devices, num_nodes=chosen.num_nodes, strategy=chosen.strategy,
         max_steps=budget.step_limit,
         gradient_clip_val=chosen.gradient_clip_val,

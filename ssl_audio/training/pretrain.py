@@ -27,6 +27,8 @@ from ssl_audio.settings.tree import plain, to_yaml
 from ssl_audio.training import build
 from ssl_audio.training.callbacks import CollapseWatch, ReadFailures
 from ssl_audio.training.data import PairDataModule
+from ssl_audio.training.export import export
+from ssl_audio.training.extras import build_extras
 from ssl_audio.training.horizon import seconds_used
 from ssl_audio.training.model_card import model_card
 from ssl_audio.training.module import PretrainModule
@@ -38,7 +40,8 @@ def pretrain(settings: PretrainSettings) -> PretrainResults:
 
     Writes into the folder of the run: `config.yaml` and `versions.json`; `skipped.csv` (files that
     were not used); `logs/` (CSV and TensorBoard); `checkpoints/` (to resume from); `encoder/` (read
-    by `load_encoder`); `results.json`. The folder is created once all inputs are checked.
+    by `load_encoder`) and what it was trained beside (`export`); `results.json`. The folder is
+    created once all inputs are checked.
 
     Raises:
         SslAudioError: audio, objective, checkpoint or trainer cannot be used as the settings say,
@@ -48,8 +51,9 @@ def pretrain(settings: PretrainSettings) -> PretrainResults:
     lightning.seed_everything(settings.seed, workers=False, verbose=False)
     folder = _folder(settings)
     resume = find_checkpoint(settings.ckpt_path, folder)
-    device = build.build_trainer(settings, folder)  # refuses wrong settings before anything slow
-    module = build.build_module(settings)
+    extras = build_extras(settings)
+    device = build.build_trainer(settings, folder, extras)  # refuses before anything slow
+    module = build.build_module(settings, resumed=resume is not None)
     data = PairDataModule(settings.data, settings.seed, module.encoder.sample_rate)
     data.setup("fit")
     budget = build.build_budget(settings, data.audio, device)
@@ -63,7 +67,7 @@ def pretrain(settings: PretrainSettings) -> PretrainResults:
     resumed = (folder / CONFIG).exists()
     leader = open_run_folder(folder, to_yaml(settings), resumed) if is_leader() else nullcontext()
     with leader:
-        trainer = build.build_trainer(settings, folder, labelled, budget)
+        trainer = build.build_trainer(settings, folder, extras, labelled, budget)
         seconds = {"training": _train(trainer, module, data, folder, resume)}
         encoder, probe = module.encoder.to("cpu").eval(), dict[str, Scores]()
         if labelled is not None and is_leader():
@@ -72,7 +76,7 @@ def pretrain(settings: PretrainSettings) -> PretrainResults:
             seconds["probe"] = round(time.monotonic() - started, 1)
         results = _results(settings, folder, trainer, data, probe, seconds)
         if is_leader():
-            encoder.save(folder / "encoder", card=model_card(settings, results))
+            export(module, folder, model_card(settings, results))
             write_results(folder, results)
     return results
 

@@ -68,9 +68,10 @@ def test_floor_is_per_item():
     torch.testing.assert_close(together[1:], logmel(quiet))
 
 
+@pytest.mark.parametrize("name", ["default", "normalized"])
 @pytest.mark.parametrize("samples", [1, 512, 513, 64_000])
-def test_any_length_and_silence_are_finite(samples):
-    logmel = LogMel.named("default")
+def test_any_length_and_silence_are_finite(samples, name):
+    logmel = LogMel.named(name)
     found = logmel(torch.zeros(2, samples))
     assert found.isfinite().all() and found.shape == (2, 1, 128, logmel.frames(samples))
 
@@ -84,13 +85,22 @@ def test_autocast_does_not_touch_it():
 
 
 def test_unknown_name_lists_the_known():
-    with pytest.raises(SslAudioError, match="default, released"):
+    with pytest.raises(SslAudioError, match="default, normalized, released"):
         LogMel.named("mfcc")
 
 
+@pytest.mark.parametrize("gain", [1e-3, 0.7, 40.0])
+def test_normalized_is_the_log_mel_of_a_waveform_with_a_peak_of_1(gain):
+    waveform = torch.randn(2, 16_000, generator=torch.Generator().manual_seed(0))
+    plain = LogMel(f_max=8000.0)(waveform / waveform.abs().amax(1, keepdim=True))
+    found = LogMel.named("normalized")(gain * waveform)
+    torch.testing.assert_close(found, (plain + 35) / 23, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["default", "normalized"])
 @pytest.mark.parametrize("step", [512, 31 * 512, 100 * 512])
-def test_overlapping_segments_share_frames_and_equal_each_alone(step):
-    frontend = LogMel.named("default")
+def test_overlapping_segments_share_frames_and_equal_each_alone(step, name):
+    frontend = LogMel.named(name)
     waveform = torch.randn(64_000 + 6 * step) * torch.linspace(0.001, 1, 64_000 + 6 * step)
     expected = frontend(waveform.unfold(0, 64_000, step))
     found = frontend.sliding(waveform, 64_000, step)

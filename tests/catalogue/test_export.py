@@ -54,6 +54,15 @@ def exported(encoder, tmp_path_factory):
     return exported
 
 
+def test_a_normalized_front_end_is_exported_too():
+    encoder = trained(frontend="normalized")
+    waveform = 0.01 * torch.randn(2, 30_000, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        found = export.Exportable(copy.deepcopy(encoder)).eval()(waveform)
+        torch.testing.assert_close(found, encoder(waveform), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(encoder(50 * waveform), encoder(waveform), rtol=1e-4, atol=1e-4)
+
+
 @functools.cache
 def opened(path):
     """The function of a file, and its metadata."""

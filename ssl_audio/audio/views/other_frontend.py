@@ -45,7 +45,8 @@ class OtherFrontEnd:
         if not 0 <= place < rows.views:
             return x
         own = slice(place * rows.tracks, (place + 1) * rows.tracks)
-        decibels = self.logmel.to(x.device)(context.waveforms[own])
+        waveforms = context.frontend.levelled(context.waveforms[own])
+        decibels = self.logmel.to(x.device)(waveforms)
         other = (decibels - context.frontend.mean) / context.frontend.std
         resized = F.interpolate(other, size=x.shape[1:], mode="bilinear", antialias=True)
         return torch.cat([x[: own.start], resized[:, 0], x[own.stop :]])

@@ -1,0 +1,37 @@
+"""Random numbers of a training step, such as those of dropout, as a function of its number."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+
+from ssl_audio.audio.random_streams import STEPS, generator
+
+
+class SeededSteps(lightning.Callback):
+    """Seeds the generators of torch, NumPy and Python before each step.
+
+    The seeds are a function of the run's seed, the step and the process. A resumed run therefore
+    draws the numbers of a run that was not interrupted, whatever else draws from the generators
+    between steps: a probe, a validation, a loader that starts. A checkpoint holds no state of them.
+
+    Args:
+        seed: of the run, >= 0.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_batch_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any,
+        batch_idx: int,
+    ) -> None:  # fmt: skip
+        seeds = generator(self.seed, STEPS, batch_idx, trainer.global_rank).integers(2**32, size=3)
+        first, second, third = map(int, seeds)
+        torch.manual_seed(first)
+        np.random.seed(second)
+        random.seed(third)
