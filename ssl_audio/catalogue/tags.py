@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ssl_audio.datasets.dataset import TaggingDataset
+from ssl_audio.datasets.dataset import UNLABELLED, TaggingDataset
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.reports.correlations import save_correlations
 from ssl_audio.stores.feature_store import Stored, read_store
@@ -36,8 +36,15 @@ def tag_correlations(features: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
     Args:
         features: (tracks, d).
-        targets: (tracks, tags), 0 or 1.
+        targets: (tracks, tags): 0, 1 or UNLABELLED; a tag is correlated on its labelled tracks.
     """
+    labelled = targets != UNLABELLED
+    if not labelled.all():
+        parts = [
+            tag_correlations(features[rows], tag[rows, None])
+            for tag, rows in zip(targets.T, labelled.T, strict=True)
+        ]
+        return np.concatenate(parts, axis=1)
     x = features - features.mean(0, dtype=np.float64)
     y = targets - targets.mean(0, dtype=np.float64)
     scale = np.sqrt((x**2).sum(0))[:, None] * np.sqrt((y**2).sum(0))

@@ -19,6 +19,7 @@ from ssl_audio.settings.fields import Group, setting
 
 SPLITS = ("train", "validation", "test")
 SELECTION_SHARE = 0.2  # of the training tracks, where the validation split is measured
+UNLABELLED = 2  # in targets: whether the track has the tag is not known
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Split:
     Attributes:
         ids: unique, and the same on every machine.
         paths: audio files.
-        targets: (tracks, tags) uint8, 0 or 1.
+        targets: (tracks, tags) uint8: 0, 1 or UNLABELLED.
         artists, groups: artist and group (such as an album) of each track, "" where unknown; empty
             where the data set knows none.
     """
@@ -62,6 +63,18 @@ class Split:
 
 
 @dataclass(frozen=True)
+class Classes:
+    """Tags of which each track has exactly one.
+
+    Attributes:
+        credits: further metrics by their titles: (tags, tags) points, 0 to 1, for the prediction of
+            the column's tag where the row's is true.
+    """
+
+    credits: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Listed:
     """The tracks that a data set's files list; whether their audio exists is not checked yet.
 
@@ -70,12 +83,14 @@ class Listed:
         splits: by name, those of `SPLITS`.
         published_sizes: published number of tracks by split; empty if none is published.
         notes: what limits results on this data set.
+        classes: None if a track may have any number of tags.
     """
 
     tags: tuple[str, ...]
     splits: Mapping[str, Split]
     published_sizes: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    classes: Classes | None = None
 
 
 @dataclass(frozen=True)
@@ -83,12 +98,13 @@ class TaggingDataset:
     """Labelled tracks in three splits, all of whose files exist.
 
     Attributes:
-        name: the value of `dataset=`.
+        name: the value of `dataset=`, and the task if there are several.
         tags: names of the targets' columns.
         train, validation, test: the splits.
         missing: ids of the tracks without audio by split; they are in no split.
         notes: what limits results on this data set.
         citation, licence: of the annotations.
+        classes: None if a track may have any number of tags.
     """
 
     name: str
@@ -100,6 +116,7 @@ class TaggingDataset:
     notes: tuple[str, ...]
     citation: str = ""
     licence: str = ""
+    classes: Classes | None = None
 
     def splits(self) -> Iterator[tuple[str, Split]]:
         """The splits with their names."""
@@ -159,6 +176,11 @@ class LabelledData(Group):
 
     allow_missing: bool = setting(False, help="leave out tracks whose audio is missing")
 
+    @property
+    def title(self) -> str:
+        """The name in results; a data set of several tasks adds the task."""
+        return self.name
+
     def read(self) -> Listed:
         """The tracks that the data set's files list.
 
@@ -171,8 +193,9 @@ class LabelledData(Group):
         """The data set, checked.
 
         Tags without a positive and a negative in the training and in the test split are left out,
-        with a note. So are tracks without audio, if `allow_missing`. Byte-identical files in two
-        splits are noted.
+        with a note; classes are all kept, those without a training or a test track are noted.
+        Tracks without audio are left out, if `allow_missing`. Byte-identical files in two splits
+        are noted.
 
         Raises:
             SslAudioError: a missing or malformed file, missing audio, a file that is listed twice,
@@ -200,8 +223,9 @@ class LabelledData(Group):
         refuse_shared_files(self.name, tracks)
         notes += identical_audio(tracks)
         dataset = TaggingDataset(
-            self.name, tuple(map(printable, listed.tags)), splits["train"], splits["validation"],
+            self.title, tuple(map(printable, listed.tags)), splits["train"], splits["validation"],
             splits["test"], missing, tuple(map(printable, notes)), self.citation, self.licence,
+            listed.classes,
         )  # fmt: skip
         return _without_constant_tags(dataset)
 
@@ -250,7 +274,7 @@ def _unexpected_sizes(listed: Listed) -> list[str]:
 
 def _without_constant_tags(dataset: TaggingDataset) -> TaggingDataset:
     varies = np.logical_and(*(
-        (split.targets.min(0) == 0) & (split.targets.max(0) == 1)
+        (split.targets == 0).any(0) & (split.targets == 1).any(0)
         for split in (dataset.train, dataset.test)
     ))  # fmt: skip
     if varies.all():
@@ -260,6 +284,9 @@ def _without_constant_tags(dataset: TaggingDataset) -> TaggingDataset:
             f"{dataset.name}: no tag has positives and negatives in the training and test splits"
         )
     lost = [tag for tag, ok in zip(dataset.tags, varies, strict=True) if not ok]
+    if dataset.classes is not None:
+        note = f"{len(lost)} classes have no training or no test track: {', '.join(lost)}"
+        return replace(dataset, notes=(*dataset.notes, note))
     note = (
         f"{len(lost)} tags were left out, having no positive or no negative in the training or "
         f"test split: {', '.join(lost)}"

@@ -58,6 +58,11 @@ def listed(tracks: Sequence[LabelledTrack], seed: int, notes: tuple[str, ...] = 
 
 
 def _random_split(track: str, seed: int) -> str:
+    share = hashed_share(track, seed)
+    return next(split for split, end in CUMULATIVE_FRACTIONS if share < end)
+
+
+def hashed_share(track: str, seed: int) -> float:
+    """A number from 0 to 1, uniform over tracks: a function of the track's id and the seed."""
     digest = hashlib.sha256(os.fsencode(f"{seed}:{track}")).digest()
-    uniform = int.from_bytes(digest[:8], "big") / 2**64
-    return next(split for split, end in CUMULATIVE_FRACTIONS if uniform < end)
+    return int.from_bytes(digest[:8], "big") / 2**64

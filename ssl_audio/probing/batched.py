@@ -11,11 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ssl_audio.datasets.dataset import UNLABELLED
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.parallel import available_processors, in_order
 from ssl_audio.io.progress import progress_bar
 from ssl_audio.probing.batches import Order, SegmentBatches, TrackBatches, TrainingRows
-from ssl_audio.probing.kernels import Adam, LogisticGradient
+from ssl_audio.probing.kernels import Adam, LogisticGradient, SoftmaxGradient
 from ssl_audio.settings.probe import LinearProbeSettings
 
 VALIDATION_ROWS = 2048  # scored at a time
@@ -78,14 +79,17 @@ def train_probes(
         hidden: put a hidden layer with ReLU before the tags.
 
     Raises:
-        SslAudioError: an empty subset, features that are not finite, or targets that are not 0 and
-            1 for each track.
+        SslAudioError: an empty subset, features that are not finite, or targets that are not 0, 1
+            or UNLABELLED for each track; with `single_label`, those that are not one 1.
     """
     if not len(subsets) or not all(len(rows) for rows in subsets):
         raise SslAudioError("a probe needs one or more training rows")
     tracks = len(train.x if train.starts is None else train.starts)
-    if len(train.y) != tracks or not np.isin(train.y, (0, 1)).all():
+    allowed = (0, 1) if train.single_label else (0, 1, UNLABELLED)
+    if len(train.y) != tracks or not np.isin(train.y, allowed).all():
         raise SslAudioError(f"targets must be 0 or 1 for each of the {tracks} tracks")
+    if train.single_label and not (train.y.sum(1) == 1).all():
+        raise SslAudioError("each track must have exactly one tag")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     per_processor = -(-len(subsets) // available_processors())
     max_together = min(MAX_TOGETHER, per_processor) if device == "cpu" else len(subsets)
@@ -155,9 +159,11 @@ class _Training:
         self.adam = Adam(self.layers, dtype, settings.learning_rate, settings.weight_decay)
         shape = (len(subsets), tags, settings.batch_size)
         self.logits = torch.empty(shape, dtype=dtype, device=device)
-        self.logistic_gradient = LogisticGradient(
+        self.single_label = train.single_label
+        self.loss_gradient = (SoftmaxGradient if train.single_label else LogisticGradient)(
             self.logits, self.layers[-1][1], self.targets, self.adam.gradients[-1][1]
         )
+        self.cells = _cells(self.targets, train.single_label)
 
     def run(self, advance: Callable[[], None]) -> list[TrainedProbe]:
         """Train all probes; `advance` is called after each epoch."""
@@ -188,10 +194,10 @@ class _Training:
         # (steps, P, batch); -1 pads batches that are not full
         places = np.stack([order.batches(epoch * steps, steps) for order in self.orders], axis=1)
         valid = torch.from_numpy(places >= 0).to(self.device)
-        weights = valid.float() / (valid.sum(2, keepdim=True) * self.targets.shape[1])
         batches = self.rows.batches(places, epoch * steps)
-        for (x, rows), row_weights in zip(batches, weights, strict=True):
-            self._differentiate(x, rows, row_weights)
+        for (x, rows), real in zip(batches, valid, strict=True):
+            cells = (self.cells[rows] * real).sum(1, keepdim=True)
+            self._differentiate(x, rows, real / cells.clamp_min(1))
             self.adam.step()
 
     def _differentiate(self, x: Tensor, rows: Tensor, row_weights: Tensor) -> None:
@@ -210,7 +216,7 @@ class _Training:
         for weight, (_, bias) in zip(weights[:-1], self.layers, strict=False):
             inputs.append((torch.bmm(weight, inputs[-1]) + bias).relu_().to(x.dtype))
         gradient = torch.bmm(weights[-1], inputs[-1], out=self.logits)
-        self.logistic_gradient(rows, row_weights)
+        self.loss_gradient(rows, row_weights)
         for depth in reversed(range(len(weights))):
             torch.bmm(gradient, inputs[depth].transpose(1, 2), out=gradients[depth][0])
             if depth:
@@ -227,14 +233,14 @@ class _Training:
         return [(scaled, bias - shift), *((w.clone(), b.clone()) for w, b in rest)]
 
     def _validation_losses(self, layers: Layers) -> np.ndarray:
-        """(P,) binary cross-entropy."""
+        """(P,) cross-entropy: binary, of the labelled cells; or over classes."""
         total = torch.zeros(len(self.orders), device=self.device)
         for first in range(0, len(self.validation_x), VALIDATION_ROWS):
             x = self.validation_x[first : first + VALIDATION_ROWS]
             y = self.validation_y[first : first + VALIDATION_ROWS]
-            z = _all_logits(layers, x)
-            total += F.softplus(z).sum((1, 2)) - torch.einsum("ptr,rt->p", z, y)
-        return (total / self.validation_y.numel()).cpu().numpy()
+            total += _summed_losses(_all_logits(layers, x), y, self.single_label)
+        cells = _cells(self.validation_y, self.single_label).sum().clamp_min(1)
+        return (total / cells).cpu().numpy()
 
     def _trained(self, layers: Layers, p: int, history: list[np.ndarray]) -> TrainedProbe:
         arrays = [(w[p].t().cpu().numpy(), b[p, :, 0].cpu().numpy()) for w, b in layers]
@@ -250,6 +256,25 @@ def _all_logits(layers: Layers, x: Tensor) -> Tensor:
     for weight, bias in rest:
         z = torch.baddbmm(bias, weight, z.relu())
     return z
+
+
+def _summed_losses(z: Tensor, y: Tensor, single_label: bool) -> Tensor:
+    """(P, T, rows) logits and (rows, T) targets to (P,) sums of the losses."""
+    if single_label:
+        return z.logsumexp(1).sum(1) - torch.einsum("ptr,rt->p", z, y)
+    labelled = y != UNLABELLED
+    if labelled.all():
+        return F.softplus(z).sum((1, 2)) - torch.einsum("ptr,rt->p", z, y)
+    return torch.einsum("ptr,rt->p", F.softplus(z), labelled.float()) - torch.einsum(
+        "ptr,rt->p", z, y * labelled
+    )
+
+
+def _cells(targets: Tensor, single_label: bool) -> Tensor:
+    """(rows,) float32: the terms of each row in the loss."""
+    if single_label:
+        return torch.ones(len(targets), device=targets.device)
+    return (targets != UNLABELLED).sum(1, dtype=torch.float32)
 
 
 def _initial_layers(sizes: Sequence[int], seeds: Sequence[int], device: torch.device) -> Layers:

@@ -22,15 +22,17 @@ class TrainingRows:
     Attributes:
         x: (tracks, dimensions); with `starts`, (segments, dimensions), which may be mapped from
             disk: only a batch of it is in memory at a time.
-        y: (tracks, tags), 0 or 1.
+        y: (tracks, tags): 0, 1 or UNLABELLED.
         starts, ends: (tracks,) rows of `x` between which each track's segments lie, one or more. A
             track is then represented by one of its segments, drawn anew for each batch.
+        single_label: each track has exactly one tag, and probes are trained with softmax.
     """
 
     x: np.ndarray
     y: np.ndarray
     starts: np.ndarray | None = None
     ends: np.ndarray | None = None
+    single_label: bool = False
 
 
 @dataclass

@@ -11,12 +11,14 @@ then tracks of each: `draw_clustered`.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import NormalDist
 
 import numpy as np
 
+from ssl_audio.datasets.dataset import Classes
+from ssl_audio.probing.classes import class_metrics
 from ssl_audio.probing.metrics import resampled_metrics
 from ssl_audio.reports.results import Interval, MeanAndStd
 
@@ -30,14 +32,23 @@ class Bootstrap:
     Attributes:
         roc_auc, map: (resamples, tags), NaN where a tag is undefined.
         fraction: of the test set in each resample, 0 to 1.
+        classes: by title, (resamples,) metrics of the predicted classes.
     """
 
     roc_auc: np.ndarray
     map: np.ndarray
     fraction: float
+    classes: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def metrics(self) -> Sequence[str]:
+        """The names that `macro` takes, the most important first."""
+        return (*self.classes, *METRICS)
 
     def macro(self, metric: str) -> np.ndarray:
-        """(resamples,) means over the tags that are defined in each resample."""
+        """(resamples,) means over the tags that are defined in each resample, or `classes`."""
+        if metric in self.classes:
+            return self.classes[metric]
         return _nan_mean(getattr(self, metric), axis=1)
 
     def by_tag(self, metric: str) -> list[MeanAndStd]:
@@ -63,23 +74,27 @@ def bootstrap(
     resamples: int = 50,
     fraction: float = 0.5,
     seed: int = 0,
+    classes: Classes | None = None,
 ) -> Bootstrap:
     """Metrics on random subsets of the test set.
 
     The same seed and number of rows give the same subsets, so that systems are paired.
 
     Args:
-        targets: (rows, tags), 0 or 1.
+        targets: (rows, tags): 0, 1 or UNLABELLED.
         scores: (rows, tags).
         resamples: number of subsets.
         fraction: of the rows in each subset, without replacement, 0 to 1.
         seed: of the subsets.
+        classes: adds the metrics of classes; None if a row may have any number of tags.
 
     Raises:
         ValueError: a fraction that leaves no row or all of them, or shapes that differ.
     """
     chosen = draw_subsets(len(targets), resamples, fraction, seed)
-    return Bootstrap(*resampled_metrics(targets, scores, chosen), fraction=fraction)
+    roc_auc, precision = resampled_metrics(targets, scores, chosen)
+    own = class_metrics(targets, scores, chosen, classes.credits) if classes else {}
+    return Bootstrap(roc_auc, precision, fraction, own)
 
 
 def draw_subsets(rows: int, resamples: int, fraction: float, seed: int) -> np.ndarray:
@@ -144,7 +159,7 @@ def paired_difference(
 
     Args:
         a, b: of the same targets, resamples and seed.
-        metric: "roc_auc" or "map".
+        metric: one of `Bootstrap.metrics`.
         confidence: level of the interval, 0 to 1.
 
     Raises:

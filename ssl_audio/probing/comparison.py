@@ -18,7 +18,7 @@ from ssl_audio.io.run_folder import versions
 from ssl_audio.probing.baselines import create_baseline
 from ssl_audio.probing.baselines.untrained import untrained_encoder
 from ssl_audio.probing.batches import TrainingRows
-from ssl_audio.probing.bootstrap import METRICS, paired_difference
+from ssl_audio.probing.bootstrap import paired_difference
 from ssl_audio.probing.encoders import TrackEncoder, load_checkpoints
 from ssl_audio.probing.features import TrackFeatures, track_features
 from ssl_audio.probing.finetune import finetune
@@ -91,8 +91,11 @@ def _print_dataset(dataset: TaggingDataset) -> None:
 
 def _print_measured(measured: Measured) -> None:
     one = measured.results
+    found = "".join(
+        f"{title} {value.mean:.3f} ± {value.std:.3f}, " for title, value in one.classes.items()
+    )
     say(
-        f"{one.name}: ROC-AUC {one.roc_auc.mean:.3f} ± {one.roc_auc.std:.3f}"
+        f"{one.name}: {found}ROC-AUC {one.roc_auc.mean:.3f} ± {one.roc_auc.std:.3f}"
         f", mAP {one.map.mean:.3f} ± {one.map.std:.3f}"
     )
 
@@ -160,12 +163,13 @@ def _encoded(
             raise SslAudioError(f"{dataset.name}: no track of the {name} split can be read")
         means[name], targets[name] = features.means[first + rows], split.targets[rows]
         kept[name], first = rows, first + len(split.ids)
-    train = TrainingRows(means["train"], targets["train"])
+    single_label = dataset.classes is not None
+    train = TrainingRows(means["train"], targets["train"], single_label=single_label)
     if features.segments is not None and features.starts is not None and features.ends is not None:
         rows = kept["train"]  # the training split comes first
         starts, ends = features.starts[rows], features.ends[rows]
-        train = TrainingRows(features.segments, targets["train"], starts, ends)
-    return EncodedDataset(train, means, targets, dataset.test.take(kept["test"]))
+        train = TrainingRows(features.segments, targets["train"], starts, ends, single_label)
+    return EncodedDataset(train, means, targets, dataset.test.take(kept["test"]), dataset.classes)
 
 
 def _dataset_summary(
@@ -203,7 +207,7 @@ def _differences(measured: Sequence[Measured], confidence: float) -> tuple[Diffe
             a.results.name, b.results.name, metric, found.mean, found.low, found.high, confidence
         )
         for a, b in itertools.combinations(measured, 2)
-        for metric in METRICS
+        for metric in a.resamples.metrics
         for found in [paired_difference(a.resamples, b.resamples, metric, confidence)]
     )
 
@@ -217,7 +221,7 @@ def _track_map(name: str, encoded: EncodedDataset) -> TrackMap:
         y=tuple(points[:, 1].round(4).tolist()),
         ids=encoded.test.ids,
         paths=tuple(str(path) for path in encoded.test.paths),
-        tags=tuple(tuple(np.flatnonzero(row).tolist()) for row in encoded.targets["test"]),
+        tags=tuple(tuple(np.flatnonzero(row == 1).tolist()) for row in encoded.targets["test"]),
     )
 
 

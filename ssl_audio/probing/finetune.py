@@ -7,7 +7,6 @@ from collections.abc import Iterable
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import OneCycleLR
@@ -21,6 +20,7 @@ from ssl_audio.io.progress import with_progress
 from ssl_audio.models.encoder import Encoder
 from ssl_audio.models.weight_decay import exempt_from_decay, parameter_groups
 from ssl_audio.probing.encoders import PackageEncoder
+from ssl_audio.probing.losses import tag_loss
 from ssl_audio.settings.probe import FinetuneSettings
 
 Batch = tuple[Tensor, Tensor, Tensor]  # waveforms, targets, and 1 for those that could be read
@@ -73,9 +73,10 @@ def finetune(
     network = nn.Sequential(tuned, head).to(device)
     optimizer, schedule = _optimizer(network, settings)
     training, validation = _loaders(dataset, encoder, settings, seed)
+    single_label = dataset.classes is not None
     losses, best = [], copy.deepcopy(network.state_dict())
     for step, batch in enumerate(with_progress(training, name, unit="steps"), 1):
-        loss = _loss(network.train(), batch, device)
+        loss = _loss(network.train(), batch, device, single_label)
         if not torch.isfinite(loss):
             raise SslAudioError(f"the loss is {float(loss)} in step {step}: lower finetune.*_rate")
         optimizer.zero_grad()
@@ -84,7 +85,7 @@ def finetune(
         optimizer.step()
         schedule.step()
         if step % settings.steps == 0:
-            losses.append(_validation_loss(network.eval(), validation, device))
+            losses.append(_validation_loss(network.eval(), validation, device, single_label))
             if losses[-1] <= min(losses):
                 best = copy.deepcopy(network.state_dict())
     network.load_state_dict(best)
@@ -127,19 +128,20 @@ def _loaders(
     )  # type: ignore[return-value]
 
 
-def _loss(network: nn.Module, batch: Batch, device: torch.device) -> Tensor:
-    """Mean binary cross-entropy over the tags of the segments that could be read."""
+def _loss(network: nn.Module, batch: Batch, device: torch.device, single_label: bool) -> Tensor:
+    """Mean loss of the tags of the segments that could be read."""
     waveform, target, readable = (part.to(device) for part in batch)
-    each = F.binary_cross_entropy_with_logits(network(waveform), target, reduction="none")
-    return (each.mean(1) * readable).sum() / readable.sum().clamp_min(1)
+    return tag_loss(network(waveform), target, readable, single_label)
 
 
 @torch.no_grad()
-def _validation_loss(network: nn.Module, batches: Iterable[Batch], device: torch.device) -> float:
+def _validation_loss(
+    network: nn.Module, batches: Iterable[Batch], device: torch.device, single_label: bool
+) -> float:
     total = count = 0.0
     for batch in batches:
         readable = float(batch[2].sum())
-        total += float(_loss(network, batch, device)) * readable
+        total += float(_loss(network, batch, device, single_label)) * readable
         count += readable
     return total / max(count, 1.0)
 

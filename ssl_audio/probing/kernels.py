@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.optim.adam import adam
 
+from ssl_audio.datasets.dataset import UNLABELLED
 from ssl_audio.io.compiled import compiled
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8  # of Adam
@@ -22,7 +23,8 @@ fused = compiled(error_model="numpy", fastmath={"contract", "reassoc", "arcp", "
 class LogisticGradient:
     """The gradient of weighted binary cross-entropy with respect to the logits and their bias.
 
-    For each row, (sigmoid(z + bias) - y) times its weight (Bishop 2006, equation 4.109).
+    For each row, (sigmoid(z + bias) - y) times its weight (Bishop 2006, equation 4.109), and 0
+    where y is UNLABELLED.
     """
 
     def __init__(self, z: Tensor, bias: Tensor, targets: Tensor, total: Tensor) -> None:
@@ -30,9 +32,10 @@ class LogisticGradient:
         Args:
             z: (P, T, B) buffer of the logits without their bias; float32 or bfloat16.
             bias: (P, T, 1) float32.
-            targets: (rows of the training set, T) uint8, 0 or 1.
+            targets: (rows of the training set, T) uint8: 0, 1 or UNLABELLED.
             total: (P, T, 1) float32 buffer of the bias gradient.
         """
+        self._partial = bool((targets == UNLABELLED).any())
         self.z, self.bias, self.targets, self.total = z, bias, targets, total
         self._fused = _fused(z.dtype, z.device)
         if self._fused:
@@ -49,7 +52,26 @@ class LogisticGradient:
             _logistic_gradient(*self._memory, rows.numpy(), weights.numpy())
             return
         y = self.targets.index_select(0, rows.flatten()).view(*rows.shape, -1)
-        gradient = (self.z + self.bias).sigmoid_().sub_(y.transpose(1, 2)).mul_(weights[:, None, :])
+        y = y.transpose(1, 2)
+        gradient = (self.z + self.bias).sigmoid_().sub_(y).mul_(weights[:, None, :])
+        if self._partial:
+            gradient.mul_(y != UNLABELLED)
+        torch.sum(gradient, 2, keepdim=True, out=self.total)
+        self.z.copy_(gradient)
+
+
+class SoftmaxGradient:
+    """The gradient of weighted cross-entropy over classes, used as `LogisticGradient`.
+
+    For each row, (softmax(z + bias) - y) times its weight (Bishop 2006, equation 4.109).
+    """
+
+    def __init__(self, z: Tensor, bias: Tensor, targets: Tensor, total: Tensor) -> None:
+        self.z, self.bias, self.targets, self.total = z, bias, targets, total
+
+    def __call__(self, rows: Tensor, weights: Tensor) -> None:
+        y = self.targets.index_select(0, rows.flatten()).view(*rows.shape, -1).transpose(1, 2)
+        gradient = (self.z + self.bias).softmax(1).sub_(y).mul_(weights[:, None, :])
         torch.sum(gradient, 2, keepdim=True, out=self.total)
         self.z.copy_(gradient)
 
@@ -219,6 +241,7 @@ def _logistic_gradient(
             sum_ = np.float32(0)
             for r in range(batch):
                 d = (_sigmoid(wide[r] + b) - y[r]) * weights[p, r]
+                d = d if y[r] < UNLABELLED else np.float32(0)
                 wide[r] = d
                 sum_ += d
             total[p, t, 0] = sum_

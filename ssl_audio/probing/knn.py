@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ssl_audio.datasets.dataset import UNLABELLED
 from ssl_audio.stores.neighbours import NeighbourIndex
 
 TEMPERATURE = 0.07
@@ -20,7 +21,8 @@ def knn_scores(
 
     Args:
         train_x, test_x: (tracks, dimensions).
-        train_y: (tracks, tags), 0 or 1.
+        train_y: (tracks, tags): 0, 1 or UNLABELLED. A tag is scored by the neighbours that are
+            labelled; without any, by its frequency.
         k: neighbours; all training tracks if there are fewer.
 
     Returns:
@@ -31,4 +33,10 @@ def knn_scores(
     nearest, similarity = index.nearest(test_x - centre, k)
     weight = np.exp(similarity / TEMPERATURE)
     weight /= weight.sum(1, keepdims=True)
-    return np.einsum("rk,rkt->rt", weight, train_y[nearest])
+    labelled = train_y != UNLABELLED
+    if labelled.all():
+        return np.einsum("rk,rkt->rt", weight, train_y[nearest])
+    found = np.einsum("rk,rkt->rt", weight, (train_y == 1)[nearest])
+    among = np.einsum("rk,rkt->rt", weight, labelled[nearest])
+    frequency = (train_y == 1).sum(0) / np.maximum(labelled.sum(0), 1)
+    return np.where(among > 0, found / np.where(among > 0, among, 1), frequency)

@@ -61,7 +61,7 @@ def few_shot_subsets(
     common tags get more positives than `shots`; a tag with fewer positives gets all of them.
 
     Args:
-        targets: (rows, tags), 0 or 1, of the training set.
+        targets: (rows, tags), 1 for positives, of the training set.
         shots: positives per tag, above 0.
         seeds: draws of each number of shots.
     """
@@ -76,9 +76,10 @@ def few_shot_subsets(
 def _fill(targets: np.ndarray, order: np.ndarray, shots: int) -> np.ndarray:
     have = np.zeros(targets.shape[1], int)
     taken = np.zeros(len(targets), bool)
-    for tag in np.argsort(targets.sum(0), kind="stable"):
-        candidates = order[(targets[order, tag] > 0) & ~taken[order]]
+    positive = targets == 1
+    for tag in np.argsort(positive.sum(0), kind="stable"):
+        candidates = order[positive[order, tag] & ~taken[order]]
         for row in candidates[: max(0, shots - have[tag])]:
             taken[row] = True
-            have += targets[row] > 0
+            have += positive[row]
     return np.flatnonzero(taken)

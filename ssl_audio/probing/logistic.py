@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+
+from ssl_audio.datasets.dataset import UNLABELLED
+from ssl_audio.probing.losses import tag_loss
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # inverse L2 regularisation
 MAX_ITERATIONS = 1000
+ABSENT = -30.0  # logit of classes without a training row
 
 
 def validation_split(rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -21,12 +24,18 @@ class LogisticProbe:
 
     All tags share one strength of the regularisation: of `STRENGTHS`, that of the smallest
     validation loss. A tag without a positive or without a negative training row scores 0.
+
+    Args:
+        single_label: each row has exactly one tag; then one multinomial regression.
     """
+
+    def __init__(self, single_label: bool = False) -> None:
+        self.single_label = single_label
 
     def fit(
         self, x: np.ndarray, y: np.ndarray, validation: tuple[np.ndarray, np.ndarray] | None = None
     ) -> LogisticProbe:
-        """Train on (rows, dimensions) features and (rows, tags) targets, 0 or 1.
+        """Train on (rows, dimensions) features and (rows, tags) targets: 0, 1 or UNLABELLED.
 
         Args:
             x, y: training rows.
@@ -43,6 +52,8 @@ class LogisticProbe:
     def scores(self, x: np.ndarray) -> np.ndarray:
         """Logits: (rows, dimensions) to (rows, tags)."""
         x = self.scaler_.transform(x)
+        if self.single_label:
+            return self._class_scores(x)
         constant = np.zeros(len(x))
         return np.stack([m.decision_function(x) if m else constant for m in self.models_], axis=1)
 
@@ -53,7 +64,8 @@ class LogisticProbe:
 
         def loss(strength: float) -> float:
             logits = torch.from_numpy(self._fit(x, y, strength).scores(validation_x))
-            return float(F.binary_cross_entropy_with_logits(logits, expected))
+            weights = torch.ones(len(logits), dtype=torch.float64)
+            return float(tag_loss(logits, expected, weights, self.single_label))
 
         return min(STRENGTHS, key=loss)
 
@@ -63,10 +75,23 @@ class LogisticProbe:
 
         self.scaler_ = StandardScaler().fit(x)
         x = self.scaler_.transform(x)
-        self.models_ = [
-            LogisticRegression(C=strength, max_iter=MAX_ITERATIONS).fit(x, tag)
-            if 0 < tag.sum() < len(tag)
-            else None
-            for tag in y.T
-        ]
+        self.tags_ = y.shape[1]
+        labels = [y.argmax(1)] if self.single_label else list(y.T)
+        self.models_ = []
+        for label in labels:
+            known = slice(None) if self.single_label else label != UNLABELLED
+            model = LogisticRegression(C=strength, max_iter=MAX_ITERATIONS)
+            varies = len(np.unique(label[known])) > 1
+            self.models_.append(model.fit(x[known], label[known]) if varies else None)
         return self
+
+    def _class_scores(self, x: np.ndarray) -> np.ndarray:
+        [model] = self.models_
+        scores = np.full((len(x), self.tags_), ABSENT)
+        if model is None:
+            return np.zeros_like(scores)
+        logits = model.decision_function(x)
+        if logits.ndim == 1:  # two classes
+            logits = np.stack([np.zeros(len(x)), logits], axis=1)
+        scores[:, model.classes_] = logits
+        return scores

@@ -9,17 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from ssl_audio.datasets.dataset import Split
+from ssl_audio.datasets.dataset import Classes, Split
 from ssl_audio.io.parallel import in_order
 from ssl_audio.probing.batches import TrainingRows
 from ssl_audio.probing.bootstrap import Bootstrap, bootstrap
 from ssl_audio.probing.calibration import calibration
+from ssl_audio.probing.classes import class_metrics
 from ssl_audio.probing.encoders import TrackEncoder
 from ssl_audio.probing.finetune import TaggingEncoder
 from ssl_audio.probing.knn import knn_scores
 from ssl_audio.probing.limited_data import Subset, few_shot_subsets, fraction_subsets
 from ssl_audio.probing.metrics import Metrics, evaluate
-from ssl_audio.probing.probes import PROBES, sigmoid
+from ssl_audio.probing.probes import PROBES, probabilities
 from ssl_audio.reports.results import (
     FractionDraws,
     KnnScores,
@@ -43,12 +44,14 @@ class EncodedDataset:
         means: (tracks, dimensions) mean features by split.
         targets: (tracks, tags) by split.
         test: the tracks of the test split.
+        classes: None if a track may have any number of tags.
     """
 
     train: TrainingRows
     means: Mapping[str, np.ndarray]
     targets: Mapping[str, np.ndarray]
     test: Split
+    classes: Classes | None = None
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,9 @@ def measure(
     metrics = in_order([found for _, found in subsets], partial(evaluate, targets))
     draws = list(zip([subset for subset, _ in subsets], metrics, strict=True))
     whole = evaluate(targets, scores)
-    resamples = bootstrap(targets, scores, boot.resamples, boot.fraction, settings.seed)
+    resamples = bootstrap(
+        targets, scores, boot.resamples, boot.fraction, settings.seed, data.classes
+    )
     results = SystemResults(
         name=encoder.name,
         kind=encoder.kind,
@@ -83,14 +88,15 @@ def measure(
         per_tag={
             tag: TagFigures(roc_auc, mean_precision, int(positives))
             for tag, roc_auc, mean_precision, positives in zip(
-                tags, resamples.by_tag("roc_auc"), resamples.by_tag("map"), targets.sum(0),
-                strict=True,
+                tags, resamples.by_tag("roc_auc"), resamples.by_tag("map"),
+                (targets == 1).sum(0), strict=True,
             )
         },
         limited=tuple(FractionDraws(fraction=f, **d) for f, d in _draws_by("fraction", draws)),
         few_shot=tuple(ShotDraws(shots=s, **d) for s, d in _draws_by("shots", draws)),
         knn=None if isinstance(encoder, TaggingEncoder) else _knn(data, settings.knn),
-        calibration=calibration(targets, sigmoid(scores)),
+        calibration=calibration(targets, probabilities(scores, data.classes is not None)),
+        classes=_class_summaries(resamples, targets, scores, data.classes),
     )  # fmt: skip
     return Measured(results, resamples, scores)
 
@@ -130,6 +136,19 @@ def _summary(resamples: Bootstrap, whole: Metrics, metric: str) -> MetricSummary
     mean, std = resamples.summary(metric)
     values = tuple(resamples.macro(metric).tolist())
     return MetricSummary(mean, std, getattr(whole, metric), values)
+
+
+def _class_summaries(
+    resamples: Bootstrap, targets: np.ndarray, scores: np.ndarray, classes: Classes | None
+) -> dict[str, MetricSummary]:
+    if classes is None:
+        return {}
+    everything = np.ones((1, len(targets)), bool)
+    whole = class_metrics(targets, scores, everything, classes.credits)
+    return {
+        title: MetricSummary(*resamples.summary(title), float(whole[title][0]), tuple(v.tolist()))
+        for title, v in resamples.classes.items()
+    }
 
 
 def _draws_by(key: str, draws: Sequence[Draw]) -> Iterator[tuple[Any, dict[str, Any]]]:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ssl_audio.datasets.dataset import UNLABELLED
+
 
 @dataclass(frozen=True)
 class Metrics:
@@ -33,7 +35,7 @@ def evaluate(targets: np.ndarray, scores: np.ndarray) -> Metrics:
     """ROC-AUC and average precision of each tag, and their means over the tags.
 
     Args:
-        targets: (rows, tags), 0 or 1.
+        targets: (rows, tags): 0, 1 or UNLABELLED; a tag is measured on the rows that are labelled.
         scores: (rows, tags), finite; greater is more likely.
 
     Raises:
@@ -56,7 +58,7 @@ def resampled_metrics(
     """ROC-AUC and average precision of each tag on each resample of the rows.
 
     Args:
-        targets: (rows, tags), 0 or 1.
+        targets: (rows, tags): 0, 1 or UNLABELLED.
         scores: (rows, tags).
         chosen: (resamples, rows) boolean, or whole numbers: how often each row is drawn.
 
@@ -78,7 +80,11 @@ def resampled_metrics(
     roc = np.full((len(chosen), targets.shape[1]), np.nan)
     precision = roc.copy()
     for tag in range(targets.shape[1]):
-        roc[:, tag], precision[:, tag] = _tag_metrics(targets[:, tag], scores[:, tag], by_row)
+        labelled = targets[:, tag] != UNLABELLED
+        own = (targets[:, tag], scores[:, tag], by_row)
+        if not labelled.all():
+            own = tuple(array[labelled] for array in own)
+        roc[:, tag], precision[:, tag] = _tag_metrics(*own)
     return roc, precision
 
 

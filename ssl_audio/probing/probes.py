@@ -49,7 +49,10 @@ def train_logistic(
     title: str | None = None,
 ) -> Sequence[Scorer]:
     """scikit-learn's logistic regression: a reference for the probes that are trained here."""
-    return [LogisticProbe().fit(train.x[rows], train.y[rows], validation) for rows in subsets]
+    return [
+        LogisticProbe(train.single_label).fit(train.x[rows], train.y[rows], validation)
+        for rows in subsets
+    ]
 
 
 PROBES: dict[str, ProbeKind] = {
@@ -145,6 +148,13 @@ class Probe(BaseEstimator):  # type: ignore[misc]
     def score(self, X: ArrayLike, y: ArrayLike) -> float:
         """ROC-AUC, averaged over the tags with positives and negatives."""
         return evaluate(_checked(X, y)[1], self.decision_function(X)).roc_auc
+
+
+def probabilities(logits: np.ndarray, single_label: bool) -> np.ndarray:
+    """(rows, tags) logits to the probability of each tag; they sum to 1 if each row has one tag."""
+    from scipy.special import softmax
+
+    return np.asarray(softmax(logits, axis=1)) if single_label else sigmoid(logits)
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:

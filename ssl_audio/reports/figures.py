@@ -19,7 +19,14 @@ from ssl_audio.reports.results import (
     SystemResults,
     Table,
 )
-from ssl_audio.reports.tables import METRICS, difference_text, metric_titles, number, pairs_of
+from ssl_audio.reports.tables import (
+    METRICS,
+    difference_text,
+    metric_titles,
+    number,
+    pairs_of,
+    probe_metrics,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,9 +40,9 @@ Figures = dict[str, dict[str, "Figure"]]
 def probe_figures(results: ProbeResults) -> Figures:
     """Resamples, differences, limited data, few shots, tags by system, and calibration."""
     systems = results.systems
-    found: Figures = {"bootstrap": {"": _intervals(_resamples(systems))}}
+    found: Figures = {"bootstrap": {"": _intervals(_resamples(results))}}
     if results.differences:
-        found["differences"] = {"": _differences(results.differences, METRICS)}
+        found["differences"] = {"": _differences(results.differences, probe_metrics(results))}
     if any(one.limited for one in systems):
         found["limited_data"] = {"": _subsets(systems, "limited", "training labels, %")}
     if any(one.few_shot for one in systems):
@@ -105,17 +112,17 @@ def _estimate(axes: Axes, y: int, one: _Estimate) -> None:
     _point(axes, one.mean, y, one.series, f"{one.label}: {one.text}")
 
 
-def _resamples(systems: Sequence[SystemResults]) -> dict[str, list[_Estimate]]:
+def _resamples(results: ProbeResults) -> dict[str, list[_Estimate]]:
     """Figure 1 of the multi-view comparison: the metrics on each resample, mean and deviation."""
     panels = {}
-    for metric, title in AXES.items():
-        panels[title] = [
+    for metric, title in probe_metrics(results).items():
+        panels[AXES.get(metric, title)] = [
             _Estimate(
                 one.name, f.mean, f.mean - f.std, f.mean + f.std,
                 f"{number(f.mean)} ± {number(f.std)}, whole test set {number(f.test)}", k,
                 f.resamples,
             )
-            for k, one in enumerate(systems) for f in [getattr(one, metric)]
+            for k, one in enumerate(results.systems) for f in [one.metric(metric)]
         ]  # fmt: skip
     return panels
 

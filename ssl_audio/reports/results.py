@@ -173,6 +173,7 @@ class SystemResults:
         dimensions: of its embeddings.
         undefined: (resample, tag) pairs without positives or without negatives.
         limited, few_shot: probes on subsets of the training set; empty if not run.
+        classes: metrics of the predicted classes by title, where each track has one tag.
     """
 
     name: str
@@ -189,6 +190,12 @@ class SystemResults:
     few_shot: tuple[ShotDraws, ...]
     knn: KnnScores | None
     calibration: Calibration | None
+    classes: dict[str, MetricSummary] = field(default_factory=dict)
+
+    def metric(self, key: str) -> MetricSummary:
+        """A metric of `classes` by its title, or "roc_auc" or "map"."""
+        found: MetricSummary = self.classes[key] if key in self.classes else getattr(self, key)
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,7 @@ from ssl_audio.reports.results import (
     Table,
 )
 
-METRICS = {"roc_auc": "ROC-AUC", "map": "mAP"}  # of probes
+METRICS = {"roc_auc": "ROC-AUC", "map": "mAP"}  # of probes on tags
 MAX_OPEN_PAIRS = 12  # more pairs are folded on the page, and only the first system's are printed
 _LATEX = str.maketrans(
     {c: f"\\{c}" for c in "_%&#${}"}
@@ -94,18 +94,19 @@ def protocol_text(results: ProbeResults) -> str:
 
 
 def probe_grid(results: ProbeResults) -> Grid:
-    """The systems with their macro metrics."""
+    """The systems with their metrics of classes, if there are any, and their macro metrics."""
+    metrics = probe_metrics(results)
     best = {
-        metric: _best([getattr(one, metric).mean for one in results.systems]) for metric in METRICS
+        metric: _best([one.metric(metric).mean for one in results.systems]) for metric in metrics
     }
     header = ["system", "probe"]
-    for name in METRICS.values():
+    for name in metrics.values():
         header += [name, "whole set"]
     rows = []
     for k, one in enumerate(results.systems):
         cells = [Cell(one.name, series=k), Cell(one.probe)]
-        for metric in METRICS:
-            found = getattr(one, metric)
+        for metric in metrics:
+            found = one.metric(metric)
             mark = "best" if found.mean == best[metric] else ""
             cells += [Cell(_mean_and_std(found), mark), Cell(number(found.test))]
         cells.append(Cell(number(one.knn.map) if one.knn else "–"))
@@ -116,6 +117,11 @@ def probe_grid(results: ProbeResults) -> Grid:
         "whole set; ECE is the expected calibration error."
     )
     return Grid("Metrics", caption, (*header, "kNN mAP", "ECE"), rows)
+
+
+def probe_metrics(results: ProbeResults) -> dict[str, str]:
+    """Titles of the metrics of a comparison by their keys, the most important first."""
+    return {title: title for title in results.systems[0].classes} | METRICS
 
 
 def side_by_side(many: Sequence[AnyResults]) -> Grid:
@@ -192,7 +198,7 @@ def pairs_of(differences: Sequence[Difference]) -> Pairs:
 def differences_of(results: ProbeResults | Table) -> Grid:
     """One row per pair of systems, one column per metric that was tested."""
     of_probes = isinstance(results, ProbeResults)
-    titles = METRICS if isinstance(results, ProbeResults) else metric_titles(results)
+    titles = probe_metrics(results) if isinstance(results, ProbeResults) else metric_titles(results)
     differences, pairs = results.differences, pairs_of(results.differences)
     metrics = list(dict.fromkeys(one.metric for one in differences))
     rows = [
@@ -304,12 +310,14 @@ def probe_csv(many: Sequence[ProbeResults]) -> str:
 
 
 def _system_rows(results: ProbeResults, system: SystemResults) -> Iterator[dict[str, Any]]:
-    for metric in METRICS:
-        found = getattr(system, metric)
+    for metric in probe_metrics(results):
+        found = system.metric(metric)
         yield {
             "setting": "all", "rows": results.dataset.counts["train"], "metric": metric,
             "mean": found.mean, "std": found.std, "test": found.test,
         }  # fmt: skip
+        if metric in system.classes:
+            continue
         for tag, by_metric in system.per_tag.items():
             one = getattr(by_metric, metric)
             yield {"setting": f"tag {tag}", "metric": metric, "mean": one.mean, "std": one.std}

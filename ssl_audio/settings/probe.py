@@ -17,6 +17,11 @@ DATASETS = Registry({
     "jamendo_mood": "ssl_audio.datasets.jamendo.JamendoMood",
     "msd100": "ssl_audio.datasets.msd100.MSD100",
     "scores": "ssl_audio.datasets.scores.Scores",
+    "gtzan": "ssl_audio.datasets.gtzan.GTZAN",
+    "nsynth": "ssl_audio.datasets.nsynth.NSynth",
+    "giantsteps": "ssl_audio.datasets.giantsteps.GiantSteps",
+    "openmic": "ssl_audio.datasets.openmic.OpenMIC",
+    "esc50": "ssl_audio.datasets.esc50.ESC50",
     "folder": "ssl_audio.datasets.folder.TagFolders",
     "csv": "ssl_audio.datasets.table.TagTable",
 })  # fmt: skip

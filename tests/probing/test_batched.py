@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
+from ssl_audio.datasets.dataset import UNLABELLED
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.probing.batched import _batch_width, _groups, train_probes
 from ssl_audio.probing.batches import Order, TrainingRows
@@ -13,6 +14,11 @@ from ssl_audio.probing.logistic import LogisticProbe
 from ssl_audio.settings.probe import LinearProbeSettings
 
 QUICK = LinearProbeSettings(batch_size=32, epochs=4, steps=10, precision="float32", hidden=16)
+
+
+def labelled_loss(logits, targets):
+    known = targets < UNLABELLED
+    return F.binary_cross_entropy_with_logits(logits[known], targets[known])
 
 
 def made(rows=300, dimensions=12, tags=4, seed=0):
@@ -24,7 +30,9 @@ def made(rows=300, dimensions=12, tags=4, seed=0):
     return x.astype(np.float32), y.astype(np.uint8)
 
 
-def plain_linear(x, y, validation_x, validation_y, rows, settings):
+def plain_linear(
+    x, y, validation_x, validation_y, rows, settings, loss_of=F.binary_cross_entropy_with_logits
+):
     """The same protocol with nn.Linear and a loop."""
     order = Order(rows, settings.batch_size, 0)
     generator = torch.Generator().manual_seed(order.identity)
@@ -41,12 +49,12 @@ def plain_linear(x, y, validation_x, validation_y, rows, settings):
     for epoch in range(settings.epochs):
         for place in order.batches(epoch * settings.steps, settings.steps):
             place = place[place >= 0]
-            loss = F.binary_cross_entropy_with_logits(layer(z[place]), t[place])
+            loss = loss_of(layer(z[place]), t[place])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
         with torch.no_grad():
-            losses.append(float(F.binary_cross_entropy_with_logits(layer(zv), tv)))
+            losses.append(float(loss_of(layer(zv), tv)))
             if losses[-1] == min(losses):
                 kept = layer(zv).numpy()
     return losses, kept
@@ -60,6 +68,30 @@ def test_equal_to_the_plain_loop(rows):
     np.testing.assert_allclose(probe.validation, losses, rtol=1e-4)
     np.testing.assert_allclose(probe.scores(vx), kept, rtol=1e-3, atol=1e-4)
     assert probe.best_epoch == int(np.argmin(losses))
+
+
+@pytest.mark.parametrize("kind", ["classes", "partly labelled"])
+def test_other_targets_are_equal_to_the_plain_loop(kind):
+    (x, y), (vx, vy) = made(), made(80, seed=1)
+    if kind == "classes":  # the first tag that a row has, or else the last one
+        y, vy = (np.eye(4, dtype=np.uint8)[(1 - t).argmin(1)] for t in (y, vy))
+    else:
+        rng = np.random.default_rng(0)
+        for targets in (y, vy):
+            targets[rng.random(targets.shape) < 0.7] = UNLABELLED
+    loss_of = F.cross_entropy if kind == "classes" else labelled_loss
+    train = TrainingRows(x, y, single_label=kind == "classes")
+    rows = np.arange(200)
+    [probe] = train_probes(train, (vx, vy), [rows], QUICK)
+    losses, kept = plain_linear(x, y, vx, vy, rows, QUICK, loss_of)
+    np.testing.assert_allclose(probe.validation, losses, rtol=1e-4)
+    np.testing.assert_allclose(probe.scores(vx), kept, atol=2e-3)
+
+
+def test_classes_need_one_tag_of_each_track():
+    x, y = made(20)
+    with pytest.raises(SslAudioError, match="^each track must have exactly one tag$"):
+        train_probes(TrainingRows(x, y, single_label=True), (x, y), [np.arange(20)], QUICK)
 
 
 @pytest.mark.parametrize("hidden", [False, True])

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from ssl_audio.datasets.dataset import UNLABELLED
 from ssl_audio.probing.kernels import (
     Adam,
     LogisticGradient,
+    SoftmaxGradient,
     _narrow,
     _sigmoid,
     _widen,
@@ -52,22 +54,42 @@ def test_narrowed_as_torch_does_it():
 
 
 @pytest.mark.parametrize("dtype", TYPES)
-def test_logistic_gradient(dtype):
+@pytest.mark.parametrize("values", [2, 3])  # with 3, cells that are not labelled
+def test_logistic_gradient(dtype, values):
     generator = torch.Generator().manual_seed(0)
     z = (3 * torch.randn(2, 5, 37, generator=generator)).to(dtype)
     bias = torch.randn(2, 5, 1, generator=generator)
-    targets = torch.randint(0, 2, (60, 5), generator=generator, dtype=torch.uint8)
+    targets = torch.randint(0, values, (60, 5), generator=generator, dtype=torch.uint8)
     rows = torch.randint(0, 60, (2, 37), generator=generator)
     each = torch.rand(2, 37, generator=generator)
     each[1, -4:] = 0  # padding
     y = targets[rows].transpose(1, 2).double()
-    expected = ((z.double() + bias).sigmoid() - y) * each[:, None]
+    expected = ((z.double() + bias).sigmoid() - y) * each[:, None] * (y != UNLABELLED)
     total = torch.full_like(bias, torch.nan)
     gradient = LogisticGradient(z, bias, targets, total)
     assert gradient._fused == (dtype == torch.bfloat16)
     gradient(rows, each)
     torch.testing.assert_close(z.double(), expected, rtol=PRECISION[dtype], atol=1e-6)
     torch.testing.assert_close(total.double(), expected.sum(2, keepdim=True), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_softmax_gradient(dtype):
+    generator = torch.Generator().manual_seed(0)
+    z = (3 * torch.randn(2, 5, 37, generator=generator)).to(dtype)
+    bias = torch.randn(2, 5, 1, generator=generator)
+    classes = torch.randint(0, 5, (60,), generator=generator)
+    rows = torch.randint(0, 60, (2, 37), generator=generator)
+    each = torch.rand(2, 37, generator=generator)
+    logits = (z.double() + bias).requires_grad_()
+    losses = torch.nn.functional.cross_entropy(logits, classes[rows], reduction="none")
+    (losses * each).sum().backward()
+    total = torch.full_like(bias, torch.nan)
+    targets = torch.nn.functional.one_hot(classes, 5).to(torch.uint8)
+    SoftmaxGradient(z, bias, targets, total)(rows, each)
+    torch.testing.assert_close(z.double(), logits.grad, rtol=PRECISION[dtype], atol=1e-6)
+    expected = logits.grad.sum(2, keepdim=True)
+    torch.testing.assert_close(total.double(), expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", TYPES)

@@ -3,6 +3,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
+from ssl_audio.datasets.dataset import UNLABELLED
 from ssl_audio.probing.logistic import STRENGTHS, LogisticProbe
 
 
@@ -35,3 +36,26 @@ def test_a_tag_without_positives_scores_zero():
     y[:, 0] = 0
     scores = LogisticProbe().fit(x, y).scores(x)
     assert (scores[:, 0] == 0).all() and (scores[:, 1] != 0).any()
+
+
+def test_classes_share_one_multinomial_regression():
+    (x, y), (vx, vy) = made(300, 1), made(100, 2)
+    y, vy = (np.eye(5, dtype=np.uint8)[t.sum(1)] for t in (y, vy))  # 0 to 3 tags; never 4
+    probe = LogisticProbe(single_label=True).fit(x, y, (vx, vy))
+    scaler = StandardScaler().fit(x)
+    model = LogisticRegression(C=probe.strength_, max_iter=1000)
+    expected = model.fit(scaler.transform(x), y.argmax(1)).predict(scaler.transform(vx))
+    scores = probe.scores(vx)
+    np.testing.assert_array_equal(scores.argmax(1), expected)
+    assert scores.shape == (100, 5) and (scores[:, 4] == -30).all()
+
+
+def test_unlabelled_rows_are_left_out_of_a_tag():
+    x, y = made(200, 1)
+    partial = y.copy()
+    partial[:80, 1] = UNLABELLED
+    probe = LogisticProbe()._fit(x, partial, 0.1)
+    scaler = StandardScaler().fit(x)
+    model = LogisticRegression(C=0.1, max_iter=1000).fit(scaler.transform(x)[80:], y[80:, 1])
+    expected = model.decision_function(scaler.transform(x))
+    np.testing.assert_allclose(probe.scores(x)[:, 1], expected, atol=1e-6)

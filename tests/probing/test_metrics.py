@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from ssl_audio.datasets.dataset import UNLABELLED
 from ssl_audio.probing.metrics import evaluate, resampled_metrics
 
 
@@ -32,6 +33,19 @@ def test_equal_to_scikit_learn(seed, rows, levels):
             )
         else:
             assert np.isnan(roc[tag]) and np.isnan(precision[tag])
+
+
+@given(st.integers(0, 10_000))
+def test_a_tag_is_measured_on_its_labelled_rows(seed):
+    targets, scores = case(seed)
+    unknown = np.random.default_rng(seed).random(targets.shape) < 0.5
+    targets[unknown] = UNLABELLED
+    found = evaluate(targets, scores)
+    for tag in range(3):
+        own = ~unknown[:, [tag]]
+        alone = evaluate(targets[own[:, 0], tag, None], scores[own[:, 0], tag, None])
+        np.testing.assert_array_equal(found.tag_roc_auc[tag], alone.tag_roc_auc[0])
+        np.testing.assert_array_equal(found.tag_map[tag], alone.tag_map[0])
 
 
 @settings(max_examples=20, deadline=None)
