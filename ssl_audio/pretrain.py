@@ -56,7 +56,8 @@ def _print_summary(results: PretrainResults) -> None:
 def _speed(metrics: dict[str, float]) -> str:
     """Such as "104 pairs/s, gradient norm 0.42"; MFU where the device's peak is known."""
     shown = {"speed/pairs_per_second": "{:,.0f} pairs/s", "speed/mfu": "MFU {:.1%}",
-             "train/gradient_norm": "gradient norm {:.3g}"}  # fmt: skip
+             "train/gradient_norm": "gradient norm {:.3g}",
+             "validation/loss": "loss on held-out tracks {:.4g}"}  # fmt: skip
     return ", ".join(text.format(metrics[key]) for key, text in shown.items() if key in metrics)
 
 

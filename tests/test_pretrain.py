@@ -15,6 +15,9 @@ import soundfile
 import yaml
 from readmes import write_files
 
+from ssl_audio.audio.held_out import split_tracks
+from ssl_audio.audio.scan import scan
+from ssl_audio.audio.sources import find_audio
 from ssl_audio.pretrain import COMMAND, main
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -189,8 +192,13 @@ def test_a_sixth_objective_is_a_file_and_a_recipe_as_the_readme_says(music, caps
 
 @pytest.mark.slow
 def test_two_processes_train_as_one(music):
+    def two_are_held_out(share):
+        return len(split_tracks(scan(find_audio(music)).tracks, share)[1]) == 2
+
+    share = next(filter(two_are_held_out, np.linspace(0, 1, 100)))
     more = ("online_probe=none", "views=strong", "data.crops=1", "data.crop_segment=0.5",
-            "trainer.chunk_size=2")  # fmt: skip
+            "trainer.chunk_size=2", f"validation.share={share}",
+            "validation.every_n_steps=1")  # fmt: skip
     arguments = tiny(music, *more, recipe="byol")
     assert main([*arguments, "run_dir=one"]) == 0
     done = subprocess.run(
@@ -203,6 +211,8 @@ def test_two_processes_train_as_one(music):
     assert sorted(one) == sorted(two) == [0, 1]
     for step, loss in one.items():
         assert two[step] == pytest.approx(loss, rel=1e-4), f"step {step}"
+    one, two = (results_of(run)["validation"]["terms"]["loss"] for run in ("one", "two"))
+    assert len(one) == 2 and two == pytest.approx(one, rel=1e-4)
 
 
 def environment() -> dict[str, str]:

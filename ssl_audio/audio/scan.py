@@ -42,6 +42,7 @@ class Track:
     group: str = ""  # of its list, such as an album; else the folder of its file
     source: int = 0  # number of its source, where several are mixed
     sha256: str = ""  # of the file that a track in a shard was made of
+    origin: str = ""  # path of that file
 
 
 @dataclass(frozen=True)

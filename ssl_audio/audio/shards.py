@@ -79,7 +79,7 @@ def open_shards(folder: AnyPath) -> Shards:
     tracks = [
         Track(
             place(folder / shard, start, samples), duration, size=samples * SAMPLE_BYTES,
-            group=os.path.dirname(source), sha256=sha256,
+            group=os.path.dirname(source), sha256=sha256, origin=source,
         )
         for shard, start, samples, duration, source, sha256 in rows
     ]  # fmt: skip

@@ -308,20 +308,22 @@ class PlaylistResults(Results):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingAudio:
-    """The audio of a run: tracks and hours used, files skipped by the scan, files that failed
-    later."""
+    """The audio of a run: tracks and hours trained on, tracks held out for validation, files
+    skipped by the scan, files that failed later."""
 
     hash: str
     tracks: int
     skipped: int
     hours: float = math.nan
+    held_out: int = 0
     unreadable_while_training: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainResults(Results):
     """A pretraining run: its steps and their limit (None: by time), pairs of a step, last values of
-    `metrics` and of measures of `collapse`, and scores of a probe by what was probed."""
+    `metrics` and of measures of `collapse`, losses on held-out tracks by finished steps, and scores
+    of a probe by what was probed."""
 
     kind = "pretrain"
 
@@ -334,6 +336,7 @@ class PretrainResults(Results):
     collapsed: bool
     collapse: dict[str, float]
     data: TrainingAudio
+    validation: LossHistory | None = None
     probe: dict[str, Scores] = field(default_factory=dict)
 
 

@@ -227,6 +227,19 @@ class CollapseSettings(Group):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ValidationSettings(Group):
+    share: float | Literal["auto"] = setting(
+        "auto", help="share of the tracks that is held out; auto: 0.05 of 2,000 tracks or more, "
+        "none of fewer", min=0, below=1,
+    )  # fmt: skip
+    by: Literal["track", "group"] = setting(
+        "track", help="held out are single tracks, or groups: folders, or a manifest's groups"
+    )
+    every_n_steps: int = setting(100, help="steps between two losses on held-out tracks", min=1)
+    batches: int = setting(4, help="max batches of held-out tracks, a pair of each track", min=1)
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainerSettings(Group):
     accelerator: ACCELERATORS = setting("auto", help="device type, as Lightning names it")
     devices: int | Literal["auto"] = setting(1, help="devices of this machine", min=1)
@@ -308,6 +321,7 @@ class PretrainSettings(CommandSettings):
     )  # fmt: skip
     learning_rate: LearningRateSettings = group(LearningRateSettings, "learning rate")
     collapse: CollapseSettings = group(CollapseSettings, "watch for collapse")
+    validation: ValidationSettings = group(ValidationSettings, "loss on held-out tracks")
     trainer: TrainerSettings = group(TrainerSettings, "training")
     online_probe: TagProbe | NoProbe = variants(
         {"tags": TagProbe, "none": NoProbe}, "tags",

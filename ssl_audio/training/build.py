@@ -31,6 +31,7 @@ from ssl_audio.training.optimizer import build_optimizer
 from ssl_audio.training.seeding import SeededSteps
 from ssl_audio.training.sources import demo_corpus
 from ssl_audio.training.start import take_weights
+from ssl_audio.training.validation import Validation
 
 
 def untrained_encoder(settings: PretrainSettings) -> Encoder:
@@ -167,6 +168,7 @@ def build_trainer(
         Horizon(budget),
         FiniteLoss(),
         ReadFailures(),
+        Validation(settings.validation.every_n_steps),
         CollapseWatch(watch.every_n_steps, watch.minimum_std, watch.minimum_rank),
         LearningRateMonitor("step"),
         SeededSteps(settings.seed),

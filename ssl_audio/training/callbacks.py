@@ -17,6 +17,20 @@ from ssl_audio.objectives.collapse import alignment, embedding_std, rankme, unif
 MAX_FILES_SHOWN = 8
 
 
+def is_last_step(trainer: lightning.Trainer) -> bool:
+    """True after the step that ends the run, by its number or its time."""
+    return trainer.should_stop or trainer.global_step >= trainer.max_steps
+
+
+def log_now(
+    trainer: lightning.Trainer, module: lightning.LightningModule, values: Mapping[str, float]
+) -> None:
+    """Log values whatever the interval of the log, under the number of finished steps."""
+    module.log_dict(dict(values), logger=False, rank_zero_only=True)
+    for logger in trainer.loggers:
+        logger.log_metrics(dict(values), step=trainer.global_step)
+
+
 class CollapseWatch(lightning.Callback):
     """Logs how spread out the embeddings are, and warns when they collapse.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 import lightning
@@ -15,12 +15,13 @@ from ssl_audio.audio import SAMPLE_RATE
 from ssl_audio.audio.batches import PairBatchSampler
 from ssl_audio.audio.crops import seconds_of_pairs
 from ssl_audio.audio.pairs import PairDataset, collate_pairs
-from ssl_audio.audio.scan import Manifest
+from ssl_audio.audio.scan import Manifest, Track
 from ssl_audio.audio.shares import track_shares
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.parallel import available_processors
-from ssl_audio.settings.pretrain import DataSettings, DemoData, MixData
+from ssl_audio.settings.pretrain import DataSettings, DemoData, MixData, ValidationSettings
 from ssl_audio.settings.tree import NAME
+from ssl_audio.training import validation
 from ssl_audio.training.budget import Audio, Budget
 from ssl_audio.training.sources import load_manifest
 
@@ -39,21 +40,28 @@ class PairDataModule(lightning.LightningDataModule):
         settings: the source of the audio, lengths and distances of segments.
         seed: seed of the order and of the pairs.
         sample_rate: of the segments, Hz: that of the encoder.
+        validation: the tracks that are held out; None: none.
 
     Attributes:
         manifest: result of the scan (after `setup`).
-        dataset: the pairs (after `setup`).
+        dataset: the pairs to train on (after `setup`).
+        held_out: those of the held-out tracks; empty without any (after `setup`).
+        tracks: what `index` in a batch refers to: those of `dataset`, then of `held_out`.
         budget: number and size of the batches of the whole run (after `follow`).
     """
 
     manifest: Manifest
     dataset: PairDataset
+    held_out: PairDataset
+    tracks: list[Track]
     budget: Budget
 
     def __init__(
-        self, settings: DataSettings, seed: int = 0, sample_rate: int = SAMPLE_RATE
-    ) -> None:
+        self, settings: DataSettings, seed: int = 0, sample_rate: int = SAMPLE_RATE,
+        validation: ValidationSettings | None = None,
+    ) -> None:  # fmt: skip
         super().__init__()
+        self.validation = validation or ValidationSettings(share=0.0)
         self.settings, self.seed, self.sample_rate = settings, seed, sample_rate
         self._start_step = 0
 
@@ -63,26 +71,23 @@ class PairDataModule(lightning.LightningDataModule):
             self.manifest = load_manifest(self.settings)
 
     def setup(self, stage: str | None = None) -> None:
-        """Build the dataset.
+        """Build the datasets.
 
         Raises:
-            SslAudioError: no usable audio, or no track long enough.
+            SslAudioError: no usable audio, no track long enough, or all or no tracks held out.
         """
         if hasattr(self, "dataset"):
             return
         self.prepare_data()
-        chosen, tracks = self.settings, self.manifest.tracks
+        chosen = self.settings
+        tracks, held_out = validation.split(self.manifest.tracks, self.validation)
         # only tracks in shards have the hash of their source
         if self.sample_rate != SAMPLE_RATE and any(track.sha256 for track in tracks):
             raise SslAudioError(
                 f"the encoder takes {self.sample_rate} Hz and shards hold {SAMPLE_RATE} Hz: train "
                 "on the files themselves, such as data=folder"
             )
-        dataset = PairDataset(
-            tracks, chosen.segment, chosen.min_offset, chosen.max_offset, self.seed, chosen.short,
-            self.sample_rate, chosen.crops, chosen.crop_segment, chosen.pairs_per_track,
-            chosen.track_distance,
-        )  # fmt: skip
+        dataset = self._pairs(tracks, self.seed)
         if not len(dataset):
             longest = max(track.duration for track in tracks)
             several = chosen.pairs_per_track > 1
@@ -93,7 +98,17 @@ class PairDataModule(lightning.LightningDataModule):
                 f"no track is long enough: {what} {self._min_duration:g} s and the longest of "
                 f"{len(tracks)} tracks has {longest:.1f} s. Lower {lower} or data.min_offset{wrap}"
             )
-        self.dataset = dataset
+        self.dataset, self.held_out = dataset, self._pairs(held_out, validation.SEED)
+        self._training = [tracks[place] for place in self.dataset.kept]
+        self.tracks = self._training + [held_out[place] for place in self.held_out.kept]
+
+    def _pairs(self, tracks: Sequence[Track], seed: int) -> PairDataset:
+        chosen = self.settings
+        return PairDataset(
+            tracks, chosen.segment, chosen.min_offset, chosen.max_offset, seed, chosen.short,
+            self.sample_rate, chosen.crops, chosen.crop_segment, chosen.pairs_per_track,
+            chosen.track_distance,
+        )  # fmt: skip
 
     @property
     def audio(self) -> Audio:
@@ -114,11 +129,12 @@ class PairDataModule(lightning.LightningDataModule):
         self.budget = budget
         self._plan()
         self._sampler()  # refuses a batch that is too large
+        self.held_out_batches()  # refuses too few tracks
 
     def _plan(self) -> None:
         """Shares and groups of the tracks, where the settings say so."""
         chosen = self.settings
-        used = [self.manifest.tracks[place] for place in self.dataset.kept]
+        used = self._training
         self._groups = None
         if chosen.group_share:
             names = np.unique([track.group for track in used], return_inverse=True)[1]
@@ -143,7 +159,9 @@ class PairDataModule(lightning.LightningDataModule):
         """Numbers of tracks: found, skipped, too short, used; for a mix, by source."""
         chosen, durations = self.settings, self.dataset.tracks.durations
         lines = [self.manifest.summary()]
-        if short := len(self.manifest.tracks) - len(self.dataset):
+        if len(self.held_out):
+            lines.append(f"{len(self.held_out)} tracks held out for validation")
+        if short := len(self.manifest.tracks) - len(self.dataset) - len(self.held_out):
             lines.append(f"{short} tracks left out: shorter than {self._min_duration:g} s")
         if wrapped := np.count_nonzero(durations < self._min_duration):
             near = np.count_nonzero(durations < min(2 * chosen.min_offset, self._min_duration))
@@ -160,7 +178,7 @@ class PairDataModule(lightning.LightningDataModule):
         if not isinstance(self.settings, MixData):
             return
         durations = self.dataset.tracks.durations
-        numbers = np.array([self.manifest.tracks[k].source for k in self.dataset.kept])
+        numbers = np.array([track.source for track in self._training])
         shares = np.full(len(numbers), 1 / len(numbers))
         if self._shares is not None:
             shares = self._shares.tracks
@@ -182,16 +200,30 @@ class PairDataModule(lightning.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[dict[str, Any]]:
         """The remaining batches of the run, as `collate_pairs` makes them."""
-        processes = getattr(self.trainer, "num_devices", 1) if self.trainer else 1
         return _ResumableLoader(
             self.dataset,
             batch_sampler=self._sampler(),
-            num_workers=worker_count(self.settings.workers, processes),
+            num_workers=self._workers(),
             collate_fn=collate_pairs,
             pin_memory=torch.cuda.is_available(),
             # the default generator would advance the one that the model draws from
             generator=torch.Generator().manual_seed(self.seed),
         )
+
+    def held_out_batches(self) -> Iterable[dict[str, Any]]:
+        """Batches of held-out pairs, as `collate_pairs` makes them; none without such tracks."""
+        if self.validation.share in ("auto", 0.0) and len(self.held_out) < 2:
+            return []
+        rank = self.trainer.global_rank if self.trainer else 0
+        processes = self.trainer.world_size if self.trainer else 1
+        return validation.held_out_loader(
+            self.held_out, self.budget.batch_size, self.validation.batches, self._workers(), rank,
+            processes, first_index=len(self.dataset),
+        )  # fmt: skip
+
+    def _workers(self) -> int:
+        processes = getattr(self.trainer, "num_devices", 1) if self.trainer else 1
+        return worker_count(self.settings.workers, processes)
 
     def state_dict(self) -> dict[str, Any]:
         """The number of finished batches and a description of the data, for checkpoints."""
@@ -225,6 +257,8 @@ class PairDataModule(lightning.LightningDataModule):
         found: dict[str, Any] = {name: getattr(self.settings, name) for name in names}
         if isinstance(self.settings, MixData):
             found["weights"] = self.settings.weights
+        if len(self.held_out):
+            found["held_out"] = len(self.held_out)
         return found | {
             "batch_size": self.budget.batch_size, "seed": self.seed,
             "tracks": len(self.dataset), "manifest": self.manifest.hash,

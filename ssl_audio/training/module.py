@@ -19,7 +19,7 @@ from ssl_audio.models.encoder import Encoder
 from ssl_audio.models.weight_decay import exempt_from_decay, parameter_groups
 from ssl_audio.objectives.ema import momentum_of_step, update_teacher
 from ssl_audio.objectives.gather import gather, world_size
-from ssl_audio.objectives.objective import Objective
+from ssl_audio.objectives.objective import LossOutput, Objective
 from ssl_audio.objectives.schedules import Schedule
 from ssl_audio.objectives.sync_batchnorm import convert_batchnorm
 from ssl_audio.training.chunks import embed, number_of_chunks
@@ -128,7 +128,29 @@ class PretrainModule(lightning.LightningModule):
 
     def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> dict[str, Tensor]:
         """Returns "loss", and "embeddings" (views, pairs over all processes, embedding_size)."""
-        inputs = self.inputs(batch, batch_idx)
+        output, embeddings = self._compute(batch, self.inputs(batch, batch_idx, self.stage))
+        self.log("train/loss", output.total.detach(), prog_bar=True)
+        self.log_dict({f"train/{name}": term.detach() for name, term in output.terms.items()})
+        seen = gather(_by_view(embeddings, len(batch[VIEWS[0]])).detach().float())
+        return {"loss": output.total, "embeddings": seen}
+
+    @torch.no_grad()
+    def evaluate(self, batch: Mapping[str, Any]) -> LossOutput:
+        """The loss without transforms of the views, by networks in evaluation mode.
+
+        Changes no state; each network is left in the mode that it had.
+        """
+        modes = {module: module.training for module in self.modules()}
+        self.eval()
+        try:
+            return self._compute(batch, self.inputs(batch, 0, ViewStage()))[0]
+        finally:
+            self._taught = None
+            for module, mode in modes.items():
+                module.training = mode
+
+    def _compute(self, batch: Mapping[str, Any], inputs: list[Tensor]) -> tuple[LossOutput, Tensor]:
+        """The loss of all processes' pairs, and (views * pairs, D) embeddings of this process."""
         pairs = len(batch[VIEWS[0]])
         chunks = number_of_chunks(pairs, self.chunk_size, world_size())
         embeddings = torch.cat([embed(self.encoder.backbone, x, pairs, chunks) for x in inputs])
@@ -136,22 +158,20 @@ class PretrainModule(lightning.LightningModule):
         student = gather(_by_view(student, pairs))
         teacher = self._teach(inputs[0], pairs, chunks)
         output = self.objective.loss(student, teacher, self.progress, **self._groups(batch))
-        self.log("train/loss", output.total.detach(), prog_bar=True)
-        self.log_dict({f"train/{name}": term.detach() for name, term in output.terms.items()})
-        seen = gather(_by_view(embeddings, pairs).detach().float())
-        return {"loss": output.total, "embeddings": seen}
+        return output, embeddings
 
     def _groups(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         """The tracks of all processes' rows, for an objective that needs them."""
         needed = self.objective.needs_groups
         return {"groups": gather(batch["index"][None, :, None])[0, :, 0]} if needed else {}
 
-    def inputs(self, batch: Mapping[str, Any], step: int) -> list[Tensor]:
+    def inputs(self, batch: Mapping[str, Any], step: int, stage: ViewStage) -> list[Tensor]:
         """The network's input, (views * pairs, 1, n_mels, frames) for each length of views.
 
         Args:
             batch: of this process.
             step: its number in the run, from 0, on which random transforms depend.
+            stage: makes log-mels of crops.
         """
         views = [*(batch[view] for view in VIEWS), *batch.get("crops", ())]
         inputs, first = [], 0
@@ -161,7 +181,7 @@ class PretrainModule(lightning.LightningModule):
                 len(group[0]), len(group), first, len(views), self.global_rank, world_size(), gather
             )
             first += len(group)
-            inputs.append(self.stage(torch.cat(group), rows, step, self._logmel))
+            inputs.append(stage(torch.cat(group), rows, step, self._logmel))
         return inputs
 
     def _logmel(self, waveforms: Tensor) -> Tensor:

@@ -33,6 +33,7 @@ from ssl_audio.training.horizon import seconds_used
 from ssl_audio.training.model_card import model_card
 from ssl_audio.training.module import PretrainModule
 from ssl_audio.training.online_probe import LabelledSet, encoder_features, probe_scores
+from ssl_audio.training.validation import Validation
 
 
 def pretrain(settings: PretrainSettings) -> PretrainResults:
@@ -54,7 +55,8 @@ def pretrain(settings: PretrainSettings) -> PretrainResults:
     extras = build_extras(settings)
     device = build.build_trainer(settings, folder, extras)  # refuses before anything slow
     module = build.build_module(settings, resumed=resume is not None)
-    data = PairDataModule(settings.data, settings.seed, module.encoder.sample_rate)
+    rate = module.encoder.sample_rate
+    data = PairDataModule(settings.data, settings.seed, rate, settings.validation)
     data.setup("fit")
     budget = build.build_budget(settings, data.audio, device)
     if resume is not None:
@@ -132,6 +134,7 @@ def _results(
     callbacks = trainer.callbacks  # type: ignore[attr-defined]
     watch = next(c for c in callbacks if isinstance(c, CollapseWatch))
     failures = next(c for c in callbacks if isinstance(c, ReadFailures)).failures
+    validation = next(c for c in callbacks if isinstance(c, Validation))
     return PretrainResults(
         run=str(folder),
         config=plain(settings),
@@ -150,8 +153,10 @@ def _results(
             hash=data.manifest.hash,
             tracks=len(data.dataset),
             hours=float(data.audio.hours),
+            held_out=len(data.held_out),
             skipped=len(data.manifest.skipped),
             unreadable_while_training=tuple(sorted(failures)),
         ),
+        validation=validation.history,
         probe=probe,
     )
