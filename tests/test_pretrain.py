@@ -233,12 +233,19 @@ def test_real_music(shared):
 # --- resuming ------------------------------------------------------------------------------------
 
 
-def test_views_and_crops_resume_to_the_same_weights(music):
+@pytest.mark.parametrize("kind", ["views and crops", "distillation"])
+def test_a_run_in_parts_has_the_weights_of_a_whole_one(kind, finished, music):
     import torch
 
+    recipe, more = {
+        "views and crops": (
+            "contrastive", ["views=strong", "objective.same_track_weight=0", "trainer.chunk_size=2"]
+        ),
+        "distillation": ("distillation", [f"teacher={finished / 'encoder'}", "teacher_hop=0.5"]),
+    }[kind]  # fmt: skip
     arguments = tiny(
-        music, "views=strong", "data.crops=2", "data.crop_segment=0.5", "learning_rate.warmup=0",
-        "learning_rate.final=1", "objective.same_track_weight=0", "trainer.chunk_size=2",
+        music, "data.crops=2", "data.crop_segment=0.5", "learning_rate.warmup=0",
+        "learning_rate.final=1", *more, recipe=recipe,
     )  # fmt: skip
     assert main([*arguments, "run_dir=whole", "trainer.max_steps=3"]) == 0
     assert main([*arguments, "run_dir=parts", "trainer.max_steps=1"]) == 0
@@ -295,6 +302,14 @@ def test_ctrl_c_says_how_to_resume_and_leaves_nothing_without_a_checkpoint(
         assert not Path("run/results.json").exists()
 
 
+def test_teacher_and_objective_must_fit(music, capsys):
+    error = refused(capsys, tiny(music, recipe="distillation"))
+    assert "teacher=null" in error and "needs a frozen teacher, such as teacher=musicnn" in error
+    error = refused(capsys, tiny(music, "teacher=musicnn"))
+    assert "teacher=musicnn" in error and "takes no teacher" in error
+    assert left_behind() == []
+
+
 # --- refusals ------------------------------------------------------------------------------------
 
 AT_ONCE = {  # before torch is imported
@@ -323,7 +338,7 @@ AT_ONCE = {  # before torch is imported
     "ckpt_path=last": "run_dir=",
     "logger=[{project: x}]": "logger[0]._target_=null: its class",
     "callbacks=[{_target_: lightning.pytorch.callbacks.EarlyStopping, monitr: x}]": "monitor?",
-    "recipe=none": "barlow_twins, byol, clustering, contrastive, vicreg",
+    "recipe=none": "barlow_twins, byol, clustering, contrastive, distillation, vicreg",
     "recipe=missing.yaml": "no such file",
     "recipe=broken.yaml": "broken.yaml",
     "recipe=binary.yaml": "binary.yaml",

@@ -16,11 +16,11 @@ FIVE = ["barlow_twins", "byol", "clustering", "contrastive", "vicreg"]
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def test_there_are_five_recipes():
-    assert recipe_names() == FIVE
+def test_the_recipes_of_the_package():
+    assert recipe_names() == sorted([*FIVE, "distillation"])
 
 
-@pytest.mark.parametrize("name", FIVE)
+@pytest.mark.parametrize("name", [*FIVE, "distillation"])
 def test_each_recipe_names_its_class_and_arguments(name):
     settings = COMMAND.load([f"recipe={name}"])
     assert settings.recipe == name and settings.schedule == "auto"

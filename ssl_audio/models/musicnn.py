@@ -5,6 +5,7 @@ Its weights are converted by `tools/convert_musicnn.py`. Nothing here trains it.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +25,7 @@ KIND = "musicnn"
 PATCH = 187  # frames of 16 ms that the network was trained on, 3 s
 BATCH = 8  # patches computed at a time, each of which takes some 10 MB
 MELS, HOP, WINDOW = 96, 256, 512
+PLACES = 4  # bands of a convolution that are computed at a time
 TIMBRAL = ((7, 38), (7, 67))  # frames x bands of the 204 filters each
 TEMPORAL = (128, 64, 32)  # frames of the 51 filters each, of one band
 FRONT, MIDDLE = 2 * 204 + 3 * 51, 64  # channels
@@ -126,10 +128,32 @@ class _Front(nn.Module):
         self._padding = (0, 0, frames // 2, frames - frames // 2)  # TensorFlow's "same"
 
     def forward(self, x: Tensor) -> Tensor:
-        low, high = self.conv(F.pad(x, self._padding)).aminmax(dim=3)
-        # the order of ReLU and maximum does not matter; a norm of negative scale takes the minimum
-        extreme = torch.where(self.norm.weight[:, None] < 0, low, high).relu()
-        return self.norm(extreme.transpose(1, 2)).transpose(1, 2)
+        # the order of ReLU and maximum does not matter; a norm of negative scale takes the minimum,
+        # which is the maximum of the negated filter
+        sign = torch.where(self.norm.weight < 0, -1.0, 1.0)
+        largest = self._largest(F.pad(x, self._padding)[:, 0], sign[:, None, None])
+        assert self.conv.bias is not None
+        extreme = (largest * sign + self.conv.bias).relu()
+        return self.norm(extreme).transpose(1, 2)
+
+    def _largest(self, x: Tensor, sign: Tensor) -> Tensor:
+        """Maximum over the bands of the signed convolution, (B, T, bands) to (B, T, channels).
+
+        As matrix products that give a few bands at a time, 3 times as fast in bfloat16 as the
+        convolution, whose output for all bands is large and whose input has a single channel.
+        """
+        weight = self.conv.weight[:, 0] * sign
+        frames, width = weight.shape[1:]
+        places = x.shape[2] - width + 1
+        found = []
+        for first in range(0, places, PLACES):
+            count = min(PLACES, places - first)
+            shifted = [F.pad(weight, (k, count - 1 - k)) for k in range(count)]
+            part = x[:, :, first : first + count + width - 1].unfold(1, frames, 1)
+            columns = part.transpose(2, 3).flatten(2)  # (B, T, frames * bands)
+            product = F.linear(columns, torch.cat(shifted).flatten(1)).unflatten(2, (count, -1))
+            found.append(functools.reduce(torch.maximum, product.unbind(2)))
+        return functools.reduce(torch.maximum, found)
 
 
 class _Middle(nn.Module):

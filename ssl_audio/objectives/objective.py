@@ -35,6 +35,8 @@ class Objective(nn.Module):
     Attributes:
         views: min crops of each track in one step: anchor, positive, then further crops.
         needs_groups: `loss` takes `groups`, (N,) whole numbers, equal for rows of the same track.
+        needs_targets: `loss` takes `targets`, (V, N, T) outputs of a frozen teacher for the views;
+            the class is made with their number, `target_size`.
         min_batch_size: min number of pairs, over all processes, for which the loss is defined.
         projector: (B, embedding_size) to (B, D); an EMA teacher has a copy of its own.
         predictor: (B, D) to (B, D), on the student only; default is the identity.
@@ -44,6 +46,7 @@ class Objective(nn.Module):
 
     views: int = 2
     needs_groups: bool = False
+    needs_targets: bool = False
     min_batch_size: int = 2
     projector: nn.Module
     predictor: nn.Module

@@ -310,6 +310,13 @@ class PretrainSettings(CommandSettings):
     )  # fmt: skip
     encoder: EncoderSettings = group(EncoderSettings, "encoder")
     objective: Component = setting(help="the objective: _target_ and its arguments")
+    teacher: str | None = setting(
+        None, help="frozen teacher of recipe=distillation: folder or name of an encoder, musicnn, "
+        "hear:MODULE, hf:ORG/MODEL, onnx:FILE, or a feature store with segments, NAME.parquet"
+    )  # fmt: skip
+    teacher_hop: float = setting(
+        4.0, help="seconds between the cached outputs of the teacher", min=0.1
+    )
     views: tuple[Component, ...] = setting(
         (), help="transforms of the views, in order: a set of recipes/views, or a list such as "
         "[{name: gain, db: 6}, {name: noise, snr: [10, 40]}]"

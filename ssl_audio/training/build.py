@@ -19,6 +19,7 @@ from ssl_audio.models.encoder import Encoder, build_encoder
 from ssl_audio.objectives.objective import Objective
 from ssl_audio.objectives.schedules import WarmupCosine
 from ssl_audio.settings.components import instantiate
+from ssl_audio.settings.fields import shown
 from ssl_audio.settings.pretrain import DemoData, PretrainSettings, TagProbe
 from ssl_audio.settings.views import component_of
 from ssl_audio.training.budget import Audio, Budget, Machine, plan, seconds_of
@@ -31,6 +32,9 @@ from ssl_audio.training.optimizer import build_optimizer
 from ssl_audio.training.seeding import SeededSteps
 from ssl_audio.training.sources import demo_corpus
 from ssl_audio.training.start import take_weights
+from ssl_audio.training.teachers import create_teacher
+from ssl_audio.training.teachers.store import StoredTeacher
+from ssl_audio.training.teachers.teacher import Teacher
 from ssl_audio.training.validation import Validation
 
 
@@ -62,15 +66,46 @@ def machine_of(trainer: Trainer) -> Machine:
     return Machine("gpu", trainer.world_size, trainer.world_size)
 
 
-def build_objective(settings: PretrainSettings) -> Objective:
-    """The objective with its first weights.
+def build_teacher(settings: PretrainSettings) -> Teacher | StoredTeacher | None:
+    """The frozen teacher of a distillation.
 
     Raises:
-        SslAudioError: no such class, or wrong arguments.
+        SslAudioError: it cannot be loaded, the objective needs one, or takes none.
+    """
+    target, name = settings.objective["_target_"], settings.teacher
+    needed = _needs_targets(target)
+    if needed != (name is not None):
+        wrong = "needs a frozen teacher, such as teacher=musicnn" if needed else "takes no teacher"
+        raise SslAudioError(f"teacher={shown(name)}: {target} {wrong}")
+    if name is None:
+        return None
+    return create_teacher(name, settings.data.segment, settings.teacher_hop)
+
+
+def _needs_targets(target: str) -> bool:
+    """True for the path of an objective that learns from a frozen teacher."""
+    from hydra.utils import get_object
+
+    try:
+        return bool(getattr(get_object(target), "needs_targets", False))
+    except Exception:  # of many types; making the objective reports why it cannot be imported
+        return False
+
+
+def build_objective(settings: PretrainSettings, target_size: int | None = None) -> Objective:
+    """The objective with its first weights.
+
+    Args:
+        settings: of the run.
+        target_size: dimensions of the frozen teacher's output; None: there is no such teacher.
+
+    Raises:
+        SslAudioError: no such class, wrong arguments, or a teacher where none is needed.
     """
     torch.manual_seed(settings.seed + 1)
     size = settings.encoder.embedding_size
-    objective = instantiate(settings.objective, "objective", embedding_size=size)
+    sizes = {"embedding_size": size, **({"target_size": target_size} if target_size else {})}
+    objective = instantiate(settings.objective, "objective", **sizes)
     if not isinstance(objective, Objective):
         raise SslAudioError(
             f"objective._target_={settings.objective['_target_']} is not an "
@@ -105,17 +140,21 @@ def build_stage(settings: PretrainSettings, frontend: LogMel) -> ViewStage:
     return ViewStage(made, settings.seed, frontend)
 
 
-def build_module(settings: PretrainSettings, resumed: bool = False) -> PretrainModule:
+def build_module(
+    settings: PretrainSettings, target_size: int | None = None, resumed: bool = False
+) -> PretrainModule:
     """Encoder, objective and optimiser.
 
     Args:
         settings: of the run.
+        target_size: as in `build_objective`.
         resumed: the weights will come from a checkpoint: `encoder.init_from` is not read.
 
     Raises:
         SslAudioError: a part that cannot be made from its settings.
     """
-    objective, optimizer = build_objective(settings), build_optimizer(settings)
+    objective = build_objective(settings, target_size)
+    optimizer = build_optimizer(settings)
     rate = settings.learning_rate
     encoder = untrained_encoder(settings)
     if settings.encoder.init_from is not None and not resumed:

@@ -23,6 +23,7 @@ from ssl_audio.objectives.objective import LossOutput, Objective
 from ssl_audio.objectives.schedules import Schedule
 from ssl_audio.objectives.sync_batchnorm import convert_batchnorm
 from ssl_audio.training.chunks import embed, number_of_chunks
+from ssl_audio.training.targets import Targets
 
 VIEWS = ("anchor", "positive")  # keys of a batch
 
@@ -46,6 +47,9 @@ class PretrainModule(lightning.LightningModule):
         stage: from crops to the network's input; default is the log-mel alone.
         crops: further crops of each track in a batch, beside anchor and positive.
         chunk_size: pairs embedded at once, over all processes (`chunks.py`); None: the whole batch.
+
+    Attributes:
+        targets: of a frozen teacher, for distillation; else None.
 
     Raises:
         SslAudioError: the objective needs more views.
@@ -71,6 +75,7 @@ class PretrainModule(lightning.LightningModule):
         self._make_optimizer, self._weight_decay = optimizer, weight_decay
         self._rate = learning_rate_schedule
         self.chunk_size = chunk_size
+        self.targets: Targets | None = None
         self._taught: Tensor | None = None  # the teacher's projections in the current step
         self._time_share = 0.0
         if compile:
@@ -157,13 +162,24 @@ class PretrainModule(lightning.LightningModule):
         student = self.objective.predictor(self.objective.projector(embeddings))
         student = gather(_by_view(student, pairs))
         teacher = self._teach(inputs[0], pairs, chunks)
-        output = self.objective.loss(student, teacher, self.progress, **self._groups(batch))
+        more = {**self._groups(batch), **self._targets(batch)}
+        output = self.objective.loss(student, teacher, self.progress, **more)
         return output, embeddings
 
     def _groups(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         """The tracks of all processes' rows, for an objective that needs them."""
         needed = self.objective.needs_groups
         return {"groups": gather(batch["index"][None, :, None])[0, :, 0]} if needed else {}
+
+    def _targets(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+        """What the frozen teacher says about all processes' views, for distillation."""
+        if self.targets is None:
+            return {}
+        views = [*(batch[view] for view in VIEWS), *batch.get("crops", ())]
+        lengths = torch.tensor([view.shape[1] / self.encoder.sample_rate for view in views])
+        centres = batch["starts"].cpu() + lengths[:, None] / 2
+        targets = self.targets.at(batch["index"].cpu(), centres)
+        return {"targets": gather(targets.to(batch[VIEWS[0]].device))}
 
     def inputs(self, batch: Mapping[str, Any], step: int, stage: ViewStage) -> list[Tensor]:
         """The network's input, (views * pairs, 1, n_mels, frames) for each length of views.

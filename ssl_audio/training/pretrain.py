@@ -54,7 +54,9 @@ def pretrain(settings: PretrainSettings) -> PretrainResults:
     resume = find_checkpoint(settings.ckpt_path, folder)
     extras = build_extras(settings)
     device = build.build_trainer(settings, folder, extras)  # refuses before anything slow
-    module = build.build_module(settings, resumed=resume is not None)
+    teacher = build.build_teacher(settings)
+    target_size = None if teacher is None else teacher.size
+    module = build.build_module(settings, target_size, resumed=resume is not None)
     rate = module.encoder.sample_rate
     data = PairDataModule(settings.data, settings.seed, rate, settings.validation)
     data.setup("fit")
@@ -66,6 +68,8 @@ def pretrain(settings: PretrainSettings) -> PretrainResults:
     labelled = build.build_labelled_set(settings)
     say(data.summary())
     say(budget.describe(data.audio, build.machine_of(device)))
+    if teacher is not None:
+        module.targets = teacher.targets(data.tracks, settings.data.cache)
     resumed = (folder / CONFIG).exists()
     leader = open_run_folder(folder, to_yaml(settings), resumed) if is_leader() else nullcontext()
     with leader:

@@ -18,11 +18,12 @@ from ssl_audio.objectives.barlow_twins import BarlowTwins
 from ssl_audio.objectives.byol import BYOL
 from ssl_audio.objectives.clustering import Clustering
 from ssl_audio.objectives.contrastive import Contrastive
+from ssl_audio.objectives.distillation import Distillation
 from ssl_audio.objectives.gather import gather
 from ssl_audio.objectives.sync_batchnorm import SyncBatchNorm, convert_batchnorm
 from ssl_audio.objectives.vicreg import VICReg
 
-KINDS = [Contrastive, BYOL, Clustering, BarlowTwins, VICReg]
+KINDS = [Contrastive, BYOL, Clustering, BarlowTwins, VICReg, Distillation]
 PAIRS, SIZE = 8, 6
 
 
@@ -33,7 +34,7 @@ class Network(nn.Module):
         super().__init__()
         torch.manual_seed(0)
         self.encoder = nn.Sequential(nn.Linear(5, SIZE), nn.BatchNorm1d(SIZE), nn.ReLU())
-        options = {"hidden": 4} if kind is BYOL else {}
+        options = {BYOL: {"hidden": 4}, Distillation: {"target_size": 5}}.get(kind, {})
         self.objective = kind(embedding_size=SIZE, projector_sizes=(7, 7, 9), **options)
         self.double()
 
@@ -55,7 +56,8 @@ def step(network, teacher, x, forward):
         with torch.no_grad():
             embedded = teacher.encoder(x.flatten(0, 1))
             target = gather(teacher.objective.projector(embedded).unflatten(0, (2, -1)))
-    output = objective.loss(student, target, 0.2)
+    more = {"targets": gather(x.sin())} if objective.needs_targets else {}
+    output = objective.loss(student, target, 0.2, **more)
     output.total.backward()
     objective.after_step(target, 0.2)
     return {

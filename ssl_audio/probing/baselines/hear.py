@@ -31,8 +31,10 @@ class HearModule:
             self.source, version, weights, weights_hash(self._model), self.sample_rate
         )
 
-    @torch.inference_mode()
     def features(self, blocks: Iterable[np.ndarray]) -> np.ndarray:
-        waveform = np.concatenate(list(blocks))
-        scene = self._api.get_scene_embeddings(torch.from_numpy(waveform)[None], self._model)
-        return scene.float().cpu().numpy()
+        return self.embed(torch.from_numpy(np.concatenate(list(blocks)))[None]).numpy()
+
+    @torch.inference_mode()
+    def embed(self, waveforms: torch.Tensor) -> torch.Tensor:
+        """(batch, samples) at `sample_rate` to (batch, dimensions) float32, on the CPU."""
+        return self._api.get_scene_embeddings(waveforms, self._model).float().cpu()

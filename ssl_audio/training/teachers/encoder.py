@@ -1,0 +1,20 @@
+"""An encoder of this package as a teacher, such as a larger one or the result of another run."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ssl_audio.models.encoder import load_encoder
+from ssl_audio.models.runtime import for_embedding
+
+
+class EncoderTeacher:
+    """`FOLDER` or the name of a shipped encoder: its embeddings."""
+
+    def __init__(self, folder: str) -> None:
+        encoder = load_encoder(folder)
+        self.key, self.sample_rate = encoder.weights_hash, encoder.sample_rate
+        self._embedder = for_embedding(encoder, runtime="torch")
+
+    def __call__(self, waveforms: Tensor) -> Tensor:
+        return self._embedder(waveforms.to(self._embedder.frontend.window.device))

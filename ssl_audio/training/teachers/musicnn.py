@@ -1,0 +1,30 @@
+"""musicnn as a teacher (Pons & Serra 2019), whose published weights come with the package."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ssl_audio.audio import SAMPLE_RATE
+from ssl_audio.models.musicnn import load_musicnn
+from ssl_audio.probing.encoders import digest, weights_hash
+
+
+class MusicnnTeacher:
+    """`musicnn` or `musicnn:FOLDER`: mean and maximum over time of all layers, 1506 dimensions.
+
+    In bfloat16 where the processor multiplies it faster; outputs then have two to three digits.
+    """
+
+    sample_rate = SAMPLE_RATE
+
+    def __init__(self, folder: str) -> None:
+        self._network = load_musicnn(folder or "musicnn")
+        self._half = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        self.key = digest(weights_hash(self._network), "pooled", self._half)
+
+    def __call__(self, waveforms: Tensor) -> Tensor:
+        patches = self._network.log_mel(waveforms)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self._half):
+            found = self._network(patches)
+        return torch.cat([found.mean_pool, found.max_pool], dim=1)
