@@ -201,7 +201,7 @@ def test_unreadable_music_is_one_line_and_the_same_command_works_afterwards(run,
 def test_a_run_that_was_stopped_is_resumed(run, encoder_folder, tmp_path, how, interruptible):
     folder = tmp_path / "music"
     folder.mkdir()
-    for k in range(120):
+    for k in range(60):
         noise = np.random.default_rng(k).normal(0, 0.1, 16_000 * 12)
         soundfile.write(folder / f"{k:03d}.flac", noise, 16_000)
     words = [f"source={folder}", "output=f.parquet", "group=5", "workers=1"]
@@ -213,8 +213,8 @@ def test_a_run_that_was_stopped_is_resumed(run, encoder_folder, tmp_path, how, i
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         preexec_fn=interruptible,
     )
-    parts, deadline = tmp_path / "f.parquet.parts", time.monotonic() + 120
-    while len(list(parts.glob("0*.parquet"))) < 2 and time.monotonic() < deadline:
+    parts = tmp_path / "f.parquet.parts"
+    while len(list(parts.glob("0*.parquet"))) < 2 and process.poll() is None:
         time.sleep(0.02)
     process.send_signal(how)
     _, said = process.communicate(timeout=60)
@@ -223,8 +223,8 @@ def test_a_run_that_was_stopped_is_resumed(run, encoder_folder, tmp_path, how, i
     status, said = run(*words)
     assert status == 0 and "resuming after" in said
     found = read_store("f.parquet")
-    assert found.ids == [f"{k:03d}.flac" for k in range(120)]
+    assert found.ids == [f"{k:03d}.flac" for k in range(60)]
     encoder = load_encoder(encoder_folder)
-    for k in (0, 60, 119):
+    for k in (0, 30, 59):
         expected = encoder.embed_file(folder / found.ids[k]).track
         np.testing.assert_allclose(found.vectors[k], expected, atol=1e-5)

@@ -16,7 +16,7 @@ from readmes import write_files
 
 from ssl_audio.__main__ import COMMANDS
 from ssl_audio.__main__ import main as ssl_audio_main
-from ssl_audio.audio.demo_corpus import make_demo
+from ssl_audio.audio.demo_corpus import demo_folder, make_demo
 from ssl_audio.stores.feature_store import read_store
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -35,11 +35,12 @@ SMALL_PRETRAIN = [
     "data.workers=0", "data.batch_size=4", "trainer.max_steps=2", "trainer.accelerator=cpu",
     "trainer.precision=32-true", "encoder.backbone=resnet10t", "encoder.embedding_size=32",
 ]  # fmt: skip
-SMALL_DEMO = ["data.tracks=24", "data.seconds=13"]
+TRACKS, SECONDS = 24, 13.0  # of the demo corpus
+SMALL_DEMO = [f"data.tracks={TRACKS}", f"data.seconds={SECONDS}"]
 SMALL_PROBE = ["linear_probe.epochs=1", "linear_probe.steps=4", "limited_data.fractions=[0.2]",
                "few_shot.shots=[1]"]  # fmt: skip
 SMALL_RECOMMEND = ["musig.steps=5", "m2grl.steps=5", "transformer.steps=5", "transformer.layers=1",
-                   "graph.min_weight=2"]  # fmt: skip
+                   "graph.min_weight=2", "completion.resamples=50"]  # fmt: skip
 
 
 def commands(readme: str) -> list[str]:
@@ -51,7 +52,8 @@ def commands(readme: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def named_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what the READMEs name: /music, /tagged, song.mp3 and recordings."""
+    """A folder with what the READMEs name: /music, /tagged, song.mp3 and recordings, which are the
+    demo corpus of its cache."""
     home = tmp_path_factory.mktemp("named")
     (home / "music").mkdir()
     for index in range(10):
@@ -63,7 +65,10 @@ def named_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for index in range(20):
             noise = np.random.default_rng([index]).normal(0, level, 2 * 16_000)
             soundfile.write(home / "tagged" / tag / f"{index}.wav", noise, 16_000)
-    make_demo(home / "recordings", tracks=24, seconds=13, workers=1, progress=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_AUDIO_CACHE", str(home / "cache"))
+        corpus = make_demo(demo_folder(TRACKS, SECONDS), TRACKS, SECONDS, workers=1, progress=False)
+    (home / "recordings").symlink_to(corpus)
     (home / "checkpoints").symlink_to(ROOT / "checkpoints")
     (home / "tools").symlink_to(ROOT / "tools")
     return home
@@ -88,7 +93,7 @@ def smaller(words: list[str]) -> list[str]:
         case "probe":
             return SMALL_PROBE
         case "demo":
-            return ["recordings=recordings", "tracks=600", "playlists=80", "max_length=50"]
+            return ["recordings=recordings", "tracks=400", "playlists=80", "max_length=50"]
         case "acoustic" if any(word.startswith("playlists=") for word in words):
             return ["siamese.steps=20", "siamese.every=20"]
         case "recommend" if any(word.startswith("playlists=") for word in words):

@@ -40,15 +40,18 @@ def encoder():
 
 @pytest.fixture(scope="module")
 def exported(encoder, tmp_path_factory):
-    """What `export` returns for a suffix, made once."""
+    """What `export` returns for a suffix, made once; both files are of one traced program."""
     folder, made = tmp_path_factory.mktemp("exported"), {}
+    program = functools.cache(lambda trace=export._program: trace(encoder))
 
     def exported(suffix):
         if suffix == ".onnx":
             pytest.importorskip("onnxruntime")
             pytest.importorskip("onnxscript")
         if suffix not in made:
-            made[suffix] = export.export(encoder, folder / f"encoder{suffix}")
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(export, "_program", lambda _: program())
+                made[suffix] = export.export(encoder, folder / f"encoder{suffix}")
         return made[suffix]
 
     return exported

@@ -67,8 +67,7 @@ def test_a_killed_run_resumes_to_the_same_weights(tmp_path, monkeypatch):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     adapter.pretrain("byol", music, whole, steps=8, every=3)
     process = adapter.pretrain_process("byol", music, killed, steps=8, every=3)
-    deadline = time.monotonic() + 400
-    while not adapter.pretrain_checkpoint(killed).exists() and time.monotonic() < deadline:
+    while not adapter.pretrain_checkpoint(killed).exists():
         assert process.poll() is None
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
