@@ -44,11 +44,3 @@ def _pair(shares: np.ndarray, other: np.ndarray, queue: np.ndarray, low: int) ->
             short = rich
     for number in range(giver, len(queue)):
         shares[queue[number]] = 1
-
-
-@compiled()
-def draw(keep: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> int:
-    """One outcome of an alias table."""
-    position = rng.random() * len(keep)
-    slot = int(position)
-    return slot if position - slot < keep[slot] else other[slot]

@@ -12,7 +12,7 @@ import numpy as np
 
 from ssl_audio.io.compiled import compiled
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.recommenders.baselines.alias import alias_table, draw
+from ssl_audio.recommenders.baselines.alias import alias_table
 from ssl_audio.recommenders.data.csr import owners_of
 from ssl_audio.recommenders.data.graph import TrackGraph
 
@@ -88,7 +88,15 @@ def pull(
         context[k] += step * vector[k]
 
 
-@compiled(cache=False)  # calls `draw`
+@compiled()
+def draw(keep: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> int:
+    """One outcome of an alias table."""
+    position = rng.random() * len(keep)
+    slot = int(position)
+    return slot if position - slot < keep[slot] else other[slot]
+
+
+@compiled()
 def _train(  # type: ignore[no-untyped-def]
     sources, targets, edge_keep, edge_other, noise_keep, noise_other, vectors, contexts, negatives,
     count, first, last, rng,

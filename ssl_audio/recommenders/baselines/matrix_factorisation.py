@@ -13,7 +13,6 @@ import numpy as np
 from ssl_audio.io.compiled import compiled
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import Playlists
-from ssl_audio.recommenders.data.csr_compiled import find_sorted
 
 LEARNING_RATE, TRIALS = 0.05, 10  # of Adagrad's first step; negatives tried for a position
 MAX_WEIGHT = 10.0  # of a violation, as in LightFM
@@ -108,7 +107,7 @@ def _score(left: np.ndarray, right: np.ndarray) -> float:
     return total
 
 
-@compiled(cache=False)  # calls `find_sorted`
+@compiled()
 def warp_epoch(  # type: ignore[no-untyped-def]
     owners, positives, offsets, seen, order, left, right, left_squares, right_squares, rate,
     trials, rng,
@@ -126,7 +125,9 @@ def warp_epoch(  # type: ignore[no-untyped-def]
             track = seen[int(rng.random() * len(seen))]
             if _score(own, right[track]) <= score - 1:
                 continue
-            if find_sorted(positives, offsets[owner], offsets[owner + 1], track) >= 0:
+            held = positives[offsets[owner] : offsets[owner + 1]]  # ascending
+            place = np.searchsorted(held, track)
+            if place < len(held) and held[place] == track:
                 continue
             warp_update(
                 own, right[positive], right[track],

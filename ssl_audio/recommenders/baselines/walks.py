@@ -10,7 +10,6 @@ import numpy as np
 
 from ssl_audio.io.compiled import compiled
 from ssl_audio.recommenders.data.csr import offsets_of
-from ssl_audio.recommenders.data.csr_compiled import find_sorted
 from ssl_audio.recommenders.data.graph import TrackGraph
 
 END = -1  # fills a walk's row after a node without neighbours
@@ -65,6 +64,13 @@ def _draw(ends: np.ndarray, low: int, high: int, share: float) -> int:
 
 
 @compiled()
+def _find(neighbours: np.ndarray, low: int, high: int, node: int) -> int:
+    """The edge of [low, high) to a node; -1 if there is none."""
+    edge = low + np.searchsorted(neighbours[low:high], node)
+    return edge if edge < high and neighbours[edge] == node else -1
+
+
+@compiled()
 def _first_order(  # type: ignore[no-untyped-def]
     offsets, neighbours, ends, starts, walks, rng
 ):
@@ -80,7 +86,7 @@ def _first_order(  # type: ignore[no-untyped-def]
             walks[walk, step] = node
 
 
-@compiled(cache=False)
+@compiled()
 def _second_order(  # type: ignore[no-untyped-def]
     offsets, neighbours, ends, starts, walks, rng, back, away
 ):
@@ -98,7 +104,7 @@ def _second_order(  # type: ignore[no-untyped-def]
             walks[walk, step] = node
 
 
-@compiled(cache=False)  # calls `find_sorted`
+@compiled()
 def _second_order_edge(  # type: ignore[no-untyped-def]
     offsets, neighbours, ends, node, previous, rng, back, away
 ):
@@ -112,7 +118,7 @@ def _second_order_edge(  # type: ignore[no-untyped-def]
     if previous < 0:
         return _draw(ends, low, high, rng.random())
     highest, lowest = max(1.0, away), min(1.0, away)
-    returning, excess = find_sorted(neighbours, low, high, previous), 0.0
+    returning, excess = _find(neighbours, low, high, previous), 0.0
     if returning >= 0 and back > highest:
         excess = (back - highest) * (ends[returning + 1] - ends[returning])
     body = highest * (ends[high] - ends[low])
@@ -129,6 +135,6 @@ def _second_order_edge(  # type: ignore[no-untyped-def]
         else:
             next_node = neighbours[chosen]
             end = offsets[previous + 1]
-            common = find_sorted(neighbours, offsets[previous], end, next_node)
+            common = _find(neighbours, offsets[previous], end, next_node)
             if height < (1.0 if common >= 0 else away):
                 return chosen

@@ -14,7 +14,6 @@ from ssl_audio.recommenders.data.csr import (
     run_starts,
     take_rows,
 )
-from ssl_audio.recommenders.data.csr_compiled import find_sorted
 
 row_lists = st.lists(st.lists(st.integers(0, 9), max_size=6), max_size=8)
 
@@ -57,6 +56,3 @@ def test_searches_in_sorted_rows(rows, value):
     every = np.arange(len(rows))
     found = bisect_rows(offsets, every, lambda at: values[at] < value)
     assert found.tolist() == [sum(v < value for v in row) for row in rows]
-    for row, start, end in zip(rows, offsets[:-1], offsets[1:], strict=True):
-        position = find_sorted(values, start, end, value)
-        assert position == (start + row.index(value) if value in row else -1)
