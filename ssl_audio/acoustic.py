@@ -26,7 +26,7 @@ def run(settings: AcousticSettings) -> int:
     from ssl_audio.catalogue.tags import correlate_with_tags
     from ssl_audio.datasets.dataset import LabelledData
 
-    labelled = settings.tags.load() if isinstance(settings.tags, LabelledData) else None
+    labelled = settings.tags.load("tags") if isinstance(settings.tags, LabelledData) else None
     status = _describe(settings) if settings.kind == "descriptors" else _project(settings)
     for path in correlate_with_tags(settings.output, labelled) if labelled else []:
         say(str(path))

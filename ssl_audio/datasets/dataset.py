@@ -15,7 +15,7 @@ import numpy as np
 from ssl_audio.datasets.leaks import identical_audio, refuse_shared_files
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.files import printable
-from ssl_audio.settings.fields import Group, setting
+from ssl_audio.settings.fields import Group, SettingError, setting
 
 SPLITS = ("train", "validation", "test")
 SELECTION_SHARE = 0.2  # of the training tracks, where the validation split is measured
@@ -185,11 +185,12 @@ class LabelledData(Group):
         """The tracks that the data set's files list.
 
         Raises:
+            SettingError: a wrong value, by its key within the group.
             SslAudioError: a missing or malformed file, by its name and line.
         """
         raise NotImplementedError
 
-    def load(self) -> TaggingDataset:
+    def load(self, group: str = "data") -> TaggingDataset:
         """The data set, checked.
 
         Tags without a positive and a negative in the training and in the test split are left out,
@@ -197,11 +198,17 @@ class LabelledData(Group):
         Tracks without audio are left out, if `allow_missing`. Byte-identical files in two splits
         are noted.
 
+        Args:
+            group: the group of these settings in the command's, for errors.
+
         Raises:
             SslAudioError: a missing or malformed file, missing audio, a file that is listed twice,
                 an empty split, or no tag that can be measured.
         """
-        listed = self.read()
+        try:
+            listed = self.read()
+        except SettingError as error:
+            raise error.below(group) from error
         splits, missing = {}, {}
         for key, split in listed.splits.items():
             exists = [os.path.exists(path) for path in split.paths]  # False for invalid names
@@ -211,7 +218,8 @@ class LabelledData(Group):
             text = replace(split, ids=ids, artists=artists, groups=groups)
             splits[key] = text.take(np.flatnonzero(exists))
             missing[key] = tuple(i for i, found in zip(ids, exists, strict=True) if not found)
-        notes = [*listed.notes, *_unexpected_sizes(listed), *self._missing_notes(listed, missing)]
+        notes = [*listed.notes, *_unexpected_sizes(listed)]
+        notes += self._missing_notes(listed, missing, group)
         for key, split in splits.items():
             if not split.ids:
                 raise SslAudioError(f"{self.name}: no track of the {key} split has audio")
@@ -229,7 +237,9 @@ class LabelledData(Group):
         )  # fmt: skip
         return _without_constant_tags(dataset)
 
-    def _missing_notes(self, listed: Listed, missing: Mapping[str, tuple[str, ...]]) -> list[str]:
+    def _missing_notes(
+        self, listed: Listed, missing: Mapping[str, tuple[str, ...]], group: str
+    ) -> list[str]:
         total = sum(len(split.ids) for split in listed.splits.values())
         lost = [track for ids in missing.values() for track in ids]
         if not lost:
@@ -238,7 +248,7 @@ class LabelledData(Group):
             first = next(path for split in listed.splits.values() for path in split.paths)
             raise SslAudioError(
                 f"none of the {total} audio files of {self.name} exists, for example {first}: is "
-                "data.root right?"
+                f"{group}.root right?"
             )
         counts = ", ".join(
             f"{len(ids)} of {len(listed.splits[key].ids)} {key}" for key, ids in missing.items()
@@ -246,7 +256,7 @@ class LabelledData(Group):
         if not self.allow_missing:
             raise SslAudioError(
                 f"{self.name}: audio is missing for {counts} tracks, for example {lost[0]}; to "
-                "leave them out: data.allow_missing=true"
+                f"leave them out: {group}.allow_missing=true"
             )
         return [f"audio was missing for {counts} tracks: not a result on the whole data set"]
 
@@ -298,10 +308,10 @@ def _without_constant_tags(dataset: TaggingDataset) -> TaggingDataset:
     return replace(dataset, tags=tags, notes=(*dataset.notes, note), **kept)
 
 
-def require_folder(folder: Path, key: str = "data.root") -> Path:
-    """The resolved path of an existing folder; `SslAudioError` if there is none."""
+def require_folder(folder: Path, key: str = "root") -> Path:
+    """The resolved path of an existing folder; `SettingError` if there is none."""
     if not folder.is_dir():
-        raise SslAudioError(f"{key}={folder}: no such folder")
+        raise SettingError(key, folder, "no such folder")
     return folder.resolve()
 
 

@@ -21,8 +21,7 @@ from ssl_audio.datasets.dataset import (
     multi_hot,
     require_folder,
 )
-from ssl_audio.io.errors import SslAudioError
-from ssl_audio.settings.fields import setting
+from ssl_audio.settings.fields import SettingError, setting
 
 # folders below the root that may hold the audio, by the name of the publisher's download
 LAYOUTS = {
@@ -52,7 +51,7 @@ class Jamendo(LabelledData):
 
     root: Path = setting(help="folder of the audio, or of the publisher's folders with it")
     splits: Path | None = setting(
-        None, help="folder of autotagging_*.tsv or of split-N/ with them; null: data.root"
+        None, help="folder of autotagging_*.tsv or of split-N/ with them; null: root"
     )
     split: int = setting(0, help="which of the publisher's five splits", min=0, max=4)
     layout: Literal["auto", "raw_30s", "audio-low", "full"] = setting(
@@ -61,7 +60,7 @@ class Jamendo(LabelledData):
 
     def read(self) -> Listed:
         root = require_folder(self.root)
-        above = require_folder(self.splits, "data.splits") if self.splits else root
+        above = require_folder(self.splits, "splits") if self.splits else root
         folder = _folder_of_split(above, self.split)
         tables = {name: folder / f"autotagging_{self.subset}-{name}.tsv" for name in SPLITS}
         sizes = dict(zip(SPLITS, self.published, strict=True)) if self.split == 0 else {}
@@ -116,7 +115,7 @@ def _folder_of_split(folder: Path, split: int) -> Path:
         if (folder / below).is_dir():
             return folder / below
     if split and folder.name != f"split-{split}":
-        raise SslAudioError(f"data.split={split}: no folder split-{split} below {folder}")
+        raise SettingError("split", split, f"no folder split-{split} below {folder}")
     return folder
 
 

@@ -34,11 +34,10 @@ class MSD100(LabelledData):
     )
 
     root: Path = setting(help="folder of the audio")
-    splits: Path | None = setting(None, help="folder of the publisher's files; null: data.root")
+    splits: Path | None = setting(None, help="folder of the publisher's files; null: root")
     template: str = setting(
         "{a}/{b}/{c}/{id}.mp3",
-        help="path of a track below data.root; {id}: TR identifier, {a} {b} {c}: its 3rd to 5th "
-        "letter",
+        help="path of a track below root; {id}: TR identifier, {a} {b} {c}: its 3rd to 5th letter",
     )
 
     def check(self) -> None:
@@ -51,7 +50,7 @@ class MSD100(LabelledData):
 
     def read(self) -> Listed:
         audio = require_folder(self.root)
-        folder = require_folder(self.splits, "data.splits") if self.splits else audio
+        folder = require_folder(self.splits, "splits") if self.splits else audio
         tags = tuple(map(str, _array(folder / "tags.npy", 1)))
         targets = _array(folder / "binaries.npy", 2)
         if targets.shape[1] != len(tags):

@@ -40,7 +40,7 @@ class MagnaTagATune(LabelledData):
     )
 
     root: Path = setting(help="folder of the clips, 0/ to f/")
-    splits: Path | None = setting(None, help="folder of the split's files; null: data.root")
+    splits: Path | None = setting(None, help="folder of the split's files; null: root")
     scheme: Literal["published", "folders"] = setting(
         "published",
         help="*_list_pub.cP and y_*_pub.npy; or folders 0-b, c, d-f and annotations_final.csv",
@@ -48,7 +48,7 @@ class MagnaTagATune(LabelledData):
 
     def read(self) -> Listed:
         audio = require_folder(self.root)
-        folder = require_folder(self.splits, "data.splits") if self.splits else audio
+        folder = require_folder(self.splits, "splits") if self.splits else audio
         return (_published if self.scheme == "published" else _by_folder)(audio, folder)
 
 
