@@ -6,7 +6,6 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +13,7 @@ import numpy as np
 import soundfile
 import torch
 import torch.nn.functional as F
-from timing import Candidates, aim, measure, race, table
+from timing import Candidates, aim, benchmark, race, table
 
 from ssl_audio.audio import decode, shards
 from ssl_audio.audio.batches import PairBatchSampler
@@ -26,7 +25,6 @@ from ssl_audio.audio.views.noise import Noise
 from ssl_audio.audio.views.transform import Context, Rows, Transform
 from ssl_audio.models.encoder import build_encoder
 from ssl_audio.objectives.contrastive import Contrastive, nt_xent
-from ssl_audio.settings.command import Command
 from ssl_audio.settings.components import instantiate
 from ssl_audio.settings.fields import Group, setting
 from ssl_audio.settings.views import TRANSFORMS, component_of
@@ -292,25 +290,10 @@ WHAT = {
     "pairs": pairs,
     "loader": loader,
 }
-
-
-COMMAND = Command(
-    name="benchmark", script="python tools/benchmark.py",
-    summary="Measure ratios to a peer in the same run: encoder, step, loss, crops, loader.",
-    usage="[WHAT ...] [KEY=VALUE ...]",
-    examples=("encoder logmel", "step pairs=64 json=figures.json"), settings=BenchmarkSettings,
-    positional=("what",),
+main = benchmark(
+    "benchmark", "Measure ratios to a peer in the same run: encoder, step, loss, crops, loader.",
+    ("encoder logmel", "step pairs=64 json=figures.json"), BenchmarkSettings, WHAT,
 )  # fmt: skip
-
-
-def run(settings: BenchmarkSettings) -> None:
-    """Measure what is named, or everything."""
-    threads = torch.get_num_threads()
-    print(f"torch {torch.__version__}, {device()}, {threads} threads")
-    measure(WHAT, settings, settings.what, settings.json)
-
-
-main = partial(COMMAND.main, run)
 
 if __name__ == "__main__":
     sys.exit(main())

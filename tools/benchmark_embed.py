@@ -25,7 +25,7 @@ import numpy as np
 import soundfile
 import torch
 from benchmark import made_tracks
-from timing import aim, race, table
+from timing import aim, benchmark, race, table
 
 from ssl_audio.audio import SAMPLE_RATE
 from ssl_audio.audio.decode import stream
@@ -35,7 +35,6 @@ from ssl_audio.catalogue.tracks import Item, fill_store
 from ssl_audio.io.parallel import available_processors, in_order
 from ssl_audio.models.encoder import Encoder, build_encoder
 from ssl_audio.models.runtime import PRECISIONS, for_embedding
-from ssl_audio.settings.command import Command
 from ssl_audio.settings.fields import Group, setting
 from ssl_audio.stores.feature_store import Row, read_ids
 from ssl_audio.stores.writer import Store
@@ -236,21 +235,10 @@ def make_many(folder: Path, count: int) -> int:
 
 
 WHAT = {"rate": rate, "startup": startup, "memory": memory}
-COMMAND = Command(
-    name="benchmark_embed", script="python tools/benchmark_embed.py",
-    summary="Measure embedding a catalogue against the usual scripts, start-up, memory.",
-    usage="[WHAT ...] [KEY=VALUE ...]", examples=("rate tracks=8", "startup memory files=1000"),
-    settings=BenchmarkEmbedSettings, positional=("what",),
+main = benchmark(
+    "benchmark_embed", "Measure embedding a catalogue against the usual scripts, start-up, memory.",
+    ("rate tracks=8", "startup memory files=1000"), BenchmarkEmbedSettings, WHAT,
 )  # fmt: skip
-
-
-def run(settings: BenchmarkEmbedSettings) -> None:
-    """Measure what is named, or everything."""
-    for name in settings.what or WHAT:
-        WHAT[name](settings)
-
-
-main = partial(COMMAND.main, run)
 
 if __name__ == "__main__":
     sys.exit(main())

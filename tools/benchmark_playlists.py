@@ -20,7 +20,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-from timing import aim, measure, race, table
+from timing import aim, benchmark, race, table
 from torch import Tensor, nn
 
 from ssl_audio.recommenders.data.collection import Playlists
@@ -31,7 +31,6 @@ from ssl_audio.recommenders.evaluation.significance import interval, paired_diff
 from ssl_audio.recommenders.models.musig import Musig
 from ssl_audio.recommenders.models.musig_training import MusigTraining, PairBatches, Pairs
 from ssl_audio.recommenders.scorers import Cosine
-from ssl_audio.settings.command import Command
 from ssl_audio.settings.fields import Group, setting
 from ssl_audio.settings.recommend import MusigSettings
 
@@ -333,28 +332,10 @@ WHAT = {
     "epoch": measure_epoch,
     "evaluation": measure_evaluation,
 }
-COMMAND = Command(
-    name="benchmark_playlists",
-    script="python tools/benchmark_playlists.py",
-    summary="Measure ratios of the playlist models to a peer in the same run.",
-    usage="[WHAT ...] [KEY=VALUE ...]",
-    examples=("graph", "epoch steps=50 json=figures.json"),
-    settings=BenchmarkSettings,
-    positional=("what",),
-)
-
-
-def run(settings: BenchmarkSettings) -> int:
-    """Measure what is named, or everything; 1 if results disagree."""
-    print(f"{torch.get_num_threads()} threads")
-    found = measure(WHAT, settings, settings.what, settings.json)
-    return 0 if all(one["agree"] for one in found.values()) else 1
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """The command's entry point; returns the exit status."""
-    return COMMAND.main(run, arguments)
-
+main = benchmark(
+    "benchmark_playlists", "Measure ratios of the playlist models to a peer in the same run.",
+    ("graph", "epoch steps=50 json=figures.json"), BenchmarkSettings, WHAT,
+)  # fmt: skip
 
 if __name__ == "__main__":
     sys.exit(main())

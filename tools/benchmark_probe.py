@@ -21,7 +21,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from benchmark import made_tracks
-from timing import aim, measure, race, table
+from timing import aim, benchmark, race, table
 from torch.utils.data import DataLoader, RandomSampler, TensorDataset
 from torchmetrics.functional.classification import multilabel_auroc, multilabel_average_precision
 
@@ -34,7 +34,6 @@ from ssl_audio.probing.batches import TrainingRows
 from ssl_audio.probing.bootstrap import bootstrap, draw_subsets
 from ssl_audio.probing.limited_data import fraction_subsets
 from ssl_audio.probing.metrics import evaluate
-from ssl_audio.settings.command import Command
 from ssl_audio.settings.fields import Group, setting
 from ssl_audio.settings.probe import LimitedDataSettings, LinearProbeSettings
 
@@ -216,28 +215,10 @@ def agree(peer: np.ndarray, ours: np.ndarray, tolerance: float) -> bool:
 
 
 WHAT = {"bootstrap": measure_bootstrap, "probes": measure_probes, "extraction": measure_extraction}
-COMMAND = Command(
-    name="benchmark_probe",
-    script="python tools/benchmark_probe.py",
-    summary="Measure ratios of bootstrap, probes and extraction to a peer in the same run.",
-    usage="[WHAT ...] [KEY=VALUE ...]",
-    examples=("bootstrap", "probes plain_probes=17 json=figures.json"),
-    settings=BenchmarkSettings,
-    positional=("what",),
-)
-
-
-def run(settings: BenchmarkSettings) -> int:
-    """Measure what `what` names, or everything; returns 1 if results disagree."""
-    print(f"{torch.get_num_threads()} threads")
-    found = measure(WHAT, settings, settings.what, settings.json)
-    return 0 if all(one["agree"] for one in found.values()) else 1
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """The command's entry point; returns the exit status."""
-    return COMMAND.main(run, arguments)
-
+main = benchmark(
+    "benchmark_probe", "Measure ratios of probes, bootstrap, extraction to a peer in the same run.",
+    ("bootstrap", "probes plain_probes=17 json=figures.json"), BenchmarkSettings, WHAT,
+)  # fmt: skip
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""What the benchmarks share: interleaved timing, a table of rates and ratios, and their aims.
+"""What the benchmarks share: interleaved timing, a table of rates and ratios, their command.
 
 Every figure is the median of interleaved repeats, so that a machine that slows down slows all
 candidates down.
@@ -9,13 +9,15 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
 
 import torch
 
-Settings = TypeVar("Settings")
+from ssl_audio.settings.command import Command
+from ssl_audio.settings.fields import Group
+
 Candidates = dict[str, Callable[[], object]]
 
 
@@ -51,14 +53,26 @@ def aim(ratio: float, minimum: float, what: str) -> None:
     print(f"  aim {minimum:g}x for the {what}: {verdict} ({ratio:.2f}x)")
 
 
-def measure(
-    parts: Mapping[str, Callable[[Settings], dict]],
-    settings: Settings,
-    what: Sequence[str],
-    json_file: Path | None,
-) -> dict[str, dict]:
-    """Run the parts of a benchmark that `what` names, or all; write the figures as JSON."""
-    found = {name: parts[name](settings) for name in what or parts}
-    if json_file:
-        json_file.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    return found
+def benchmark(
+    name: str, summary: str, examples: tuple[str, ...], settings: type[Group],
+    parts: Mapping[str, Callable[[Any], Any]],
+) -> Callable[..., int]:  # fmt: skip
+    """The entry point of a benchmark, which returns the exit status.
+
+    The setting `what` names the parts that are measured, none for all; `json`, where there is one,
+    is the file of their figures. The status is 1 if the results of a part disagree ("agree").
+    """
+    command = Command(
+        name=name, script=f"python tools/{name}.py", summary=summary,
+        usage="[WHAT ...] [KEY=VALUE ...]", examples=examples, settings=settings,
+        positional=("what",),
+    )  # fmt: skip
+
+    def run(options: Any) -> int:
+        print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
+        found = {part: parts[part](options) or {} for part in options.what or parts}
+        if file := getattr(options, "json", None):
+            file.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        return 0 if all(figures.get("agree", True) for figures in found.values()) else 1
+
+    return partial(command.main, run)

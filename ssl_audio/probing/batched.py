@@ -40,11 +40,6 @@ class TrainedProbe:
     layers: list[tuple[np.ndarray, np.ndarray]]
     validation: list[float]
 
-    @property
-    def best_epoch(self) -> int:
-        """The epoch whose weights are kept, from 0."""
-        return int(np.argmin(self.validation))
-
     def scores(self, x: np.ndarray) -> np.ndarray:
         """Logits: (rows, dimensions) to (rows, tags)."""
         for depth, (weight, bias) in enumerate(self.layers):

@@ -61,11 +61,6 @@ def choices_of(hint: Any) -> tuple[str, ...]:
     return tuple(str(word) for m in literals for word in typing.get_args(m))
 
 
-def is_literal(hint: Any) -> bool:
-    """True for paths and free text, whose words have no grammar."""
-    return any(m in (str, Path) for m in members(hint))
-
-
 def is_list(hint: Any) -> bool:
     """True for settings that take several values."""
     return any(typing.get_origin(m) is tuple for m in members(hint))

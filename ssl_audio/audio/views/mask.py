@@ -29,7 +29,9 @@ class _Mask:
 
 
 class _SpanMask(_Mask):
-    def __init__(self, width: float, number: int, fill: str, p: float) -> None:
+    def __init__(
+        self, width: float = 0.2, number: int = 1, fill: str = "mean", p: float = 1.0
+    ) -> None:
         super().__init__(fill, p)
         if not 0 < width <= 1:
             raise SslAudioError(f"width={width}: a share, above 0 and at most 1")
@@ -57,11 +59,6 @@ class TimeMask(_SpanMask):
         p: probability of a change, per view.
     """
 
-    def __init__(
-        self, width: float = 0.2, number: int = 1, fill: str = "mean", p: float = 1.0
-    ) -> None:
-        super().__init__(width, number, fill, p)
-
     def __call__(self, x: Tensor, context: Context) -> Tensor:
         return self._filled(x, self._spans(x.shape[2], context)[:, None, :], context)
 
@@ -75,11 +72,6 @@ class FrequencyMask(_SpanMask):
         fill: mean or floor (lowest value) of the view.
         p: probability of a change, per view.
     """
-
-    def __init__(
-        self, width: float = 0.2, number: int = 1, fill: str = "mean", p: float = 1.0
-    ) -> None:
-        super().__init__(width, number, fill, p)
 
     def __call__(self, x: Tensor, context: Context) -> Tensor:
         return self._filled(x, self._spans(x.shape[1], context)[:, :, None], context)
