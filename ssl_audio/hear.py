@@ -42,7 +42,7 @@ def load_model(model_file_path: str = "", **options: Any) -> HearModel:
     """Load a checkpoint folder.
 
     Args:
-        model_file_path: the folder; without one the encoder is untrained, from seed 0, and says so.
+        model_file_path: the folder; without one the encoder is untrained, from seed 0, and warns.
         options: `hop_ms`, the distance of the timestamps.
 
     Raises:

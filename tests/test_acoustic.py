@@ -121,8 +121,10 @@ def test_tags_are_matched_by_file(tmp_path):
         (["features=f.parquet", "output=a.parquet", "tags=score"], "Did you mean scores?"),
         (["features=f.parquet", "output=a.parquet", "tags=scores"], "tags.root= is required"),
         (["features=f.parquet", "output=a.parquet", "+tags.name=scores"], "tags.name: no such"),
-        (["features=f.parquet", "output=a.parquet", "tags=scores", "tags.root=no"],
-         "tags.root=no: no such folder"),
+        (
+            ["features=f.parquet", "output=a.parquet", "tags=scores", "tags.root=no"],
+            "tags.root=no: no such folder",
+        ),
         (["features=f.parquet", "output=a.parquet", "siamese.steps=3"], "siamese.every"),
         (["features=f.parquet", "output=a.parquet", "siamese.batch_size=1"], "2 or more"),
         (["features=f.parquet", "output=a.parquet", "workers=1.5"], "workers=1.5: a whole number"),

@@ -35,9 +35,10 @@ class Row(Protocol):
 def hold_out(tracks: Sequence[Row]) -> dict[int, str]:
     """Index and part of each track of the tagging set.
 
-    Whole packages of 9 to 40 tracks are taken, the fewest hours first, until 15 % of the tracks or
-    of the hours are. Within a package, the parts are thirds by artist where three or more are
-    known, else by album, else by folder, else by track.
+    Whole packages of 9 to 40 tracks are taken, those with the fewest hours first, each unless more
+    than 15 % of the tracks or of the hours would be taken with it. A package is split into thirds
+    by artist if each of its tracks names one, there are three or more, and none has more than half
+    of the tracks; else by album or by folder under the same conditions; else by track.
     """
     packages: dict[str, list[int]] = defaultdict(list)
     for k, track in enumerate(tracks):

@@ -27,7 +27,7 @@ def track_shares(
         durations: (n,) seconds.
         sources: (n,) number of each track's source, from 0.
         weights: of the sources, above 0; their shares of the draws are proportional to them.
-            None: sources are not told apart.
+            None: all tracks are of one source.
         draws: tracks in a batch, at most n.
         max_seconds: above 0; None: tracks are drawn equally often whatever their length.
 

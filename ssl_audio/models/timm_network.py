@@ -102,7 +102,7 @@ def _make(name: str, outputs: int, arguments: dict[str, Any]) -> nn.Module:
 
 
 def _plan(name: str, outputs: int, mels: int, frames: int) -> _Plan:
-    """The first way of making a network that takes log-mels, tried without weights.
+    """The first plan by which the network takes log-mels, tried on the meta device.
 
     Raises:
         SslAudioError: there is none.
@@ -143,7 +143,7 @@ def _patch_size(name: str, outputs: int) -> tuple[int, int] | None:
 
 
 def _try(name: str, outputs: int, plan: _Plan, mels: int, frames: int) -> None:
-    """Run the network of a plan on tensors without values, which takes no time and no memory."""
+    """Run the network of a plan on meta tensors, which have shapes but no values."""
     lengths = (frames, max(USUAL_STRIDE, frames // 2), 2 * frames + 1)
     with torch.device("meta"), torch.no_grad():
         network = _make(name, outputs, plan.arguments).eval()

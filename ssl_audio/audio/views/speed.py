@@ -55,10 +55,10 @@ def _fitted(x: Tensor, samples: int) -> Tensor:
 def _fast_lengths(samples: int, ratios: np.ndarray) -> np.ndarray:
     """For each ratio the fast length next to `samples` times it; `samples` itself counts as one."""
     fast = np.unique(np.append(_products(2 * samples), samples))
-    wanted = samples * ratios
-    above = np.searchsorted(fast, wanted).clip(1, len(fast) - 1)
+    exact = samples * ratios
+    above = np.searchsorted(fast, exact).clip(1, len(fast) - 1)
     lower, upper = fast[above - 1], fast[above]
-    return np.where(wanted - lower < upper - wanted, lower, upper)
+    return np.where(exact - lower < upper - exact, lower, upper)
 
 
 @functools.lru_cache(maxsize=8)
