@@ -4,8 +4,11 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
 import pytest
 
+hypothesis.settings.register_profile("no deadline", deadline=None)  # a slow machine fails no test
+hypothesis.settings.load_profile("no deadline")
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
