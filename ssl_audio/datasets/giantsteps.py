@@ -23,7 +23,7 @@ from ssl_audio.datasets.single_label import (
     tempo_credits,
 )
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.settings.fields import setting
+from ssl_audio.settings.fields import SettingError, setting
 
 FOLDS = 10
 VALIDATION_SHARE = 0.15  # of the MTG tracks
@@ -108,7 +108,7 @@ def _repository(root: Path, name: str) -> Path:
     """The folder of a repository; an archive's has `-master` or a commit after the name."""
     found = [path for path in sorted(root.glob(f"{name}*")) if path.is_dir()]
     if not found:
-        raise SslAudioError(f"data.root={root}: no folder {name}")
+        raise SettingError("root", root, f"no folder {name}")
     return found[0]
 
 
