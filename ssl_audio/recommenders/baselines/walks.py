@@ -66,7 +66,7 @@ def _draw(ends: np.ndarray, low: int, high: int, share: float) -> int:
 @compiled()
 def _find(neighbours: np.ndarray, low: int, high: int, node: int) -> int:
     """The edge of [low, high) to a node; -1 if there is none."""
-    edge = low + np.searchsorted(neighbours[low:high], node)
+    edge = low + int(np.searchsorted(neighbours[low:high], node))
     return edge if edge < high and neighbours[edge] == node else -1
 
 
