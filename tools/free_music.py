@@ -295,7 +295,10 @@ def write_corpus(folder: Path) -> None:
         for k, track in enumerate(tracks)
     ]
     write_table(folder / TABLE, tracks)
-    write_table(folder / TRAIN, [track for track in tracks if track.split == "train"])
+    train = [track for track in tracks if track.split == "train"]
+    write_table(folder / TRAIN, train)
+    for kind in sorted({track.kind for track in train}):
+        write_table(folder / f"train-{kind}.csv", [track for track in train if track.kind == kind])
     write_tagging(folder / "tagging", tracks, tagged)
     hours: Counter[str] = Counter()
     for track in tracks:

@@ -31,7 +31,8 @@ class Bootstrap:
 
     Attributes:
         roc_auc, map: (resamples, tags), NaN where a tag is undefined.
-        fraction: of the test set in each resample, 0 to 1.
+        fraction: of the test set in each resample, without replacement, 0 to 1; 1: with
+            replacement, as many rows as the test set has.
         classes: by title, (resamples,) metrics of the predicted classes.
     """
 
@@ -61,6 +62,11 @@ class Bootstrap:
     def summary(self, metric: str) -> tuple[float, float]:
         """Mean and standard deviation of `macro` over the resamples where it is defined."""
         return _mean_and_deviation(self.macro(metric))
+
+    @property
+    def correction(self) -> float:
+        """Deviation of a new test set, as a multiple of that of the resamples."""
+        return 1.0 if self.fraction == 1 else math.sqrt(self.fraction / (1 - self.fraction))
 
     @property
     def undefined(self) -> int:
@@ -109,6 +115,21 @@ def draw_subsets(rows: int, resamples: int, fraction: float, seed: int) -> np.nd
     return chosen
 
 
+def clustered_bootstrap(
+    targets: np.ndarray,
+    scores: np.ndarray,
+    clusters: Sequence[Hashable],
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Bootstrap:
+    """Metrics on resamples of `draw_clustered`; the arguments are those of both functions.
+
+    The same clusters and seed give the same resamples, so that systems are paired.
+    """
+    drawn = draw_clustered(clusters, resamples, seed)
+    return Bootstrap(*resampled_metrics(targets, scores, drawn), fraction=1.0)
+
+
 def draw_clustered(clusters: Sequence[Hashable], resamples: int, seed: int) -> np.ndarray:
     """How often each row is drawn by a bootstrap of two levels.
 
@@ -155,7 +176,8 @@ def paired_difference(
     of a row; the mean of a new test set of n rows would have 1 / n times that of a row. The
     interval is therefore normal, with the resamples' standard deviation times
     sqrt(fraction / (1 - fraction)), which is 1 for halves (Politis, Romano and Wolf 1999,
-    "Subsampling", section 2.3, with the finite population correction).
+    "Subsampling", section 2.3, with the finite population correction). Resamples with replacement
+    have the deviation of a new test set.
 
     Args:
         a, b: of the same targets, resamples and seed.
@@ -169,8 +191,7 @@ def paired_difference(
         raise ValueError("the two are not of the same resamples")
     difference = a.macro(metric) - b.macro(metric)
     mean, deviation = _mean_and_deviation(difference)
-    correction = math.sqrt(a.fraction / (1 - a.fraction))
-    return normal_interval(mean, deviation * correction, confidence)
+    return normal_interval(mean, deviation * a.correction, confidence)
 
 
 def _mean_and_deviation(values: np.ndarray) -> tuple[float, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from ssl_audio.reports.results import (
     CoOccurrence,
     Difference,
     FractionDraws,
+    Interval,
     LossHistory,
     PlaylistResults,
     ProbeResults,
@@ -200,6 +201,45 @@ def _curve(
         _bar(axes, [x, x], [low, high], colour(k))
         text = f", {draws} draws from {number(low)} to {number(high)}" if draws > 1 else ""
         _point(axes, x, mean, k, f"{name}: {number(mean)}{text}")
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A metric by the size of something, with its intervals."""
+
+    name: str
+    points: tuple[tuple[float, Interval], ...]
+
+
+def scaling(panels: Mapping[str, Sequence[Curve]], size: str, metric: str) -> Figure:
+    """Curves by size, on a log axis: one panel per title, with a common axis of the metric.
+
+    Args:
+        panels: curves by the panel's title; those of one name have one colour.
+        size: label of the log axis.
+        metric: "roc_auc" or "map".
+    """
+    names = list(dict.fromkeys(one.name for curves in panels.values() for one in curves))
+    sizes = sorted({x for curves in panels.values() for one in curves for x, _ in one.points})
+    figure, all_axes = _figure(4.2 * len(panels), 3.4, len(panels))
+    for axes, (title, curves) in zip(all_axes, panels.items(), strict=True):
+        for curve in curves:
+            k = names.index(curve.name)
+            # points are moved aside, so that error bars do not hide each other
+            points = [(x * 1.02 ** (k - len(names) / 2), one) for x, one in curve.points]
+            axes.plot([x for x, _ in points], [y.mean for _, y in points], color=colour(k), lw=1.3)
+            for x, one in points:
+                _bar(axes, [x, x], [one.low, one.high], colour(k))
+                text = f"{number(one.mean)} [{number(one.low)}, {number(one.high)}]"
+                _point(axes, x, one.mean, k, f"{curve.name}: {text}")
+        axes.set_xscale("log")
+        axes.set_xticks(sizes, [f"{x:.3g}" for x in sizes])
+        axes.minorticks_off()
+        axes.set(xlabel=size, title=title)
+        axes.grid()
+    all_axes[0].set_ylabel(AXES[metric])
+    _legend(all_axes[-1], dict(enumerate(names)))
+    return figure
 
 
 def _losses(history: LossHistory) -> Figure:

@@ -228,11 +228,11 @@ def terminal_text(results: AnyResults) -> str:
     if isinstance(results, ProbeResults):
         notes = [f"note: {note}" for note in results.dataset.notes]
         end = "\n".join([*notes, protocol_text(results)])
-        parts = [_lines(probe_grid(results)), *_difference_lines(results), end]
+        parts = [grid_text(probe_grid(results)), *_difference_lines(results), end]
     elif isinstance(results, PlaylistResults):
         parts = []
         for table in results.tables:
-            parts.append(f"{table.name}: {table.caption}\n{_lines(playlist_grid(table))}")
+            parts.append(f"{table.name}: {table.caption}\n{grid_text(playlist_grid(table))}")
             parts += _difference_lines(table)
     return "\n\n".join(parts)
 
@@ -246,14 +246,27 @@ def _difference_lines(results: ProbeResults | Table) -> Iterator[str]:
         grid = differences_of(replace(results, differences=kept))
         title = f"{title}, of which those of {first}"
     if grid.rows:
-        yield f"{title}. {grid.caption}\n{_lines(grid)}"
+        yield f"{title}. {grid.caption}\n{grid_text(grid)}"
 
 
-def _lines(grid: Grid) -> str:
+def grid_text(grid: Grid) -> str:
+    """A table in columns."""
     rows = [list(grid.header), *([cell.text for cell in row] for row in grid.rows)]
     widths = [max(len(row[k]) for row in rows) for k in range(len(grid.header))]
     lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in rows]
     return "\n".join(line.rstrip() for line in lines)
+
+
+def grid_markdown(grid: Grid) -> str:
+    """A table in Markdown; the best values and the differences from 0 are bold."""
+    rows = [list(grid.header), ["---"] * len(grid.header)]
+    rows += [[_markdown_cell(cell) for cell in row] for row in grid.rows]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _markdown_cell(cell: Cell) -> str:
+    text = cell.text.replace("|", "\\|")
+    return f"**{text}**" if cell.mark in ("best", "sure") else text
 
 
 def latex(results: AnyResults) -> str:

@@ -22,6 +22,7 @@ DATASETS = Registry({
     "giantsteps": "ssl_audio.datasets.giantsteps.GiantSteps",
     "openmic": "ssl_audio.datasets.openmic.OpenMIC",
     "esc50": "ssl_audio.datasets.esc50.ESC50",
+    "free_music": "ssl_audio.datasets.free_music.FreeMusic",
     "folder": "ssl_audio.datasets.folder.TagFolders",
     "csv": "ssl_audio.datasets.table.TagTable",
 })  # fmt: skip
