@@ -28,6 +28,7 @@ FAST = [
     "few_shot.seeds=2",
     "bootstrap.resamples=5",
     "knn=3",
+    "cost=false",
     "workers=1",
 ]
 
@@ -74,10 +75,13 @@ def encoder(tmp_path):
 def test_a_whole_comparison(run, table, encoder, tmp_path):
     status, out, err = run(
         "dataset=csv", f"data.table={table}", f"checkpoint={encoder}", "run_dir=run",
-        "baselines=[mel_statistics,mfcc]",
+        "baselines=[mel_statistics,mfcc]", "cost=true",
     )  # fmt: skip
     assert status == 0, err
     results = read_results(tmp_path / "run")
+    costs = [one.cost for one in results.systems]
+    assert costs[0].parameters > 1e6 and costs[0].operations > costs[1].operations > 0
+    assert costs[1].parameters is None and costs[2].operations is None and "tracks/s" in out
     assert [one.name for one in results.systems] == ["mine", "mel_statistics", "mfcc"]
     assert results.dataset.counts == SPLITS
     assert results.dataset.tags == ("high", "loud", "low")

@@ -15,7 +15,7 @@ FAST = [
     "baselines=[mel_statistics]", "linear_probe.epochs=4", "linear_probe.steps=40",
     "linear_probe.learning_rate=0.01", "limited_data.fractions=[0.5]", "limited_data.seeds=1",
     "few_shot.shots=[1]", "few_shot.seeds=1", "bootstrap.resamples=5", "knn=3", "workers=1",
-    "run_dir=run",
+    "run_dir=run", "cost=false",
 ]  # fmt: skip
 
 

@@ -15,8 +15,7 @@ from ssl_audio.io.console import say
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.reports import drawing
 from ssl_audio.reports.figures import Curve, scaling
-from ssl_audio.reports.tables import (
-    METRICS,
+from ssl_audio.reports.grids import (
     Cell,
     Grid,
     difference_text,
@@ -24,6 +23,7 @@ from ssl_audio.reports.tables import (
     grid_text,
     number,
 )
+from ssl_audio.reports.tables import METRICS
 
 SIGNIFICANT = 0.05  # p-values below are bold
 Rows = Mapping[str, Sequence[Finished]]

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from torch import nn
 
 from ssl_audio.audio import SAMPLE_RATE
 from ssl_audio.io.errors import SslAudioError
@@ -95,6 +96,10 @@ class PackageEncoder:
         self.encoder, self.hop = encoder, hop
         self.sample_rate = encoder.sample_rate
         self._embedder = for_embedding(encoder, runtime="torch")
+
+    @property
+    def network(self) -> nn.Module:
+        return self.encoder.backbone
 
     def features(self, blocks: Iterable[np.ndarray]) -> np.ndarray:
         return self._embedder.embed_blocks(blocks, self.hop).segments

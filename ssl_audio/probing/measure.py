@@ -15,12 +15,14 @@ from ssl_audio.probing.batches import TrainingRows
 from ssl_audio.probing.bootstrap import Bootstrap, bootstrap
 from ssl_audio.probing.calibration import calibration
 from ssl_audio.probing.classes import class_metrics
+from ssl_audio.probing.cost import cost
 from ssl_audio.probing.encoders import TrackEncoder
 from ssl_audio.probing.finetune import TaggingEncoder
 from ssl_audio.probing.knn import knn_scores
 from ssl_audio.probing.limited_data import Subset, few_shot_subsets, fraction_subsets
 from ssl_audio.probing.metrics import Metrics, evaluate
 from ssl_audio.probing.probes import PROBES, probabilities
+from ssl_audio.probing.retrieval import retrievals
 from ssl_audio.reports.results import (
     FractionDraws,
     KnnScores,
@@ -97,6 +99,12 @@ def measure(
         knn=None if isinstance(encoder, TaggingEncoder) else _knn(data, settings.knn),
         calibration=calibration(targets, probabilities(scores, data.classes is not None)),
         classes=_class_summaries(resamples, targets, scores, data.classes),
+        retrieval=tuple(
+            retrievals(
+                encoder, data.test, data.means["test"], data.means["train"].mean(0), settings
+            )
+        ),
+        cost=cost(encoder) if settings.cost else None,
     )  # fmt: skip
     return Measured(results, resamples, scores)
 

@@ -36,3 +36,35 @@ class Difference:
     def excludes_zero(self) -> bool:
         """True if the confidence interval lies on one side of 0."""
         return self.low > 0 or self.high < 0
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What an encoder takes.
+
+    Attributes:
+        parameters: of its network; None if it has none.
+        operations: multiply-accumulates for a second of audio; None if they cannot be counted.
+        tracks_per_second: decoded tracks of 30 s that are embedded in a second.
+    """
+
+    parameters: int | None
+    operations: float | None
+    tracks_per_second: float
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """How well the nearest tracks are of the same artist, group or track.
+
+    Attributes:
+        of: "artist", "group", or "track": one half of a track among the other halves of all.
+        queries: tracks with a relevant one among the others.
+        map: mean average precision over the queries.
+        hit: share of queries whose nearest track is relevant.
+    """
+
+    of: str
+    queries: int
+    map: Interval
+    hit: Interval

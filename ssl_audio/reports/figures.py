@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ssl_audio.reports.drawing import INK, PAPER, SOFT, colour, describe, marker
+from ssl_audio.reports.grids import difference_text, number
 from ssl_audio.reports.results import (
     CoOccurrence,
     Difference,
@@ -20,14 +21,7 @@ from ssl_audio.reports.results import (
     SystemResults,
     Table,
 )
-from ssl_audio.reports.tables import (
-    METRICS,
-    difference_text,
-    metric_titles,
-    number,
-    pairs_of,
-    probe_metrics,
-)
+from ssl_audio.reports.tables import METRICS, metric_titles, pairs_of, probe_metrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from ssl_audio.io.atomic import write_text
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.run_folder import RESULTS
-from ssl_audio.reports.estimates import Difference, Interval
+from ssl_audio.reports.estimates import Cost, Difference, Interval, Retrieval
 from ssl_audio.reports.plain import from_plain, to_plain
 
 VERSION = 2  # of the format of results.json
@@ -174,6 +174,8 @@ class SystemResults:
         undefined: (resample, tag) pairs without positives or without negatives.
         limited, few_shot: probes on subsets of the training set; empty if not run.
         classes: metrics of the predicted classes by title, where each track has one tag.
+        retrieval: of tracks of the same artist and so on, as far as the data set knows them.
+        cost: None: it was not measured.
     """
 
     name: str
@@ -191,6 +193,8 @@ class SystemResults:
     knn: KnnScores | None
     calibration: Calibration | None
     classes: dict[str, MetricSummary] = field(default_factory=dict)
+    retrieval: tuple[Retrieval, ...] = ()
+    cost: Cost | None = None
 
     def metric(self, key: str) -> MetricSummary:
         """A metric of `classes` by its title, or "roc_auc" or "map"."""

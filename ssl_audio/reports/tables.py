@@ -5,11 +5,19 @@ from __future__ import annotations
 import csv
 import io
 import math
-import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from ssl_audio.reports.estimates import Cost, Interval
+from ssl_audio.reports.grids import (
+    Cell,
+    Grid,
+    difference_text,
+    grid_latex,
+    grid_text,
+    number,
+)
 from ssl_audio.reports.published import PUBLISHED, SOURCE
 from ssl_audio.reports.results import (
     AnyResults,
@@ -26,54 +34,6 @@ from ssl_audio.reports.results import (
 
 METRICS = {"roc_auc": "ROC-AUC", "map": "mAP"}  # of probes on tags
 MAX_OPEN_PAIRS = 12  # more pairs are folded on the page, and only the first system's are printed
-_LATEX = str.maketrans(
-    {c: f"\\{c}" for c in "_%&#${}"}
-    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-)
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One cell.
-
-    Attributes:
-        mark: "best": the best value of its column; "sure" or "unsure": a difference whose interval
-            excludes or includes 0; or "".
-        series: number of the series whose colour is shown beside the text.
-    """
-
-    text: str
-    mark: str = ""
-    series: int | None = None
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A table of cells."""
-
-    title: str
-    caption: str
-    header: tuple[str, ...]
-    rows: list[list[Cell]]
-
-
-# --- numbers -------------------------------------------------------------------------------------
-
-
-def number(value: float, digits: int = 3, sign: bool = False) -> str:
-    """A number with `digits` decimals; a dash for NaN."""
-    if math.isnan(value):
-        return "–"
-    return f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
-
-
-def difference_text(one: Difference, digits: int = 3) -> str:
-    """`+0.030 [+0.010, +0.050], p = 0.012`."""
-    if math.isnan(one.mean):
-        return "–"
-    mean, low, high = (number(v, digits, sign=True) for v in (one.mean, one.low, one.high))
-    p = "" if one.p is None else ", p < 0.001" if one.p < 0.001 else f", p = {one.p:.3f}"
-    return f"{mean} [{low}, {high}]{p}"
 
 
 def _mean_and_std(found: MetricSummary) -> str:
@@ -117,6 +77,57 @@ def probe_grid(results: ProbeResults) -> Grid:
         "whole set; ECE is the expected calibration error."
     )
     return Grid("Metrics", caption, (*header, "kNN mAP", "ECE"), rows)
+
+
+def encoder_grid(results: ProbeResults) -> Grid:
+    """Retrieval and cost of the systems; without rows if neither was measured."""
+    systems = results.systems
+    kinds = list(dict.fromkeys(one.of for system in systems for one in system.retrieval))
+    measured = any(system.cost for system in systems)
+    header = ["system"]
+    for of in kinds:
+        header += [f"same {of}, mAP", "hit@1"]
+    header += ["parameters", "MMAC/s", "tracks/s"] if measured else []
+    rows = []
+    for k, system in enumerate(systems):
+        by = {one.of: one for one in system.retrieval}
+        cells = [Cell(system.name, series=k)]
+        for of in kinds:
+            both = (by[of].map, by[of].hit) if of in by else (None, None)
+            cells += [Cell(_with_reach(one)) for one in both]
+        rows.append([*cells, *(_cost_cells(system.cost) if measured else [])])
+    caption = _encoder_caption(results, measured)
+    return Grid("Retrieval and cost", caption, tuple(header), rows if caption else [])
+
+
+def _encoder_caption(results: ProbeResults, measured: bool) -> str:
+    """What the columns of `encoder_grid` are; "" if there are none."""
+    lines = []
+    if retrieval := results.systems[0].retrieval:
+        queries = ", ".join(f"{one.queries} of the same {one.of}" for one in retrieval)
+        lines.append(
+            f"Retrieval by cosine ({queries}): mean average precision, and how often the nearest "
+            f"track is right, ± half of the {100 * results.protocol.confidence:g} % interval over "
+            "artists and tracks."
+        )
+    if measured:
+        lines.append(
+            "Parameters; millions of multiply-accumulates for a second of audio; decoded tracks of "
+            "30 s that are embedded in a second."
+        )
+    return " ".join(lines)
+
+
+def _with_reach(one: Interval | None) -> str:
+    return "–" if one is None else f"{number(one.mean)} ±{number((one.high - one.low) / 2)}"
+
+
+def _cost_cells(found: Cost | None) -> list[Cell]:
+    if found is None:
+        return [Cell("–")] * 3
+    parameters = "–" if found.parameters is None else f"{found.parameters:,}"
+    operations = "–" if found.operations is None else f"{found.operations / 1e6:.3g}"
+    return [Cell(parameters), Cell(operations), Cell(f"{found.tracks_per_second:.3g}")]
 
 
 def probe_metrics(results: ProbeResults) -> dict[str, str]:
@@ -228,13 +239,20 @@ def terminal_text(results: AnyResults) -> str:
     if isinstance(results, ProbeResults):
         notes = [f"note: {note}" for note in results.dataset.notes]
         end = "\n".join([*notes, protocol_text(results)])
-        parts = [grid_text(probe_grid(results)), *_difference_lines(results), end]
+        parts = [grid_text(probe_grid(results)), *_encoder_lines(results)]
+        parts += [*_difference_lines(results), end]
     elif isinstance(results, PlaylistResults):
         parts = []
         for table in results.tables:
             parts.append(f"{table.name}: {table.caption}\n{grid_text(playlist_grid(table))}")
             parts += _difference_lines(table)
     return "\n\n".join(parts)
+
+
+def _encoder_lines(results: ProbeResults) -> Iterator[str]:
+    grid = encoder_grid(results)
+    if grid.rows:
+        yield f"{grid.title}. {grid.caption}\n{grid_text(grid)}"
 
 
 def _difference_lines(results: ProbeResults | Table) -> Iterator[str]:
@@ -249,54 +267,12 @@ def _difference_lines(results: ProbeResults | Table) -> Iterator[str]:
         yield f"{title}. {grid.caption}\n{grid_text(grid)}"
 
 
-def grid_text(grid: Grid) -> str:
-    """A table in columns."""
-    rows = [list(grid.header), *([cell.text for cell in row] for row in grid.rows)]
-    widths = [max(len(row[k]) for row in rows) for k in range(len(grid.header))]
-    lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in rows]
-    return "\n".join(line.rstrip() for line in lines)
-
-
-def grid_markdown(grid: Grid) -> str:
-    """A table in Markdown; the best values and the differences from 0 are bold."""
-    rows = [list(grid.header), ["---"] * len(grid.header)]
-    rows += [[_markdown_cell(cell) for cell in row] for row in grid.rows]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
-
-
-def _markdown_cell(cell: Cell) -> str:
-    text = cell.text.replace("|", "\\|")
-    return f"**{text}**" if cell.mark in ("best", "sure") else text
-
-
 def latex(results: AnyResults) -> str:
     """The tables of a comparison for a paper (booktabs)."""
     if isinstance(results, ProbeResults):
-        return _latex(probe_grid(results))
+        return grid_latex(probe_grid(results))
     tables = results.tables if isinstance(results, PlaylistResults) else ()
-    return "\n".join(_latex(playlist_grid(table)) for table in tables)
-
-
-def _latex(grid: Grid) -> str:
-    columns = "ll" + "c" * (len(grid.header) - 2)
-    rows = [[_latex_cell(cell.text) for cell in row] for row in grid.rows]
-    lines = [" & ".join(row) + r" \\" for row in [[*map(_escaped, grid.header)], *rows]]
-    return "\n".join(
-        [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", lines[0], r"\midrule", *lines[1:],
-         r"\bottomrule", r"\end{tabular}", ""]
-    )  # fmt: skip
-
-
-def _latex_cell(text: str) -> str:
-    if text == "–":
-        return "--"
-    if re.fullmatch(r"[-+]?\d+\.\d+( ± ?\d+\.\d+)?", text):
-        return "$" + re.sub(" ± ?", r" \\pm ", text) + "$"
-    return _escaped(text)
-
-
-def _escaped(text: str) -> str:
-    return text.translate(_LATEX)
+    return "\n".join(grid_latex(playlist_grid(table)) for table in tables)
 
 
 # --- CSV -----------------------------------------------------------------------------------------
@@ -338,6 +314,9 @@ def _system_rows(results: ProbeResults, system: SystemResults) -> Iterator[dict[
             yield from _draw_rows(f"{100 * part.fraction:g} %", part, metric)
         for few in system.few_shot:
             yield from _draw_rows(f"{few.shots} shots", few, metric)
+    for retrieval in system.retrieval:
+        for name, value in (("map", retrieval.map), ("hit@1", retrieval.hit)):
+            yield {"setting": f"same {retrieval.of}", "metric": name, "test": value.mean}
 
 
 def _draw_rows(setting: str, part: Draws, metric: str) -> Iterator[dict[str, Any]]:

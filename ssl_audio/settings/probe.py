@@ -120,6 +120,12 @@ class ProbeSettings(CommandSettings):
     bootstrap: BootstrapSettings = group(BootstrapSettings, "error bars")
     limited_data: LimitedDataSettings = group(LimitedDataSettings, "probes on few training tracks")
     few_shot: FewShotSettings = group(FewShotSettings, "probes on few positives per tag")
+    retrieval: tuple[Literal["artist", "group", "track"], ...] = setting(
+        ("artist", "group"),
+        help="nearest tracks of the same artist or group, where known; track: one half of a track "
+        "by the other, which embeds the measured tracks once more; []: not done",
+    )
+    cost: bool = setting(True, help="measure parameters, operations and speed of each encoder")
     knn: int | None = setting(10, help="neighbours of the kNN probe; null: not done", min=1)
 
     def check(self) -> None:

@@ -281,7 +281,7 @@ def probe(table: Path, run_dir: Path, kind: str = "linear") -> dict[str, Any]:
         "seed=0", "workers=1", "linear_probe.epochs=4", "linear_probe.steps=40",
         "linear_probe.learning_rate=0.01", "linear_probe.precision=float32",
         "limited_data.fractions=[0.5]", "limited_data.seeds=2", "few_shot.shots=[1]",
-        "few_shot.seeds=2", "bootstrap.resamples=8", "knn=3",
+        "few_shot.seeds=2", "bootstrap.resamples=8", "knn=3", "cost=false",
     ])  # fmt: skip
     results = json.loads((run_dir / "results.json").read_text())
     ignored = {"name", "probe", "hash", "seconds"}

@@ -22,13 +22,13 @@ class HearModule:
         self.source, _, weights = options.argument.partition(":")
         try:
             self._api = importlib.import_module(self.source)
-            self._model = self._api.load_model(weights) if weights else self._api.load_model()
-            self.sample_rate = int(self._model.sample_rate)
+            self.network = self._api.load_model(weights) if weights else self._api.load_model()
+            self.sample_rate = int(self.network.sample_rate)
         except Exception as error:  # of any type: the module is not this package's
             raise SslAudioError(f"{self.name}: cannot be loaded: {first_line(error)}") from error
         version = getattr(self._api, "__version__", "")
         self.key = digest(
-            self.source, version, weights, weights_hash(self._model), self.sample_rate
+            self.source, version, weights, weights_hash(self.network), self.sample_rate
         )
 
     def features(self, blocks: Iterable[np.ndarray]) -> np.ndarray:
@@ -37,4 +37,4 @@ class HearModule:
     @torch.inference_mode()
     def embed(self, waveforms: torch.Tensor) -> torch.Tensor:
         """(batch, samples) at `sample_rate` to (batch, dimensions) float32, on the CPU."""
-        return self._api.get_scene_embeddings(waveforms, self._model).float().cpu()
+        return self._api.get_scene_embeddings(waveforms, self.network).float().cpu()

@@ -30,11 +30,11 @@ class MusicnnTagger:
         self.source, self._output = folder or "musicnn", output or "pooled"
         if self._output not in OUTPUTS:
             raise SslAudioError(f"{self.name}: {output} is none of {', '.join(OUTPUTS)}")
-        self._network, self._hop = load_musicnn(self.source), options.hop
-        self.key = digest(weights_hash(self._network), self._output, options.hop)
+        self.network, self._hop = load_musicnn(self.source), options.hop
+        self.key = digest(weights_hash(self.network), self._output, options.hop)
 
     def features(self, blocks: Iterable[np.ndarray]) -> np.ndarray:
-        found = self._network.embed(torch.from_numpy(np.concatenate(list(blocks))), self._hop)
+        found = self.network.embed(torch.from_numpy(np.concatenate(list(blocks))), self._hop)
         if self._output == "pooled":
             return torch.cat([found.mean_pool, found.max_pool], dim=1).numpy()
         return getattr(found, self._output).numpy()

@@ -30,7 +30,7 @@ class TimmModel:
         self._step = round((options.hop or SEGMENT) * SAMPLE_RATE)
         self._frontend = LogMel.named("default")
         try:
-            self._network = timm.create_model(
+            self.network = timm.create_model(
                 options.argument, pretrained=True, in_chans=1, num_classes=0
             ).eval()
         except Exception as error:  # of many types: no such model, no such weights, no network
@@ -41,12 +41,12 @@ class TimmModel:
             raise SslAudioError(
                 f"{self.name}: it does not take log-mels of 4 s: {first_line(error)}"
             ) from error
-        self.key = digest(weights_hash(self._network), options.hop)
+        self.key = digest(weights_hash(self.network), options.hop)
 
     @torch.inference_mode()
     def features(self, blocks: Iterable[np.ndarray]) -> np.ndarray:
         rows = []
         for _, part in segments(blocks, self._length, self._step):
             padded = np.pad(part, (0, self._length - len(part)))
-            rows.append(self._network(self._frontend(torch.from_numpy(padded)[None])))
+            rows.append(self.network(self._frontend(torch.from_numpy(padded)[None])))
         return torch.cat(rows).float().numpy()
