@@ -53,9 +53,9 @@ def run(settings: StudySettings) -> int:
     name, study = read_study(settings.study)
     results = settings.results or STUDIES / "results" / name
     if settings.action == "run":
+        places = read_places(study, settings.places)
         from study_queue import run_study
 
-        places = read_places(study, settings.places)
         return run_study(study, places, settings.runs or Path("runs", f"study-{name}"), results)
     from study_table import write_figures, write_tables
 

@@ -37,7 +37,7 @@ STUDY = {
     "probes": {
         "loudness": ["dataset=csv", "data.table={labelled}", "part=validation",
                      "linear_probe.epochs=1", "linear_probe.steps=4", "limited_data.fractions=[]",
-                     "few_shot.shots=[]", "knn=null"],
+                     "few_shot.shots=[]", "knn=null", "retrieval=[]", "cost=false"],
     },
 }  # fmt: skip
 
@@ -50,7 +50,7 @@ def tools(monkeypatch, tmp_path):
 
 
 def write_study(name="mine", **changes):
-    Path(f"{name}.yaml").write_text(yaml.safe_dump(STUDY | changes))
+    Path(f"{name}.yaml").write_text(yaml.safe_dump(STUDY | changes, sort_keys=False))
 
 
 def study(*words):
