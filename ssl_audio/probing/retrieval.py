@@ -75,7 +75,7 @@ def _halves(
     whole = np.flatnonzero(found.ends - found.starts == 2)
     starts = found.starts[whole]
     clusters = test.clusters
-    kept = tuple(clusters[k] for k in whole)
+    kept = tuple(clusters[k] for k in whole.tolist())
     return np.array(found.segments[starts]), np.array(found.segments[starts + 1]), kept
 
 
@@ -129,7 +129,8 @@ def _summary(
     queries = np.flatnonzero(~np.isnan(precision))
     if len(queries) < MIN_QUERIES:
         return None
-    drawn = draw_clustered([clusters[k] for k in queries], RESAMPLES, settings.seed)
+    own = [clusters[k] for k in queries.tolist()]
+    drawn = draw_clustered(own, RESAMPLES, settings.seed)
     confidence = settings.bootstrap.confidence
     means = [_interval(values[queries], drawn, confidence) for values in (precision, hits)]
     return Retrieval(of, len(queries), *means)
