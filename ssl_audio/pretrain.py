@@ -39,7 +39,7 @@ def run(settings: PretrainSettings) -> None:
 def _print_summary(results: PretrainResults) -> None:
     folder = Path(results.run)
     for name, scores in results.probe.items():
-        say(f"  probe, {name:<15} ROC-AUC {scores.roc_auc:.3f}  mAP {scores.map:.3f}")
+        say(f"  probe, {name:<18} ROC-AUC {scores.roc_auc:.3f}  mAP {scores.map:.3f}")
     if line := _speed(results.metrics):
         say(f"  last steps: {line}")
     if results.max_steps is not None and results.steps < results.max_steps:
@@ -47,6 +47,9 @@ def _print_summary(results: PretrainResults) -> None:
         say(f"{done}; resume with run_dir={folder} ckpt_path=last")
     if results.collapsed:
         warn("the embeddings have collapsed: this encoder is of little use")
+    if (best := results.selected) is not None:
+        kept = f"encoder of step {best.step}, {best.metric} {best.score:.3f} on validation"
+        say(f"{kept}: {folder / 'encoder-best'}")
     say(f"encoder: {folder / 'encoder'}; to use it:")
     say(f"  import ssl_audio; encoder = ssl_audio.load_encoder('{folder / 'encoder'}')")
     say("  encoder.embed_file('song.mp3').track")

@@ -310,6 +310,16 @@ class PlaylistResults(Results):
     models: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Selection:
+    """The encoder of a run with the best score of a probe on validation: the metric, its value, and
+    the finished steps."""
+
+    metric: str
+    score: float
+    step: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainingAudio:
     """The audio of a run: tracks and hours trained on, tracks held out for validation, files
@@ -326,8 +336,8 @@ class TrainingAudio:
 @dataclass(frozen=True, kw_only=True)
 class PretrainResults(Results):
     """A pretraining run: its steps and their limit (None: by time), pairs of a step, last values of
-    `metrics` and of measures of `collapse`, losses on held-out tracks by finished steps, and scores
-    of a probe by what was probed."""
+    `metrics` and of measures of `collapse`, losses on held-out tracks by finished steps, the
+    selected encoder, and scores of a probe by what was probed."""
 
     kind = "pretrain"
 
@@ -341,6 +351,7 @@ class PretrainResults(Results):
     collapse: dict[str, float]
     data: TrainingAudio
     validation: LossHistory | None = None
+    selected: Selection | None = None
     probe: dict[str, Scores] = field(default_factory=dict)
 
 

@@ -281,14 +281,27 @@ class TagProbe(Group):
     )
     train_tsv: Path | None = setting(None, help="table of the labelled training tracks")
     test_tsv: Path | None = setting(None, help="table of the labelled test tracks")
+    validation_tsv: Path | None = setting(
+        None, help="table of the labelled tracks of probes during training; null: test_tsv"
+    )
     every_n_steps: int = setting(
         0, help="steps between probes; 0: before and after training", min=0
     )
+    select: Literal["none", "roc_auc", "map"] = setting(
+        "none", help="keep the encoder of the best probe during training as encoder-best, by this "
+        "score on validation_tsv",
+    )  # fmt: skip
 
     def check(self) -> None:
         for key in ("train_tsv", "test_tsv"):
             if self.root is not None and getattr(self, key) is None:
                 raise SettingError(key, None, "required with online_probe.root")
+        if self.select == "none":
+            return
+        if not self.every_n_steps:
+            raise SettingError("every_n_steps", 0, "1 or more with online_probe.select")
+        if self.root is not None and self.validation_tsv is None:
+            raise SettingError("validation_tsv", None, "required with online_probe.select")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -359,6 +372,9 @@ class PretrainSettings(CommandSettings):
     def check(self) -> None:
         if self.ckpt_path is not None and self.run_dir is None:
             raise SettingError("ckpt_path", self.ckpt_path, "name the run's folder with run_dir=")
+        probe, demo = self.online_probe, isinstance(self.data, DemoData)
+        if isinstance(probe, TagProbe) and probe.select != "none" and not (probe.root or demo):
+            raise SettingError("online_probe.root", None, "required with online_probe.select")
         for key in ("objective", "optimizer"):
             if not isinstance(getattr(self, key).get("_target_"), str):
                 raise SettingError(f"{key}._target_", None, "its class, such as MODULE.CLASS")

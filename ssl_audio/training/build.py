@@ -30,6 +30,7 @@ from ssl_audio.training.module import PretrainModule
 from ssl_audio.training.online_probe import LabelledSet, OnlineProbe
 from ssl_audio.training.optimizer import build_optimizer
 from ssl_audio.training.seeding import SeededSteps
+from ssl_audio.training.selection import BestEncoder
 from ssl_audio.training.sources import demo_corpus
 from ssl_audio.training.start import take_weights
 from ssl_audio.training.teachers import create_teacher
@@ -168,21 +169,48 @@ def build_module(
     )  # fmt: skip
 
 
-def build_labelled_set(settings: PretrainSettings) -> LabelledSet | None:
-    """The set of the online probe: the user's, or that of the synthesised corpus, or none.
+def build_labelled_sets(
+    settings: PretrainSettings,
+) -> tuple[LabelledSet | None, LabelledSet | None]:
+    """The sets of probes after and during training; None where there are none.
 
     Raises:
-        SslAudioError: its tables cannot be used.
+        SslAudioError: a table cannot be used, or an encoder would be selected on test tracks.
     """
+    after, probe = _labelled_set(settings, "test"), settings.online_probe
+    if after is None or not isinstance(probe, TagProbe) or not probe.every_n_steps:
+        return after, None
+    during = _labelled_set(settings, "validation")
+    assert during is not None
+    shared = {source.path for source in after.test} & {source.path for source in during.test}
+    if probe.select != "none" and shared:
+        raise SslAudioError(
+            f"online_probe.validation_tsv={probe.validation_tsv}: {len(shared)} of its tracks are "
+            "test tracks, on which no encoder may be selected"
+        )
+    return after, during
+
+
+def _labelled_set(settings: PretrainSettings, part: str) -> LabelledSet | None:
+    """The user's, that of the synthesised corpus, or none; `part` is measured."""
     probe, data = settings.online_probe, settings.data
     if not isinstance(probe, TagProbe):
         return None
     if probe.root is not None and probe.train_tsv is not None and probe.test_tsv is not None:
-        return LabelledSet(probe.root, probe.train_tsv, probe.test_tsv)
+        during = probe.validation_tsv if part == "validation" else None
+        return LabelledSet(probe.root, probe.train_tsv, during or probe.test_tsv)
     if not isinstance(data, DemoData):
         return None
     folder = demo_corpus(data)
-    return LabelledSet(folder, folder / "demo-train.tsv", folder / "demo-test.tsv")
+    return LabelledSet(folder, folder / "demo-train.tsv", folder / f"demo-{part}.tsv")
+
+
+def build_selection(settings: PretrainSettings, folder: Path) -> BestEncoder | None:
+    """What keeps the encoder of the best probe in the folder of the run; None: the last is used."""
+    probe = settings.online_probe
+    if not isinstance(probe, TagProbe) or probe.select == "none":
+        return None
+    return BestEncoder(folder, probe.select)
 
 
 def build_trainer(
@@ -195,7 +223,7 @@ def build_trainer(
         settings: of the run.
         folder: of the run.
         extras: further loggers and callbacks.
-        labelled: the set of the online probe.
+        labelled: the set of probes during training.
         budget: length of the run; None for a trainer that shows its device and does not train.
 
     Raises:
@@ -213,7 +241,8 @@ def build_trainer(
         SeededSteps(settings.seed),
     ]
     if labelled is not None and isinstance(probe, TagProbe) and probe.every_n_steps:
-        callbacks.append(OnlineProbe(labelled, probe.every_n_steps))
+        best = build_selection(settings, folder)
+        callbacks.append(OnlineProbe(labelled, probe.every_n_steps, best))
     callbacks += extras.callbacks
     return make_trainer(
         folder, batches=budget.step_limit,

@@ -20,6 +20,8 @@ from ssl_audio.models.runtime import for_embedding
 from ssl_audio.probing.logistic import LogisticProbe
 from ssl_audio.probing.metrics import evaluate
 from ssl_audio.reports.results import Scores
+from ssl_audio.training.callbacks import is_last_step, log_now
+from ssl_audio.training.selection import BestEncoder
 
 
 class LabelledSet:
@@ -101,24 +103,32 @@ def _collect(
 
 
 class OnlineProbe(lightning.Callback):
-    """Logs the scores of the probe every `every_n_steps` steps."""
+    """Logs the scores of the probe every `every_n_steps` steps.
 
-    def __init__(self, labelled: LabelledSet, every_n_steps: int) -> None:
-        self.labelled = labelled
-        self.every_n_steps = every_n_steps
+    Args:
+        labelled: the set; its test part is measured.
+        every_n_steps: steps between two probes.
+        best: keeps the best encoder, of the last step too; None: none is kept.
+    """
+
+    def __init__(
+        self, labelled: LabelledSet, every_n_steps: int, best: BestEncoder | None = None
+    ) -> None:
+        self.labelled, self.every_n_steps, self.best = labelled, every_n_steps, best
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any,
         batch: Any, batch_idx: int,
     ) -> None:  # fmt: skip
-        if (batch_idx + 1) % self.every_n_steps or not trainer.is_global_zero:
-            return
         step, encoder = trainer.global_step, pl_module.encoder
+        due = step % self.every_n_steps == 0 or (self.best is not None and is_last_step(trainer))
+        if not due or not trainer.is_global_zero:
+            return
         assert isinstance(encoder, Encoder)
         features = encoder_features(encoder)
         scores = probe_scores(self.labelled, features, f"step {step}", encoder.sample_rate)
-        pl_module.log_dict(
-            {"probe/roc_auc": scores.roc_auc, "probe/map": scores.map},
-            rank_zero_only=True, sync_dist=False,
-        )  # fmt: skip
-        say(f"step {step}: probe ROC-AUC {scores.roc_auc:.3f}, mAP {scores.map:.3f}")
+        found = {"probe/roc_auc": scores.roc_auc, "probe/map": scores.map}
+        log_now(trainer, pl_module, found)
+        kept = self.best is not None and self.best.offer(encoder, scores, step)
+        note = ", the best so far" if kept else ""
+        say(f"step {step}: probe ROC-AUC {scores.roc_auc:.3f}, mAP {scores.map:.3f}{note}")

@@ -24,13 +24,13 @@ from ssl_audio.probing.baselines.mel import mel_statistics
 from ssl_audio.reports.results import PretrainResults, Scores, TrainingAudio, write_results
 from ssl_audio.settings.pretrain import PretrainSettings
 from ssl_audio.settings.tree import plain, to_yaml
-from ssl_audio.training import build
+from ssl_audio.training import build, selection
 from ssl_audio.training.callbacks import CollapseWatch, ReadFailures
 from ssl_audio.training.data import PairDataModule
 from ssl_audio.training.export import export
 from ssl_audio.training.extras import build_extras
 from ssl_audio.training.horizon import seconds_used
-from ssl_audio.training.model_card import model_card
+from ssl_audio.training.model_card import SELECTED, model_card
 from ssl_audio.training.module import PretrainModule
 from ssl_audio.training.online_probe import LabelledSet, encoder_features, probe_scores
 from ssl_audio.training.validation import Validation
@@ -41,8 +41,8 @@ def pretrain(settings: PretrainSettings) -> PretrainResults:
 
     Writes into the folder of the run: `config.yaml` and `versions.json`; `skipped.csv` (files that
     were not used); `logs/` (CSV and TensorBoard); `checkpoints/` (to resume from); `encoder/` (read
-    by `load_encoder`) and what it was trained beside (`export`); `results.json`. The folder is
-    created once all inputs are checked.
+    by `load_encoder`) and what it was trained beside (`export`); `encoder-best/`, if one is
+    selected; `results.json`. The folder is created once all inputs are checked.
 
     Raises:
         SslAudioError: audio, objective, checkpoint or trainer cannot be used as the settings say,
@@ -65,24 +65,29 @@ def pretrain(settings: PretrainSettings) -> PretrainResults:
         budget.check_unfinished(resume.steps, seconds_used(resume.callbacks))
     build.check_batch(budget, module.objective)
     data.follow(budget)
-    labelled = build.build_labelled_set(settings)
+    labelled, during = build.build_labelled_sets(settings)
     say(data.summary())
     say(budget.describe(data.audio, build.machine_of(device)))
     if teacher is not None:
         module.targets = teacher.targets(data.tracks, settings.data.cache)
-    resumed = (folder / CONFIG).exists()
-    leader = open_run_folder(folder, to_yaml(settings), resumed) if is_leader() else nullcontext()
-    with leader:
-        trainer = build.build_trainer(settings, folder, extras, labelled, budget)
+    config, resumed = to_yaml(settings), (folder / CONFIG).exists()
+    opened = open_run_folder(folder, config, resumed, inputs=[selection.FOLDER])
+    with opened if is_leader() else nullcontext():
+        trainer = build.build_trainer(settings, folder, extras, during, budget)
         seconds = {"training": _train(trainer, module, data, folder, resume)}
         encoder, probe = module.encoder.to("cpu").eval(), dict[str, Scores]()
+        best = build.build_selection(settings, folder)
+        selected = None if best is None else best.load()
         if labelled is not None and is_leader():
             started = time.monotonic()
-            probe = _probe(settings, encoder, labelled)
+            probe = _probe(settings, encoder, labelled, selected)
             seconds["probe"] = round(time.monotonic() - started, 1)
-        results = _results(settings, folder, trainer, data, probe, seconds)
+        results = _results(settings, folder, trainer, data, probe, seconds, selected)
         if is_leader():
             export(module, folder, model_card(settings, results))
+            if selected is not None:
+                card = model_card(settings, results, SELECTED)
+                selected.save(folder / selection.FOLDER, card, selected.metadata)
             write_results(folder, results)
     return results
 
@@ -117,13 +122,15 @@ def _train(
 
 
 def _probe(
-    settings: PretrainSettings, encoder: Encoder, labelled: LabelledSet
+    settings: PretrainSettings, encoder: Encoder, labelled: LabelledSet, selected: Encoder | None
 ) -> dict[str, Scores]:
-    """Scores of the trained encoder and of its baselines."""
+    """Scores of the trained encoder, of the selected one and of their baselines."""
     systems = {
         "untrained": build.untrained_encoder(settings).eval(),
         "trained": encoder,
     }
+    if selected is not None:
+        systems[SELECTED] = selected
     scores = {"mel statistics": probe_scores(labelled, mel_statistics, "mel statistics")}
     for name, system in systems.items():
         features = encoder_features(system)
@@ -133,7 +140,7 @@ def _probe(
 
 def _results(
     settings: PretrainSettings, folder: Path, trainer: lightning.Trainer, data: PairDataModule,
-    probe: dict[str, Scores], seconds: dict[str, float],
+    probe: dict[str, Scores], seconds: dict[str, float], selected: Encoder | None,
 ) -> PretrainResults:  # fmt: skip
     callbacks = trainer.callbacks  # type: ignore[attr-defined]
     watch = next(c for c in callbacks if isinstance(c, CollapseWatch))
@@ -162,5 +169,6 @@ def _results(
             unreadable_while_training=tuple(sorted(failures)),
         ),
         validation=validation.history,
+        selected=None if selected is None else selection.selection_of(selected),
         probe=probe,
     )
