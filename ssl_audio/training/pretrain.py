@@ -69,7 +69,7 @@ def pretrain(settings: PretrainSettings) -> PretrainResults:
     say(data.summary())
     say(budget.describe(data.audio, build.machine_of(device)))
     if teacher is not None:
-        module.targets = teacher.targets(data.tracks, settings.data.cache)
+        module.targets = teacher.targets(data.tracks, settings.data.cache, len(data.dataset))
     config, resumed = to_yaml(settings), (folder / CONFIG).exists()
     opened = open_run_folder(folder, config, resumed, inputs=[selection.FOLDER])
     with opened if is_leader() else nullcontext():

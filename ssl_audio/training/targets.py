@@ -15,12 +15,13 @@ ROWS = 8192  # read at a time for the statistics
 
 
 class Targets:
-    """Outputs of a teacher, each dimension with mean 0 and variance 1 over all windows.
+    """Outputs of a teacher, each dimension with mean 0 and variance 1 over the training windows.
 
     Args:
         rows: (windows, dimensions) of all tracks, in memory or mapped from disk.
         centres: (windows,) middle of each window in its track, seconds.
         first, last: (tracks,) rows of a track; equal where there are none.
+        trained: the first so many tracks are trained on, and the others held out; None: all.
 
     Attributes:
         size: dimensions.
@@ -28,11 +29,13 @@ class Targets:
 
     def __init__(
         self, rows: NDArray[np.floating], centres: NDArray[np.float64],
-        first: NDArray[np.int64], last: NDArray[np.int64],
+        first: NDArray[np.int64], last: NDArray[np.int64], trained: int | None = None,
     ) -> None:  # fmt: skip
         self._rows, self._centres, self._first, self._last = rows, centres, first, last
         self.size = rows.shape[1]
-        self._mean, self._deviation = _statistics(rows)
+        spans = zip(first[:trained], last[:trained], strict=True)
+        places = np.concatenate([np.arange(*span) for span in spans])
+        self._mean, self._deviation = _statistics(rows, places)
 
     def at(self, tracks: Tensor, centres: Tensor) -> Tensor:
         """The targets of crops.
@@ -62,13 +65,15 @@ class Targets:
         return (1 - share) * self._rows[before] + share * self._rows[after]
 
 
-def _statistics(rows: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and deviation of each dimension; a deviation of 0 is replaced by 1."""
+def _statistics(
+    rows: NDArray[np.floating], places: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and deviation of each dimension over some rows; a deviation of 0 is replaced by 1."""
+    parts = [places[first : first + ROWS] for first in range(0, len(places), ROWS)]
     mean = np.zeros(rows.shape[1])
-    for first in range(0, len(rows), ROWS):
-        mean += rows[first : first + ROWS].sum(0, dtype=np.float64) / len(rows)
+    for part in parts:
+        mean += rows[part].sum(0, dtype=np.float64) / len(places)
     variance = np.zeros(rows.shape[1])
-    for first in range(0, len(rows), ROWS):
-        centred = rows[first : first + ROWS] - mean
-        variance += np.square(centred).sum(0) / len(rows)
+    for part in parts:
+        variance += np.square(rows[part] - mean).sum(0) / len(places)
     return mean, np.where(variance > 1e-12 * (1 + mean**2), np.sqrt(variance), 1.0)

@@ -74,6 +74,19 @@ def test_outputs_are_computed_once(tracks, tmp_path):
     assert Once.calls == 6
 
 
+def test_the_scale_is_that_of_the_tracks_that_are_trained_on():
+    rng = np.random.default_rng(0)
+    rows, centres = rng.normal(3, 2, (7, 4)).astype(np.float32), np.arange(7.0)
+    first, last = np.array([0, 5]), np.array([5, 7])
+    alone = Targets(rows[:5], centres[:5], first[:1], last[:1])
+    both = Targets(rows, centres, first, last, trained=1)
+    at = torch.tensor([[1.5, 5.0], [4.0, 6.0]]).double()
+    found = both.at(torch.tensor([0, 1]), at)
+    assert torch.equal(found[:, :1], alone.at(torch.tensor([0]), at[:, :1]))
+    scaled = (rows[5:] - rows[:5].mean(0)) / rows[:5].std(0)
+    np.testing.assert_allclose(found[:, 1], scaled, rtol=1e-4)
+
+
 def test_a_dimension_that_never_varies_is_zero():
     rows = np.array([[1.0, 3.0], [1.0, 5.0]], np.float32)
     targets = Targets(rows, np.array([1.0, 2.0]), np.array([0]), np.array([2]))

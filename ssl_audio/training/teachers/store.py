@@ -28,7 +28,9 @@ class StoredTeacher:
             raise SslAudioError(f"teacher={path}: it has no segments: write it with segments=true")
         self.size = next(read_segments(path))[2].shape[1]
 
-    def targets(self, tracks: Sequence[Track], cache: Path | None) -> Targets:
+    def targets(
+        self, tracks: Sequence[Track], cache: Path | None, trained: int | None = None
+    ) -> Targets:
         """The targets of a run's tracks, found by path or by the hash of the file.
 
         Raises:
@@ -51,7 +53,7 @@ class StoredTeacher:
             raise SslAudioError(f"teacher={self._path}: it has none of the {missing} tracks")
         if missing:
             warn(f"teacher={self._path}: {missing} of {len(tracks)} tracks are not in it")
-        return Targets(np.concatenate(rows), np.concatenate(centres), first, last)
+        return Targets(np.concatenate(rows), np.concatenate(centres), first, last, trained)
 
     def _names(self) -> dict[str, tuple[str, str]]:
         """Path and hash of each track of the store, by id."""

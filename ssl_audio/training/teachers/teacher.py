@@ -70,12 +70,15 @@ class Teacher:
         """Dimensions of the output."""
         return self.features([np.zeros(round(self.window * self.sample_rate), np.float32)]).shape[1]
 
-    def targets(self, tracks: Sequence[Track], cache: Path | None) -> Targets:
+    def targets(
+        self, tracks: Sequence[Track], cache: Path | None, trained: int | None = None
+    ) -> Targets:
         """The targets of a run's tracks, computed as far as they are not cached.
 
         Args:
-            tracks: of the run, in the order of its dataset.
+            tracks: of the run, as `index` in its batches refers to them.
             cache: folder of cached outputs; None is the user's cache.
+            trained: the first so many are trained on, and the others held out; None: all.
 
         Raises:
             SslAudioError: no track can be read, or the cache cannot be written.
@@ -86,7 +89,7 @@ class Teacher:
         centres = np.empty(len(found.segments))
         for first, last, track in zip(found.starts, found.ends, tracks, strict=True):
             centres[first:last] = self._centres(last - first, track.duration)
-        return Targets(found.segments, centres, found.starts, found.ends)
+        return Targets(found.segments, centres, found.starts, found.ends, trained)
 
     def _centres(self, windows: int, duration: float) -> NDArray[np.float64]:
         """(windows,) middle of each window of a track, seconds.
