@@ -16,6 +16,7 @@ COMMAND = Command(
     examples=(
         "dataset=jamendo_top50 data.root=/jamendo checkpoint=runs/mine/encoder",
         "dataset=csv data.table=tags.csv checkpoint=[runs/a/encoder,runs/b/encoder]",
+        "dataset=synthetic data.task=key checkpoint=runs/mine/encoder",
         "dataset=folder data.root=/tagged baselines=[untrained,mfcc] probe=mlp",
     ),
     settings=ProbeSettings,

@@ -1,4 +1,4 @@
-"""The probe command on data sets of classes and of partly labelled tags, with tones as audio."""
+"""The probe command on classes, partly labelled tags and changed audio, with tones as tracks."""
 
 import csv
 
@@ -26,6 +26,17 @@ def tone(kind, seed):
     return 0.3 * sound + rng.normal(0, 0.01, RATE)
 
 
+def made_esc50(root):
+    """30 clips of low, middle and high tones in five folds."""
+    (root / "audio").mkdir()
+    (root / "meta").mkdir()
+    lines = ["filename,fold,category,src_file"]
+    for n in range(30):
+        soundfile.write(root / "audio" / f"{n}.wav", tone(n % 3, n), RATE)
+        lines.append(f"{n}.wav,{1 + n // 6},{CLASSES[n % 3]},{n}")
+    (root / "meta" / "esc50.csv").write_text("\n".join(lines))
+
+
 @pytest.fixture
 def run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
@@ -42,20 +53,14 @@ def run(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize("kind", ["linear", "logistic"])
 def test_classes_are_reported_by_accuracy(run, tmp_path, kind):
-    (tmp_path / "audio").mkdir()
-    (tmp_path / "meta").mkdir()
-    lines = ["filename,fold,category,src_file"]
-    for n in range(30):
-        soundfile.write(tmp_path / "audio" / f"{n}.wav", tone(n % 3, n), RATE)
-        lines.append(f"{n}.wav,{1 + n // 6},{CLASSES[n % 3]},{n}")
-    (tmp_path / "meta" / "esc50.csv").write_text("\n".join(lines))
+    made_esc50(tmp_path)
     results, out = run("dataset=esc50", "data.root=.", "data.fold=2", f"probe={kind}")
     [system] = results.systems
     assert results.dataset.counts == {"train": 18, "validation": 6, "test": 6}
     assert list(system.classes) == ["accuracy", "macro F1"]
     accuracy = system.classes["accuracy"]
     assert accuracy.test == 1.0 and len(accuracy.resamples) == 5
-    assert "accuracy 1.000 ± 0.000" in out and "macro F1" in out
+    assert "1.000 ± 0.000  1.000" in out and "macro F1" in out
     with np.load(tmp_path / "run" / "scores.npz") as kept:
         assert (kept["scores"][0].argmax(1) == kept["targets"].argmax(1)).all()
     with (tmp_path / "run" / "results.csv").open() as file:
@@ -88,3 +93,26 @@ def test_unlabelled_cells_count_nowhere(run, tmp_path):
     assert sum(one.count for one in system.calibration.bins) < 12 * 3
     tagged = [len(tags) for tags in results.map.tags]
     assert tagged == [1] * 12
+
+
+def test_robustness_is_a_curve_by_the_strength_of_a_change(run, tmp_path):
+    made_esc50(tmp_path)
+    results, _ = run(
+        "dataset=esc50", "data.root=.", "robustness.changes=[noise,mp3]",
+        "robustness.noise=[-40,40]", "robustness.mp3=[64]",
+    )  # fmt: skip
+    [system] = results.systems
+    found = {(one.change, one.strength): one.metrics for one in system.robustness}
+    assert list(found) == [("noise", -40.0), ("noise", 40.0), ("mp3", 64.0)]
+    assert list(found["mp3", 64.0]) == ["accuracy", "macro F1", "roc_auc", "map"]
+    accuracy = {key: metrics["accuracy"].mean for key, metrics in found.items()}
+    assert accuracy["noise", 40.0] == 1.0 and accuracy["mp3", 64.0] > 0.5
+    assert accuracy["noise", -40.0] < 0.9
+    with (tmp_path / "run" / "results.csv").open() as file:
+        rows = {(row["setting"], row["metric"]): row for row in csv.DictReader(file)}
+    assert float(rows["noise 40", "accuracy"]["mean"]) == 1.0
+    for name, key in (("robustness-1-noise", ("noise", 40.0)), ("robustness-2-mp3", ("mp3", 64.0))):
+        drawing = (tmp_path / "run" / "figures" / f"{name}.svg").read_text()
+        assert f"mel_statistics, {key[0]} {key[1]:g}: {accuracy[key]:.3f} ±" in drawing
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "<h2>Robustness</h2>" in page and "signal-to-noise ratio, dB" in page

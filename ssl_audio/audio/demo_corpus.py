@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
-import os
-from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
 
-import soundfile
-
-from ssl_audio.audio import SAMPLE_RATE
+from ssl_audio.audio.rendering import in_processes, write_flac
 from ssl_audio.audio.synthesis import VERSION, compose
 from ssl_audio.io.atomic import write_json, write_text
 from ssl_audio.io.cache import cache_folder
@@ -67,7 +62,9 @@ def make_demo(
             return folder
     (folder / "audio").mkdir(parents=True, exist_ok=True)
     jobs = [(folder, seed, track, seconds) for track in range(tracks)]
-    tags = with_progress(_run(jobs, workers), "making the demo corpus", tracks, shown=progress)
+    tags = with_progress(
+        in_processes(_make_track, jobs, workers), "making the demo corpus", tracks, shown=progress
+    )
     _write_lists(folder, list(tags), seconds)
     write_json(done, parameters)
     return folder
@@ -77,23 +74,12 @@ def _path(folder: Path, track: int) -> Path:
     return folder / "audio" / f"{track:04d}.flac"
 
 
-def _run(jobs: list[Job], workers: int | None) -> Iterator[tuple[str, ...]]:
-    workers = min(len(jobs), workers or os.cpu_count() or 1)
-    if workers == 1:
-        yield from map(_make_track, jobs)
-        return
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        yield from pool.imap(_make_track, jobs, chunksize=2)
-
-
 def _make_track(job: Job) -> tuple[str, ...]:
     folder, seed, track, seconds = job
     song = compose(seed, track, seconds)
     path = _path(folder, track)
     if not path.exists():
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        soundfile.write(temporary, song.samples, SAMPLE_RATE, format="FLAC")
-        os.replace(temporary, path)
+        write_flac(path, song.samples)
     return song.tags
 
 

@@ -175,7 +175,8 @@ def _drum(kind: str, rng: np.random.Generator) -> np.ndarray:
     return 0.25 * np.diff(noise, prepend=0) * np.exp(-60 * t)
 
 
-def _add(mix: np.ndarray, sound: np.ndarray, start: float, gain: float) -> None:
+def add(mix: np.ndarray, sound: np.ndarray, start: float, gain: float) -> None:
+    """Add a sound to the mix from `start` seconds on, as far as the mix goes."""
     first = round(start * SAMPLE_RATE)
     sound = sound[: max(0, len(mix) - first)]
     mix[first : first + len(sound)] += gain * sound
@@ -207,20 +208,30 @@ def compose(seed: int, track: int, seconds: float) -> Song:
     drums = genre.drums is not None and bool(rng.random() < 0.85)
     tempo = float(rng.uniform(*genre.tempo))
     mix = np.zeros(round(seconds * SAMPLE_RATE))
-    _play(mix, genre, chosen, drums, tempo, rng)
+    play(mix, genre, chosen, drums, tempo, int(rng.integers(48, 60)), rng)
     tags = [f"genre---{name}", *(f"instrument---{i}" for i in chosen)]
     tags += ["instrument---drums"] if drums else []
     tags.append(f"mood/theme---{'fast' if tempo > 115 else 'slow' if tempo < 90 else 'moderate'}")
-    return Song(_master(mix, rng), tuple(sorted(tags)))
+    return Song(master(mix, rng), tuple(sorted(tags)))
 
 
-def _play(
-    mix: np.ndarray, genre: Genre, instruments: list[str], drums: bool, tempo: float,
+def play(
+    mix: np.ndarray, genre: Genre, instruments: list[str], drums: bool, tempo: float, tonic: int,
     rng: np.random.Generator,
 ) -> None:  # fmt: skip
+    """Add music of a genre to the mix.
+
+    Args:
+        mix: (samples,) at 16 kHz.
+        genre: scale, metre, progressions, drums and density.
+        instruments: one or more.
+        drums: whether the genre's drums play.
+        tempo: beats per minute.
+        tonic: MIDI number.
+        rng: everything else.
+    """
     eighth = 30.0 / tempo
     bar = 2 * genre.beats * eighth
-    tonic = int(rng.integers(48, 60))
     progression = genre.progressions[rng.integers(len(genre.progressions))]
     gains = rng.uniform(0.5, 1.0, len(instruments))
     kit = {kind: _drum(kind, rng) for kind in ("kick", "snare", "hat")}
@@ -248,7 +259,7 @@ def _melody(
         degree = root + int(rng.choice((0, 2, 4, 5, 7, 9)))
         length = eighth * float(rng.choice((1, 2, 3)))
         sound = player(_pitch(genre, tonic + 12, degree), length, rng)
-        _add(mix, sound, start + step * eighth, 0.35 * gain)
+        add(mix, sound, start + step * eighth, 0.35 * gain)
 
 
 def _chords(
@@ -257,8 +268,8 @@ def _chords(
 ) -> None:  # fmt: skip
     bar = 2 * genre.beats * eighth
     for degree in (root, root + 2, root + 4):
-        _add(mix, player(_pitch(genre, tonic, degree), 0.95 * bar, rng), start, 0.2 * gain)
-    _add(mix, player(_pitch(genre, tonic - 12, root), 0.95 * bar, rng), start, 0.3 * gain)
+        add(mix, player(_pitch(genre, tonic, degree), 0.95 * bar, rng), start, 0.2 * gain)
+    add(mix, player(_pitch(genre, tonic - 12, root), 0.95 * bar, rng), start, 0.3 * gain)
 
 
 def _beat(
@@ -268,10 +279,10 @@ def _beat(
     for kind, pattern in zip(("kick", "snare", "hat"), patterns, strict=True):
         for step in range(steps):
             if pattern[step % len(pattern)] == "x":
-                _add(mix, kit[kind], start + step * eighth, 0.4)
+                add(mix, kit[kind], start + step * eighth, 0.4)
 
 
-def _master(mix: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def master(mix: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Reverberation, tone control, noise and level, independent of the tags."""
     t = _times(float(rng.uniform(0.15, 1.2)))
     room = rng.normal(size=len(t)) * np.exp(-6.9 * t / t[-1])

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from ssl_audio.audio.task_corpus import TASKS
 from ssl_audio.datasets.dataset import SPLITS, Classes, Listed, Split, multi_hot
 from ssl_audio.io.errors import SslAudioError
 
-NOTES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 FLATS = {"Db": "C#", "Eb": "D#", "Gb": "F#", "Ab": "G#", "Bb": "A#", "Cb": "B", "Fb": "E"}
-KEYS = tuple(f"{note} {mode}" for mode in ("major", "minor") for note in NOTES)
+KEYS = TASKS["key"].classes  # 12 major ones from C on, then the minor ones
 TEMPO_TOLERANCE = 0.04  # of the true tempo
 TEMPO_FACTORS = (1.0, 2.0, 3.0, 1 / 2, 1 / 3)  # accuracy 2 accepts these octaves of the true tempo
 

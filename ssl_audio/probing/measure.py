@@ -21,11 +21,14 @@ from ssl_audio.probing.finetune import TaggingEncoder
 from ssl_audio.probing.knn import knn_scores
 from ssl_audio.probing.limited_data import Subset, few_shot_subsets, fraction_subsets
 from ssl_audio.probing.metrics import Metrics, evaluate
-from ssl_audio.probing.probes import PROBES, probabilities
+from ssl_audio.probing.probes import PROBES, Scorer, probabilities
 from ssl_audio.probing.retrieval import retrievals
+from ssl_audio.probing.robustness import changed_means
 from ssl_audio.reports.results import (
+    ChangedMetrics,
     FractionDraws,
     KnnScores,
+    MeanAndStd,
     MetricSummary,
     ShotDraws,
     SystemResults,
@@ -69,14 +72,18 @@ def measure(
     encoder: TrackEncoder, data: EncodedDataset, tags: Sequence[str], settings: ProbeSettings
 ) -> Measured:
     """Train probes on an encoder's features and evaluate them on the test split."""
-    targets, boot = data.targets["test"], settings.bootstrap
-    probe, scores, subsets = _test_scores(encoder, data, settings)
-    metrics = in_order([found for _, found in subsets], partial(evaluate, targets))
+    targets, boot, test = data.targets["test"], settings.bootstrap, data.means["test"]
+    probe, scorer, subsets = _probes(encoder, data, settings)
+    scores = scorer.scores(test)
+    few = [one.scores(test) for _, one in subsets]
+    metrics = in_order(few, partial(evaluate, targets))
     draws = list(zip([subset for subset, _ in subsets], metrics, strict=True))
     whole = evaluate(targets, scores)
-    resamples = bootstrap(
-        targets, scores, boot.resamples, boot.fraction, settings.seed, data.classes
-    )
+    resampled = partial(
+        bootstrap, targets, resamples=boot.resamples, fraction=boot.fraction, seed=settings.seed,
+        classes=data.classes,
+    )  # fmt: skip
+    resamples = resampled(scores)
     results = SystemResults(
         name=encoder.name,
         kind=encoder.kind,
@@ -105,17 +112,26 @@ def measure(
             )
         ),
         cost=cost(encoder) if settings.cost else None,
+        robustness=tuple(
+            ChangedMetrics(change, strength, {
+                metric: MeanAndStd(*found.summary(metric)) for metric in found.metrics
+            })
+            for change, strength, means in changed_means(
+                encoder, data.test.ids, data.test.paths, settings.robustness, settings.cache,
+                settings.workers,
+            )
+            for found in [resampled(scorer.scores(means))]
+        ),
     )  # fmt: skip
     return Measured(results, resamples, scores)
 
 
-def _test_scores(
+def _probes(
     encoder: TrackEncoder, data: EncodedDataset, settings: ProbeSettings
-) -> tuple[str, np.ndarray, list[tuple[Subset, np.ndarray]]]:
-    """The kind of probe, its test logits, and those of probes trained on subsets."""
-    test = data.means["test"]
+) -> tuple[str, Scorer, list[tuple[Subset, Scorer]]]:
+    """The kind of probe, the probe, and those trained on subsets."""
     if isinstance(encoder, TaggingEncoder):
-        return encoder.kind, encoder.scores(test), []
+        return encoder.kind, encoder, []
     name = "linear" if settings.probe == "finetune" else settings.probe
     targets = data.targets["train"]
     subsets = [] if name in NOT_ON_SUBSETS else _subsets(targets, settings)
@@ -127,8 +143,7 @@ def _test_scores(
         settings.seed,
         f"{encoder.name}: {1 + len(subsets)} probes",
     )
-    whole, *few = [probe.scores(test) for probe in probes]
-    return name, whole, list(zip(subsets, few, strict=True))
+    return name, probes[0], list(zip(subsets, probes[1:], strict=True))
 
 
 def _subsets(targets: np.ndarray, settings: ProbeSettings) -> list[Subset]:

@@ -21,7 +21,7 @@ from ssl_audio.reports.results import (
     SystemResults,
     Table,
 )
-from ssl_audio.reports.tables import METRICS, metric_titles, pairs_of, probe_metrics
+from ssl_audio.reports.tables import CHANGES, METRICS, metric_titles, pairs_of, probe_metrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,6 +42,11 @@ def probe_figures(results: ProbeResults) -> Figures:
         found["limited_data"] = {"": _subsets(systems, "limited", "training labels, %")}
     if any(one.few_shot for one in systems):
         found["few_shot"] = {"": _subsets(systems, "few_shot", "positives per tag")}
+    if systems[0].robustness:
+        found["robustness"] = {
+            change: _robustness(results, change)
+            for change in dict.fromkeys(one.change for one in systems[0].robustness)
+        }
     found["tags"] = {one.name: _tags(one, k) for k, one in enumerate(systems)}
     if any(one.calibration for one in systems):
         found["calibration"] = {"": _calibration(systems)}
@@ -233,6 +238,28 @@ def scaling(panels: Mapping[str, Sequence[Curve]], size: str, metric: str) -> Fi
         axes.grid()
     all_axes[0].set_ylabel(AXES[metric])
     _legend(all_axes[-1], dict(enumerate(names)))
+    return figure
+
+
+def _robustness(results: ProbeResults, change: str) -> Figure:
+    """The two first metrics by the strength of a change, and dashed without the change."""
+    titles = dict(list(probe_metrics(results).items())[:2])
+    figure, all_axes = _figure(8.4, 3.4, 2, sharey=False)
+    for axes, (metric, title) in zip(all_axes, titles.items(), strict=True):
+        for k, system in enumerate(results.systems):
+            axes.axhline(system.metric(metric).mean, color=colour(k), lw=1, ls="--")
+            points = [(o.strength, o.metrics[metric]) for o in system.robustness
+                      if o.change == change]  # fmt: skip
+            points.sort(key=lambda point: point[0])
+            axes.plot([x for x, _ in points], [v.mean for _, v in points], color=colour(k), lw=1.3)
+            for x, value in points:
+                low, high = value.mean - value.std, value.mean + value.std
+                _bar(axes, [x, x], [low, high], colour(k))
+                text = f"{number(value.mean)} ± {number(value.std)}"
+                _point(axes, x, value.mean, k, f"{system.name}, {change} {x:g}: {text}")
+        axes.set(xlabel=CHANGES[change], ylabel=AXES.get(metric, title))
+        axes.grid()
+    _legend(all_axes[-1], {k: one.name for k, one in enumerate(results.systems)})
     return figure
 
 

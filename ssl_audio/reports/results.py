@@ -162,6 +162,15 @@ class Calibration:
     bins: tuple[CalibrationBin, ...]
 
 
+@dataclass(frozen=True)
+class ChangedMetrics:
+    """Metrics, by key, of the same probe on test tracks changed with a strength."""
+
+    change: str
+    strength: float
+    metrics: dict[str, MeanAndStd]
+
+
 @dataclass(frozen=True, kw_only=True)
 class SystemResults:
     """One encoder or baseline.
@@ -176,6 +185,7 @@ class SystemResults:
         classes: metrics of the predicted classes by title, where each track has one tag.
         retrieval: of tracks of the same artist and so on, as far as the data set knows them.
         cost: None: it was not measured.
+        robustness: on changed test tracks; empty if not run.
     """
 
     name: str
@@ -195,6 +205,7 @@ class SystemResults:
     classes: dict[str, MetricSummary] = field(default_factory=dict)
     retrieval: tuple[Retrieval, ...] = ()
     cost: Cost | None = None
+    robustness: tuple[ChangedMetrics, ...] = ()
 
     def metric(self, key: str) -> MetricSummary:
         """A metric of `classes` by its title, or "roc_auc" or "map"."""

@@ -33,6 +33,10 @@ from ssl_audio.reports.results import (
 )
 
 METRICS = {"roc_auc": "ROC-AUC", "map": "mAP"}  # of probes on tags
+CHANGES = {  # of test tracks, with their units
+    "mp3": "bit rate of mp3, kbit/s", "noise": "signal-to-noise ratio, dB", "gain": "gain, dB",
+    "speed": "speed, semitones", "offset": "time offset, s",
+}  # fmt: skip
 MAX_OPEN_PAIRS = 12  # more pairs are folded on the page, and only the first system's are printed
 
 
@@ -305,6 +309,10 @@ def _system_rows(results: ProbeResults, system: SystemResults) -> Iterator[dict[
             "setting": "all", "rows": results.dataset.counts["train"], "metric": metric,
             "mean": found.mean, "std": found.std, "test": found.test,
         }  # fmt: skip
+        for changed in system.robustness:
+            resampled = changed.metrics[metric]
+            yield {"setting": f"{changed.change} {changed.strength:g}", "metric": metric,
+                   "mean": resampled.mean, "std": resampled.std}  # fmt: skip
         if metric in system.classes:
             continue
         for tag, by_metric in system.per_tag.items():

@@ -23,6 +23,7 @@ DATASETS = Registry({
     "openmic": "ssl_audio.datasets.openmic.OpenMIC",
     "esc50": "ssl_audio.datasets.esc50.ESC50",
     "free_music": "ssl_audio.datasets.free_music.FreeMusic",
+    "synthetic": "ssl_audio.datasets.synthetic.Synthetic",
     "folder": "ssl_audio.datasets.folder.TagFolders",
     "csv": "ssl_audio.datasets.table.TagTable",
 })  # fmt: skip
@@ -85,6 +86,29 @@ class FewShotSettings(Group):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RobustnessSettings(Group):
+    """Changes of the test tracks, and the strengths of each."""
+
+    changes: tuple[Literal["mp3", "noise", "gain", "speed", "offset"], ...] = setting(
+        (),
+        help="measured on changed test tracks too: [mp3,noise,gain,speed,offset] or some of them",
+    )
+    mp3: tuple[float, ...] = setting(
+        (32, 48, 64, 96, 128), help="constant bit rates, kbit/s, one channel", min=32, max=320
+    )
+    noise: tuple[float, ...] = setting(
+        (0, 10, 20, 30, 40), help="signal-to-noise ratios of white noise, dB"
+    )
+    gain: tuple[float, ...] = setting((-20, -12, -6, 6, 12), help="gains, dB; nothing is clipped")
+    speed: tuple[float, ...] = setting(
+        (-2, -1, -0.5, 0.5, 1, 2), help="changes of pitch and tempo, semitones", min=-11, max=11
+    )
+    offset: tuple[float, ...] = setting(
+        (0.1, 0.25, 0.5, 1, 2), help="seconds left out at the start", min=0
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class ProbeSettings(CommandSettings):
     data: Group = variants(DATASETS, None, help="labelled data set", selector="dataset")
     checkpoint: tuple[Path, ...] = setting((), help="encoder folders to compare")
@@ -126,6 +150,7 @@ class ProbeSettings(CommandSettings):
         "by the other, which embeds the measured tracks once more; []: not done",
     )
     cost: bool = setting(True, help="measure parameters, operations and speed of each encoder")
+    robustness: RobustnessSettings = group(RobustnessSettings, "probes on changed test tracks")
     knn: int | None = setting(10, help="neighbours of the kNN probe; null: not done", min=1)
 
     def check(self) -> None:

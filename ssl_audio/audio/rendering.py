@@ -1,0 +1,42 @@
+"""Synthesised tracks: made in several processes, written as FLAC files."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import soundfile
+
+from ssl_audio.audio import SAMPLE_RATE
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
+def in_processes(
+    make: Callable[[Job], Result], jobs: Sequence[Job], workers: int | None = None
+) -> Iterator[Result]:
+    """The results of a function of this package, in the order of the jobs.
+
+    Args:
+        make: a function that new processes can import.
+        jobs: its arguments.
+        workers: processes; None is one per processor.
+    """
+    workers = min(len(jobs), workers or os.cpu_count() or 1)
+    if workers <= 1:
+        yield from map(make, jobs)
+        return
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        yield from pool.imap(make, jobs, chunksize=2)
+
+
+def write_flac(path: Path, samples: np.ndarray) -> None:
+    """Write (samples,) at 16 kHz, whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    soundfile.write(temporary, samples, SAMPLE_RATE, format="FLAC")
+    os.replace(temporary, path)
