@@ -6,14 +6,16 @@ import copy
 
 from torch import nn
 
+from ssl_audio.io.errors import SslAudioError
 from ssl_audio.models.timm_network import timm_network
 
 RESNET = "resnet"
 
 
 def create_backbone(
-    name: str = RESNET, embedding_size: int = 1024, mels: int = 128, frames: int = 126
-) -> nn.Module:
+    name: str = RESNET, embedding_size: int = 1024, mels: int = 128, frames: int = 126,
+    pool: str = "default",
+) -> nn.Module:  # fmt: skip
     """A network from (batch, 1, mels, frames) to (batch, embedding_size).
 
     "resnet" is the paper's (section 2.2), 2,800,392 parameters with 1024 outputs: bottlenecks
@@ -24,13 +26,19 @@ def create_backbone(
         name: "resnet", or the name of a timm model.
         embedding_size: outputs.
         mels, frames: of the log-mels of a segment, the size that positions are made for.
+        pool: "default", or "mean" of the patches of a timm model.
 
     Raises:
         SslAudioError: no such model, or one that cannot take log-mels of this size.
     """
-    if name == RESNET:
-        return _resnet(embedding_size, mels, frames)
-    return timm_network(name, embedding_size, mels, frames)
+    if name != RESNET:
+        return timm_network(name, embedding_size, mels, frames, pool)
+    if pool != "default":
+        raise SslAudioError(
+            f"encoder.pool={pool}: resnet has no patches; set encoder.pool=default, or "
+            "encoder.backbone=vit_tiny_patch16_224"
+        )
+    return _resnet(embedding_size, mels, frames)
 
 
 def _resnet(embedding_size: int, mels: int, frames: int) -> nn.Module:

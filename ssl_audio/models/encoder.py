@@ -51,7 +51,7 @@ class Encoder(nn.Module, ModelHubMixin):
 
     def __init__(
         self, frontend: LogMel, backbone: nn.Module, backbone_name: str, embedding_size: int,
-        segment: float,
+        segment: float, pool: str = "default",
     ) -> None:  # fmt: skip
         super().__init__()
         self.frontend = frontend
@@ -59,7 +59,7 @@ class Encoder(nn.Module, ModelHubMixin):
         self.backbone = backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.backbone_name = backbone_name
         self.embedding_size = embedding_size
-        self.segment = segment
+        self.segment, self.pool = segment, pool
         self.sample_rate = frontend.sample_rate
         self.card, self.metadata = "", dict[str, Any]()
 
@@ -150,7 +150,8 @@ class Encoder(nn.Module, ModelHubMixin):
     def settings(self) -> dict[str, Any]:
         """Arguments of `build_encoder` for an encoder of the same architecture, as JSON values."""
         return {"frontend": self.frontend.settings, "backbone": self.backbone_name,
-                "embedding_size": self.embedding_size, "segment": self.segment}  # fmt: skip
+                "embedding_size": self.embedding_size, "segment": self.segment,
+                **({} if self.pool == "default" else {"pool": self.pool})}  # fmt: skip
 
     def save(
         self, folder: str | Path, card: str, metadata: Mapping[str, Any] | None = None
@@ -210,7 +211,7 @@ class Encoder(nn.Module, ModelHubMixin):
 
 def build_encoder(
     frontend: str | Mapping[str, Any] = "default", backbone: str = RESNET,
-    embedding_size: int = 1024, segment: float = 4.0,
+    embedding_size: int = 1024, segment: float = 4.0, pool: str = "default",
 ) -> Encoder:  # fmt: skip
     """A new encoder; its weights are drawn from torch's generator.
 
@@ -219,6 +220,7 @@ def build_encoder(
         backbone: "resnet" or a timm model's name.
         embedding_size: dimensions of the embedding.
         segment: seconds; inputs of other lengths work too, but for some timm models.
+        pool: "default", or "mean": the embedding is of the mean of a transformer's patches.
 
     Raises:
         SslAudioError: no such front end or backbone.
@@ -226,8 +228,8 @@ def build_encoder(
     logmel = LogMel.named(frontend) if isinstance(frontend, str) else LogMel(**frontend)
     samples = max(round(segment * logmel.sample_rate), MIN_FRAMES * logmel.hop)
     frames = logmel.frames(samples)
-    network = create_backbone(backbone, embedding_size, logmel.n_mels, frames)
-    return Encoder(logmel, network, backbone, embedding_size, segment)
+    network = create_backbone(backbone, embedding_size, logmel.n_mels, frames, pool)
+    return Encoder(logmel, network, backbone, embedding_size, segment, pool)
 
 
 def load_encoder(path: str | Path) -> Encoder:

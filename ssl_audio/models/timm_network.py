@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -25,7 +25,9 @@ class _Plan:
     any_length: bool = True
 
 
-def timm_network(name: str, embedding_size: int, mels: int, frames: int) -> nn.Module:
+def timm_network(
+    name: str, embedding_size: int, mels: int, frames: int, pool: str = "default"
+) -> nn.Module:
     """A timm model from (batch, 1, mels, frames) to (batch, embedding_size), with new weights.
 
     Transformers and mixers of images of a fixed size are made for log-mels of `frames`, padded to
@@ -35,9 +37,10 @@ def timm_network(name: str, embedding_size: int, mels: int, frames: int) -> nn.M
         name: a timm model.
         embedding_size: outputs.
         mels, frames: of the log-mels of a segment.
+        pool: "default", or "mean" of the patches instead of a class token.
 
     Raises:
-        SslAudioError: no such model, or one that cannot take log-mels of this size.
+        SslAudioError: no such model, or one that cannot take log-mels of this size or pool so.
     """
     import timm
 
@@ -45,7 +48,8 @@ def timm_network(name: str, embedding_size: int, mels: int, frames: int) -> nn.M
         close = difflib.get_close_matches(name, timm.list_models(), n=3)
         hint = f" Close: {', '.join(close)}." if close else ""
         raise SslAudioError(f"encoder.backbone={name}: neither resnet nor a timm model.{hint}")
-    plan = _plan(name, embedding_size, mels, frames)
+    always = {} if pool == "default" else {"global_pool": "avg"}
+    plan = _plan(name, embedding_size, mels, frames, always)
     network = _make(name, embedding_size, plan.arguments)
     _start_head(network)
     if plan.unit is None:
@@ -91,8 +95,12 @@ class PatchedNetwork(nn.Module):
                 f"{self.name} takes log-mels of {self.frames} frames, not {x.shape[3]}: embed by "
                 "segments (Encoder.embed), or use a backbone of any length, such as resnet"
             )
+        return self.network(self.padded(x))
+
+    def padded(self, x: Tensor) -> Tensor:
+        """(batch, 1, mels, frames) with zeros up to multiples of `unit`."""
         bands, frames = (-n % whole for n, whole in zip(x.shape[2:], self.unit, strict=True))
-        return self.network(F.pad(x, (0, frames, 0, bands)))
+        return F.pad(x, (0, frames, 0, bands))
 
 
 def _make(name: str, outputs: int, arguments: dict[str, Any]) -> nn.Module:
@@ -101,7 +109,7 @@ def _make(name: str, outputs: int, arguments: dict[str, Any]) -> nn.Module:
     return timm.create_model(name, pretrained=False, in_chans=1, num_classes=outputs, **arguments)
 
 
-def _plan(name: str, outputs: int, mels: int, frames: int) -> _Plan:
+def _plan(name: str, outputs: int, mels: int, frames: int, always: dict[str, Any]) -> _Plan:
     """The first plan by which the network takes log-mels, tried on the meta device.
 
     Raises:
@@ -111,9 +119,10 @@ def _plan(name: str, outputs: int, mels: int, frames: int) -> _Plan:
 
     known = timm.get_pretrained_cfg(name)
     if known is not None and not known.fixed_input_size:
-        return _Plan()
+        return _Plan(always)
     error: Exception | None = None
-    for plan in _plans(name, outputs, mels, frames):
+    for found in _plans(name, outputs, mels, frames):
+        plan = replace(found, arguments={**found.arguments, **always})
         try:
             _try(name, outputs, plan, mels, frames)
             return plan

@@ -202,6 +202,10 @@ DATA: dict[str, type[Group]] = {**SINGLE, "mix": MixData}
 @dataclass(frozen=True, kw_only=True)
 class EncoderSettings(Group):
     backbone: str = setting("resnet", help="resnet (2.8 M parameters), or the name of a timm model")
+    pool: Literal["default", "mean"] = setting(
+        "default", help="the embedding is of: what the backbone pools by default, or the mean of "
+        "the patches of a transformer, instead of its class token"
+    )  # fmt: skip
     embedding_size: int = setting(1024, help="dimensions of the embedding", min=1)
     init_from: str | None = setting(
         None, help="start from an encoder's weights: its folder, or the name of a shipped one; "

@@ -38,6 +38,8 @@ def _remedies(encoder: Encoder, given: Encoder) -> list[str]:
         found.append(_front_end_remedy(given.frontend))
     if given.backbone_name != encoder.backbone_name:
         found.append(f"set encoder.backbone={given.backbone_name}")
+    if given.pool != encoder.pool:
+        found.append(f"set encoder.pool={given.pool}")
     if given.embedding_size != encoder.embedding_size:
         found.append(f"set encoder.embedding_size={given.embedding_size}")
     if not found and _shapes(given) != _shapes(encoder):  # of positions
