@@ -190,16 +190,21 @@ def test_a_sixth_objective_is_a_file_and_a_recipe_as_the_readme_says(music, caps
     }  # fmt: skip
 
 
+VIEWS = ["views=strong", "trainer.chunk_size=2", "data.crops=1"]
+BYOL = [*VIEWS, "data.crop_segment=0.5", "objective.projector_sizes=[32,32]"]
+MASKED = [*VIEWS, "encoder.backbone=test_vit"]
+
+
 @pytest.mark.slow
-def test_two_processes_train_as_one(music):
+@pytest.mark.parametrize(("recipe", "more"), [("byol", BYOL), ("masked", MASKED)])
+def test_two_processes_train_as_one(recipe, more, music):
     def two_are_held_out(share):
         return len(split_tracks(scan(find_audio(music)).tracks, share)[1]) == 2
 
     share = next(filter(two_are_held_out, np.linspace(0, 1, 100)))
-    more = ("online_probe=none", "views=strong", "data.crops=1", "data.crop_segment=0.5",
-            "trainer.chunk_size=2", f"validation.share={share}",
-            "validation.every_n_steps=1")  # fmt: skip
-    arguments = tiny(music, *more, recipe="byol")
+    more = [*more, "encoder.embedding_size=32", "online_probe=none", f"validation.share={share}",
+            "validation.every_n_steps=1"]  # fmt: skip
+    arguments = words(music, *more, recipe=recipe)
     assert main([*arguments, "run_dir=one"]) == 0
     done = subprocess.run(
         [sys.executable, "-m", "ssl_audio.pretrain", *arguments, "run_dir=two",
@@ -338,7 +343,7 @@ AT_ONCE = {  # before torch is imported
     "ckpt_path=last": "run_dir=",
     "logger=[{project: x}]": "logger[0]._target_=null: its class",
     "callbacks=[{_target_: lightning.pytorch.callbacks.EarlyStopping, monitr: x}]": "monitor?",
-    "recipe=none": "barlow_twins, byol, clustering, contrastive, distillation, vicreg",
+    "recipe=none": "barlow_twins, byol, clustering, contrastive, distillation, masked, vicreg",
     "recipe=missing.yaml": "no such file",
     "recipe=broken.yaml": "broken.yaml",
     "recipe=binary.yaml": "binary.yaml",

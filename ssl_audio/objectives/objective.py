@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.objectives.ema import HalfLife
+from ssl_audio.objectives.patches import Patches
 from ssl_audio.objectives.schedules import Schedule
 
 P = ParamSpec("P")
@@ -37,6 +38,9 @@ class Objective(nn.Module):
         needs_groups: `loss` takes `groups`, (N,) whole numbers, equal for rows of the same track.
         needs_targets: `loss` takes `targets`, (V, N, T) outputs of a frozen teacher for the views;
             the class is made with their number, `target_size`.
+        visible: share of the patches of a log-mel that the student sees, while a teacher sees the
+            others: the network is a vision transformer, and embeddings are latents of patches,
+            (B, k, embedding_size); None: both see whole log-mels.
         min_batch_size: min number of pairs, over all processes, for which the loss is defined.
         projector: (B, embedding_size) to (B, D); an EMA teacher has a copy of its own.
         predictor: (B, D) to (B, D), on the student only; default is the identity.
@@ -47,6 +51,7 @@ class Objective(nn.Module):
     views: int = 2
     needs_groups: bool = False
     needs_targets: bool = False
+    visible: float | None = None
     min_batch_size: int = 2
     projector: nn.Module
     predictor: nn.Module
@@ -60,6 +65,15 @@ class Objective(nn.Module):
         self.projector = projector
         self.predictor = nn.Identity() if predictor is None else predictor
         self.momentum = momentum
+
+    def predict(self, embeddings: Tensor, patches: Patches | None) -> Tensor:
+        """What the loss compares: the student's embeddings through projector and predictor.
+
+        Args:
+            embeddings: (B, embedding_size), or (B, k, embedding_size) of seen patches.
+            patches: which patches these are; None without `visible`.
+        """
+        return self.predictor(self.projector(embeddings))
 
     def loss(self, student: Tensor, teacher: Tensor | None, progress: float) -> LossOutput:
         """The loss of one batch; changes no state.

@@ -45,6 +45,7 @@ def untrained_encoder(settings: PretrainSettings) -> Encoder:
     return build_encoder(
         frontend=settings.frontend, backbone=settings.encoder.backbone,
         embedding_size=settings.encoder.embedding_size, segment=settings.data.segment,
+        pool=settings.encoder.pool,
     )  # fmt: skip
 
 
@@ -156,7 +157,13 @@ def build_module(
     """
     objective = build_objective(settings, target_size)
     optimizer = build_optimizer(settings)
-    rate = settings.learning_rate
+    rate, data = settings.learning_rate, settings.data
+    lengths = {data.segment, data.crop_segment or data.segment} if data.crops else {data.segment}
+    if objective.visible is not None and len(lengths) > 1:
+        raise SslAudioError(
+            f"data.crop_segment={data.crop_segment}: views with hidden patches have one length; "
+            f"set data.crop_segment={data.segment}"
+        )
     encoder = untrained_encoder(settings)
     if settings.encoder.init_from is not None and not resumed:
         take_weights(encoder, settings.encoder.init_from)

@@ -32,30 +32,31 @@ def number_of_chunks(pairs: int, chunk_size: int | None, processes: int) -> int:
     return 1 if chunk_size is None else min(pairs, -(-pairs * processes // chunk_size))
 
 
-def embed(network: nn.Module, inputs: Tensor, pairs: int, chunks: int) -> Tensor:
+def embed(network: nn.Module, inputs: Tensor, pairs: int, chunks: int, *more: Tensor) -> Tensor:
     """(views * pairs, ...) to (views * pairs, D), with as much memory as a chunk takes.
 
     Chunk k has the pairs k, k + chunks, k + 2 chunks ... with all their views, so that several
     processes with equal, contiguous shares of a batch have the chunks of one process, if their
     number divides a share. Batch norm in training uses the statistics of a chunk ("ghost" batch
-    norm), and updates its running statistics once for each chunk.
+    norm), and updates its running statistics once for each chunk. The network's further arguments,
+    `more`, have the rows of `inputs`.
     """
     if chunks == 1:
-        return network(inputs)
-    by_view = inputs.unflatten(0, (-1, pairs))
-    parts = [by_view[:, k::chunks].flatten(0, 1) for k in range(chunks)]
-    rows = [_embed_one(network, part).unflatten(0, (len(by_view), -1)) for part in parts]
+        return network(inputs, *more)
+    by_view = [x.unflatten(0, (-1, pairs)) for x in (inputs, *more)]
+    parts = [[x[:, k::chunks].flatten(0, 1) for x in by_view] for k in range(chunks)]
+    rows = [_embed_one(network, *part).unflatten(0, (len(by_view[0]), -1)) for part in parts]
     order = torch.cat([torch.arange(k, pairs, chunks) for k in range(chunks)])
     return torch.cat(rows, dim=1)[:, order.argsort().to(inputs.device)].flatten(0, 1)
 
 
-def _embed_one(network: nn.Module, inputs: Tensor) -> Tensor:
+def _embed_one(network: nn.Module, *inputs: Tensor) -> Tensor:
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
         return nullcontext(), _running_statistics_kept(network)
 
     if not torch.is_grad_enabled():
-        return network(inputs)
-    return checkpoint(network, inputs, use_reentrant=False, context_fn=contexts)
+        return network(*inputs)
+    return checkpoint(network, *inputs, use_reentrant=False, context_fn=contexts)
 
 
 @contextmanager

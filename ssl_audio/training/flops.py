@@ -45,15 +45,17 @@ def peak_of(device: torch.device, precision: str) -> float | None:
     return next((peak for part, peak in PEAKS.items() if re.search(rf"\b{part}\b", name)), None)
 
 
-def flops_of_step(module: PretrainModule, batch: Mapping[str, Any]) -> float:
+def flops_of_step(module: PretrainModule, batch: Mapping[str, Any]) -> float | None:
     """FLOPs of the networks in a step on a batch, counted by torch on tensors without data.
 
     The student has a forward and a backward pass for each view, an EMA teacher has a forward
-    pass for those of the anchor's length.
+    pass for those of the anchor's length. None for an objective of patches: both see a part.
     """
     pairs, samples = batch[VIEWS[0]].shape
     lengths = [samples] * len(VIEWS) + [crop.shape[1] for crop in batch.get("crops", ())]
     objective = module.objective
+    if objective.visible is not None:
+        return None
     student = [module.encoder.backbone, objective.projector, objective.predictor]
     total = sum(_forward(module, student, length) * (1 + BACKWARD) for length in lengths)
     if isinstance(module.teacher, Teacher):

@@ -66,7 +66,8 @@ class Horizon(Timer):
             self._log(trainer, pl_module)
         elif (peak := peak_of(pl_module.device, str(trainer.precision))) is not None:
             assert isinstance(pl_module, PretrainModule)
-            self._ideal_seconds = flops_of_step(pl_module, batch) / peak
+            flops = flops_of_step(pl_module, batch)
+            self._ideal_seconds = None if flops is None else flops / peak
             now = time.monotonic()
         self._step_ended = now
 

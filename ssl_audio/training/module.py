@@ -13,13 +13,15 @@ from lightning.pytorch.callbacks import Timer
 from torch import Tensor, nn
 
 from ssl_audio.audio.views.stage import ViewStage
-from ssl_audio.audio.views.transform import Rows
+from ssl_audio.audio.views.transform import Context, Rows
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.models.encoder import Encoder
+from ssl_audio.models.patch_latents import PatchLatents
 from ssl_audio.models.weight_decay import exempt_from_decay, parameter_groups
 from ssl_audio.objectives.ema import momentum_of_step, update_teacher
 from ssl_audio.objectives.gather import gather, world_size
 from ssl_audio.objectives.objective import LossOutput, Objective
+from ssl_audio.objectives.patches import Patches, split_patches
 from ssl_audio.objectives.schedules import Schedule
 from ssl_audio.objectives.sync_batchnorm import convert_batchnorm
 from ssl_audio.training.chunks import embed, number_of_chunks
@@ -62,6 +64,8 @@ class PretrainModule(lightning.LightningModule):
         crops: int = 0, chunk_size: int | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
+        if objective.visible is not None:
+            PatchLatents(encoder)  # refuses networks without patches
         if objective.views > len(VIEWS) + crops:
             raise SslAudioError(
                 f"{type(objective).__name__}.views={objective.views}: a batch has "
@@ -133,7 +137,7 @@ class PretrainModule(lightning.LightningModule):
 
     def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> dict[str, Tensor]:
         """Returns "loss", and "embeddings" (views, pairs over all processes, embedding_size)."""
-        output, embeddings = self._compute(batch, self.inputs(batch, batch_idx, self.stage))
+        output, embeddings = self._compute(batch, batch_idx, self.stage)
         self.log("train/loss", output.total.detach(), prog_bar=True)
         self.log_dict({f"train/{name}": term.detach() for name, term in output.terms.items()})
         seen = gather(_by_view(embeddings, len(batch[VIEWS[0]])).detach().float())
@@ -148,23 +152,41 @@ class PretrainModule(lightning.LightningModule):
         modes = {module: module.training for module in self.modules()}
         self.eval()
         try:
-            return self._compute(batch, self.inputs(batch, 0, ViewStage()))[0]
+            return self._compute(batch, 0, ViewStage())[0]
         finally:
             self._taught = None
             for module, mode in modes.items():
                 module.training = mode
 
-    def _compute(self, batch: Mapping[str, Any], inputs: list[Tensor]) -> tuple[LossOutput, Tensor]:
+    def _compute(
+        self, batch: Mapping[str, Any], step: int, stage: ViewStage
+    ) -> tuple[LossOutput, Tensor]:
         """The loss of all processes' pairs, and (views * pairs, D) embeddings of this process."""
-        pairs = len(batch[VIEWS[0]])
+        inputs, pairs = self.inputs(batch, step, stage), len(batch[VIEWS[0]])
         chunks = number_of_chunks(pairs, self.chunk_size, world_size())
-        embeddings = torch.cat([embed(self.encoder.backbone, x, pairs, chunks) for x in inputs])
-        student = self.objective.predictor(self.objective.projector(embeddings))
-        student = gather(_by_view(student, pairs))
-        teacher = self._teach(inputs[0], pairs, chunks)
+        patches = self._patches(inputs[0], pairs, step, stage)
+        network, seen = self._network(self.encoder), () if patches is None else (patches.seen,)
+        embeddings = torch.cat([embed(network, x, pairs, chunks, *seen) for x in inputs])
+        student = gather(_by_view(self.objective.predict(embeddings, patches), pairs))
+        teacher = self._teach(inputs[0], pairs, chunks, patches)
         more = {**self._groups(batch), **self._targets(batch)}
         output = self.objective.loss(student, teacher, self.progress, **more)
-        return output, embeddings
+        return output, embeddings if patches is None else embeddings.mean(dim=1)
+
+    def _network(self, encoder: Encoder) -> nn.Module:
+        """What embeds log-mels: the backbone, or the same for chosen patches."""
+        return encoder.backbone if self.objective.visible is None else PatchLatents(encoder)
+
+    def _patches(self, inputs: Tensor, pairs: int, step: int, stage: ViewStage) -> Patches | None:
+        """The patches that the student sees, a function of seed, step, view and track."""
+        if self.objective.visible is None:
+            return None
+        bands, frames = grid = PatchLatents(self.encoder).grid(inputs)
+        views = len(inputs) // pairs
+        rows = Rows(pairs, views, 0, views, self.global_rank, world_size())
+        place = len(stage.transforms)  # after the last transform
+        context = Context(rows, stage.seed, step, place, inputs, stage.frontend)
+        return split_patches(context.uniform(size=bands * frames), self.objective.visible, grid)
 
     def _groups(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         """The tracks of all processes' rows, for an objective that needs them."""
@@ -206,11 +228,15 @@ class PretrainModule(lightning.LightningModule):
             return self.encoder.logmel(waveforms)
         return torch.cat([self.encoder.logmel(part) for part in waveforms.split(self.chunk_size)])
 
-    def _teach(self, inputs: Tensor, pairs: int, chunks: int) -> Tensor | None:
+    def _teach(
+        self, inputs: Tensor, pairs: int, chunks: int, patches: Patches | None
+    ) -> Tensor | None:
         if self.teacher is None:
             return None
+        hidden = () if patches is None else (patches.hidden,)
         with torch.no_grad():
-            embeddings = embed(self.teacher.encoder.backbone, inputs, pairs, chunks)
+            network = self._network(self.teacher.encoder)
+            embeddings = embed(network, inputs, pairs, chunks, *hidden)
             self._taught = gather(_by_view(self.teacher.projector(embeddings), pairs))
         return self._taught
 

@@ -105,6 +105,17 @@ def test_chunks_of_a_process_are_part_of_those_of_one_process():
     torch.testing.assert_close(found, expected)
 
 
+def test_further_arguments_of_the_network_follow_their_rows():
+    x, y = torch.randn(14, 16), torch.randn(14, 16)
+    for chunks in (1, 3):
+        assert torch.equal(embed(Difference(), x, 7, chunks, y), x - y)
+
+
+class Difference(nn.Module):
+    def forward(self, x, y):
+        return x - y
+
+
 MEMORY = """
 import resource, lightning, torch
 from ssl_audio import build_encoder

@@ -52,6 +52,13 @@ def test_a_run_starts_from_given_weights_which_a_resumed_run_does_not_read():
     pretrain(*more, "trainer.max_steps=2", "ckpt_path=last")
 
 
+def assert_equal_weights(*runs):
+    first, second = (
+        torch.load(f"{run}/checkpoints/last.ckpt", weights_only=True)["state_dict"] for run in runs
+    )
+    assert all(torch.equal(weights, second[name]) for name, weights in first.items())
+
+
 def refusal(source, **arguments):
     with pytest.raises(SslAudioError) as caught:
         take_weights(build_encoder(**{"embedding_size": 16, "segment": 1.0, **arguments}), source)
@@ -114,8 +121,34 @@ def test_random_steps_resume_to_the_same_weights_and_own_components_take_part():
     interrupt = "callbacks=[{_target_: stochastic.Interrupt}]"
     pretrain(*parts, interrupt, recipe="stochastic.yaml", status=130)
     pretrain(*parts, "ckpt_path=last", recipe="stochastic.yaml")
-    whole, resumed = (
-        torch.load(f"{run}/checkpoints/last.ckpt", weights_only=True)["state_dict"]
-        for run in ("whole", "parts")
-    )
-    assert all(torch.equal(weights, resumed[name]) for name, weights in whole.items())
+    assert_equal_weights("whole", "parts")
+
+
+def test_masked_prediction_resumes_to_the_same_weights_and_leaves_a_teacher():
+    Path("stochastic.py").write_text(STOCHASTIC)
+    Path("patches.yaml").write_text("defaults: [masked, _self_]\n")
+    more = ["encoder.backbone=test_vit", "objective.width=16", "trainer.checkpoint_every=1",
+            "learning_rate.warmup=0", "trainer.max_steps=3"]  # fmt: skip
+    pretrain(*more, "run_dir=whole", recipe="patches.yaml")
+    interrupt = "callbacks=[{_target_: stochastic.Interrupt}]"
+    pretrain(*more, "run_dir=parts", interrupt, recipe="patches.yaml", status=130)
+    pretrain(*more, "run_dir=parts", "ckpt_path=last", recipe="patches.yaml")
+    assert_equal_weights("whole", "parts")
+    student, teacher = (ssl_audio.load_encoder(f"whole/{name}") for name in ("encoder", "teacher"))
+    before = untrained_encoder(COMMAND.load(["recipe=masked", *SMALL, *more]))
+    for name, weights in before.named_parameters():
+        assert not torch.equal(student.get_parameter(name), weights), name
+        assert not torch.equal(teacher.get_parameter(name), weights), name
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("encoder.backbone=resnet", "encoder.pool=mean: resnet has no patches; set "),
+        ("data.crop_segment=0.5", "views with hidden patches have one length"),
+    ],
+)
+def test_masked_prediction_is_refused_before_a_folder_exists(word, message, capsys):
+    more = ["encoder.backbone=test_vit", "data.crops=1", word, "run_dir=run"]
+    pretrain(*more, "trainer.max_steps=1", recipe="masked", status=1)
+    assert message in capsys.readouterr().err and not Path("run").exists()
