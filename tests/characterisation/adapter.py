@@ -284,7 +284,8 @@ def probe(table: Path, run_dir: Path, kind: str = "linear") -> dict[str, Any]:
         "few_shot.seeds=2", "bootstrap.resamples=8", "knn=3", "cost=false",
     ])  # fmt: skip
     results = json.loads((run_dir / "results.json").read_text())
-    ignored = {"name", "probe", "hash", "seconds", "classes", "retrieval", "cost"}
+    others = {"classes", "retrieval", "cost", "robustness"}
+    ignored = {"name", "probe", "hash", "seconds", *others}
     return {
         "systems": {
             system["name"]: _figures({k: v for k, v in system.items() if k not in ignored})
