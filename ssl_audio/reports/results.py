@@ -6,7 +6,6 @@ A number that could not be computed is NaN here and null in `results.json`.
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,6 +15,7 @@ from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.run_folder import RESULTS
 from ssl_audio.reports.estimates import Cost, Difference, Interval, Retrieval
 from ssl_audio.reports.plain import from_plain, to_plain
+from ssl_audio.reports.pretraining import Selection, TrainingAudio
 
 VERSION = 2  # of the format of results.json
 
@@ -319,29 +319,6 @@ class PlaylistResults(Results):
     losses: dict[str, LossHistory]
     correlation: CoOccurrence | None
     models: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Selection:
-    """The encoder of a run with the best score of a probe on validation: the metric, its value, and
-    the finished steps."""
-
-    metric: str
-    score: float
-    step: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingAudio:
-    """The audio of a run: tracks and hours trained on, tracks held out for validation, files
-    skipped by the scan, files that failed later."""
-
-    hash: str
-    tracks: int
-    skipped: int
-    hours: float = math.nan
-    held_out: int = 0
-    unreadable_while_training: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,8 @@ from ssl_audio.io.run_folder import (
 )
 from ssl_audio.models.encoder import Encoder
 from ssl_audio.probing.baselines.mel import mel_statistics
-from ssl_audio.reports.results import PretrainResults, Scores, TrainingAudio, write_results
+from ssl_audio.reports.pretraining import TrainingAudio
+from ssl_audio.reports.results import PretrainResults, Scores, write_results
 from ssl_audio.settings.pretrain import PretrainSettings
 from ssl_audio.settings.tree import plain, to_yaml
 from ssl_audio.training import build, selection

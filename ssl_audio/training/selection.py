@@ -6,7 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ssl_audio.models.encoder import Encoder, load_encoder
-from ssl_audio.reports.results import Scores, Selection
+from ssl_audio.reports.pretraining import Selection
+from ssl_audio.reports.results import Scores
 
 FOLDER = "encoder-best"  # in the folder of a run
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from ssl_audio.reports import drawing
 from ssl_audio.reports.page import write_report
+from ssl_audio.reports.pretraining import TrainingAudio
 from ssl_audio.reports.results import (
     Calibration,
     CalibrationBin,
@@ -35,7 +36,6 @@ from ssl_audio.reports.results import (
     Table,
     TagFigures,
     TrackMap,
-    TrainingAudio,
 )
 
 

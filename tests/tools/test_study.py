@@ -16,7 +16,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.lock import exclusive_lock
 from ssl_audio.probing.bootstrap import draw_clustered
-from ssl_audio.reports.results import PretrainResults, TrainingAudio
+from ssl_audio.reports.pretraining import TrainingAudio
+from ssl_audio.reports.results import PretrainResults
 
 ROOT = Path(__file__).resolve().parents[2]
 RATE = 16_000
