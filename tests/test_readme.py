@@ -38,7 +38,7 @@ SMALL_PRETRAIN = [
 TRACKS, SECONDS = 24, 13.0  # of the demo corpus
 SMALL_DEMO = [f"data.tracks={TRACKS}", f"data.seconds={SECONDS}"]
 SMALL_PROBE = ["linear_probe.epochs=1", "linear_probe.steps=4", "limited_data.fractions=[0.2]",
-               "few_shot.shots=[1]"]  # fmt: skip
+               "few_shot.shots=[1]", "cost=false"]  # fmt: skip
 SMALL_RECOMMEND = ["musig.steps=5", "m2grl.steps=5", "transformer.steps=5", "transformer.layers=1",
                    "graph.min_weight=2", "completion.resamples=50"]  # fmt: skip
 
