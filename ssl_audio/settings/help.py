@@ -113,7 +113,7 @@ def _entry(key: Key, only: str = "") -> Iterator[str]:
 
 def _paragraph(name: str, text: str) -> list[str]:
     width = max(60, min(110, shutil.get_terminal_size((100, 24)).columns)) - _INDENT
-    first, *rest = textwrap.wrap(text, width)
+    first, *rest = textwrap.wrap(text, width, break_on_hyphens=False)
     gap = " " * _INDENT
     head = f"{name:<{_INDENT}}{first}" if len(name) < _INDENT - 1 else f"{name}\n{gap}{first}"
     return [head, *(gap + line for line in rest)]
