@@ -233,9 +233,10 @@ def build_encoder(
 
 
 def load_encoder(path: str | Path) -> Encoder:
-    """Read an encoder: a folder, or the name of one that the package ships, such as "contrastive".
+    """Read an encoder: a folder, or the name of one that the package ships.
 
-    Nothing in it is unpickled.
+    These are "contrastive" (self-supervised), "distilled" (of musicnn, which others trained with
+    tags), and "best", the one with the higher figures: "distilled". Nothing is unpickled.
 
     Returns:
         The encoder, in evaluation mode.

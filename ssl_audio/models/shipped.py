@@ -7,12 +7,13 @@ from pathlib import Path
 from ssl_audio.io.errors import CheckpointError
 from ssl_audio.io.model_folder import CONFIG
 
-NAMES = ("barlow_twins", "byol", "clustering", "contrastive", "vicreg")
+NAMES = ("contrastive", "distilled")
+BEST = "distilled"  # checkpoints/README.md says by which figures
 OTHER_NETWORKS = ("musicnn",)  # not read by `load_encoder`
 
 
 def shipped_folder(name: str) -> Path | None:
-    """The folder of a shipped encoder; None if no encoder of this name is shipped.
+    """The folder of a shipped encoder, or of the best of them; None for any other name.
 
     A clone has all of them in `checkpoints/`. An installed wheel has the contrastive one, since
     the others would make it too large.
@@ -20,8 +21,9 @@ def shipped_folder(name: str) -> Path | None:
     Raises:
         CheckpointError: the encoder is shipped with a clone only, and this is a wheel.
     """
-    if name not in (*NAMES, *OTHER_NETWORKS) or Path(name).exists():
+    if name not in (*NAMES, *OTHER_NETWORKS, "best") or Path(name).exists():
         return None
+    name = BEST if name == "best" else name
     package = Path(__file__).resolve().parent.parent
     for folder in (package / "checkpoints" / name, package.parent / "checkpoints" / name):
         if (folder / CONFIG).is_file():

@@ -25,6 +25,7 @@ import torch
 
 ROOT = Path(__file__).resolve().parents[2]
 CHECKPOINTS = ROOT / "checkpoints"
+SHIPPED = ("contrastive", "distilled")
 OBJECTIVES = ("contrastive", "byol", "clustering", "barlow_twins", "vicreg")
 
 

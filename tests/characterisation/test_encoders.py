@@ -13,13 +13,13 @@ FILES = (
 )
 
 
-@pytest.mark.parametrize("name", adapter.OBJECTIVES)
+@pytest.mark.parametrize("name", adapter.SHIPPED)
 def test_embedding_of_a_waveform(name):
     found = adapter.embed_waveform(adapter.CHECKPOINTS / name, material.waveform())
     check_array(f"waveform by {name}", found, 1e-6)
 
 
-@pytest.mark.parametrize("name", adapter.OBJECTIVES)
+@pytest.mark.parametrize("name", adapter.SHIPPED)
 def test_embeddings_of_files(name, shared):
     found = [adapter.embed_file(adapter.CHECKPOINTS / name, shared / "audio" / f) for f in FILES]
     for file, vector in zip(FILES, found, strict=True):
