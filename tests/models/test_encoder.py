@@ -261,6 +261,6 @@ def test_shipped_encoders_are_found_by_name(tmp_path, monkeypatch):
         assert ssl_audio.load_encoder(name).embedding_size == 1024
     monkeypatch.setattr(shipped, "__file__", str(tmp_path / "ssl_audio" / "models" / "shipped.py"))
     with pytest.raises(CheckpointError, match="not part of the wheel"):
-        ssl_audio.load_encoder("byol")
+        ssl_audio.load_encoder("distilled")
     with pytest.raises(CheckpointError, match="no such model folder"):
         ssl_audio.load_encoder("contrastiv")

@@ -67,5 +67,5 @@ def test_it_is_a_baseline_and_no_encoder():
         create_baseline("musicnn::pool")
     with pytest.raises(CheckpointError, match="holds a model of kind musicnn"):
         ssl_audio.load_encoder("musicnn")
-    with pytest.raises(CheckpointError, match="config.json is damaged"):
+    with pytest.raises(CheckpointError, match="holds a model of kind encoder"):
         load_musicnn("contrastive")
