@@ -12,6 +12,7 @@ import numpy as np
 import soundfile
 
 from ssl_audio.audio import SAMPLE_RATE
+from ssl_audio.io.atomic import atomic_file
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -37,6 +38,5 @@ def in_processes(
 
 def write_flac(path: Path, samples: np.ndarray) -> None:
     """Write (samples,) at 16 kHz, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    soundfile.write(temporary, samples, SAMPLE_RATE, format="FLAC")
-    os.replace(temporary, path)
+    with atomic_file(path) as temporary:
+        soundfile.write(temporary, samples, SAMPLE_RATE, format="FLAC")

@@ -39,6 +39,11 @@ class Outputs(NamedTuple):
     mean_pool: Tensor  # (batch, 753) mean over time of all layers before
     max_pool: Tensor  # (batch, 753)
 
+    @property
+    def pooled(self) -> Tensor:
+        """(batch, 1506): mean and maximum over time of all layers."""
+        return torch.cat([self.mean_pool, self.max_pool], dim=1)
+
 
 class MusiCNN(nn.Module):
     """Convolutions of timbral (tall) and temporal (wide) shape, pooled over time.

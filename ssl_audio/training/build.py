@@ -102,7 +102,7 @@ def build_objective(settings: PretrainSettings, target_size: int | None = None) 
         target_size: dimensions of the frozen teacher's output; None: there is no such teacher.
 
     Raises:
-        SslAudioError: no such class, wrong arguments, or a teacher where none is needed.
+        SslAudioError: no such class, or wrong arguments.
     """
     torch.manual_seed(settings.seed + 1)
     size = settings.encoder.embedding_size

@@ -35,6 +35,4 @@ class MusicnnTagger:
 
     def features(self, blocks: Iterable[np.ndarray]) -> np.ndarray:
         found = self.network.embed(torch.from_numpy(np.concatenate(list(blocks))), self._hop)
-        if self._output == "pooled":
-            return torch.cat([found.mean_pool, found.max_pool], dim=1).numpy()
         return getattr(found, self._output).numpy()

@@ -26,5 +26,4 @@ class MusicnnTeacher:
     def __call__(self, waveforms: Tensor) -> Tensor:
         patches = self._network.log_mel(waveforms)
         with torch.autocast("cpu", torch.bfloat16, enabled=self._half):
-            found = self._network(patches)
-        return torch.cat([found.mean_pool, found.max_pool], dim=1)
+            return self._network(patches).pooled
