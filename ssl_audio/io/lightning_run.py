@@ -16,6 +16,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from ssl_audio.io.console import say
 from ssl_audio.io.errors import SslAudioError, first_line
+from ssl_audio.io.precision import multiplies_bfloat16
 
 
 @dataclass(frozen=True)
@@ -78,9 +79,8 @@ def pick_precision(precision: str, accelerator: str) -> str:
     """Lightning's precision; "auto" is bf16-mixed where the device computes in it, else float32."""
     if precision != "auto":
         return precision
-    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
-        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
-    return "bf16-mixed" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "32-true"
+    gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    return "bf16-mixed" if multiplies_bfloat16("cuda" if gpu else "cpu") else "32-true"
 
 
 def make_trainer(

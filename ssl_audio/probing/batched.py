@@ -14,6 +14,7 @@ from torch import Tensor
 from ssl_audio.datasets.dataset import UNLABELLED
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.parallel import available_processors, in_order
+from ssl_audio.io.precision import multiplies_bfloat16
 from ssl_audio.io.progress import progress_bar
 from ssl_audio.probing.batches import Order, SegmentBatches, TrackBatches, TrainingRows
 from ssl_audio.probing.kernels import Adam, LogisticGradient, SoftmaxGradient
@@ -284,9 +285,5 @@ def _initial_layers(sizes: Sequence[int], seeds: Sequence[int], device: torch.de
 
 
 def _product_type(precision: str, device: torch.device) -> torch.dtype:
-    if device.type == "cuda":
-        capable = torch.cuda.is_bf16_supported()
-    else:
-        capable = torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    half = precision == "bfloat16" or (precision == "auto" and capable)
+    half = precision == "bfloat16" or (precision == "auto" and multiplies_bfloat16(device.type))
     return torch.bfloat16 if half else torch.float32

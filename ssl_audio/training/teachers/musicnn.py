@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ssl_audio.audio import SAMPLE_RATE
+from ssl_audio.io.precision import multiplies_bfloat16
 from ssl_audio.models.musicnn import load_musicnn
 from ssl_audio.probing.encoders import digest, weights_hash
 
@@ -20,7 +21,7 @@ class MusicnnTeacher:
 
     def __init__(self, folder: str) -> None:
         self._network = load_musicnn(folder or "musicnn")
-        self._half = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        self._half = multiplies_bfloat16("cpu")
         self.key = digest(weights_hash(self._network), "pooled", self._half)
 
     def __call__(self, waveforms: Tensor) -> Tensor:
