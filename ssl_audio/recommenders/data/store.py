@@ -23,12 +23,24 @@ from ssl_audio.io.errors import SslAudioError, first_line
 from ssl_audio.io.run_folder import versions
 from ssl_audio.recommenders.data.collection import Catalogue, Playlists
 from ssl_audio.recommenders.data.csr import offsets_of
+from ssl_audio.recommenders.data.duckdb_file import (
+    check_tables,
+    fetch,
+    import_duckdb,
+    write_tables,
+)
 from ssl_audio.recommenders.data.records import DETAILS, Numbering, Record, SourceTrack
 from ssl_audio.recommenders.data.sources import read_source
 from ssl_audio.recommenders.data.splits import FRACTIONS, SPLITS, splits_of
 
 KIND = "ssl_audio playlists"
 VERSION = 1  # of the tables
+SCHEMA = {
+    "playlists": {"number": "INTEGER", "id": "VARCHAR", "split": "VARCHAR", "length": "INTEGER"},
+    "positions": {"playlist": "INTEGER", "position": "INTEGER", "track": "INTEGER"},
+    "tracks": {"number": "INTEGER", "id": "VARCHAR", **dict.fromkeys(DETAILS, "VARCHAR")},
+    "about": {"json": "VARCHAR"},
+}
 REPORT_EVERY = 100_000  # playlists between two progress messages
 
 
@@ -201,7 +213,7 @@ def _write(
     report: StoreReport,
     about: Mapping[str, Any],
 ) -> StoreReport:
-    duckdb = _duckdb()
+    duckdb = import_duckdb()
     splits = np.array(SPLITS)[splits_of(playlists.ids, seed)]
     report.playlists, report.positions = len(playlists), len(playlists.tracks)
     report.tracks = len(catalogue)
@@ -229,22 +241,12 @@ def _write(
     try:
         with atomic_file(path) as temporary:
             try:
-                _write_tables(temporary, tables)
+                write_tables(temporary, tables)
             finally:
                 Path(f"{temporary}.wal").unlink(missing_ok=True)
     except (OSError, duckdb.IOException) as error:
         raise SslAudioError(f"cannot write {path}: {first_line(error)}") from error
     return report
-
-
-def _write_tables(path: str, tables: Mapping[str, Mapping[str, Any]]) -> None:
-    import pyarrow as pa
-
-    with _duckdb().connect(path) as connection:
-        for name, columns in tables.items():
-            connection.register("columns", pa.table(columns))
-            connection.execute(f"create table {name} as select * from columns")
-            connection.unregister("columns")
 
 
 def _content(playlists: Playlists, catalogue: Catalogue) -> str:
@@ -272,65 +274,68 @@ class PlaylistStore:
     about: Mapping[str, Any]
 
     def catalogue(self) -> Catalogue:
-        """Its tracks; equal texts are one object."""
-        query = f"select id, {', '.join(DETAILS)} from tracks order by number"
+        """Its tracks; equal texts are one object.
+
+        Raises:
+            SslAudioError: tracks that are not numbered 0, 1, ..., or a repeated id.
+        """
+        found = fetch(self.path, f"select number, id, {', '.join(DETAILS)} from tracks order by 1")
+        numbers = found.pop("number")
         texts: dict[str, str] = {}
         columns = {
             f"{name}s": [texts.setdefault(text, text) for text in column.tolist()]
-            for name, column in self._fetch(query).items()
+            for name, column in found.items()
         }
+        self._check(np.array_equal(numbers, np.arange(len(numbers))), "numbers of tracks")
+        self._check(len(set(columns["ids"])) == len(numbers), "a repeated track")
         return Catalogue(**columns)
 
     def playlists(self, split: str | None = None) -> Playlists:
         """The playlists of "train", "validation" or "test", or all, in the order of their numbers.
 
         Raises:
-            SslAudioError: no such split.
+            SslAudioError: no such split, or lengths or tracks that cannot be.
         """
         if split is not None and split not in SPLITS:
             raise SslAudioError(f"split={split}: one of {', '.join(SPLITS)}")
         chosen = "" if split is None else f"where split = '{split}'"
-        found = self._fetch(f"select id, length from playlists {chosen} order by number")
-        tracks = self._fetch(
+        found = fetch(self.path, f"select id, length from playlists {chosen} order by number")
+        tracks = fetch(
+            self.path,
             f"select track from positions join playlists on playlist = number {chosen} "
-            "order by playlist, position"
+            "order by playlist, position",
         )["track"]
-        return Playlists(tracks, offsets_of(found["length"]), found["id"].tolist())
+        lengths, count = found["length"], fetch(self.path, "select count(*) as n from tracks")["n"]
+        self._check((lengths >= 0).all() and lengths.sum() == len(tracks), "lengths of playlists")
+        self._check(((tracks >= 0) & (tracks < count)).all(), "positions without a track")
+        return Playlists(tracks, offsets_of(lengths), found["id"].tolist())
 
-    def _fetch(self, query: str) -> dict[str, np.ndarray]:
-        with _duckdb().connect(str(self.path), read_only=True) as connection:
-            return connection.execute(query).fetchnumpy()
+    def _check(self, holds: bool | np.bool_, wrong: str) -> None:
+        if not holds:
+            raise SslAudioError(f"{self.path} is damaged ({wrong}): build it again")
 
 
 def open_store(path: str | Path) -> PlaylistStore:
-    """Open a store that `build_store` or `store_playlists` wrote.
+    """Open a store that `build_store` or `store_playlists` wrote, or that claims so.
 
     Raises:
-        SslAudioError: no such file, another file, or a store of another version.
+        SslAudioError: no such file, another file, anything but the expected tables, or a store of
+            another version.
     """
-    duckdb, path = _duckdb(), Path(path)
+    path = Path(path)
     if not path.is_file():
         raise SslAudioError(f"store={path}: no such file; build it from playlists first")
+    check_tables(path, SCHEMA)
     try:
-        with duckdb.connect(str(path), read_only=True) as connection:
-            rows = connection.execute("select json from about").fetchall()
-        about = json.loads(rows[0][0])
-        if about["kind"] != KIND:
-            raise ValueError(f"it is {about['kind']}")
-    except (duckdb.Error, LookupError, TypeError, ValueError) as error:
+        about = json.loads(fetch(path, "select json from about")["json"][0])
+        kind, version, _ = about["kind"], about["version"], about["content"]
+        if kind != KIND:
+            raise ValueError(f"it is {kind}")
+    except (LookupError, TypeError, ValueError, RecursionError) as error:
         raise SslAudioError(f"{path} is no playlist store: {first_line(error)}") from error
-    if about["version"] != VERSION:
+    if version != VERSION:
         raise SslAudioError(
-            f"{path} is a store of version {about['version']}, this program reads version "
-            f"{VERSION}: build it again from {about['source']}"
+            f"{path} is a store of version {version}, this program reads version {VERSION}: build "
+            f"it again from {about.get('source')}"
         )
     return PlaylistStore(path, about)
-
-
-def _duckdb() -> Any:
-    try:
-        import duckdb
-    except ImportError as error:
-        needed = "pip install 'ssl_audio[playlists]'"
-        raise SslAudioError(f"a playlist store needs duckdb: {needed}") from error
-    return duckdb

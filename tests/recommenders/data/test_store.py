@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.recommenders.data import store
+from ssl_audio.recommenders.data import duckdb_file, store
 from ssl_audio.recommenders.data.collection import Catalogue, Playlists, playlists_of
 from ssl_audio.recommenders.data.splits import SPLITS, splits_of
 from ssl_audio.recommenders.data.store import build_store, open_store, store_playlists
@@ -268,12 +268,91 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text.db").write_text("playlist,track\n" * 999)
     (tmp_path / "empty.db").touch()
     duckdb.connect(str(tmp_path / "other.db")).close()
-    with duckdb.connect(str(tmp_path / "about.db")) as connection:
-        connection.execute('create table about as select \'{"kind": "something"}\' as json')
-    for name in ("text.db", "empty.db", "other.db", "about.db"):
-        with pytest.raises(SslAudioError, match=f"{name} is no playlist store") as caught:
-            open_store(tmp_path / name)
+    for name, error in (("text", "is no DuckDB file"), ("empty", "is no DuckDB file"),
+                        ("other", "missing column about.json of type VARCHAR")):  # fmt: skip
+        with pytest.raises(SslAudioError, match=f"{name}.db.* {error}") as caught:
+            open_store(tmp_path / f"{name}.db")
         assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Path:
+    build_store(tmp_path / "s.db", csv_of(tmp_path / "p.csv", {"p": ["a", "b"], "q": ["a"]}))
+    return tmp_path / "s.db"
+
+
+@pytest.mark.parametrize(
+    "code, error",
+    [
+        ("drop table about; create view about as select content as json from read_text('{file}')",
+         "view 'about'"),
+        ("create view more as select * from read_text('{file}')", "view 'more'"),
+        ("create macro duckdb_views() as table select 'x' as view_name", "function 'duckdb_views'"),
+        ("create macro sum(x) as (select content from read_text('{file}'))", "function 'sum'"),
+        ("create type split as enum ('train')", "type 'split'"),
+        ("alter table about rename to old; create table about (a text, json text as ('{{}}'))",
+         "computed column 'about.json'"),
+        ("alter table tracks alter artist type integer using 0",
+         "unexpected column tracks.artist of type INTEGER"),
+        ("alter table tracks add column more integer[]",
+         r"unexpected column tracks.more of type INTEGER\[\]"),
+        ("alter table tracks drop column genre", "missing column tracks.genre"),
+        ("create table more (a integer)", "unexpected column more.a"),
+    ],
+)  # fmt: skip
+def test_a_store_with_code_or_another_schema(stored: Path, code: str, error: str) -> None:
+    with duckdb.connect(str(stored)) as connection:
+        connection.execute(code.format(file=stored.with_name("p.csv")))
+    with pytest.raises(SslAudioError, match=error) as caught:
+        open_store(stored)
+    assert "\n" not in str(caught.value) and "playlist,track" not in str(caught.value)
+
+
+def test_nothing_in_a_store_reaches_other_files(stored: Path, tmp_path: Path) -> None:
+    """Also where the check of its tables is passed by: the connection itself is closed."""
+    with duckdb.connect(str(stored)) as connection:
+        connection.execute(f"create view v as select * from read_text('{tmp_path / 'p.csv'}')")
+    out = tmp_path / "out.csv"
+    for query in ("select * from v", f"copy tracks to '{out}'", f"attach '{out}'", "load httpfs",
+                  "set enable_external_access = true"):  # fmt: skip
+        with pytest.raises(SslAudioError, match="is damaged: .*(disabled|locked)"):
+            duckdb_file.fetch(stored, query)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    "change, error",
+    [
+        ("update positions set track = 2 where position = 0", "positions without a track"),
+        ("update positions set track = -1 where position = 0", "positions without a track"),
+        ("update playlists set length = 9", "lengths of playlists"),
+        ("delete from positions", "lengths of playlists"),
+        ("update playlists set id = null", "an empty cell in column id"),
+        ("update tracks set number = number + 1", "numbers of tracks"),
+        ("update tracks set id = 'a'", "a repeated track"),
+    ],
+)
+def test_a_store_with_impossible_content_is_refused(stored: Path, change: str, error: str) -> None:
+    with duckdb.connect(str(stored)) as connection:
+        connection.execute(change)
+    opened = open_store(stored)
+    with pytest.raises(SslAudioError, match=f"is damaged.*{error}"):
+        opened.playlists()
+        opened.catalogue()
+
+
+@pytest.mark.parametrize(
+    "about", ["", "3", "[]", "{}", '{"kind": "other", "version": 1, "content": ""}', "[" * 10**5]
+)
+def test_a_store_with_another_about_is_refused(stored: Path, about: str) -> None:
+    with duckdb.connect(str(stored)) as connection:
+        connection.execute("update about set json = ?", [about])
+    with pytest.raises(SslAudioError, match="is no playlist store"):
+        open_store(stored)
+    with duckdb.connect(str(stored)) as connection:
+        connection.execute("delete from about")
+    with pytest.raises(SslAudioError, match="is no playlist store"):
+        open_store(stored)
 
 
 def test_another_version_and_an_unknown_split(tmp_path: Path) -> None:
@@ -294,6 +373,7 @@ def test_an_unwritable_path(tmp_path: Path) -> None:
 
 
 def test_missing_duckdb(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "s.db").touch()
     monkeypatch.setitem(sys.modules, "duckdb", None)
     with pytest.raises(SslAudioError, match="pip install 'ssl_audio"):
         open_store(tmp_path / "s.db")
@@ -314,14 +394,14 @@ def test_an_unreadable_source_leaves_the_older_store(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_build_leaves_no_store(tmp_path: Path, monkeypatch) -> None:
-    source, write = csv_of(tmp_path / "p.csv", {"p": ["a"]}), store._write_tables
+    source, write = csv_of(tmp_path / "p.csv", {"p": ["a"]}), store.write_tables
 
     def interrupted(path: str, tables: dict) -> None:
         write(path, tables)
         assert len(list(tmp_path.iterdir())) == 2  # under a temporary name
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(store, "_write_tables", interrupted)
+    monkeypatch.setattr(store, "write_tables", interrupted)
     with pytest.raises(KeyboardInterrupt):
         build_store(tmp_path / "s.db", source)
     assert [p.name for p in tmp_path.iterdir()] == ["p.csv"]
