@@ -444,7 +444,7 @@ def test_duplicates_and_short_playlists_are_counted(tmp_path: Path) -> None:
         (["playlists=PLAYLISTS", "movielens=ml"], "give one of playlists=, movielens= and"),
         (["playlists=PLAYLISTS", "playlist=my.m3u"], "give one of playlists=, movielens= and"),
         (["playlists=PLAYLISTS", "model=bert"], "model=bert: a list of"),
-        (["playlists=PLAYLISTS", "baselines=[bpr]"], "baselines=[bpr]: a list of"),
+        (["playlists=PLAYLISTS", "baselines=[slim]"], "baselines=[slim]: a list of"),
         (["playlists=PLAYLISTS", "features=[mood]"], "features=[mood]: a list of"),
         (["playlists=PLAYLISTS", "baselines=line"], "baselines=line: with playlists= random, "),
         (["playlists=PLAYLISTS", "features=[audio]"], "features=audio are not available"),

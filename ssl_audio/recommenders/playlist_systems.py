@@ -11,10 +11,17 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from ssl_audio.recommenders.baselines.artist_popularity import ArtistPopularity
+from ssl_audio.recommenders.baselines.ease import Ease
+from ssl_audio.recommenders.baselines.factors import FoldedIn, als_vectors, bpr_vectors
+from ssl_audio.recommenders.baselines.item_cf import ItemCF
 from ssl_audio.recommenders.baselines.matrix_factorisation import warp_vectors
 from ssl_audio.recommenders.baselines.node2vec import Node2VecSettings, node2vec_vectors
+from ssl_audio.recommenders.baselines.playlist_knn import PlaylistKNN
+from ssl_audio.recommenders.baselines.pmi import pmi
+from ssl_audio.recommenders.baselines.svd import svd_vectors
 from ssl_audio.recommenders.baselines.track2vec import Word2VecSettings, concatenated, track2vec
-from ssl_audio.recommenders.data.collection import codes_of
+from ssl_audio.recommenders.data.collection import Playlists, codes_of
 from ssl_audio.recommenders.data.training_data import TrainingData
 from ssl_audio.recommenders.data.vocabulary import vocabulary_of
 from ssl_audio.recommenders.graph_models import PLAYLIST_ONLY, degree_features, train_graph_model
@@ -23,7 +30,14 @@ from ssl_audio.recommenders.models.m2grl_batches import M2GRLBatches, catalogue_
 from ssl_audio.recommenders.models.track_embedding import SideInformation
 from ssl_audio.recommenders.models.transformer import PlaylistTransformer, load_transformer
 from ssl_audio.recommenders.models.transformer_batches import TransformerBatches
-from ssl_audio.recommenders.scorers import Chance, Cosine, NextTrackLogits, Popularity, Recommender
+from ssl_audio.recommenders.scorers import (
+    Chance,
+    Cosine,
+    InnerProduct,
+    NextTrackLogits,
+    Popularity,
+    Recommender,
+)
 from ssl_audio.recommenders.systems import (
     BY_TASK,
     BY_WEIGHTS,
@@ -87,16 +101,32 @@ def _scores(
 
 
 def _vectors(
-    run: PlaylistRun, name: str, train: Callable[[PlaylistRun, Path], np.ndarray], **options: Any
-) -> PlaylistSystem:
-    return VectorSystem(name=name, run=run, train=train, ranking=Cosine, **options)
+    run: PlaylistRun, name: str, train: Callable[[PlaylistRun, Path], np.ndarray],
+    ranking: Callable[[np.ndarray], Recommender] = Cosine, **options: Any,
+) -> PlaylistSystem:  # fmt: skip
+    return VectorSystem(name=name, run=run, train=train, ranking=ranking, **options)
 
 
 # --- baselines -----------------------------------------------------------------------------------
 
 
-def _warp(run: PlaylistRun, folder: Path) -> np.ndarray:
-    return warp_vectors(run.data.train, len(run.data.catalogue), seed=run.seed)
+def _of_playlists(
+    run: PlaylistRun, name: str, make: Callable[[Playlists, int], Recommender]
+) -> PlaylistSystem:
+    """A recommender that needs the training playlists alone, and is made anew by every run."""
+    return _scores(run, name, lambda run, _: make(run.data.train, len(run.data.catalogue)))
+
+
+def _factors(
+    run: PlaylistRun, name: str, train: Callable[..., np.ndarray],
+    ranking: Callable[[np.ndarray], Recommender] = Cosine,
+) -> PlaylistSystem:  # fmt: skip
+    """Vectors that are learnt from the training playlists alone."""
+
+    def vectors(run: PlaylistRun, folder: Path) -> np.ndarray:
+        return train(run.data.train, len(run.data.catalogue), seed=run.seed)
+
+    return _vectors(run, name, vectors, ranking)
 
 
 def _track2vec(run: PlaylistRun, folder: Path) -> np.ndarray:
@@ -277,7 +307,23 @@ BASELINES: dict[str, Callable[[PlaylistRun], list[PlaylistSystem]]] = {
     "popularity": lambda run: [
         _scores(run, "Popularity", lambda run, _: Popularity(run.data.counts))
     ],
-    "warp": lambda run: [_vectors(run, "CF (WARP)", _warp)],
+    "artist_popularity": lambda run: [
+        _scores(
+            run,
+            "Artist popularity",
+            lambda run, _: ArtistPopularity(
+                run.data.counts, codes_of(run.data.catalogue.artists)[0]
+            ),
+        )
+    ],
+    "item_cf": lambda run: [_of_playlists(run, "Item-CF", ItemCF)],
+    "pmi": lambda run: [_of_playlists(run, "PMI", pmi)],
+    "playlist_knn": lambda run: [_of_playlists(run, "Playlist kNN", PlaylistKNN)],
+    "ease": lambda run: [_of_playlists(run, "EASE", Ease)],
+    "svd": lambda run: [_factors(run, "SVD", svd_vectors, InnerProduct)],
+    "als": lambda run: [_factors(run, "ALS", als_vectors, FoldedIn)],
+    "bpr": lambda run: [_factors(run, "BPR", bpr_vectors)],
+    "warp": lambda run: [_factors(run, "CF (WARP)", warp_vectors)],
     "track2vec": lambda run: [_vectors(run, "Track2Vec", _track2vec)],
     "node2vec": lambda run: [_vectors(run, "Node2Vec", _node2vec)],
     "graphsage": lambda run: [_graphsage(run, ()), _graphsage(run, run.settings.features)],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -10,7 +11,7 @@ from scipy import sparse
 
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import Playlists
-from ssl_audio.recommenders.evaluation.ranking import CatalogueScorer
+from ssl_audio.recommenders.evaluation.ranking import CELLS, CatalogueScorer
 
 if TYPE_CHECKING:
     from ssl_audio.recommenders.models.transformer import PlaylistTransformer
@@ -30,6 +31,29 @@ class Recommender(CatalogueRecommender, Protocol):
 
     def score(self, histories: Playlists, candidates: Playlists) -> np.ndarray:
         """(positions of candidates,) scores of each history's own candidates."""
+
+
+class AllTracks(ABC):
+    """A recommender that scores the whole catalogue at once."""
+
+    @abstractmethod
+    def scores(self, histories: Playlists) -> np.ndarray:
+        """(histories, tracks) float32, a new array."""
+
+    def score(self, histories: Playlists, candidates: Playlists) -> np.ndarray:
+        found: list[np.ndarray] = []
+        start, size = 0, 1  # the first block has one history, and shows how many fit in memory
+        while start < len(histories):
+            some = np.arange(start, min(start + size, len(histories)))
+            start = int(some[-1]) + 1
+            part = candidates.take(some)
+            scores = self.scores(histories.take(some))
+            found.append(scores[part.owners, part.tracks])
+            size = max(1, CELLS // scores.shape[1])
+        return np.concatenate(found)
+
+    def catalogue_scorer(self, rows: np.ndarray) -> CatalogueScorer:
+        return lambda histories: self.scores(histories)[:, rows]
 
 
 @dataclass(frozen=True)
@@ -112,6 +136,16 @@ class InnerProduct:
         self.vectors = np.asarray(vectors, np.float32)
         if not np.isfinite(self.vectors).all():
             raise SslAudioError("vectors that are not finite: train with a lower learning rate")
+
+    def score(self, histories: Playlists, candidates: Playlists) -> np.ndarray:
+        sums, tracks, owners = _sums(self.vectors, histories), candidates.tracks, candidates.owners
+        scores = np.empty(len(tracks), np.float32)
+        for start in range(0, len(tracks), BLOCK):
+            part = slice(start, start + BLOCK)
+            found = np.einsum("pd,pd->p", self.vectors[tracks[part]], sums[owners[part]])
+            known = self.vectors[tracks[part]].any(1)
+            scores[part] = np.where(known, found, np.finfo(np.float32).min)
+        return scores
 
     def catalogue_scorer(self, rows: np.ndarray) -> CatalogueScorer:
         some = self.vectors[rows]

@@ -16,11 +16,16 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ssl_audio.recommenders.baselines.ease import Ease
 from ssl_audio.recommenders.baselines.eges import EGES, EGESBatches
+from ssl_audio.recommenders.baselines.factors import FoldedIn, als_vectors, bpr_vectors
 from ssl_audio.recommenders.baselines.item_cf import ItemCF
 from ssl_audio.recommenders.baselines.line import LineSettings, line_vectors
 from ssl_audio.recommenders.baselines.node2vec import Node2VecSettings, node2vec_vectors
+from ssl_audio.recommenders.baselines.playlist_knn import PlaylistKNN
+from ssl_audio.recommenders.baselines.pmi import pmi
 from ssl_audio.recommenders.baselines.sgns import SgnsSettings, sgns_vectors
+from ssl_audio.recommenders.baselines.svd import svd_vectors
 from ssl_audio.recommenders.baselines.track2vec import Word2VecSettings
 from ssl_audio.recommenders.data.collection import Playlists
 from ssl_audio.recommenders.data.sessions import view_sequences
@@ -53,7 +58,6 @@ Weights = Literal["learnt", "uniform"] | tuple[float, ...]
 PAPER_WEIGHTS = (0.05, 1.0, 1.0)  # section 5.3
 ITEMS_ALONE = (1.0, 0.0, 0.0)
 
-NEIGHBOURS = 1000  # of item-CF
 WALKS = Node2VecSettings(
     length=5, rounds=10, p=1.0, q=1.0,
     skip_gram=Word2VecSettings(window=5, negatives=7, epochs=4, sample=0),
@@ -126,6 +130,25 @@ def _scores(
     run: SessionRun, name: str, make: Callable[[SessionRun, Path], CatalogueRecommender]
 ) -> SessionSystem:
     return ScoreSystem(name=name, run=run, make=make)
+
+
+def _of_sessions(
+    run: SessionRun, name: str, make: Callable[[Playlists, int], CatalogueRecommender]
+) -> SessionSystem:
+    """A recommender that needs the training sessions alone, and is made anew by every run."""
+    return _scores(run, name, lambda run, _: make(run.data.train, run.data.items))
+
+
+def _factors(
+    run: SessionRun, name: str, train: Callable[..., np.ndarray],
+    ranking: Callable[[np.ndarray], CatalogueRecommender],
+) -> SessionSystem:  # fmt: skip
+    """Vectors that are learnt from the training sessions alone."""
+
+    def vectors(run: SessionRun, folder: Path) -> np.ndarray:
+        return train(run.data.train, run.data.items, seed=run.seed)
+
+    return VectorSystem(name=name, run=run, train=vectors, ranking=ranking)
 
 
 def _vectors(
@@ -208,9 +231,13 @@ BASELINES: dict[str, Callable[[SessionRun], SessionSystem]] = {
     "popularity": lambda run: _scores(
         run, "Popularity", lambda run, _: Popularity(run.data.counts)
     ),
-    "item_cf": lambda run: _scores(
-        run, "Item-CF", lambda run, _: ItemCF(run.data.train, run.data.items, NEIGHBOURS)
-    ),
+    "item_cf": lambda run: _of_sessions(run, "Item-CF", ItemCF),
+    "pmi": lambda run: _of_sessions(run, "PMI", pmi),
+    "playlist_knn": lambda run: _of_sessions(run, "Session kNN", PlaylistKNN),
+    "ease": lambda run: _of_sessions(run, "EASE", Ease),
+    "svd": lambda run: _factors(run, "SVD", svd_vectors, InnerProduct),
+    "als": lambda run: _factors(run, "ALS", als_vectors, FoldedIn),
+    "bpr": lambda run: _factors(run, "BPR", bpr_vectors, InnerProduct),
     "deepwalk": lambda run: _vectors(run, "DeepWalk", partial(_walks, 1.0)),
     "node2vec": lambda run: _vectors(run, "Node2Vec", partial(_walks, NODE2VEC_Q)),
     "line": lambda run: _vectors(run, "LINE", _line),

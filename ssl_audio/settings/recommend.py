@@ -10,8 +10,9 @@ from ssl_audio.settings.fields import CommandSettings, Group, SettingError, grou
 
 MODELS = Literal["musig", "m2grl", "transformer"]
 BASELINES = Literal[
-    "random", "popularity", "warp", "track2vec", "node2vec", "graphsage", "embeddings",
-    "item_cf", "deepwalk", "line", "eges", "skipgram",
+    "random", "popularity", "artist_popularity", "item_cf", "pmi", "playlist_knn", "ease", "svd",
+    "als", "bpr", "warp", "track2vec", "node2vec", "graphsage", "embeddings", "deepwalk", "line",
+    "eges", "skipgram",
 ]  # fmt: skip
 FEATURES = Literal["genre", "popularity", "audio", "acoustic"]
 

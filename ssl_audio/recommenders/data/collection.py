@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy import sparse
 
 from ssl_audio.recommenders.data.csr import (
     kept_offsets,
@@ -77,10 +78,13 @@ class Playlists:
         """The same playlists without the tracks of a mask (catalogue,)."""
         return self.keep(~tracks[self.tracks])
 
+    def matrix(self, tracks: int) -> sparse.csr_array:
+        """(playlists, tracks) float32, how often a playlist holds each of a catalogue's tracks."""
+        entries = np.ones(len(self.tracks), np.float32), self.tracks, self.offsets
+        return sparse.csr_array(entries, (len(self), tracks))
+
     def distinct(self, tracks: int) -> Playlists:
         """Each playlist's distinct tracks, ascending, of a catalogue of `tracks`."""
-        from scipy import sparse
-
         entries = np.ones(len(self.tracks), bool), self.tracks.copy(), self.offsets.copy()
         matrix = sparse.csr_array(entries, (len(self), tracks))
         matrix.sum_duplicates()  # sorts each row, too

@@ -274,14 +274,12 @@ def test_item_cf_equals_a_dense_computation(monkeypatch, products):
     seeds = playlists_of([[0, 3, 3], [], [39], [5, 6, 7]])
     given = np.zeros((4, 40))
     np.add.at(given, (seeds.owners, seeds.tracks), 1)
-    np.testing.assert_allclose(
-        model.scores(seeds).toarray(), given @ expected, rtol=1e-5, atol=1e-6
-    )
+    np.testing.assert_allclose(model.scores(seeds), given @ expected, rtol=1e-5, atol=1e-6)
 
 
 def test_item_cf_finds_the_group_of_the_seeds():
     model = ItemCF(planted(), TRACKS, neighbours=14)
     seeds = playlists_of([[g * SIZE, g * SIZE + 1] for g in range(GROUPS)])
-    scores = model.scores(seeds).toarray()
+    scores = model.scores(seeds)
     best = np.argsort(-scores, axis=1, kind="stable")[:, :10] // SIZE
     assert (best == np.arange(GROUPS)[:, None]).mean() > 0.9

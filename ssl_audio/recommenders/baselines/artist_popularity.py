@@ -1,0 +1,32 @@
+"""The most popular tracks of the history's artists.
+
+SAGH ("same artists, greatest hits") of Bonnin and Jannach 2014, "Automated generation of music
+playlists: survey and experiments", section 4.4; after these tracks, all others by popularity.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ssl_audio.recommenders.data.collection import Playlists
+from ssl_audio.recommenders.scorers import AllTracks
+
+
+class ArtistPopularity(AllTracks):
+    """Popularity, with tracks of the history's artists first.
+
+    Args:
+        counts: (tracks,) number of training playlists that hold each track.
+        artists: (tracks,) int, the artist of each track, -1 unknown.
+    """
+
+    def __init__(self, counts: np.ndarray, artists: np.ndarray) -> None:
+        self.artists = artists
+        self.popularity = (counts / (counts.max(initial=0) + 1)).astype(np.float32)  # below 1
+
+    def scores(self, histories: Playlists) -> np.ndarray:
+        known = self.artists >= 0
+        among = np.zeros((len(histories), int(self.artists.max(initial=-1)) + 2), np.float32)
+        owners = histories.owners[known[histories.tracks]]
+        among[owners, self.artists[histories.tracks[known[histories.tracks]]]] = 1
+        return np.take(among, self.artists, axis=1) + self.popularity  # -1: the last column, 0

@@ -1,0 +1,25 @@
+"""Item-item similarity by positive pointwise mutual information.
+
+Levy and Goldberg 2014, "Neural word embedding as implicit matrix factorization", section 3.1: the
+matrix that skip-gram with negative sampling factorises. With N playlists, of which n hold a track
+or both, PMI(i, j) = log(N n_ij / (n_i n_j)).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ssl_audio.recommenders.baselines.item_cf import ItemCF
+from ssl_audio.recommenders.data.collection import Playlists
+
+
+def pointwise_mutual_information(
+    both: np.ndarray, one: np.ndarray, other: np.ndarray, playlists: int
+) -> np.ndarray:
+    """log(N n_ij / (n_i n_j)), in nats."""
+    return np.log(playlists * both / (one * other))
+
+
+def pmi(playlists: Playlists, tracks: int, neighbours: int = 1000) -> ItemCF:
+    """The tracks of highest PMI of each track; a track's score is the sum over the history."""
+    return ItemCF(playlists, tracks, neighbours, pointwise_mutual_information)

@@ -1,0 +1,33 @@
+"""PureSVD: truncated singular value decomposition of the playlist-track matrix.
+
+Cremonesi, Koren and Turrin 2010, "Performance of recommender algorithms on top-N recommendation
+tasks", section 3.2. With X = U S V^T of the binary matrix, the scores of a history x are x V V^T:
+the inner products of V's rows with the sum of the history's.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.sparse.linalg import svds
+
+from ssl_audio.recommenders.data.collection import Playlists
+
+
+def svd_vectors(
+    playlists: Playlists, tracks: int, dimensions: int = 64, seed: int = 0
+) -> np.ndarray:
+    """(tracks, dimensions) float32 rows of V, those of the largest singular value first.
+
+    Fewer dimensions where there are fewer playlists or tracks.
+
+    Args:
+        playlists: of training; a track counts once in a playlist.
+        tracks: in the catalogue.
+        dimensions: number of singular vectors.
+        seed: of the iteration's first vector.
+    """
+    held = playlists.distinct(tracks).matrix(tracks).astype(np.float64)
+    k = min(dimensions, min(held.shape) - 1)
+    start = np.random.default_rng(seed).normal(size=min(held.shape))
+    _, values, right = svds(held, k, v0=start)
+    return right[np.argsort(-values)].T.astype(np.float32)
