@@ -104,7 +104,7 @@ def test_the_hear_api_in_both_directions(
     monkeypatch.setitem(sys.modules, "hear_module", module)
     baseline = create_baseline("hear:hear_module")
     assert baseline.sample_rate == RATE
-    close(baseline.features(decode.stream(folder / "noise.wav", RATE))[0], expected)
+    close(baseline.features(decode.Stream(folder / "noise.wav", RATE))[0], expected)
 
 
 def test_training_and_shards(folder: Path, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from benchmark import made_tracks
 from timing import aim, benchmark, race, table
 
 from ssl_audio.audio import SAMPLE_RATE
-from ssl_audio.audio.decode import stream
+from ssl_audio.audio.decode import Stream
 from ssl_audio.audio.logmel import LogMel
 from ssl_audio.catalogue.local_engine import LocalEngine
 from ssl_audio.catalogue.tracks import Item, fill_store
@@ -160,7 +160,7 @@ def compare(
     cosine = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
     print(f"  min cosine of the fastest to librosa's script: {cosine.min():.4f}")
     started = time.perf_counter()
-    for _ in in_order(paths, lambda path: sum(len(block) for block in stream(path))):
+    for _ in in_order(paths, lambda path: sum(len(block) for block in Stream(path))):
         pass
     decoding = time.perf_counter() - started
     print(f"  decoding and resampling alone: {len(paths) / decoding:.2f} tracks/s, "

@@ -25,7 +25,7 @@ from timing import aim, benchmark, race, table
 from torch.utils.data import DataLoader, RandomSampler, TensorDataset
 from torchmetrics.functional.classification import multilabel_auroc, multilabel_average_precision
 
-from ssl_audio.audio.decode import stream
+from ssl_audio.audio.decode import Stream
 from ssl_audio.io.parallel import available_processors, in_order
 from ssl_audio.models.extraction import extract
 from ssl_audio.probing.baselines import create_baseline
@@ -185,7 +185,7 @@ def measure_extraction(options: BenchmarkSettings) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         paths = [track.path for track in made_tracks(Path(folder), "mp3", options.tracks, 60)]
         encoder = create_baseline("untrained")
-        waveforms = [list(stream(path)) for path in paths]
+        waveforms = [list(Stream(path)) for path in paths]
 
         def network() -> None:
             torch.set_num_threads(1)
@@ -194,7 +194,7 @@ def measure_extraction(options: BenchmarkSettings) -> dict[str, Any]:
 
         threads = torch.get_num_threads()
         candidates = {
-            "decoding, one core": lambda: [list(stream(path)) for path in paths],
+            "decoding, one core": lambda: [list(Stream(path)) for path in paths],
             "network, one core": network,
             "extraction": lambda: list(extract(paths, encoder.features, encoder.sample_rate)),
         }

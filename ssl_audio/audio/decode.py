@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import soxr
@@ -16,6 +16,7 @@ from ssl_audio.io.files import AnyPath
 
 END_TOLERANCE = 0.064  # s; two mp3 frames at 44.1 kHz are 52 ms, and headers round to a frame
 _MARGIN = 512  # input samples on either side, at equal rates: twice soxr's HQ filter
+_SHORTFALL = 0.25  # s; containers of lossy formats give their length to a packet or two
 _MAX_VALUE = 1e6  # 16-bit integers stored as floats reach 3e4; a flipped exponent bit, 1e38
 _SILENCE = 1e-4  # -80 dB of full scale
 _SPOTS, _SPOT = 3, 1.0  # places that are checked for sound, and the length of each, s
@@ -29,6 +30,7 @@ class AudioInfo:
     duration: float  # seconds
     sample_rate: int  # of the file, Hz
     channels: int  # of the file
+    damage: str = ""  # what of it cannot be decoded, and why
 
 
 def info(path: AnyPath) -> AudioInfo:
@@ -49,17 +51,18 @@ def info(path: AnyPath) -> AudioInfo:
 def examine(path: AnyPath) -> AudioInfo:
     """Measure a file: its end is decoded, and a few places are checked for sound.
 
-    A file that ends before its header says has the length that can be decoded.
+    A file that ends before its header says has the length that can be decoded, and its `damage`
+    says so.
 
     Raises:
         AudioError: missing, empty, unreadable, unsupported, truncated, or silent: all samples below
             1e-4 (-80 dB).
     """
     found = info(path)
-    length = _readable_frames(path, found)
+    length, damage = _readable_frames(path, found)
     if length == 0:
         raise AudioError(path, "unreadable", "its header is whole, but nothing can be decoded")
-    found = AudioInfo(length / found.sample_rate, found.sample_rate, found.channels)
+    found = replace(found, duration=length / found.sample_rate, damage=damage)
     if _is_silent(path, found.duration):
         raise AudioError(path, "silent", f"{found.duration:.1f} s below -80 dB")
     return found
@@ -107,33 +110,44 @@ def read(
     return samples
 
 
-def stream(path: AnyPath, sample_rate: int = SAMPLE_RATE) -> Iterator[np.ndarray]:
-    """Read a whole file as mono in blocks, for files of any length in bounded memory.
+class Stream:
+    """A whole file as mono in blocks, for files of any length in bounded memory.
+
+    Iterating, which is done once, gives float32 (samples,); concatenated, they are bit-equal to
+    `read(path)`. It raises AudioError as `read` does, once the block with the fault is reached.
 
     Args:
         path: the file.
-        sample_rate: of the result, Hz.
+        sample_rate: of the blocks, Hz.
 
-    Yields:
-        float32 (samples,); concatenated, they are bit-equal to `read(path)`.
-
-    Raises:
-        AudioError: as `read`, once the block with the fault is reached.
+    Attributes:
+        damage: after the last block, what of the file could not be decoded; "" for all of it.
     """
-    with open_whole(path) as reader:
-        if reader.frames == 0:
-            raise AudioError(path, "empty", "no samples")
-        some = False
-        blocks = reader.blocks(0, None)
-        if reader.rate != sample_rate:
-            blocks = resampled(blocks, reader.rate, sample_rate)
-        for block in blocks:
-            if len(block):
-                some = True
-                _check_values(path, block)
-                yield block
-    if not some:
-        raise AudioError(path, "truncated", "nothing can be decoded from 0.00 s on")
+
+    def __init__(self, path: AnyPath, sample_rate: int = SAMPLE_RATE) -> None:
+        self._path, self._sample_rate = path, sample_rate
+        self._frames = 0  # decoded so far
+        self.damage = ""
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        with open_whole(self._path) as reader:
+            if reader.frames == 0:
+                raise AudioError(self._path, "empty", "no samples")
+            blocks = self._counted(reader)
+            if reader.rate != self._sample_rate:
+                blocks = resampled(blocks, reader.rate, self._sample_rate)
+            for block in blocks:
+                if len(block):
+                    _check_values(self._path, block)
+                    yield block
+            if not self._frames:
+                raise AudioError(self._path, "truncated", "nothing can be decoded from 0.00 s on")
+            self.damage = _damage(reader, self._frames)
+
+    def _counted(self, reader: Reader) -> Iterator[np.ndarray]:
+        for block in reader.blocks(0, None):
+            self._frames += len(block)
+            yield block
 
 
 def resampled(blocks: Iterable[np.ndarray], rate: int, sample_rate: int) -> Iterator[np.ndarray]:
@@ -211,18 +225,33 @@ def _joined(blocks: Iterator[np.ndarray]) -> np.ndarray:
     return parts[0] if len(parts) == 1 else np.concatenate([np.zeros(0, np.float32), *parts])
 
 
-def _readable_frames(path: AnyPath, header: AudioInfo) -> int:
-    """Frames of a file: as its header says if the last half second decodes, else counted."""
+def _readable_frames(path: AnyPath, header: AudioInfo) -> tuple[int, str]:
+    """Frames of a file, as its header says if the last half second decodes, else counted; and what
+    is missing."""
     frames = round(header.duration * header.sample_rate)
     with open_audio(path) as reader:
         if reader.frames is None:
-            return frames  # `info` has counted them
+            return frames, _damage(reader, frames)  # `info` has counted them
         tail = min(frames, header.sample_rate // 2)
         got = sum(len(block) for block in reader.blocks(frames - tail, tail))
         if tail - got <= END_TOLERANCE * reader.rate:
-            return frames - tail + got
+            return frames - tail + got, _damage(reader, frames - tail + got)
     with open_audio(path) as reader:
-        return sum(len(block) for block in reader.blocks(0, None))
+        frames = sum(len(block) for block in reader.blocks(0, None))
+        return frames, _damage(reader, frames)
+
+
+def _damage(reader: Reader, frames: int) -> str:
+    """What is missing of a file of which so many frames were decoded; "" if nothing is."""
+    promised, fault = reader.layout.seconds, reader.layout.fault
+    if promised is None and reader.frames is not None:
+        promised = reader.frames / reader.rate
+    seconds = frames / reader.rate
+    short = promised is not None and promised - seconds > _SHORTFALL
+    if not short and not fault:
+        return ""
+    part = f"{seconds:.2f} of {promised:.2f} s" if short else f"{seconds:.2f} s"
+    return f"{part} can be decoded" + (f": {fault}" if fault else "")
 
 
 def _is_silent(path: AnyPath, duration: float) -> bool:

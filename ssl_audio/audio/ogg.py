@@ -1,15 +1,103 @@
-"""Integrity of Ogg files: the checksums of their pages (RFC 3533)."""
+"""Pages of Ogg files (RFC 3533): streams that follow each other, and the pages' checksums."""
 
 from __future__ import annotations
 
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
+
+from ssl_audio.audio.container import UNKNOWN, Layout
 
 _HEADER = 27  # bytes of a page before its table of segments
 _FIRST, _LAST = 2, 4  # flags of a stream's first and last page
+_NO_TIME = (1 << 64) - 1  # of a page on which no packet ends
+_WINDOW = 1 << 20  # bytes read at a time
+_OPUS_RATE = 48_000  # Hz of the times in a stream of Opus
+_MAX_START = 10.0  # s; a stream whose first page ends later was cut out of a longer one
+_LONGEST = _HEADER + 255 * 256  # bytes of a page
 _MAX_BYTES = 1 << 28  # larger files are not read into memory
 # Ogg's checksum is zlib's with the bits of every byte, and of the result, reversed
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+
+
+@dataclass
+class _Link:
+    """A stream of audio, with those that are interleaved with it."""
+
+    start: int  # of its first page
+    serial: bytes = b""  # of the audio; b"" where no stream is audio
+    rate: int = 0  # of times, Hz
+    first: int | None = None  # time of the first page of audio, samples
+    last: int = 0  # of the last page
+    ended: bool = False  # it has a last page
+
+    @property
+    def seconds(self) -> float:
+        first = self.first or 0
+        return (self.last - (first if first > _MAX_START * self.rate else 0)) / self.rate
+
+
+def layout(file: BinaryIO, size: int) -> Layout:
+    """The layout of an Ogg file: one stream, or several that follow each other."""
+    links = _links(file, size)
+    if not links or any(not link.rate for link in links):
+        return UNKNOWN
+    seconds = sum(link.seconds for link in links)
+    fault = "" if links[-1].ended else "its last page is missing"
+    if len(links) == 1:
+        return Layout((), None, seconds, fault)
+    ends = [*(link.start for link in links[1:]), size]
+    parts = tuple(((link.start, end),) for link, end in zip(links, ends, strict=True))
+    return Layout(parts, None, seconds, fault)
+
+
+def _links(file: BinaryIO, size: int) -> list[_Link]:
+    """The streams of audio of a file; pages without the mark are skipped."""
+    links: list[_Link] = []
+    base, data, place, beginning = 0, b"", 0, False
+    while place + _HEADER <= size:
+        offset = place - base
+        if offset + _LONGEST > len(data) and base + len(data) < size:
+            file.seek(place)
+            base, data, offset = place, file.read(_WINDOW), 0
+        end = _end(data, offset)
+        if not end:
+            found = data.find(b"OggS", offset + 1)
+            place = base + (found if found >= 0 else max(offset + 1, len(data) - 3))
+            continue
+        flags, serial = data[offset + 5], data[offset + 14 : offset + 18]
+        time = int.from_bytes(data[offset + 6 : offset + 14], "little")
+        first = bool(flags & _FIRST)
+        if first and not beginning:  # not one that is interleaved with another
+            links.append(_Link(place))
+        if links:
+            _add_page(links[-1], serial, time, flags, data[offset:end])
+        place, beginning = base + end, first
+    return links
+
+
+def _add_page(link: _Link, serial: bytes, time: int, flags: int, page: bytes) -> None:
+    if flags & _FIRST:
+        rate = _rate(page[_HEADER + page[_HEADER - 1] :])
+        if rate and not link.rate:
+            link.serial, link.rate = serial, rate
+    elif serial == link.serial:
+        if 0 < time < _NO_TIME:
+            link.first = time if link.first is None else link.first
+            link.last = time
+        link.ended = bool(flags & _LAST)
+
+
+def _rate(packet: bytes) -> int:
+    """Hz of the times of a stream with this first packet; 0 for one that is not audio."""
+    if packet.startswith(b"OpusHead"):
+        return _OPUS_RATE
+    if packet.startswith(b"\x01vorbis"):
+        return int.from_bytes(packet[12:16], "little")
+    if packet.startswith(b"\x7fFLAC"):
+        return int.from_bytes(packet[27:30], "big") >> 4
+    return 0
 
 
 def is_whole(path: Path) -> bool:

@@ -13,6 +13,7 @@ from functools import lru_cache
 import numpy as np
 
 from ssl_audio.audio import SAMPLE_RATE
+from ssl_audio.audio.container import UNKNOWN
 from ssl_audio.io.errors import AudioError, first_line
 from ssl_audio.io.files import AnyPath
 
@@ -36,7 +37,7 @@ def place(shard: AnyPath, start: int, samples: int) -> str:
 class ShardReader:
     """A track in a shard: nothing is decoded."""
 
-    rate, channels = SAMPLE_RATE, 1
+    rate, channels, layout = SAMPLE_RATE, 1, UNKNOWN
 
     def __init__(self, shard: str, start: int, samples: int) -> None:
         try:

@@ -39,7 +39,7 @@ def decode_track(track: Track) -> DecodedTrack:
     nothing = np.zeros(0, np.int16)
     try:
         digest = file_sha256(track.path)
-        blocks = (np.clip(block, -1.0, 1.0) * FULL_SCALE for block in decode.stream(track.path))
+        blocks = (np.clip(block, -1.0, 1.0) * FULL_SCALE for block in decode.Stream(track.path))
         quantised = [np.rint(block).astype("<i2") for block in blocks]
         return DecodedTrack(track, np.concatenate(quantised), digest)
     except AudioError as error:

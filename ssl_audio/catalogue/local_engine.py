@@ -43,7 +43,7 @@ class LocalEngine:
 
         def counted() -> Iterator[np.ndarray]:
             nonlocal samples
-            for block in decode.stream(path, self.embedder.sample_rate):
+            for block in decode.Stream(path, self.embedder.sample_rate):
                 samples += len(block)
                 yield block
 

@@ -90,7 +90,7 @@ class Embedder:
         Raises:
             AudioError: the file cannot be read.
         """
-        return self.embed_blocks(decode.stream(path, self.sample_rate), hop)
+        return self.embed_blocks(decode.Stream(path, self.sample_rate), hop)
 
     @torch.inference_mode()
     def embed_blocks(

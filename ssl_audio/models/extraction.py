@@ -41,7 +41,7 @@ def extract(
 
     def one(path: Path) -> Extracted:
         try:
-            return Extracted(path, features(decode.stream(path, sample_rate)))
+            return Extracted(path, features(decode.Stream(path, sample_rate)))
         except AudioError as error:
             return Extracted(path, None, error)
 

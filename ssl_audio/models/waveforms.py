@@ -6,7 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from ssl_audio.audio import decode
-from ssl_audio.audio.decoders import mixed_down
+from ssl_audio.audio.sndfile import mixed_down
 
 _PCM = {"u1": (128.0, 128.0), "i1": (0.0, 128.0), "i2": (0.0, 32768.0), "i4": (0.0, 2.0**31)}
 

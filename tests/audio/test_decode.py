@@ -13,7 +13,7 @@ import pytest
 import soundfile
 import soxr
 
-from ssl_audio.audio import decode, decoders
+from ssl_audio.audio import decode, decoders, ffmpeg, sndfile
 from ssl_audio.io.errors import AudioError
 
 LOSSLESS = [
@@ -46,8 +46,8 @@ def write(path: Path, samples: np.ndarray, rate: int, subtype: str | None = None
 
 def has_codec() -> bool:
     try:
-        decoders.torchcodec_decoder()
-    except decoders.TorchcodecMissing:
+        ffmpeg.torchcodec_decoder()
+    except ffmpeg.TorchcodecMissing:
         return False
     return shutil.which("ffmpeg") is not None
 
@@ -132,13 +132,13 @@ def test_only_the_crop_is_decoded(
     path = write(tmp_path / "a.flac", noise(20.0, rate, 1), rate)
     decoded = []
 
-    class Counting(decoders._SoundFile):
+    class Counting(sndfile._SoundFile):
         def read(self, frames: int = -1, **rest: object) -> np.ndarray:
             got = super().read(frames, **rest)
             decoded.append(len(got))
             return got
 
-    monkeypatch.setattr(decoders, "_SoundFile", Counting)
+    monkeypatch.setattr(sndfile, "_SoundFile", Counting)
     decode.read(path, 9.0, 2.0)
     assert 2.0 * rate <= sum(decoded) <= 2.1 * rate
 
@@ -150,13 +150,13 @@ def test_long_reads_are_joined_without_a_seam(
         path = write(tmp_path / f"a.{suffix}", noise(3.0, 48000, 2), 48000)
         whole = soundfile.read(path, dtype="float32")[0].mean(1)
         with monkeypatch.context() as patch:
-            patch.setattr(decoders, "BLOCK_SAMPLES", 20_000)
+            patch.setattr(sndfile, "BLOCK_SAMPLES", 20_000)
             got = decode.read(path, sample_rate=48000)
         np.testing.assert_allclose(got, whole, atol=1e-6, err_msg=suffix)
     # few bits to a frame, so that frames depend on many before them
     path = write(tmp_path / "tone.mp3", tone(3.0, 48000, 440.0), 48000)
     whole = soundfile.read(path, dtype="float32")[0]
-    monkeypatch.setattr(decoders, "BLOCK_SAMPLES", 20_000)
+    monkeypatch.setattr(sndfile, "BLOCK_SAMPLES", 20_000)
     np.testing.assert_allclose(decode.read(path, sample_rate=48000), whole, atol=1e-6)
 
 
@@ -221,7 +221,7 @@ def test_an_error_states_which_part_is_missing(
         def refuse(name: str) -> object:
             raise error
 
-        monkeypatch.setattr(decoders, "importlib", SimpleNamespace(import_module=refuse))
+        monkeypatch.setattr(ffmpeg, "importlib", SimpleNamespace(import_module=refuse))
 
     absent(ModuleNotFoundError("No module named 'torchcodec'", name="torchcodec"))
     with pytest.raises(AudioError) as caught:
@@ -255,10 +255,10 @@ def test_an_undamaged_ogg_is_the_same_by_both_decoders(
 ) -> None:
     path = write(tmp_path / "a.ogg", noise(5.0, rate, channels), rate)
     opened = decoders.open_whole(path)
-    assert isinstance(opened, decoders.VorbisReader) and opened._decoded() is not None
-    fast = np.concatenate(list(decode.stream(path)))
+    assert isinstance(opened, ffmpeg.VorbisReader) and opened._decoded() is not None
+    fast = np.concatenate(list(decode.Stream(path)))
     np.testing.assert_array_equal(fast, decode.read(path))
-    monkeypatch.setattr(decoders, "_vorbis_decoder", lambda: None)
+    monkeypatch.setattr(decoders, "vorbis_decoder", lambda: None)
     np.testing.assert_allclose(fast, decode.read(path), atol=2e-6)
 
 
@@ -280,16 +280,16 @@ def test_where_decoders_may_differ_libsndfile_has_the_word(
     else:
         write(path, np.concatenate([np.zeros((90_000, 2)), noise(1.0, 44100, 2)]), 44100)
     opened = decoders.open_whole(path)
-    assert not isinstance(opened, decoders.VorbisReader) or opened._decoded() is None
+    assert not isinstance(opened, ffmpeg.VorbisReader) or opened._decoded() is None
 
     def outcome() -> object:
         try:
-            return np.concatenate(list(decode.stream(path))).tolist()
+            return np.concatenate(list(decode.Stream(path))).tolist()
         except AudioError as error:
             return str(error)
 
     found = outcome()
-    monkeypatch.setattr(decoders, "_vorbis_decoder", lambda: None)
+    monkeypatch.setattr(decoders, "vorbis_decoder", lambda: None)
     assert found == outcome()
 
 
@@ -299,7 +299,7 @@ def test_soundfile_is_tried_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     def refuse(name: str) -> object:
         raise AssertionError(f"{name} was imported for an mp3 that libsndfile opens")
 
-    monkeypatch.setattr(decoders, "importlib", SimpleNamespace(import_module=refuse))
+    monkeypatch.setattr(ffmpeg, "importlib", SimpleNamespace(import_module=refuse))
     assert len(decode.read(path, 0.5, 1.0)) == 16000
     assert importlib.import_module("soundfile") is soundfile
 
@@ -387,8 +387,8 @@ def test_a_stream_joined_is_the_whole_file(tmp_path, rate, monkeypatch):
     noise = np.random.default_rng(0).normal(0, 0.1, (rate * 5 + 123, 2))
     soundfile.write(path, noise, rate)
     whole = decode.read(path)
-    monkeypatch.setattr(decoders, "BLOCK_SAMPLES", 1 << 15)
-    blocks = list(decode.stream(path))
+    monkeypatch.setattr(sndfile, "BLOCK_SAMPLES", 1 << 15)
+    blocks = list(decode.Stream(path))
     assert len(blocks) >= 4 and max(map(len, blocks)) <= 1 << 16
     np.testing.assert_array_equal(np.concatenate(blocks), whole)
 
@@ -396,4 +396,4 @@ def test_a_stream_joined_is_the_whole_file(tmp_path, rate, monkeypatch):
 def test_a_stream_without_samples_is_refused(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.zeros(0), 16_000)
     with pytest.raises(AudioError, match="no samples"):
-        list(decode.stream(tmp_path / "a.wav"))
+        list(decode.Stream(tmp_path / "a.wav"))

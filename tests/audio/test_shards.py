@@ -95,7 +95,7 @@ def test_crops_are_the_decoded_waveform(written: shards.Shards, sources: list[So
 def test_a_place_is_read_like_a_file(written: shards.Shards) -> None:
     path = written.tracks[2].path
     whole = decode.read(path)
-    np.testing.assert_array_equal(np.concatenate(list(decode.stream(path))), whole)
+    np.testing.assert_array_equal(np.concatenate(list(decode.Stream(path))), whole)
     assert decode.info(path) == decode.examine(path) == decode.AudioInfo(len(whole) / RATE, RATE, 1)
     assert decode.read(path, 1.0, 2.0, sample_rate=8000).shape == (16_000,)
     with pytest.raises(AudioError, match="truncated"):
@@ -255,14 +255,14 @@ def test_damaged_files_are_reported(
     (tmp_path / "empty.wav").write_bytes(b"")
     sources = [Source(str(tmp_path / name)) for name in ("noise.wav", "empty.wav", "no.wav")]
     sources[1:1] = [Source(str(path)) for path in good]
-    stream = decode.stream
+    stream = decode.Stream
 
     def failing(path: str) -> object:  # found damaged only when it is decoded
         if path == str(good[1]):
             raise AudioError(path, "truncated", "half of it")
         return stream(path)
 
-    monkeypatch.setattr(decode, "stream", failing)
+    monkeypatch.setattr(decode, "Stream", failing)
     made = write(sources, tmp_path / "shards")
     assert made.skipped == 4 and len(made.tracks) == 1
     lines = (tmp_path / "shards" / "skipped.csv").read_text().splitlines()

@@ -1,0 +1,121 @@
+"""Chunks of RIFF, RF64 and AIFF files: the audio's size may be wrong, or another file follow."""
+
+from __future__ import annotations
+
+import math
+import struct
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from ssl_audio.audio.container import TAIL, UNKNOWN, Layout, Part
+
+_OPEN_SIZE = 0x7FFF0000  # bytes of a chunk; programs that write to a pipe mean "to the end" by it
+_FORMS = (b"RIFF", b"RIFX", b"RF64", b"FORM")
+_TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICSBEGIN")
+_WAV_PCM = (1, 3, 6, 7, 0xFFFE)  # integers, floats, A-law, mu-law, and those by a longer header
+_AIFF_PCM = b"NONE sowt twos fl32 FL32 fl64 FL64 in24 in32".split(b" ") + [b"raw ", bytes(4)]
+
+
+@dataclass
+class _Form:
+    """One file of chunks."""
+
+    start: int
+    end: int  # of its last chunk
+    audio: int = 0  # place of the audio
+    size: int = 0  # of the audio by its chunk, bytes
+    wide_size: int = 0  # the same, in RF64
+    frame: int = 0  # bytes of a sample in all channels; 0 where samples are compressed
+    rate: float = 0.0  # bytes per second
+
+    @property
+    def promised(self) -> float | None:
+        """Seconds."""
+        size = self.wide_size or self.size
+        return None if size >= _OPEN_SIZE and not self.wide_size else size / self.rate
+
+
+def layout(file: BinaryIO, size: int) -> Layout:
+    """The layout of a file of chunks, or of several that were joined."""
+    forms = [_form(file, 0, size)]
+    while _read(file, forms[-1].end, 4) in _FORMS and len(forms) < 1000:
+        forms.append(_form(file, forms[-1].end, size))
+    if any(form.rate <= 0 or not form.audio for form in forms):
+        return UNKNOWN
+    promised = [form.promised for form in forms]
+    seconds = sum(promised) if None not in promised else None  # type: ignore[arg-type]
+    last = forms[-1]
+    rest = size - last.end
+    lost = rest / last.rate > TAIL and not _read(file, last.end, 11).startswith(_TAGS)
+    if len(forms) > 1:
+        fault = f"{rest} bytes at its end are in no chunk" if lost else ""
+        return Layout(tuple(((form.start, form.end),) for form in forms), None, seconds, fault)
+    if lost and last.promised is not None:
+        count = size - last.audio
+        part: Part = ()
+        if last.frame and count < _OPEN_SIZE and not last.wide_size:
+            count -= count % last.frame
+            part = _resized(file, last, count)
+        return Layout((part,) if part else (), count // max(1, last.frame), count / last.rate)
+    cut_off = last.audio + (last.wide_size or last.size) > size and seconds is not None
+    return Layout((), None, seconds, "it ends before its header says" if cut_off else "")
+
+
+def _form(file: BinaryIO, start: int, size: int) -> _Form:
+    """Read the chunks of the file that starts here."""
+    magic = _read(file, start, 4)
+    aiff, order = magic == b"FORM", ">" if magic in (b"FORM", b"RIFX") else "<"
+    form = _Form(start, start + 12)
+    while form.end + 8 <= size:
+        name = _read(file, form.end, 4)
+        length, place = struct.unpack(f"{order}I", _read(file, form.end + 4, 4))[0], form.end + 8
+        audio = name == (b"SSND" if aiff else b"data")
+        if name in _FORMS or not name.isascii() or not name.decode("ascii").isprintable():
+            return form
+        if place + length > size and not audio:
+            return form
+        if name == b"ds64":
+            form.wide_size = int.from_bytes(_read(file, place + 8, 8), "little")
+        elif name == b"fmt ":
+            _read_fmt(form, order, _read(file, place, 16).ljust(16, b"\0"))
+        elif name == b"COMM":
+            _read_comm(form, _read(file, place, min(length, 22)).ljust(22, b"\0"))
+        elif audio:
+            head = 8 if aiff else 0
+            form.audio, form.size = place + head, max(0, length - head)
+            if magic == b"RF64" and length == 0xFFFFFFFF:
+                length = form.wide_size
+            else:
+                form.wide_size = 0
+        form.end = min(size, place + length + length % 2)
+    form.end = size
+    return form
+
+
+def _read_fmt(form: _Form, order: str, chunk: bytes) -> None:
+    kind, _, hertz, per_second, frame, _ = struct.unpack(f"{order}HHIIHH", chunk)
+    pcm = kind in _WAV_PCM
+    form.frame, form.rate = (frame, frame * hertz) if pcm else (0, per_second)
+
+
+def _read_comm(form: _Form, chunk: bytes) -> None:
+    channels, _, bits, exponent, mantissa = struct.unpack(">HIHHQ", chunk[:18])
+    if chunk[18:22] in _AIFF_PCM:
+        # 80-bit floating point: 15 bits of exponent, and a mantissa with its leading one
+        hertz = math.ldexp(mantissa, min(exponent & 0x7FFF, 16446) - 16383 - 63)
+        form.frame = channels * -(-bits // 8)
+        form.rate = form.frame * hertz if 1 <= hertz < 1e7 else 0.0
+
+
+def _resized(file: BinaryIO, form: _Form, count: int) -> Part:
+    """The file with so many bytes of audio, whatever the size that its chunk gives."""
+    aiff = _read(file, 0, 4) == b"FORM"
+    place = form.audio - (12 if aiff else 4)
+    order = "<" if _read(file, 0, 4) == b"RIFF" else ">"
+    field = struct.pack(f"{order}I", count + (8 if aiff else 0))
+    return ((0, place), field, (place + 4, form.audio + count))
+
+
+def _read(file: BinaryIO, place: int, count: int) -> bytes:
+    file.seek(place)
+    return file.read(count)

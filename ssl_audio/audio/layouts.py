@@ -1,0 +1,46 @@
+"""What containers promise, checked against the bytes that follow.
+
+Decoders believe a count in a header: audio after it would be lost without a word. Each kind of
+container has a module with a function `layout`, which finds the audio that a file really holds.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import lru_cache
+from typing import BinaryIO
+
+from ssl_audio.audio import chunks, flac, mp3, ogg
+from ssl_audio.audio.container import UNKNOWN, Layout, after_tag
+
+_REMEMBERED = 1 << 15  # files; training opens the same ones in every epoch
+_BY_MAGIC: dict[bytes, Callable[[BinaryIO, int], Layout]] = {
+    **dict.fromkeys((b"RIFF", b"RIFX", b"RF64", b"FORM"), chunks.layout),
+    b"fLaC": flac.layout,
+    b"OggS": ogg.layout,
+}
+
+
+def layout_of(path: str) -> Layout:
+    """The layout of a file; `UNKNOWN` for containers that are not checked here.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    status = os.stat(path)
+    return _layout(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(_REMEMBERED)
+def _layout(path: str, size: int, mtime_ns: int) -> Layout:
+    """Size and time are part of the key, to tell versions of a file apart."""
+    with open(path, "rb") as file:
+        magic = file.read(4)
+        if magic in _BY_MAGIC:
+            return _BY_MAGIC[magic](file, size)
+        start = after_tag(file, 0)
+        file.seek(start)
+        if mp3.frame_length(file.read(4)):
+            return mp3.layout(file, start, size)
+    return UNKNOWN
