@@ -295,7 +295,8 @@ def _trained_transformer(run: PlaylistRun, folder: Path) -> NextTrackLogits:
         side = SideInformation.of(data.catalogue, data.embeddings, has_audio)
         torch.manual_seed(run.seed)  # of the dropout
         model = PlaylistTransformer(vocabulary, settings, side, run.seed)
-        run.fit(folder, "transformer.steps", settings.steps, model, batches)
+        run.fit(folder, "transformer.steps", settings.steps, model, batches, settings.clip,
+                settings.warmup)  # fmt: skip
         model.save(kept)
     return NextTrackLogits(load_transformer(kept, data.embeddings, has_audio))
 

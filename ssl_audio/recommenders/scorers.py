@@ -161,7 +161,8 @@ class InnerProduct:
 
 @dataclass(frozen=True)
 class NextTrackLogits:
-    """Logits of a transformer for the next track."""
+    """A transformer: given candidates by their mean probability after each track of the history,
+    the catalogue by the logits of the very next track."""
 
     model: PlaylistTransformer
 

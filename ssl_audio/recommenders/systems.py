@@ -51,12 +51,12 @@ class Run(Generic[Data]):
 
     def fit(
         self, folder: Path, key: str, steps: int, model: nn.Module, batches: Any,
-        clip: float | None = None,
+        clip: float | None = None, warmup: int = 0,
     ) -> None:  # fmt: skip
         """Train a model in its system's folder; the setting `key` gives the number of steps."""
         fit_or_resume(
             model, batches, folder, self.settings.trainer, steps=steps, seed=self.seed, clip=clip,
-            key=key, run_dir=self.folder.parent, ckpt_path=self.settings.ckpt_path,
+            warmup=warmup, key=key, run_dir=self.folder.parent, ckpt_path=self.settings.ckpt_path,
         )  # fmt: skip
 
 

@@ -14,7 +14,9 @@ from typing import Any, Protocol, cast
 import lightning
 import numpy as np
 import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from ssl_audio.io.console import quieten_lightning
@@ -69,9 +71,9 @@ class JointOptimizer(torch.optim.Optimizer):
 
 
 class _Module(lightning.LightningModule):
-    def __init__(self, model: nn.Module, seed: int) -> None:
+    def __init__(self, model: nn.Module, seed: int, warmup: int) -> None:
         super().__init__()
-        self.model, self.seed = model, seed
+        self.model, self.seed, self.warmup = model, seed, warmup
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         step = self.trainer.global_step
@@ -88,9 +90,13 @@ class _Module(lightning.LightningModule):
         self.log("loss", total.detach(), prog_bar=True, logger=False)
         return total
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizers = cast(PlaylistModel, self.model).optimizers()
-        return optimizers[0] if len(optimizers) == 1 else JointOptimizer(optimizers)
+        one = optimizers[0] if len(optimizers) == 1 else JointOptimizer(optimizers)
+        if not self.warmup:
+            return one
+        rising = LambdaLR(one, lambda step: min(1.0, (step + 1) / self.warmup))
+        return {"optimizer": one, "lr_scheduler": {"scheduler": rising, "interval": "step"}}
 
     def configure_gradient_clipping(
         self,
@@ -152,6 +158,7 @@ def fit(
     steps: int,
     seed: int = 0,
     clip: float | None = None,
+    warmup: int = 0,
     key: str = "steps",
     run_dir: Path | None = None,
     ckpt_path: str | None = None,
@@ -166,6 +173,7 @@ def fit(
         steps: of the optimiser.
         seed: of the random numbers in the model.
         clip: max norm of the gradient; None: no limit.
+        warmup: the first steps, in which the learning rate rises linearly to its value.
         key: the setting that an error names for more steps.
         run_dir: the folder that is named to resume an interrupted run; None: `folder`.
         ckpt_path: "last" resumes the folder's run.
@@ -191,7 +199,7 @@ def fit(
     loader = _Loader(
         _Steps(make_batch, start, steps), batch_size=None, num_workers=settings.workers
     )
-    module = _Module(model.train(), seed)
+    module = _Module(model.train(), seed, warmup)
     with torch.random.fork_rng(devices=[]):
         run_fit(trainer, module, train_dataloaders=loader, ckpt_path=resume)
     if steps % settings.checkpoint_every:  # the last step has a checkpoint, too

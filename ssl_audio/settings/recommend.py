@@ -128,9 +128,14 @@ class TransformerSettings(Group):
         0.2, help="share of tracks given without their id embedding", min=0, below=1
     )
     batch_size: int = setting(16, help="playlists in a batch", min=1)
-    negatives: int = setting(20, help="negatives of the sampled softmax", min=1)
+    negatives: Literal["auto"] | int = setting(
+        "auto", help="tracks of the softmax beside the right one, drawn for each batch; auto: all "
+        "up to 20,000 tracks, 1,000 of more", min=1,
+    )  # fmt: skip
     corrected: bool = setting(True, help="correct the bias of the sampled softmax")
     learning_rate: float = setting(5e-4, help="learning rate of Adam", above=0)
+    warmup: int = setting(100, help="steps in which the learning rate rises to its value", min=0)
+    clip: float | None = setting(1.0, help="max norm of the gradient; null: no limit", above=0)
     weight_decay: float = setting(0.01, help="weight decay", min=0)
     steps: int = setting(3000, help="training steps", min=1)
 

@@ -54,10 +54,13 @@ def make_batch(step):
     return {"step": torch.tensor(step), "items": items, "targets": (items % 3).float()}
 
 
-def run(model, folder, steps=STEPS, batches=make_batch, seed=0, clip=None, resume=False, **other):
+def run(
+    model, folder, steps=STEPS, batches=make_batch, seed=0, clip=None, warmup=0, resume=False,
+    **other,
+):  # fmt: skip
     return fit(
         model, batches, folder, FitSettings(**(BASE | other)), steps=steps, seed=seed, clip=clip,
-        ckpt_path="last" if resume else None,
+        warmup=warmup, ckpt_path="last" if resume else None,
     )  # fmt: skip
 
 
@@ -80,7 +83,7 @@ def same(a, b):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("other", [{}, {"clip": 0.5}], ids=["plain", "clipped"])
+@pytest.mark.parametrize("other", [{}, {"clip": 0.5, "warmup": 8}], ids=["plain", "warmed"])
 @pytest.mark.parametrize("model", [
     lambda: Tiny(), lambda: Tiny(sparse=True), lambda: Tiny(dropout=0.5),
 ], ids=["one", "two", "dropout"])  # fmt: skip
@@ -164,6 +167,18 @@ def test_the_model_is_trained_as_by_a_plain_loop(tmp_path):
     for a, b in zip(model.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(a, b)
     assert not model.training and model.head.weight.device.type == "cpu"
+
+
+def test_the_learning_rate_rises_in_equal_steps(tmp_path):
+    class Spy(Tiny):
+        def loss(self, batch):
+            self.rates.append([group["lr"] for one in self.made for group in one.param_groups])
+            return super().loss(batch)
+
+    model = Spy(sparse=True)
+    run(model, tmp_path, 6, warmup=4)
+    factors = [0.25, 0.5, 0.75, 1, 1, 1]
+    assert model.rates == [[pytest.approx(0.05 * f), pytest.approx(0.1 * f)] for f in factors]
 
 
 def test_training_leaves_the_callers_random_numbers_alone(tmp_path):

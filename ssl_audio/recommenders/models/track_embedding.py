@@ -87,6 +87,13 @@ class TrackEmbedding(nn.Module):
     In training, the id is dropped with probability `id_dropout` where there is side information, so
     that tracks without an id embedding are read and predicted by the rest. Id embeddings start
     small and random; artists and albums at zero, so that names unseen in training add nothing.
+
+    An audio embedding is standardised in each dimension over the training tracks and divided by the
+    root of its width w: its norm is about 1, and a step of Adam, which moves every weight by about
+    the learning rate, moves a projected value by at most sqrt(w) of it instead of w. The weights
+    start with the deviation of the ids' instead of 1 / sqrt(w) of it, so that ids and projected
+    audio start equally long.
+
     `<start>`, `<unk>` and `<eop>` have an id embedding only.
 
     Args:
@@ -126,8 +133,7 @@ class TrackEmbedding(nn.Module):
             self.register_buffer("mean", mean)
             self.register_buffer("deviation", deviation)
             self.audio_projection = nn.Linear(width, d, bias=False)
-            deviation_of_weights = INITIAL_DEVIATION / math.sqrt(width)
-            nn.init.normal_(self.audio_projection.weight, std=deviation_of_weights)
+            nn.init.normal_(self.audio_projection.weight, std=INITIAL_DEVIATION)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens (...) to vectors (..., dimensions)."""
@@ -144,13 +150,14 @@ class TrackEmbedding(nn.Module):
         return vectors.view(*tokens.shape, vectors.shape[1])
 
     def _audio(self, flat: Tensor) -> Tensor:
-        """(n, width) standardised audio embeddings of tokens, zero where there is none."""
+        """(n, width) standardised audio embeddings over sqrt(width), zero where there is none."""
         rows = self.vocabulary.rows[flat.cpu().numpy()]
         assert self.side.has_audio is not None
         has_audio = (rows >= 0) & self.side.has_audio[rows]
         audio = torch.zeros(len(rows), len(self.mean), device=flat.device)
         raw = self._raw_audio(rows[has_audio]).to(flat.device)
-        audio[torch.from_numpy(has_audio).to(flat.device)] = (raw - self.mean) / self.deviation
+        scale = self.deviation * math.sqrt(len(self.mean))
+        audio[torch.from_numpy(has_audio).to(flat.device)] = (raw - self.mean) / scale
         return audio
 
     def _raw_audio(self, rows: np.ndarray) -> Tensor:

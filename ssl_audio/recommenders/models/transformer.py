@@ -5,13 +5,14 @@ of width 256, dropout 0.1, learnt positions, and an output head tied to the toke
 token embedding is the sum of an id embedding and projected side information (`track_embedding.py`),
 so that tracks outside the training playlists are read and recommended, too.
 
-No tensor of a training step is as large as the vocabulary: the tables have sparse gradients, and
-audio embeddings are looked up for the tokens of the batch.
+With sampled negatives, no tensor of a training step is as large as the vocabulary: the tables have
+sparse gradients, and audio embeddings are looked up for the tokens of the batch.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from ssl_audio.recommenders.models.track_embedding import (
     SideInformation,
     TrackEmbedding,
 )
-from ssl_audio.recommenders.models.transformer_batches import TransformerBatch
+from ssl_audio.recommenders.models.transformer_batches import MAX_FULL_SOFTMAX, TransformerBatch
 from ssl_audio.settings.recommend import TransformerSettings
 from ssl_audio.settings.tree import build, plain
 
@@ -123,7 +124,7 @@ class PlaylistTransformer(nn.Module):
         return self.norm(x)
 
     def loss(self, batch: TransformerBatch) -> dict[str, Tensor]:
-        """Sampled softmax cross-entropy of each next token, in nats.
+        """Softmax cross-entropy of each next token, over all tokens or sampled ones, in nats.
 
         Positions up to and including the prediction of a playlist's first `<eop>` count.
 
@@ -132,19 +133,22 @@ class PlaylistTransformer(nn.Module):
         """
         tokens = batch.tokens
         vectors = self.tracks(tokens)
-        targets = tokens[:, 1:]
         counted = tokens[:, :-1] != END
-        losses = sampled_softmax_loss(
-            self._hidden(vectors[:, :-1])[counted],
-            targets[counted],
-            vectors[:, 1:][counted],
-            batch.negatives,
-            self.tracks(batch.negatives),
-            self.vocabulary.size - 1,
-            self.settings.corrected,
-        )
-        tracks = losses.detach()[targets[counted] >= SPECIALS]
+        states, targets = self._hidden(vectors[:, :-1])[counted], tokens[:, 1:][counted]
+        if batch.negatives is None:
+            logits = states @ self.tracks(self._predicted_tokens()).T
+            losses = nn.functional.cross_entropy(logits.float(), targets - 1, reduction="none")
+        else:
+            losses = sampled_softmax_loss(
+                states, targets, vectors[:, 1:][counted], batch.negatives,
+                self.tracks(batch.negatives), self.vocabulary.size - 1, self.settings.corrected,
+            )  # fmt: skip
+        tracks = losses.detach()[targets >= SPECIALS]
         return {"total": losses.mean(), "tracks": tracks.mean()}
+
+    def _predicted_tokens(self) -> Tensor:
+        """All tokens of training but `<start>`, which nothing predicts."""
+        return torch.arange(1, self.vocabulary.size, device=self.positions.device)
 
     def optimizers(self) -> list[torch.optim.Optimizer]:
         """AdamW, and SparseAdamW of the embedding tables."""
@@ -179,16 +183,22 @@ class PlaylistTransformer(nn.Module):
     @torch.no_grad()
     def last_hidden(self, seeds: Playlists) -> Tensor:
         """(playlists, dimensions) states after the last `context` tracks of each playlist."""
+        found = [
+            states[torch.arange(len(last), device=last.device), last]
+            for states, last in self._read(seeds)
+        ]
+        return torch.cat(found) if found else torch.zeros(0, self.settings.dimensions)
+
+    def _read(self, seeds: Playlists) -> Iterator[tuple[Tensor, Tensor]]:
+        """States (some playlists, 1 + tracks, dimensions) after `<start>` and each of the last
+        `context` tracks, and the place of each playlist's last state (some playlists,)."""
         self._require_evaluation_mode()
         context, device = self.settings.context, self.positions.device
-        found = []
         for start in range(0, len(seeds), PLAYLISTS_AT_ONCE):
             part = seeds.take(np.arange(start, min(start + PLAYLISTS_AT_ONCE, len(seeds))))
             last = torch.from_numpy(np.minimum(part.lengths, context)).to(device)
             tokens = self.extended_vocabulary.encode(part, int(last.max()), "last")
-            states = self.hidden(torch.from_numpy(tokens).long().to(device))
-            found.append(states[torch.arange(len(part), device=device), last])
-        return torch.cat(found) if found else torch.zeros(0, self.settings.dimensions)
+            yield self.hidden(torch.from_numpy(tokens).long().to(device)), last
 
     def unknown_share(self, rows: np.ndarray) -> Tensor:
         """(n,) what is added to the logits of catalogue rows: -log of the number of unknown tracks
@@ -198,10 +208,21 @@ class PlaylistTransformer(nn.Module):
         unknown = self.extended_vocabulary.of(rows) == UNKNOWN
         return torch.from_numpy(np.where(unknown, share, 0.0)).to(self.positions)
 
+    @torch.no_grad()
     def scores(self, seeds: Playlists, candidates: Playlists) -> np.ndarray:
-        """(positions of candidates,) float32 logits of each seed list's own candidates.
+        """How probable each seed list's own candidates are anywhere after its tracks.
 
-        A logit is the log-probability of the next track up to a constant of the playlist.
+        The score of a track with vector v is the log of its mean probability as the next track,
+        over the states h_1 to h_n after each of the last `context` seeds (after `<start>` where
+        there is no seed):
+
+            log 1/n sum_k exp(h_k . v) / Z_k,    Z_k = sum over tokens j of exp(h_k . v_j),
+
+        over the tokens of training, or over `MAX_FULL_SOFTMAX` of more, drawn uniformly, which
+        adds a constant to all scores.
+
+        Returns:
+            (positions of candidates,) float32.
 
         Raises:
             ValueError: another number of candidate lists than of seed lists.
@@ -209,16 +230,27 @@ class PlaylistTransformer(nn.Module):
         if len(seeds) != len(candidates):
             raise ValueError(f"{len(seeds)} seeds for {len(candidates)} lists of candidates")
         rows, which = np.unique(candidates.tracks, return_inverse=True)
-        vectors, states = self.output_vectors(rows), self.last_hidden(seeds)
-        share = self.unknown_share(rows)
-        owners, places = torch.from_numpy(candidates.owners).long(), torch.from_numpy(which)
-        scores = np.empty(len(places), np.float32)
-        for start in range(0, len(places), ROWS_AT_ONCE):
-            part = slice(start, start + ROWS_AT_ONCE)
-            own, place = owners[part].to(vectors.device), places[part].to(vectors.device)
-            found = (states[own] * vectors[place]).sum(-1) + share[place]
-            scores[part] = found.cpu().numpy()
-        return scores
+        vectors, share = self.output_vectors(rows), self.unknown_share(rows)
+        places = torch.from_numpy(which).to(vectors.device)
+        softmax = self._softmax_vectors()
+        found: list[Tensor] = []
+        for states, last in self._read(seeds):
+            for one, end in zip(states, last.tolist(), strict=True):
+                after = one[min(end, 1) : end + 1]
+                start, stop = candidates.offsets[len(found) : len(found) + 2]
+                own = places[start:stop]
+                logs = after @ vectors[own].T - (after @ softmax.T).logsumexp(1, keepdim=True)
+                found.append(logs.logsumexp(0) - math.log(len(after)) + share[own])
+        return torch.cat(found).cpu().numpy() if found else np.zeros(0, np.float32)
+
+    def _softmax_vectors(self) -> Tensor:
+        """(at most `MAX_FULL_SOFTMAX`, dimensions) vectors of the tokens that training predicts."""
+        tokens = self._predicted_tokens()
+        if len(tokens) > MAX_FULL_SOFTMAX:
+            rng = np.random.default_rng(0)
+            drawn = rng.choice(len(tokens), MAX_FULL_SOFTMAX, replace=False, shuffle=False)
+            tokens = tokens[torch.from_numpy(drawn).to(tokens.device)]
+        return torch.cat([self.tracks(part) for part in tokens.split(ROWS_AT_ONCE)])
 
     def _require_evaluation_mode(self) -> None:
         if self.training:
@@ -234,7 +266,7 @@ class PlaylistTransformer(nn.Module):
         config = {
             "settings": plain(self.settings),
             "catalogue": self.vocabulary.catalogue,
-            "audio_dimensions": None if side.audio is None else side.audio.shape[1],
+            "audio_width": None if side.audio is None else side.audio.shape[1],
         }
         save_model(Path(folder), KIND, self, config, known)
 
@@ -257,7 +289,7 @@ def load_transformer(
     def make(
         config: dict[str, Any], state: dict[str, Tensor], data: dict[str, np.ndarray]
     ) -> PlaylistTransformer:
-        width = config["audio_dimensions"]
+        width = config["audio_width"]
         if given != width:
             raise CheckpointError(
                 f"trained with audio embeddings of {width or 'no'} dimensions, given "

@@ -13,6 +13,10 @@ from ssl_audio.recommenders.data.sampling import ShuffledEpochs
 from ssl_audio.recommenders.data.vocabulary import SPECIALS, UNKNOWN, Vocabulary
 from ssl_audio.settings.recommend import TransformerSettings
 
+# with negatives=auto
+MAX_FULL_SOFTMAX = 20_000  # tokens that a softmax over all of them may have
+AUTO_NEGATIVES = 1000  # drawn from more
+
 
 class TransformerBatch(NamedTuple):
     """One batch.
@@ -20,11 +24,12 @@ class TransformerBatch(NamedTuple):
     Attributes:
         tokens: (playlists, context + 2) int64: all but the last are read, all but the first are
             predicted.
-        negatives: (negatives,) int64 distinct tokens, uniform over all but `<start>`.
+        negatives: (negatives,) int64 distinct tokens, uniform over all but `<start>`; None: all of
+            these.
     """
 
     tokens: torch.Tensor
-    negatives: torch.Tensor
+    negatives: torch.Tensor | None
 
 
 class TransformerBatches:
@@ -33,7 +38,7 @@ class TransformerBatches:
     Args:
         playlists: of training.
         vocabulary: of these playlists.
-        settings: batch size, context and negatives; a small vocabulary is drawn whole.
+        settings: batch size, context and negatives.
         unknown_rate: share of the tracks that become `<unk>`, 0 to 1 (see `vocabulary`).
         seed: of the batches.
 
@@ -63,7 +68,13 @@ class TransformerBatches:
         tokens = self.vocabulary.encode(chosen, settings.context + 1, rng)
         masked = (rng.random(tokens.shape) < self.unknown_rate) & (tokens >= SPECIALS)
         tokens[masked] = UNKNOWN
+        return TransformerBatch(torch.from_numpy(tokens).long(), self._negatives(rng))
+
+    def _negatives(self, rng: np.random.Generator) -> torch.Tensor | None:
         candidates = self.vocabulary.size - 1  # all but <start>, which nothing predicts
-        count = min(settings.negatives, candidates)
-        negatives = 1 + rng.choice(candidates, count, replace=False, shuffle=False)
-        return TransformerBatch(torch.from_numpy(tokens).long(), torch.from_numpy(negatives).long())
+        count = self.settings.negatives
+        if count == "auto":
+            count = candidates if candidates <= MAX_FULL_SOFTMAX else AUTO_NEGATIVES
+        if count >= candidates:
+            return None
+        return torch.from_numpy(1 + rng.choice(candidates, count, replace=False, shuffle=False))

@@ -21,6 +21,7 @@ from ssl_audio.recommenders.data.vocabulary import (
     Vocabulary,
     vocabulary_of,
 )
+from ssl_audio.recommenders.models import transformer
 from ssl_audio.recommenders.models.sparse_adamw import SparseAdamW
 from ssl_audio.recommenders.models.track_embedding import SideInformation
 from ssl_audio.recommenders.models.transformer import PlaylistTransformer, load_transformer
@@ -170,7 +171,7 @@ def expected_vectors(model: PlaylistTransformer, rows: np.ndarray) -> Tensor:
     """Id (where training has the track) + audio + artist, from the parameters."""
     tracks, known = model.tracks, side()
     train = audio_embeddings()[:COLD][known.has_audio[:COLD]].astype(np.float64)
-    z = torch.from_numpy((audio_embeddings() - train.mean(0)) / train.std(0)).float()
+    z = torch.from_numpy((audio_embeddings() - train.mean(0)) / train.std(0) / 6**0.5).float()
     z[~known.has_audio] = 0.0
     vectors = z[rows] @ tracks.audio_projection.weight.T
     vectors = vectors + tracks.groups["artists"].weight[rows // 4 + 1]
@@ -190,6 +191,7 @@ def test_a_cold_track_is_its_projection_alone_and_is_read_so() -> None:
     audio_only = SideInformation(audio_embeddings())
     model = perturbed(PlaylistTransformer(vocabulary(), SMALL, audio_only)).eval()
     z = (torch.from_numpy(audio_embeddings()) - model.tracks.mean) / model.tracks.deviation
+    z /= 6**0.5
     torch.testing.assert_close(
         model.output_vectors(np.arange(COLD, CATALOGUE)),
         z[COLD:] @ model.tracks.audio_projection.weight.T,
@@ -205,10 +207,11 @@ def test_a_track_of_which_nothing_is_known_is_unknown() -> None:
     unknown = model.tracks(torch.tensor([UNKNOWN]))
     torch.testing.assert_close(model.output_vectors(np.array([COLD])), unknown)
     assert model.recommendable.tolist() == list(range(COLD))
-    scores = model.scores(playlists_of([[1, 2]]), playlists_of([[COLD, 3]]))
-    hidden = model.last_hidden(playlists_of([[1, 2]]))
-    share = float((hidden * unknown.detach()).sum()) - np.log(CATALOGUE - COLD)
-    assert scores[0] == pytest.approx(share, rel=1e-5)
+    seeds, unknowns = playlists_of([[1]]), CATALOGUE - COLD
+    scores = model.scores(seeds, playlists_of([[COLD, 3]]))
+    logits = model.last_hidden(seeds) @ torch.cat([unknown, model.output_vectors(np.array([3]))]).T
+    expected = (logits[0, 0] - logits[0, 1]).item() - np.log(unknowns)
+    assert scores[0] - scores[1] == pytest.approx(expected, rel=1e-5)
 
 
 def test_ids_are_dropped_at_their_rate_and_only_where_something_else_is_known() -> None:
@@ -263,7 +266,7 @@ def test_sparse_adamw_is_adamw_on_rows_that_every_step_touches() -> None:
     assert torch.equal(sparse[[1, 2, 4]], start[[1, 2, 4]])
 
 
-def test_scores_are_those_of_one_playlist_at_a_time() -> None:
+def test_scores_are_mean_probabilities_after_each_track(monkeypatch: pytest.MonkeyPatch) -> None:
     """Playlists longer than the context, empty seeds and empty candidates among them."""
     model = perturbed(PlaylistTransformer(vocabulary(), SMALL, side())).eval()
     seeds = [list(range(20)), [3], [], [36, 2, 9], [1, 2]]
@@ -275,9 +278,16 @@ def test_scores_are_those_of_one_playlist_at_a_time() -> None:
         last = one[-SMALL.context :]
         tokens = np.concatenate([[START], model.extended_vocabulary.of(np.array(last, int))])
         with torch.no_grad():
-            state = model.hidden(torch.from_numpy(tokens)[None].long())[:, -1]
-        expected += (state @ model.output_vectors(np.array(rows, int)).T)[0].tolist()
+            states = model.hidden(torch.from_numpy(tokens)[None].long())[0].double()
+            states = states[1:] if one else states
+            table = model.tracks(torch.arange(1, model.vocabulary.size)).double()
+        logits = states @ model.output_vectors(np.array(rows, int)).double().T
+        partition = (states @ table.T).exp().sum(1, keepdim=True)
+        expected += (logits.exp() / partition).mean(0).log().tolist()
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+    monkeypatch.setattr(transformer, "MAX_FULL_SOFTMAX", 20)  # of 37 tokens: close to all
+    sampled = model.scores(playlists_of(seeds), playlists_of(candidates))
+    assert np.abs((sampled - found)[:3] - (sampled - found)[0]).max() < 0.3
     with pytest.raises(ValueError, match="2 lists"):
         model.scores(playlists_of([[1]]), playlists_of([[1], [2]]))
     with pytest.raises(RuntimeError, match="eval"):
@@ -390,7 +400,7 @@ def peak_of_a_step(tracks: int, dimensions: int) -> int:
                       [""] * 40)  # fmt: skip
     rows = np.concatenate([[-1] * SPECIALS, np.arange(tracks)]).astype(np.int32)
     words = Vocabulary(rows, len(rows), tracks)
-    settings = TransformerSettings(layers=2, dimensions=dimensions, feed_forward=32)
+    settings = TransformerSettings(layers=2, dimensions=dimensions, feed_forward=32, negatives=20)
     audio = np.broadcast_to(np.float32(1.0), (tracks, 64))
     model = PlaylistTransformer(words, settings, SideInformation(audio))
     optimizers = model.optimizers()

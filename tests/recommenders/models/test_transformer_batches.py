@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -54,7 +56,7 @@ def test_each_playlist_comes_once_an_epoch(playlists: int, size: int, seed: int)
 
 def test_a_batch_depends_on_seed_and_step_alone() -> None:
     lists = playlists_of([np.random.default_rng(k).integers(0, 50, 70).tolist() for k in range(9)])
-    chosen = TransformerSettings(batch_size=4, context=20)
+    chosen = TransformerSettings(batch_size=4, context=20, negatives=20)
     in_order = TransformerBatches(lists, all_of(50), chosen, 0.2, seed=3)
     former = [in_order(step) for step in range(12)]
     fresh = TransformerBatches(lists, all_of(50), chosen, 0.2, seed=3)
@@ -77,10 +79,15 @@ def test_negatives_are_distinct_uniform_and_never_start() -> None:
     assert np.abs(counts[1:] - expected).max() < 5 * np.sqrt(expected)
 
 
-def test_a_small_vocabulary_is_drawn_whole() -> None:
-    whole = TransformerSettings(negatives=99)
-    batches = TransformerBatches(playlists_of([[0, 1]]), all_of(4), whole)
-    assert sorted(batches(0).negatives.tolist()) == list(range(1, 7))
+@pytest.mark.parametrize(
+    ("negatives", "tracks", "drawn"),
+    [(99, 4, None), (6, 4, None), (5, 4, 5), ("auto", 19_998, None), ("auto", 19_999, 1000)],
+)
+def test_a_small_vocabulary_is_taken_whole(negatives: Any, tracks: int, drawn: int | None) -> None:
+    """`<unk>` and `<eop>` beside the tracks."""
+    chosen = TransformerSettings(negatives=negatives)
+    found = TransformerBatches(playlists_of([[0, 1]]), all_of(tracks), chosen)(0).negatives
+    assert found is None if drawn is None else len(found) == drawn
 
 
 def test_no_playlist_is_refused() -> None:
