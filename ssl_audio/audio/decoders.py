@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +23,7 @@ from ssl_audio.audio.layouts import layout_of
 from ssl_audio.audio.shard_reader import PLACE, ShardReader
 from ssl_audio.audio.sndfile import ChainReader, SoundFileReader
 from ssl_audio.io.errors import AudioError, first_line
-from ssl_audio.io.files import AnyPath
+from ssl_audio.io.files import AnyPath, regular_size
 
 _MIN_RATE, _MAX_RATE = 1_000, 768_000  # Hz; beyond them a header is damaged
 # Over all channels, 6 minutes of stereo: FFmpeg decodes a file in one go, and torchcodec holds it
@@ -54,7 +53,7 @@ def open_audio(path: AnyPath) -> Reader:
     if found := PLACE.fullmatch(os.fspath(path)):
         return ShardReader(found[1], int(found[2]), int(found[3]))
     path = Path(path)
-    size = _file_size(path)
+    size = regular_size(path)
     if size == 0:
         raise AudioError(path, "empty", "0 bytes")
     try:
@@ -96,20 +95,6 @@ def open_whole(path: AnyPath) -> Reader:
         if decoder is not None and reader.frames * reader.channels <= _FFMPEG_SAMPLES:
             return VorbisReader(Path(path), reader, decoder)
     return reader
-
-
-def _file_size(path: Path) -> int:
-    """The size of a regular file; opening a named pipe would block for ever."""
-    try:
-        status = os.stat(path)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise AudioError(path, "missing", "no such file") from error
-    except (OSError, ValueError) as error:
-        raise AudioError(path, "unreadable", str(error)) from error
-    if not stat.S_ISREG(status.st_mode):
-        what = "a folder" if stat.S_ISDIR(status.st_mode) else "no regular file"
-        raise AudioError(path, "unreadable", what)
-    return status.st_size
 
 
 def _open_with_codec(path: Path, cause: Exception) -> Reader:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -180,7 +180,14 @@ def _lines(path: AnyPath) -> Iterator[tuple[int, str]]:
 
 
 def _beside(table: AnyPath, name: str) -> str:
-    return os.path.join(os.path.dirname(os.path.abspath(table)), name)
+    """The path of a file that a table names, without ".." in it: each file has one path."""
+    path = os.path.join(os.path.dirname(os.path.abspath(table)), name)
+    plain = os.path.normpath(path)
+    try:  # "a/../b" is not "b" where a is a link to a folder
+        same = plain == path or not os.path.exists(path) or os.path.samefile(plain, path)
+    except OSError:
+        same = False
+    return plain if same else os.path.realpath(path)
 
 
 def _listed(path: AnyPath, sources: list[Source]) -> list[Source]:
@@ -190,10 +197,19 @@ def _listed(path: AnyPath, sources: list[Source]) -> list[Source]:
 
 
 def _csv_rows(path: AnyPath) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    reader = csv.DictReader(line for _, line in _lines(path))
-    if "path" not in (reader.fieldnames or ()):
-        raise SslAudioError(f"{os.fspath(path)} has no column named path")
-    yield from enumerate(reader, 1)
+    reader = csv.DictReader((f"{line}\n" for _, line in _lines(path)), strict=True)
+    number, line = 0, 1
+    try:
+        if "path" not in (reader.fieldnames or ()):
+            raise SslAudioError(f"{os.fspath(path)} has no column named path")
+        line = reader.line_num + 1
+        for number, row in enumerate(reader, 1):
+            yield number, row
+            line = reader.line_num + 1
+    except csv.Error as error:
+        where = f"{os.fspath(path)}, line {line}"
+        detail = "a cell in quotes must end with one, and quotes in it be doubled"
+        raise SslAudioError(f"{where}: {error} ({detail})") from error
 
 
 def _parquet_rows(path: AnyPath) -> Iterator[tuple[int, Mapping[str, Any]]]:
@@ -221,5 +237,8 @@ def read_parquet(path: AnyPath) -> Any:
 
 
 def _tags(cell: Any) -> tuple[str, ...]:
-    tags = cell.split(";") if isinstance(cell, str) else (cell or ())
+    if isinstance(cell, str):
+        tags: Iterable[Any] = cell.split(";")
+    else:  # a list in Parquet, or a single number
+        tags = cell if isinstance(cell, Iterable) else (() if cell is None else (cell,))
     return tuple(sorted({str(tag).strip() for tag in tags} - {""}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -17,7 +18,7 @@ from ssl_audio.audio.sources import LIST_SUFFIXES, list_audio
 from ssl_audio.io.atomic import write_text
 from ssl_audio.io.console import say
 from ssl_audio.io.errors import AudioError, SslAudioError
-from ssl_audio.io.files import file_sha256, printable
+from ssl_audio.io.files import file_sha256, printable, regular_size
 from ssl_audio.io.progress import with_progress
 from ssl_audio.stores.feature_store import Row
 from ssl_audio.stores.writer import Store
@@ -51,11 +52,14 @@ def list_items(source: Path) -> Items:
         SslAudioError: no such source, or no audio in it.
     """
     if str(source) == "-":
+        if isinstance(sys.stdin, io.TextIOWrapper):
+            sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")
         lines = (line.rstrip("\r\n") for line in sys.stdin)
         return (Item(printable(name), Path(name)) for name in lines if name)
-    if source.is_file() and source.suffix.lower() not in LIST_SUFFIXES:
+    if os.path.isfile(source) and source.suffix.lower() not in LIST_SUFFIXES:
         return [Item(printable(source.name), source)]
-    root = source if source.is_dir() else source.parent
+    source = Path(os.path.abspath(source))
+    root = source if os.path.isdir(source) else source.parent
     paths = (Path(found.path) for found in list_audio(source))
     return [Item(_id(path, root), path) for path in paths]
 
@@ -82,6 +86,7 @@ def row_of(item: Item, analyse: Callable[[Path], Analysis]) -> Row | Failure:
     """The row of a track, or why there is none."""
     path = printable(str(item.path))
     try:
+        regular_size(item.path)
         digest = file_sha256(item.path)
         found = analyse(item.path)
     except OSError as error:

@@ -1,5 +1,7 @@
 """Messages of commands, on standard error so that output can be piped, and exit statuses."""
 
+import errno
+import io
 import logging
 import os
 import sys
@@ -15,6 +17,11 @@ EXIT_STATUSES = {
     SOME_FAILED: "done, but some items failed and are listed",
     130: "interrupted",
 }
+# errors of files that are nobody's fault in the code: a full disk, no permission, a long name
+_OF_THE_MACHINE = {
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG,
+    errno.ELOOP, errno.EIO,
+}  # fmt: skip
 
 
 def say(message: str) -> None:
@@ -29,6 +36,9 @@ def warn(message: str) -> None:
 
 def guarded(run: Callable[[], int | None]) -> int:
     """Run a command; returns its exit status (None is 0), after one line for a user's error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names that a terminal cannot show stop nothing
+            stream.reconfigure(errors="backslashreplace")
     try:
         return run() or 0
     except SslAudioError as error:
@@ -39,6 +49,12 @@ def guarded(run: Callable[[], int | None]) -> int:
         return 130
     except BrokenPipeError:  # the reader has closed the pipe, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        if error.errno not in _OF_THE_MACHINE:
+            raise
+        name = f"{error.filename}: " if error.filename is not None else ""
+        print(f"error: {name}{error.strerror}", file=sys.stderr)
         return 1
 
 

@@ -8,7 +8,8 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TypeVar
 
-from ssl_audio.io.files import AnyPath, file_sha256
+from ssl_audio.io.errors import AudioError
+from ssl_audio.io.files import AnyPath, file_sha256, regular_size
 
 SAMPLE_BYTES = 1 << 12  # of files of equal size, compared before whole files are read
 
@@ -51,8 +52,8 @@ def groups_by(items: Iterable[Item], key: Callable[[Item], Hashable]) -> list[li
 def _size(path: AnyPath) -> Hashable:
     """Bytes of a file; the path of one that cannot be read."""
     try:
-        return os.stat(path).st_size
-    except (OSError, ValueError):
+        return regular_size(path)
+    except AudioError:
         return os.fspath(path)
 
 

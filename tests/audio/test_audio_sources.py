@@ -78,7 +78,7 @@ def test_a_list_is_relative_to_itself(tmp_path: Path) -> None:
     listing.write_bytes("\ufeffa.wav\r\n\r\n../b c.mp3\r\n/abs/d.flac\r\n".encode())
     found = [source.path for source in sources.read_list(listing)]
     here = str(listing.parent)
-    assert found == [f"{here}/a.wav", f"{here}/../b c.mp3", "/abs/d.flac"]
+    assert found == [f"{here}/a.wav", str(tmp_path / "b c.mp3"), "/abs/d.flac"]
     listing.write_text("\n")
     with pytest.raises(SslAudioError, match="lists no audio"):
         sources.read_list(listing)
@@ -147,3 +147,39 @@ def test_the_shared_corpus_reads_as_its_table_states(shared: Path) -> None:
     found = sources.read_jamendo(folder / "scores-test.tsv", folder / "audio")
     assert [source.path for source in found] == [str(folder / "audio" / row[3]) for row in rows]
     assert [set(source.tags) for source in found] == [set(row[5:]) for row in rows]
+
+
+def test_a_stray_quote_in_a_table_is_named_by_its_line(tmp_path: Path) -> None:
+    table = tmp_path / "a.csv"
+    table.write_text('path,tags\n"a, b.wav",x\n"c.wav,y\nd.wav,z\n')
+    with pytest.raises(SslAudioError, match="line 3: .*quotes"):
+        sources.read_table(table)
+    table.write_text('path,tags\n"c.wav,y\nd.wav,"z\n')
+    with pytest.raises(SslAudioError, match="line 2: .*quotes"):
+        sources.read_table(table)
+    table.write_text('path,tags\n"a ""b"".wav","x\ny"\nc.wav,z\n')  # a cell of two lines
+    assert names(sources.read_table(table)) == ['a "b".wav', "c.wav"]
+
+
+def test_tables_of_odd_types_and_letter_case(tmp_path: Path) -> None:
+    table = pyarrow.table({"path": ["a.wav", "b.wav"], "tags": [3, None], "group": [1.5, None]})
+    pyarrow.parquet.write_table(table, tmp_path / "a.PARQUET")
+    found = sources.list_audio(tmp_path / "a.PARQUET")
+    assert [(source.tags, source.group) for source in found] == [(("3",), "1.5"), ((), "")]
+    (tmp_path / "B.TXT").write_text("a.wav\n")
+    (tmp_path / "C.CSV").write_text("path\na.wav\n")
+    for name in ("B.TXT", "C.CSV"):
+        assert names(sources.list_audio(tmp_path / name)) == ["a.wav"]
+
+
+def test_a_file_has_one_path_however_a_list_spells_it(tmp_path: Path) -> None:
+    audio(tmp_path / "music" / "a.wav")
+    audio(tmp_path / "a.wav")
+    (tmp_path / "far" / "away").mkdir(parents=True)
+    (tmp_path / "music" / "link").symlink_to(tmp_path / "far" / "away")
+    audio(tmp_path / "far" / "b.wav")
+    listing = tmp_path / "music" / "list.txt"
+    listing.write_text("a.wav\n./a.wav\n../music/a.wav\nlink/../b.wav\nno/../a.wav\n")
+    found = [source.path for source in sources.read_list(listing)]
+    music = str(tmp_path / "music" / "a.wav")
+    assert found == [music, music, music, str(tmp_path / "far" / "b.wav"), music]

@@ -3,12 +3,20 @@
 import csv
 import io
 import os
+import socket
 from pathlib import Path
 
 import pytest
 import soundfile
 
-from ssl_audio.catalogue.tracks import Failure, Item, list_items, missing, write_failures
+from ssl_audio.catalogue.tracks import (
+    Failure,
+    Item,
+    list_items,
+    missing,
+    row_of,
+    write_failures,
+)
 from ssl_audio.io.errors import SslAudioError
 
 
@@ -61,3 +69,48 @@ def test_failures_are_listed_and_an_old_list_is_removed(tmp_path):
     ]
     write_failures(path, [])
     assert not path.exists()
+
+
+def test_what_is_no_file_is_refused_before_it_is_opened(music):
+    os.mkfifo(music / "pipe.wav")
+    (music / "loop.wav").symlink_to("loop.wav")
+    (music / "loop").symlink_to(music)
+    with socket.socket(socket.AF_UNIX) as listening:
+        os.chdir(music)  # names of sockets are short
+        listening.bind("socket.wav")
+    listing = music / "list.txt"
+    names = ["pipe.wav", "loop.wav", "socket.wav", "/dev/zero", "a\0b.wav", "x" * 300, "more"]
+    listing.write_text("\n".join(names))
+
+    def analyse(path):
+        raise AssertionError(f"{path} was opened")
+
+    reasons = [row_of(item, analyse).reason for item in list_items(listing)]
+    expected = ["named pipe", "symbolic links", "socket", "device", "null", "too long", "folder"]
+    for reason, word in zip(reasons, expected, strict=True):
+        assert word in reason
+    assert len(list_items(music)) == 5
+
+
+def test_a_source_has_the_same_ids_by_any_of_its_names(music, monkeypatch):
+    expected = [item.id for item in list_items(music)]
+    (music.parent / "other").mkdir()
+    (music.parent / "other" / "link").symlink_to("../music")
+    monkeypatch.chdir(music.parent / "other")
+    for name in ("link", "../music", "./link/", "../other/link/more/.."):
+        assert [item.id for item in list_items(Path(name))] == expected, name
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names of any bytes")
+def test_two_names_have_two_ids(music):
+    for name in (b"\xe9.wav", b"\\xe9.wav", b"\\x5cxe9.wav"):
+        os.link(music / "0.wav", os.fsencode(music) + b"/" + name)
+    ids = [item.id for item in list_items(music)]
+    assert len(set(ids)) == len(ids) == 5
+
+
+def test_names_on_standard_input_are_bytes(music, monkeypatch):
+    given = io.TextIOWrapper(io.BytesIO(b"caf\xe9.wav\n"), encoding="ascii")
+    monkeypatch.setattr("sys.stdin", given)
+    (item,) = list_items(Path("-"))
+    assert os.fsencode(item.path) == b"caf\xe9.wav" and item.id == "caf\\xe9.wav"
