@@ -5,14 +5,13 @@ import io
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from processes import start
 
 from ssl_audio import embed, load_encoder
 from ssl_audio.catalogue import embedding
@@ -20,7 +19,6 @@ from ssl_audio.io.console import SOME_FAILED
 from ssl_audio.models.encoder import build_encoder
 from ssl_audio.stores.feature_store import read_about, read_segments, read_store
 
-ROOT = Path(__file__).resolve().parents[2]
 LAYOUTS = [("wav", 8_000, 1), ("flac", 44_100, 2), ("ogg", 48_000, 1), ("wav", 192_000, 2),
            ("wav", 22_050, 6), ("mp3", 32_000, 2)]  # fmt: skip
 
@@ -198,27 +196,20 @@ def test_unreadable_music_is_one_line_and_the_same_command_works_afterwards(run,
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_a_run_that_was_stopped_is_resumed(run, encoder_folder, tmp_path, how, interruptible):
+def test_a_run_that_was_stopped_is_resumed(run, encoder_folder, tmp_path, how):
     folder = tmp_path / "music"
     folder.mkdir()
     for k in range(60):
         noise = np.random.default_rng(k).normal(0, 0.1, 16_000 * 12)
         soundfile.write(folder / f"{k:03d}.flac", noise, 16_000)
     words = [f"source={folder}", "output=f.parquet", "group=5", "workers=1"]
-    command = [sys.executable, "-m", "ssl_audio.embed", f"checkpoint={encoder_folder}", *words]
-    process = subprocess.Popen(
-        command,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        preexec_fn=interruptible,
-    )
+    process = start(embed.main, [f"checkpoint={encoder_folder}", *words])
     parts = tmp_path / "f.parquet.parts"
-    while len(list(parts.glob("0*.parquet"))) < 2 and process.poll() is None:
+    while len(list(parts.glob("0*.parquet"))) < 2 and process.is_alive():
         time.sleep(0.02)
-    process.send_signal(how)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == (130 if how == signal.SIGINT else -signal.SIGKILL), said
+    os.kill(process.pid, how)
+    process.join(60)
+    assert process.exitcode == (130 if how == signal.SIGINT else -signal.SIGKILL)
     assert not (tmp_path / "f.parquet").exists()
     status, said = run(*words)
     assert status == 0 and "resuming after" in said

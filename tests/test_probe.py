@@ -1,11 +1,13 @@
 """The probe command on tracks whose tags are audible."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from commands import call
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from ssl_audio import probe
@@ -13,6 +15,7 @@ from ssl_audio.datasets.dataset import Split, TaggingDataset
 from ssl_audio.models.encoder import build_encoder
 from ssl_audio.probing import comparison
 from ssl_audio.probing.features import TrackFeatures
+from ssl_audio.reports import page
 from ssl_audio.reports.results import read_results
 
 RATE = 16_000
@@ -54,31 +57,37 @@ def table(tmp_path_factory):
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
+def run(tmp_path, monkeypatch):
+    """The command, but for its pages and figures."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SSL_AUDIO_CACHE", str(tmp_path / "cache"))
-
-    def run(*words):
-        status = probe.main([*FAST, *words])
-        said = capsys.readouterr()
-        return status, said.out, said.err
-
-    return run
+    monkeypatch.setattr(page, "write_report", lambda many, folder: [])
+    return lambda *words: call(probe.main, *FAST, *words)
 
 
-@pytest.fixture
-def encoder(tmp_path):
-    build_encoder(segment=1.0, embedding_size=64).save(tmp_path / "mine" / "encoder", card="")
-    return tmp_path / "mine" / "encoder"
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("encoder") / "mine" / "encoder"
+    return build_encoder(segment=1.0, embedding_size=64).save(folder, card="")
 
 
-def test_a_whole_comparison(run, table, encoder, tmp_path):
-    status, out, err = run(
-        "dataset=csv", f"data.table={table}", f"checkpoint={encoder}", "run_dir=run",
-        "baselines=[mel_statistics,mfcc]", "cost=true",
-    )  # fmt: skip
+@pytest.fixture(scope="module")
+def compared(table, encoder, tmp_path_factory):
+    """The folder of a run and what it printed."""
+    folder = tmp_path_factory.mktemp("compared")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_AUDIO_CACHE", str(folder / "cache"))
+        status, out, err = call(
+            probe.main, *FAST, "dataset=csv", f"data.table={table}", f"checkpoint={encoder}",
+            f"run_dir={folder / 'run'}", "baselines=[mel_statistics,mfcc]", "cost=true",
+        )  # fmt: skip
     assert status == 0, err
-    results = read_results(tmp_path / "run")
+    return folder / "run", out
+
+
+def test_a_whole_comparison(compared, table):
+    folder, out = compared
+    results = read_results(folder)
     costs = [one.cost for one in results.systems]
     assert costs[0].parameters > 1e6 and costs[0].operations > costs[1].operations > 0
     assert costs[1].parameters is None and costs[2].operations is None and "tracks/s" in out
@@ -95,33 +104,28 @@ def test_a_whole_comparison(run, table, encoder, tmp_path):
     figures = ("figures/bootstrap.png", "figures/bootstrap.svg", "figures/limited_data.png")
     tables = ("report.html", "results.csv", "table.tex", "config.yaml", "versions.json")
     for name in (*figures, *tables):
-        assert (tmp_path / "run" / name).stat().st_size > 0
+        assert (folder / name).stat().st_size > 0
     assert {(d.a, d.b) for d in results.differences} == {
         ("mine", "mel_statistics"), ("mine", "mfcc"), ("mel_statistics", "mfcc"),
     }  # fmt: skip
 
 
-def test_figures_are_those_of_the_scores_that_are_kept(run, table, tmp_path):
-    status, _, err = run(
-        "dataset=csv", f"data.table={table}", "baselines=[mel_statistics]", "run_dir=run"
-    )
-    assert status == 0, err
-    with np.load(tmp_path / "run" / "scores.npz", allow_pickle=False) as kept:
-        targets, scores = kept["targets"], kept["scores"][0]
-    [system] = read_results(tmp_path / "run").systems
-    roc = roc_auc_score(targets, scores, average="macro")
-    precision = average_precision_score(targets, scores, average="macro")
-    assert system.roc_auc.test == pytest.approx(roc, abs=1e-6)
-    assert system.map.test == pytest.approx(precision, abs=1e-6)
+def test_figures_are_those_of_the_scores_that_are_kept(compared):
+    folder, _ = compared
+    with np.load(folder / "scores.npz", allow_pickle=False) as kept:
+        targets, scores = kept["targets"], kept["scores"]
+    for system, given in zip(read_results(folder).systems, scores, strict=True):
+        roc = roc_auc_score(targets, given, average="macro")
+        precision = average_precision_score(targets, given, average="macro")
+        assert system.roc_auc.test == pytest.approx(roc, abs=1e-6)
+        assert system.map.test == pytest.approx(precision, abs=1e-6)
 
 
-def test_the_same_seed_gives_the_same_figures(run, table, tmp_path):
-    words = ["dataset=csv", f"data.table={table}", "baselines=[mfcc]"]
-    found = []
-    for name in ("one", "two"):
-        assert run(*words, f"run_dir={name}")[0] == 0
-        found.append(read_results(tmp_path / name).systems)
-    assert found[0] == found[1]
+def test_the_same_seed_gives_the_same_figures(run, compared, table, tmp_path):
+    words = ["dataset=csv", f"data.table={table}", "baselines=[mfcc]", "run_dir=run"]
+    assert run(*words)[0] == 0
+    [again], before = read_results(tmp_path / "run").systems, read_results(compared[0]).systems
+    assert again == replace(before[2], cost=None)
 
 
 @pytest.mark.parametrize("kind", ["mlp", "logistic"])
@@ -169,11 +173,13 @@ def test_the_validation_split_is_measured_for_choices(run, table, tmp_path):
     assert saved["clusters"].tolist() == [f"track validation{k}.wav" for k in range(6)]
 
 
-def test_a_refused_run_leaves_its_folder_free(run, table, tmp_path):
-    words = ["dataset=csv", f"data.table={table}", "run_dir=run"]
-    assert run(*words, "baselines=[untrainde]")[0] == 1
-    assert run(*words, "baselines=[mel_statistics]")[0] == 0
-    status, _, err = run(*words, "baselines=[mel_statistics]")
+def test_a_refused_run_leaves_its_folder_free_and_a_finished_one_does_not(
+    run, compared, table, tmp_path
+):
+    words = ["dataset=csv", f"data.table={table}"]
+    assert run(*words, "run_dir=run", "baselines=[untrainde]")[0] == 1
+    assert not (tmp_path / "run").exists()
+    status, _, err = run(*words, f"run_dir={compared[0]}", "baselines=[mel_statistics]")
     assert status == 1 and "already holds a run" in err and "ckpt_path" not in err
 
 

@@ -5,6 +5,7 @@ import csv
 import numpy as np
 import pytest
 import soundfile
+from commands import call
 
 from ssl_audio import probe
 from ssl_audio.reports.results import read_results
@@ -38,15 +39,14 @@ def made_esc50(root):
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
+def run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SSL_AUDIO_CACHE", str(tmp_path / "cache"))
 
     def run(*words):
-        status = probe.main([*words, *FAST])
-        said = capsys.readouterr()
-        assert status == 0, said.err
-        return read_results(tmp_path / "run"), said.out
+        status, out, err = call(probe.main, *words, *FAST)
+        assert status == 0, err
+        return read_results(tmp_path / "run"), out
 
     return run
 

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.util
 import io
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +20,7 @@ import lightning
 import numpy as np
 import pyarrow.parquet as pq
 import torch
+from processes import start
 
 ROOT = Path(__file__).resolve().parents[2]
 CHECKPOINTS = ROOT / "checkpoints"
@@ -63,12 +62,9 @@ def log_mel(frontend: str, waveforms: np.ndarray) -> np.ndarray:
 
 def convert_released(published: Path, folder: Path) -> Path:
     """Make a checkpoint folder of a published file."""
-    spec = importlib.util.spec_from_file_location("convert", ROOT / "tools/convert_released.py")
-    assert spec is not None and spec.loader is not None
-    tool = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = tool  # dataclasses look their module up
-    spec.loader.exec_module(tool)
-    assert _quiet(tool.main, [str(published), str(folder)]) == 0
+    import convert_released
+
+    assert _quiet(convert_released.main, [str(published), str(folder)]) == 0
     return folder
 
 
@@ -211,14 +207,11 @@ def pretrain(*arguments: Any, **options: Any) -> None:
     _quiet(main, pretrain_words(*arguments, **options))
 
 
-def pretrain_process(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+def pretrain_process(*arguments: Any, **options: Any) -> BaseProcess:
     """Start the command as a process; arguments as `pretrain_words`."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "ssl_audio.pretrain", *pretrain_words(*arguments, **options)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    from ssl_audio.pretrain import main
+
+    return start(main, pretrain_words(*arguments, **options))
 
 
 def pretrain_checkpoint(run_dir: Path) -> Path:

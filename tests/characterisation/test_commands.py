@@ -36,6 +36,7 @@ def test_acoustic_features(tmp_path):
     check_array("acoustic, pca", adapter.acoustic(store, tmp_path / "a.parquet"), 1e-5)
 
 
+@pytest.mark.slow
 def test_playlist_completion(tmp_path):
     for package in ("duckdb", "gensim"):
         pytest.importorskip(package)

@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from processes import START
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -168,11 +169,8 @@ def order_and_dtype(rank, world):
 @pytest.fixture(scope="module")
 def both(tmp_path_factory):
     folder = str(tmp_path_factory.mktemp("gloo"))
-    mp.spawn(
-        worker,
-        args=(2, folder, [train_all, norm_all, refuse_uneven, order_and_dtype, mixed_views]),
-        nprocs=2,
-    )
+    jobs = [train_all, norm_all, refuse_uneven, order_and_dtype, mixed_views]
+    mp.start_processes(worker, (2, folder, jobs), nprocs=2, start_method=START)
     return [torch.load(f"{folder}/{rank}.pt", weights_only=False) for rank in range(2)]
 
 

@@ -8,13 +8,13 @@ import subprocess
 import zipfile
 from pathlib import Path
 
+import free_music
 import numpy as np
 import pytest
 import soundfile
 
 from ssl_audio.audio.sources import list_audio
 
-ROOT = Path(__file__).resolve().parents[2]
 COPYRIGHT = """Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
 
 Files: *
@@ -63,7 +63,6 @@ def build(folder: Path, package: str, files: dict[str, bytes]) -> None:
 @pytest.fixture
 def debs(tmp_path, monkeypatch):
     """Packages one and two; `apt-get download` copies them and notes that it was called."""
-    monkeypatch.syspath_prepend(str(ROOT / "tools"))
     monkeypatch.chdir(tmp_path)
     folder, bin_folder = tmp_path / "debs", tmp_path / "bin"
     folder.mkdir()
@@ -85,8 +84,6 @@ def debs(tmp_path, monkeypatch):
 
 
 def collect(*words: str) -> int:
-    import free_music
-
     return free_music.main(["out", "packages=list.csv", "min_seconds=0.8", *words])
 
 
@@ -114,8 +111,6 @@ def test_music_with_its_licences_once(debs, capsys):
 
 
 def test_resumes_after_an_interruption(debs, monkeypatch, capsys):
-    import free_music
-
     def interrupted(*_):
         raise KeyboardInterrupt
 

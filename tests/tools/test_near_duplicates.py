@@ -3,19 +3,15 @@
 import csv
 from pathlib import Path
 
+import near_duplicates
 import numpy as np
 
 from ssl_audio.stores.feature_store import Row
 from ssl_audio.stores.writer import write_store
 
-ROOT = Path(__file__).resolve().parents[2]
-
 
 def test_pairs_above_a_cosine_are_listed_once(tmp_path, monkeypatch, capsys):
-    monkeypatch.syspath_prepend(str(ROOT / "tools"))
     monkeypatch.chdir(tmp_path)
-    import near_duplicates
-
     vectors = np.random.default_rng(0).standard_normal((30, 64))
     vectors[7] = 2 * vectors[3] + 0.1 * vectors[4]
     vectors[20] = vectors[7] + 0.01 * vectors[5]

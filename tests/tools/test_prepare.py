@@ -1,22 +1,16 @@
 """tools/prepare.py as a user runs it."""
 
-from pathlib import Path
-
 import numpy as np
+import prepare as tool
 import pytest
 import soundfile
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
 def prepare(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "tools"))
     monkeypatch.setenv("SSL_AUDIO_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
-    import prepare
-
-    return prepare.main
+    return tool.main
 
 
 @pytest.fixture

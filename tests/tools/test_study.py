@@ -1,6 +1,5 @@
 """tools/study.py as a user runs it: the queue, its table and its figure."""
 
-import importlib
 import json
 import math
 from dataclasses import replace
@@ -9,9 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import study as tool
+import study_queue
 import yaml
 from scipy.stats import norm
 from sklearn.metrics import average_precision_score, roc_auc_score
+from study_estimates import estimate
+from study_file import STUDIES, Run, read_study
+from study_results import Finished, ProbeScores, write_finished
+from study_table import _panels
 
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.lock import exclusive_lock
@@ -19,13 +24,13 @@ from ssl_audio.probing.bootstrap import draw_clustered
 from ssl_audio.reports.pretraining import TrainingAudio
 from ssl_audio.reports.results import PretrainResults
 
-ROOT = Path(__file__).resolve().parents[2]
 RATE = 16_000
 WORDS = [
     "recipe=contrastive", "data=demo", "data.root={demo}", "data.tracks=20", "data.seconds=10",
-    "data.batch_size=4", "data.workers=0", "encoder.backbone=resnet10t", "encoder.embedding_size=8",
-    "objective.projector_sizes=[8,8]", "trainer.max_steps=2", "trainer.checkpoint_every=1",
-    "trainer.accelerator=cpu", "trainer.precision=32-true", "online_probe=none",
+    "data.batch_size=4", "data.workers=0", "encoder.backbone=test_resnet",
+    "encoder.embedding_size=8", "objective.projector_sizes=[8,8]", "trainer.max_steps=2",
+    "trainer.checkpoint_every=1", "trainer.accelerator=cpu", "trainer.precision=32-true",
+    "online_probe=none",
 ]  # fmt: skip
 STUDY = {
     "title": "Temperatures",
@@ -44,8 +49,7 @@ STUDY = {
 
 
 @pytest.fixture(autouse=True)
-def tools(monkeypatch, tmp_path):
-    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+def own_folder(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SSL_AUDIO_CACHE", str(tmp_path / "cache"))
 
@@ -55,7 +59,7 @@ def write_study(name="mine", **changes):
 
 
 def study(*words):
-    return importlib.import_module("study").main([str(word) for word in words])
+    return tool.main([str(word) for word in words])
 
 
 # --- the queue -----------------------------------------------------------------------------------
@@ -154,8 +158,6 @@ def test_wrong_studies_are_refused_before_any_training(changes, words, message, 
 
 
 def test_rows_replace_common_words_and_seeds_come_one_after_another():
-    from study_file import read_study
-
     write_study(seeds=[0, 1], rows={"default": [], "byol": ["recipe=byol"]})
     runs = read_study("mine.yaml")[1].runs()
     assert [run.name for run in runs] == [
@@ -165,9 +167,6 @@ def test_rows_replace_common_words_and_seeds_come_one_after_another():
 
 
 def test_the_studies_of_the_project_have_words_that_exist():
-    import study_queue
-    from study_file import STUDIES, read_study
-
     for path in STUDIES.glob("*.yaml"):
         _, found = read_study(path.stem)
         study_queue._check_words(found, dict.fromkeys(found.places, "/music"))
@@ -178,8 +177,6 @@ def test_the_studies_of_the_project_have_words_that_exist():
 
 def made(row, seed, strength, rows=18, hours=1.0, steps=100, recipe="contrastive"):
     """A finished run whose scores separate three tags by `strength`."""
-    from study_results import Finished, ProbeScores
-
     targets = np.random.default_rng(0).random((rows, 3)) < 0.4
     rng = np.random.default_rng([seed, len(row)])
     scores = (rng.normal(size=targets.shape) + strength * targets).round(3)
@@ -208,8 +205,6 @@ def plain_metric(metric, targets, scores):
 
 
 def test_estimates_equal_a_plain_loop():
-    from study_estimates import estimate
-
     rows = {
         "base": [made("base", seed, 0.5) for seed in range(3)],
         "better": [made("better", seed, 2.0) for seed in range(3)],
@@ -257,9 +252,6 @@ def test_estimates_equal_a_plain_loop():
 
 
 def write_rows(rows):
-    from study_file import Run
-    from study_results import write_finished
-
     for runs in rows.values():
         for one in runs:
             write_finished(one, Run(one.row, one.seed, one.words), Path("results"))
@@ -307,8 +299,6 @@ def test_rows_of_other_words_are_left_out_and_other_tracks_refused(capsys):
 
 
 def test_the_figure_has_a_panel_a_recipe_and_a_line_for_rows_that_differ_in_one_size():
-    from study_table import _panels, estimate
-
     rows = {
         f"{recipe}-{hours}-{steps}": [
             made(f"{recipe}-{hours}-{steps}", 0, hours, hours=hours, steps=steps, recipe=recipe)
@@ -335,7 +325,5 @@ def test_the_figure_has_a_panel_a_recipe_and_a_line_for_rows_that_differ_in_one_
 
 
 def test_an_unknown_study_is_refused():
-    from study_file import read_study
-
     with pytest.raises(SslAudioError, match="study=ablatoin does not exist. Did you mean ablation"):
         read_study("ablatoin")

@@ -112,7 +112,7 @@ learning_rate: {warmup: 0}
 def test_random_steps_resume_to_the_same_weights_and_own_components_take_part():
     Path("stochastic.py").write_text(STOCHASTIC)
     Path("stochastic.yaml").write_text(RECIPE)
-    more = ["trainer.max_steps=4", "trainer.checkpoint_every=1"]
+    more = ["trainer.max_steps=4", "trainer.checkpoint_every=1", "encoder.backbone=test_resnet"]
     logger = "logger=[{_target_: lightning.pytorch.loggers.CSVLogger, save_dir: mine}]"
     pretrain(*more, logger, "run_dir=whole", recipe="stochastic.yaml")
     log = Path("mine/lightning_logs/version_0/metrics.csv").read_text()

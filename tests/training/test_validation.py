@@ -48,7 +48,8 @@ def words(music: Path, run: str, *more: str, steps: int = 3, recipe: str = "byol
     return [
         f"recipe={recipe}", "data=folder", f"data.root={music}", f"run_dir={run}",
         "data.batch_size=4", "data.segment=1", "data.min_offset=1", "data.max_offset=2",
-        "data.workers=0", "encoder.embedding_size=16", "objective.projector_sizes=[16,16]",
+        "data.workers=0", "encoder.backbone=test_resnet", "encoder.embedding_size=16",
+        "objective.projector_sizes=[16,16]",
         f"trainer.max_steps={steps}", "trainer.precision=32-true", "trainer.accelerator=cpu",
         "learning_rate.warmup=0", "learning_rate.final=1", "online_probe=none", *more,
     ]  # fmt: skip
