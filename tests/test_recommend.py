@@ -136,8 +136,8 @@ def ran(made: Made) -> Ran:
     folder = made.folder / "run"
     words = made.words(
         "model=[musig,m2grl,transformer]", "baselines=[random,popularity]",
-        "features=[popularity,acoustic]", f"stores.embeddings={made.folder / 'embeddings.parquet'}",
-        f"run_dir={folder}",
+        "features=[popularity,acoustic,identity]",
+        f"stores.embeddings={made.folder / 'embeddings.parquet'}", f"run_dir={folder}",
     )  # fmt: skip
     status, out, err = call(*words)
     assert status == 0, err
@@ -156,7 +156,7 @@ def test_every_system_is_in_every_table(ran: Ran) -> None:
         assert {one.metric for one in table.differences} <= set(keys)
         assert len(table.differences) == 2 * 3 * 4
     assert [row.features for row in ran.results.tables[0].rows] == [
-        "", "", "popularity, acoustic", "", "embeddings"
+        "", "", "popularity, acoustic, identity", "", "embeddings"
     ]  # fmt: skip
 
 
@@ -177,7 +177,7 @@ def test_the_report_shows_all_tables(ran: Ran) -> None:
         assert name in page and name in ran.out
     assert f"report: {ran.folder / 'report.html'}" in ran.out
     assert set(ran.results.losses) == {
-        "MUSIG popularity, acoustic", "M2GRL", "Transformer embeddings"
+        "MUSIG popularity, acoustic, identity", "M2GRL", "Transformer embeddings"
     }  # fmt: skip
     assert ran.results.correlation and ran.results.correlation.of.startswith("acoustic")
     with next(ran.folder.glob("*.csv")).open(newline="") as file:
@@ -232,6 +232,7 @@ def test_new_tracks_get_vectors_of_musig(ran: Ran, made: Made, tmp_path: Path) -
 
 
 def test_cold_tracks_get_the_vectors_of_the_test(ran: Ran, made: Made, tmp_path: Path) -> None:
+    """Also without popularity and identity, which are the mean for both."""
     cold = cold_tracks(made.catalogue.ids, ran.results.config["completion"]["cold"])
     assert cold.any()
     acoustic = read_store(made.folder / "acoustic.parquet")

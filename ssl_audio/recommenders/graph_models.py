@@ -1,24 +1,44 @@
-"""Training of MUSIG and GraphSAGE in a comparison."""
+"""Training of MUSIG and GraphSAGE in a comparison, and their node features."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
+from ssl_audio.recommenders.baselines.svd import svd_vectors
 from ssl_audio.recommenders.data.graph import TrackGraph
+from ssl_audio.recommenders.data.node_features import Scaler
 from ssl_audio.recommenders.data.sampling import PairSampler
+from ssl_audio.recommenders.data.training_data import TrainingData
 from ssl_audio.recommenders.models.musig import Musig
 from ssl_audio.recommenders.models.musig_training import MusigTraining, PairBatches
 from ssl_audio.settings.recommend import MusigSettings
 
 PLAYLIST_ONLY = (1.0, 0.0, 0.0)  # task weights of GraphSAGE
+IDENTITY = "identity"
+
+
+class NodeFeatures(NamedTuple):
+    """Features of the tracks of a graph.
+
+    Attributes:
+        values: (tracks, d) float32.
+        trained: (tracks,) bool, True for tracks in training playlists.
+        identity: number of the last columns, which tell which track it is.
+        scaler: of the columns before these; None for degrees.
+    """
+
+    values: np.ndarray
+    trained: np.ndarray
+    identity: int = 0
+    scaler: Scaler | None = None
 
 
 def train_graph_model(
-    features: np.ndarray,
+    nodes: NodeFeatures,
     graph: TrackGraph,
     genres: np.ndarray,
     audio: np.ndarray,
@@ -32,17 +52,57 @@ def train_graph_model(
     The data are those of `MusigTraining`; `fit` trains a model on batches.
     """
     torch.manual_seed(seed)
-    model = Musig(features.shape[1], settings)
-    training = MusigTraining(model, features, graph, genres, audio, has_audio)
+    model = Musig(nodes.values.shape[1], settings, nodes.identity)
+    model.fit_inputs(nodes.values[nodes.trained])
+    training = MusigTraining(model, nodes.values, graph, genres, audio, has_audio)
     pairs = PairSampler(
         graph, settings.batch_size, settings.negatives, seed,
-        negative_power=settings.negative_power,
+        negative_power=settings.negative_power, by_weight=settings.pairs == "by_weight",
     )  # fmt: skip
     fit(training, PairBatches(pairs, seed))
     return model
 
 
-def degree_features(graph: TrackGraph) -> np.ndarray:
-    """(tracks, 2) float32 in [0, 1]: the scaled log of a track's degree, and a constant."""
+def check_groups(data: TrainingData, groups: Sequence[str], missing: str) -> None:
+    """Refuse, before any training, what `node_features` refuses."""
+    if given := [group for group in groups if group != IDENTITY]:
+        data.features(given, missing)
+
+
+def node_features(
+    data: TrainingData, groups: Sequence[str], missing: str, seed: int
+) -> NodeFeatures:
+    """The features of some groups, identity the last of them; without any, those of degrees.
+
+    Raises:
+        SslAudioError: an unavailable group, or tracks without features with missing="refuse".
+    """
+    if not groups:
+        return degree_features(data.graph, data.counts > 0)
+    trained, given = data.counts > 0, [group for group in groups if group != IDENTITY]
+    columns, scaler, identity = [], None, 0
+    if given:
+        values, scaler = data.features(given, missing)
+        columns.append(values)
+    if IDENTITY in groups:
+        columns.append(identity_features(data, seed))
+        identity = columns[-1].shape[1]
+    return NodeFeatures(np.concatenate(columns, axis=1), trained, identity, scaler)
+
+
+def identity_features(data: TrainingData, seed: int) -> np.ndarray:
+    """(tracks, 64) float32 singular vectors of the training playlists (`svd_vectors`).
+
+    Tracks that are often in the same playlists have similar ones. A track that is in none has the
+    mean of the others.
+    """
+    found = svd_vectors(data.train, len(data.catalogue), seed=seed)
+    trained = data.counts > 0
+    found[~trained] = found[trained].mean(0)
+    return found
+
+
+def degree_features(graph: TrackGraph, trained: np.ndarray) -> NodeFeatures:
+    """The log of a track's degree, one column."""
     degrees = np.log1p(graph.degree.astype(np.float32))
-    return np.stack([degrees / degrees.max(), np.ones_like(degrees)], axis=1)
+    return NodeFeatures(degrees[:, None], trained)

@@ -25,6 +25,7 @@ from ssl_audio.recommenders.data.node_features import (
     refuse_missing,
 )
 from ssl_audio.recommenders.data.training_data import open_playlists
+from ssl_audio.recommenders.graph_models import IDENTITY
 from ssl_audio.recommenders.models.musig import load_musig
 from ssl_audio.recommenders.systems import MODEL
 from ssl_audio.recommenders.trained import trained_model
@@ -62,9 +63,9 @@ def write_new_vectors(
         raise SslAudioError(f"output={output}: a new file that ends with .parquet")
     _, system = trained_model(run, "musig", "apply")
     saved = load_musig(system / MODEL)
-    names = saved.about["features"]
+    names = [name for name in saved.about["features"] if name != IDENTITY]  # new tracks lack it
     if not names or saved.scaler is None:
-        raise SslAudioError(f"apply={run}: MUSIG was trained without features")
+        raise SslAudioError(f"apply={run}: MUSIG was trained without features of new tracks")
     with tempfile.TemporaryDirectory() as folder:
         store = None
         if playlists:

@@ -24,7 +24,12 @@ from ssl_audio.recommenders.baselines.track2vec import Word2VecSettings, concate
 from ssl_audio.recommenders.data.collection import Playlists, codes_of
 from ssl_audio.recommenders.data.training_data import TrainingData
 from ssl_audio.recommenders.data.vocabulary import vocabulary_of
-from ssl_audio.recommenders.graph_models import PLAYLIST_ONLY, degree_features, train_graph_model
+from ssl_audio.recommenders.graph_models import (
+    PLAYLIST_ONLY,
+    check_groups,
+    node_features,
+    train_graph_model,
+)
 from ssl_audio.recommenders.models.m2grl import M2GRL
 from ssl_audio.recommenders.models.m2grl_batches import M2GRLBatches, catalogue_views
 from ssl_audio.recommenders.models.track_embedding import SideInformation
@@ -172,7 +177,7 @@ def _graph_system(
     table: str = MAIN,
 ) -> PlaylistSystem:  # fmt: skip
     """A graph model; features that are not available are refused here, before any training."""
-    _node_features(run, groups)
+    check_groups(run.data, groups, run.settings.missing)
     assert run.data.graph.edges  # an empty graph is refused
     if settings.weights == "learnt" or settings.weights[-1]:
         run.data.similarity_features(settings.similarity)
@@ -230,7 +235,7 @@ def _train_graph_model(
     groups: tuple[str, ...], settings: MusigSettings, run: PlaylistRun, folder: Path
 ) -> np.ndarray:
     data = run.data
-    features = _node_features(run, groups)
+    nodes = node_features(data, groups, run.settings.missing, run.seed)
     genres, known = codes_of(data.catalogue.genres)
     if not known and (settings.weights == "learnt" or settings.weights[1]):
         data.note("no track has a genre: the genre task has nothing to learn from")
@@ -239,20 +244,11 @@ def _train_graph_model(
     else:  # the similarity task has no weight
         audio, has_audio = np.zeros((len(genres), 1), np.float32), np.zeros(len(genres), bool)
     fit = partial(run.fit, folder, "musig.steps", settings.steps)
-    model = train_graph_model(
-        features, data.graph, genres, audio, has_audio, settings, run.seed, fit
-    )
+    model = train_graph_model(nodes, data.graph, genres, audio, has_audio, settings, run.seed, fit)
     about = {"features": list(groups), "similarity": settings.similarity, "genres": data.genres,
              "popularity_counted": data.popularity_counted}  # fmt: skip
-    scaler = data.features(groups, run.settings.missing)[1] if groups else None
-    model.save(folder / MODEL, about, scaler)
-    return model.vectors(features, data.graph)
-
-
-def _node_features(run: PlaylistRun, groups: tuple[str, ...]) -> np.ndarray:
-    if groups:
-        return run.data.features(groups, run.settings.missing)[0]
-    return degree_features(run.data.graph)
+    model.save(folder / MODEL, about, nodes.scaler)
+    return model.vectors(nodes.values, data.graph)
 
 
 # --- M2GRL and the transformer -------------------------------------------------------------------

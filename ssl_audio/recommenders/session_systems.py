@@ -197,15 +197,15 @@ def _eges(run: SessionRun, folder: Path) -> np.ndarray:
 def _graphsage(run: SessionRun, folder: Path) -> np.ndarray:
     """MUSIG's playlist task alone; an item's feature is its number of neighbours (A.3)."""
     graph, items, dimensions = run.data.graph, run.data.items, run.settings.m2grl.dimensions
-    features = degree_features(graph)
+    nodes = degree_features(graph, run.data.counts > 0)
     settings = MusigSettings(
         weights=PLAYLIST_ONLY, dimensions=dimensions, learning_rate=GRAPHSAGE_RATE
     )
     model = train_graph_model(
-        features, graph, np.full(items, NO_GENRE), np.zeros((items, 1), np.float32),
+        nodes, graph, np.full(items, NO_GENRE), np.zeros((items, 1), np.float32),
         np.ones(items, bool), settings, run.seed, partial(_fit, run, folder, "graphsage"),
     )  # fmt: skip
-    return run.data.trained(model.vectors(features, graph))
+    return run.data.trained(model.vectors(nodes.values, graph))
 
 
 def _train_m2grl(weights: Weights, run: SessionRun, folder: Path) -> np.ndarray:

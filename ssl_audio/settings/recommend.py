@@ -14,7 +14,7 @@ BASELINES = Literal[
     "als", "bpr", "warp", "track2vec", "node2vec", "graphsage", "embeddings", "deepwalk", "line",
     "eges", "skipgram",
 ]  # fmt: skip
-FEATURES = Literal["genre", "popularity", "audio", "acoustic"]
+FEATURES = Literal["genre", "popularity", "audio", "acoustic", "identity"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +49,16 @@ class MusigSettings(Group):
         (25, 10), help="neighbours sampled in the first and second hop", min=1
     )
     isolated: float = setting(0.1, help="share of tracks with hidden neighbours", min=0, below=1)
+    identity_dropout: float = setting(
+        0.2, help="features=identity: share of tracks without it, beside the isolated ones",
+        min=0, below=1,
+    )  # fmt: skip
+    pairs: Literal["by_weight", "each_edge"] = setting(
+        "by_weight", help="positive pairs: in proportion to the playlists that two tracks share, "
+        "or every edge of the graph equally often",
+    )  # fmt: skip
     batch_size: int = setting(512, help="positive pairs in a batch", min=1)
-    negatives: int = setting(1, help="negative pairs per positive pair", min=1)
+    negatives: int = setting(5, help="negative pairs per positive pair", min=1)
     negative_power: float = setting(
         0.75, help="negatives are drawn with probability proportional to degree to this power",
         min=0,
@@ -188,7 +196,10 @@ class RecommendSettings(CommandSettings):
     run_dir: Path | None = setting(None, help="output folder; null: runs/recommend-DATE-TIME")
     ckpt_path: Literal["last"] | None = setting(None, help="last: resume the run of run_dir")
     seed: int = setting(0, help="seed of splits, weights and batches", min=0)
-    features: tuple[FEATURES, ...] = setting(("popularity",), help="node attributes")
+    features: tuple[FEATURES, ...] = setting(
+        ("popularity",), help="node attributes; identity: singular vectors of the training "
+        "playlists, which cold tracks lack",
+    )  # fmt: skip
     missing: Literal["impute", "refuse"] = setting(
         "impute", help="tracks without features: the mean, with a count, or an error"
     )

@@ -106,7 +106,8 @@ class PairSampler:
     """Training pairs: edges, and for each edge some pairs without an edge.
 
     A batch is a function of the seed and the step. Edges are drawn without replacement
-    (`ShuffledEpochs`); which track of an edge is on the left is random.
+    (`ShuffledEpochs`), or with it in proportion to their weights; which track of an edge is on the
+    left is random.
 
     A negative has the left track of its edge, and on the right any track that is neither it nor a
     neighbour of it. A left track with edges to all others has no such partner: its negatives use
@@ -120,6 +121,7 @@ class PairSampler:
         negative_power: the right track of a negative is drawn with probability proportional to
             max(degree, 1) ** negative_power. 0 is uniform and exact. Otherwise a draw that hits a
             neighbour is repeated up to eight times, and then made uniformly.
+        by_weight: draw edges in proportion to their weights, instead of each once an epoch.
 
     Raises:
         SslAudioError: no edges, or a complete graph, which has no negatives.
@@ -132,11 +134,13 @@ class PairSampler:
         negatives: int,
         seed: int,
         negative_power: float = 0.0,
+        by_weight: bool = False,
     ) -> None:
         if not graph.edges:
             raise SslAudioError("the graph has no edges to learn from: lower graph.min_weight")
-        self.graph, self.negatives, self.seed = graph, negatives, seed
-        self.left, self.right, _ = graph.upper()
+        self.graph, self.positives, self.negatives, self.seed = graph, positives, negatives, seed
+        self.left, self.right, weights = graph.upper()
+        self.edge_ends = np.cumsum(weights, dtype=np.int64) if by_weight else None
         self.epochs = ShuffledEpochs(graph.edges, positives, (seed, -1, 1))
         self.partners = len(graph) - 1 - graph.degree  # of each track: tracks without an edge to it
         self.partnered = np.flatnonzero(self.partners)
@@ -145,8 +149,8 @@ class PairSampler:
                 "every track has an edge to every other one, so no pair is negative: "
                 "raise graph.min_weight"
             )
-        weights = np.maximum(graph.degree, 1) ** negative_power
-        self.cumulative = np.cumsum(weights / weights.sum()) if negative_power else None
+        noise = np.maximum(graph.degree, 1) ** negative_power
+        self.cumulative = np.cumsum(noise / noise.sum()) if negative_power else None
 
     def pairs(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
         """The batch of a step: first the edges, then the negatives of each edge in turn.
@@ -156,7 +160,11 @@ class PairSampler:
             negatives, with B = positives (1 + negatives).
         """
         rng = np.random.default_rng((self.seed, step))
-        edges = self.epochs.batch(step)
+        if self.edge_ends is None:
+            edges = self.epochs.batch(step)
+        else:  # an edge of weight w has w of the numbers below the sum
+            drawn = rng.integers(self.edge_ends[-1], size=self.positives)
+            edges = np.searchsorted(self.edge_ends, drawn, side="right")
         tracks = np.stack([self.left[edges], self.right[edges]]).astype(np.int64)
         left, right = np.where(rng.random(len(edges)) < 0.5, tracks, tracks[::-1])
         lefts, rights = self._negatives(np.repeat(left, self.negatives), rng)

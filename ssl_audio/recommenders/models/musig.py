@@ -4,11 +4,14 @@ Saravanou et al., "Multi-task Learning of Graph-based Inductive Representations 
 ISMIR 2021, section 3.4. Aggregators of depths 1 to K make the vector of a track v from its features
 x_v and its sampled neighbours N(v) (equations 1 to 3):
 
-    h_v^0 = x_v,    h_v^k = relu(W^k [h_v^(k-1), mean of h_u^(k-1) over u in N(v)] + b^k),
+    h_v^0 = z_v,    h_v^k = relu(W^k [h_v^(k-1), mean of h_u^(k-1) over u in N(v)] + b^k),
 
-without the rectifier at depth K, and divided by its norm. No parameter belongs to a track, so that
-tracks outside the training playlists get vectors, too. The training tasks are in
-`musig_training.py`; with the playlist task alone the model is GraphSAGE.
+without the rectifier at depth K, and divided by its norm. z_v is x_v standardised in each column
+over the training tracks, of which the paper does not speak. No parameter belongs to a track, so
+that tracks outside the training playlists get vectors, too. The last columns of x_v may tell which
+track it is (`graph_models.identity_features`); such tracks lack them and have 0 there, as does a
+random part of the tracks in training. The training tasks are in `musig_training.py`; with the
+playlist task alone the model is GraphSAGE.
 """
 
 from __future__ import annotations
@@ -60,13 +63,19 @@ class Musig(nn.Module):
     """The aggregators, and what the tasks learn beside them.
 
     Args:
-        inputs: dimensions of the node features.
+        inputs: dimensions of the node features, identity included.
         settings: of the network, the task weights and the optimiser.
+        identity: the last so many of these tell which track it is.
     """
 
-    def __init__(self, inputs: int, settings: MusigSettings) -> None:
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, inputs: int, settings: MusigSettings, identity: int = 0) -> None:
         super().__init__()
-        self.settings, self.inputs = settings, inputs
+        self.settings, self.inputs, self.identity = settings, inputs, identity
+        self.register_buffer("mean", torch.zeros(inputs))
+        self.register_buffer("deviation", torch.ones(inputs))
         depth, size = len(settings.fan_out), settings.dimensions
         self.aggregators = nn.ModuleList(
             Aggregator(inputs if k == 0 else size, size, last=k == depth - 1) for k in range(depth)
@@ -75,6 +84,20 @@ class Musig(nn.Module):
         starts = dict(zip(TASKS, (5.0, 5.0, 0.5), strict=True))
         self.scales = nn.ParameterDict({t: torch.tensor(start) for t, start in starts.items()})
         self.offsets = nn.ParameterDict({t: torch.tensor(0.0) for t in TASKS})
+
+    def fit_inputs(self, features: np.ndarray) -> None:
+        """Take the mean and deviation of each column from training tracks (n, inputs)."""
+        deviation = features.std(0, dtype=np.float64)
+        deviation[deviation < 1e-6] = 1.0  # a constant column becomes 0
+        self.mean.copy_(torch.from_numpy(features.mean(0, dtype=np.float64)))
+        self.deviation.copy_(torch.from_numpy(deviation))
+
+    def standardised(self, features: np.ndarray) -> Tensor:
+        """(tracks, inputs) z of features with identity, or without it: then 0, the mean."""
+        given = features.shape[1]
+        x = torch.from_numpy(np.ascontiguousarray(features, np.float32)).to(self.mean.device)
+        z = (x - self.mean[:given]) / self.deviation[:given]
+        return F.pad(z, (0, self.inputs - given))
 
     @property
     def tasks(self) -> list[str]:
@@ -88,11 +111,12 @@ class Musig(nn.Module):
         """Vectors from sampled neighbours; a track is computed once at each depth.
 
         In training mode, the share `settings.isolated` of the tracks is computed without
-        neighbours, so that the model learns tracks without any.
+        neighbours and identity, so that the model learns tracks without any; of the others, the
+        share `settings.identity_dropout` is without identity.
 
         Args:
             nodes: (n,) int64 tracks, repeats allowed.
-            features: (tracks, inputs) of all tracks.
+            features: (tracks, inputs), `standardised`, of all tracks.
             sampler: of their graph.
             generator: source of randomness, on the same device.
 
@@ -112,6 +136,10 @@ class Musig(nn.Module):
                 sampled.masked_fill_(isolated[needed][:, None], -1)
             levels.append((needed, sampled))
         state, places = features, None
+        if self.training and self.identity:
+            needed = _distinct(torch.cat([needed, levels[-1][1].flatten()]), tracks)
+            state = self._without_some_identity(features, needed, isolated, generator)
+            places = _places(needed, tracks)
         for aggregator, (own, sampled) in zip(self.aggregators, reversed(levels), strict=True):
             if places is None:  # the first depth reads the features of all tracks by their rows
                 state = aggregator(state.index_select(0, own), neighbour_means(state, sampled))
@@ -128,12 +156,24 @@ class Musig(nn.Module):
         drawn = torch.rand(len(features), generator=generator, device=features.device)
         return drawn < self.settings.isolated
 
+    def _without_some_identity(
+        self, features: Tensor, nodes: Tensor, isolated: Tensor | None, generator: torch.Generator
+    ) -> Tensor:
+        """(nodes, inputs) features of distinct nodes, the identity of some of them 0."""
+        drawn = torch.rand(len(nodes), generator=generator, device=features.device)
+        dropped = drawn < self.settings.identity_dropout
+        if isolated is not None:
+            dropped |= isolated[nodes]
+        found = features.index_select(0, nodes)
+        found[:, -self.identity :] *= ~dropped[:, None]
+        return found
+
     @torch.no_grad()
     def vectors(self, features: np.ndarray, graph: TrackGraph) -> np.ndarray:
         """Vectors of all tracks of a graph from all their neighbours, without sampling.
 
         Args:
-            features: (tracks, inputs) float32 in [0, 1].
+            features: (tracks, inputs) float32 as in training, or without identity.
             graph: of these tracks, which need not be those of training; the vector of a track
                 without edges follows from its features alone.
 
@@ -141,7 +181,7 @@ class Musig(nn.Module):
             (tracks, dimensions) float32 of norm 1.
         """
         device = next(self.parameters()).device
-        state = torch.from_numpy(np.ascontiguousarray(features, np.float32)).to(device)
+        state = self.standardised(features)
         neighbours = torch.from_numpy(graph.neighbours).to(device, torch.int64)
         offsets = torch.from_numpy(graph.offsets).to(device)
         for aggregator in self.aggregators:
@@ -161,7 +201,10 @@ class Musig(nn.Module):
     ) -> None:
         """Write the model's folder, with what its node features were and how they were scaled."""
         settings = plain(self.settings)
-        config = {"inputs": self.inputs, "settings": settings, "about": dict(about or {})}
+        config = {
+            "inputs": self.inputs, "identity": self.identity, "settings": settings,
+            "about": dict(about or {}),
+        }  # fmt: skip
         save_model(folder, KIND, self, config, scaler.to_arrays() if scaler else None)
 
 
@@ -199,7 +242,8 @@ def load_musig(folder: str | Path) -> SavedMusig:
     def make(
         config: dict[str, Any], state: dict[str, Tensor], data: dict[str, np.ndarray]
     ) -> SavedMusig:
-        model = Musig(config["inputs"], build(MusigSettings, config["settings"]))
+        settings = build(MusigSettings, config["settings"])
+        model = Musig(config["inputs"], settings, config["identity"])
         model.load_state_dict(state)
         scaler = Scaler.from_arrays(data) if data else None
         return SavedMusig(model.eval(), config["about"], scaler)

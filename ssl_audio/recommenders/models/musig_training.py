@@ -63,7 +63,7 @@ class MusigTraining(nn.Module):
 
     Args:
         model: trained in place.
-        features: (tracks, inputs) float32 node features in [0, 1].
+        features: (tracks, inputs) float32 node features.
         graph: of the same tracks.
         genres: (tracks,) genre codes, `NO_GENRE` for none.
         audio: (tracks, d) float32 in [0, 1], the features of the similarity task.
@@ -91,11 +91,11 @@ class MusigTraining(nn.Module):
         )
         has_audio = np.ones(len(audio), bool) if has_audio is None else has_audio
         data = {
-            "features": np.ascontiguousarray(features, np.float32),
             "genres": np.asarray(genres, np.int64),
             "audio": np.ascontiguousarray(audio, np.float32),
             "has_audio": has_audio,
         }
+        self.register_buffer("features", model.standardised(features), persistent=False)
         for name, values in data.items():
             self.register_buffer(name, torch.from_numpy(values), persistent=False)
 

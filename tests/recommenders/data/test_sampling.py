@@ -139,6 +139,15 @@ def test_every_edge_is_drawn_once_in_an_epoch_whatever_the_batch():
         assert (epochs[0] != epochs[1]).any() and (epochs[0] != expected).any()
 
 
+def test_edges_are_drawn_by_their_weights():
+    pairs, weights = np.array([(0, 1), (2, 1), (2, 3), (0, 4)]), np.array([1, 2, 4, 9])
+    graph = TrackGraph.from_edges(pairs, 5, weights)
+    left, right, _ = batches(PairSampler(graph, 100, 0, seed=3, by_weight=True), 40)
+    counts = [((left + right == sum(p)) & ((left == p[0]) | (right == p[0]))).sum() for p in pairs]
+    assert sum(counts) == 4000
+    assert chisquare(counts, 4000 * weights / 16).pvalue > 1e-3
+
+
 def test_either_track_of_an_edge_is_on_the_left():
     left, right, co_occur = batches(PairSampler(made(), 100, 0, seed=0), 40)
     assert co_occur.all()

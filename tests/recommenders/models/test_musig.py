@@ -65,8 +65,10 @@ def test_an_aggregator_is_pytorch_geometrics():
 def test_vectors_are_the_formula():
     graph, group = planted()
     training = training_of(graph, group)
-    model, features = training.model, training.features.numpy()
+    model, features = training.model, 3 * training.features.numpy() + 2
+    model.fit_inputs(features[:40])
     state = features.astype(np.float64)
+    state = (state - state[:40].mean(0)) / state[:40].std(0)
     for k, aggregator in enumerate(model.aggregators):
         weight = aggregator.linear.weight.detach().double().numpy()
         bias = aggregator.linear.bias.detach().double().numpy()
@@ -79,6 +81,34 @@ def test_vectors_are_the_formula():
             state = np.maximum(state, 0)
     expected = state / np.linalg.norm(state, axis=1, keepdims=True)
     assert np.abs(model.vectors(features, graph) - expected).max() < 1e-5
+
+
+def test_missing_identity_is_that_of_the_mean():
+    graph, _ = planted()
+    rng = np.random.default_rng(4)
+    features = rng.normal(2, 3, (TRACKS, INPUTS)).astype(np.float32)
+    model = Musig(INPUTS, SMALL, identity=2)
+    model.fit_inputs(features)
+    without = model.vectors(features[:, :-2], graph)
+    features[:, -2:] = features[:, -2:].mean(0)
+    np.testing.assert_allclose(without, model.vectors(features, graph), atol=1e-6)
+
+
+def test_identity_is_dropped_at_its_rate_and_with_the_neighbours():
+    """Of tracks without edges, whose vectors follow from their own features."""
+    graph = TrackGraph.from_edges(np.empty((0, 2), np.int64), 4000)
+    features = np.random.default_rng(0).normal(size=(4000, 3)).astype(np.float32)
+    bare = np.concatenate([features[:, :2], np.zeros((4000, 1), np.float32)], axis=1)
+    settings = replace(SMALL, isolated=0.5, identity_dropout=0.4)
+    model = Musig(3, settings, identity=1)
+    training = MusigTraining(model, features, graph, np.zeros(4000), features)
+    nodes, random = torch.arange(4000), torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        found, _ = model.train().embed(nodes, training.features, training.sampler, random)
+    whole, dropped = (np.isclose(found, model.vectors(x, graph), atol=1e-5).all(1)
+                      for x in (features, bare))  # fmt: skip
+    assert (whole ^ dropped).all()
+    assert abs(dropped.mean() - (1 - 0.5 * 0.6)) < 4 * (0.7 * 0.3 / 4000) ** 0.5
 
 
 def test_sampled_vectors_approach_those_of_all_neighbours():
