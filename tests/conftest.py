@@ -5,7 +5,7 @@ import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
@@ -35,31 +35,49 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> "Callable[[str], Exported]":
-    """What `export` returns for the shipped encoder `contrastive` and a suffix.
-
-    A file is written once for all workers, and both files are of one traced program.
-    """
-    from ssl_audio.catalogue import export
-    from ssl_audio.models.encoder import load_encoder
-
+def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], Any]], Any]:
+    """`once(name, make)`: what `make(path)` returns, called by the first worker that needs it."""
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent  # of all workers
-    traced = functools.cache(lambda trace=export._program: trace(load_encoder("contrastive")))
+
+    def once(name: str, make: Callable[[Path], Any]) -> Any:
+        made = folder / f"{name}.made"
+        with FileLock(folder / f"{name}.lock"):
+            if not made.exists():
+                made.write_bytes(pickle.dumps(make(folder / name)))
+        return pickle.loads(made.read_bytes())
+
+    return once
+
+
+@pytest.fixture(scope="session")
+def demo_corpus(once: Callable[..., Any]) -> Path:
+    """24 tracks of 13 s of the demo corpus, as in tools/studies/demo.yaml."""
+    from ssl_audio.audio.demo_corpus import make_demo
+
+    found: Path = once("demo", lambda path: make_demo(path, 24, 13.0, workers=1, progress=False))
+    return found
+
+
+@pytest.fixture(scope="session")
+def exported(once: Callable[..., Any]) -> "Callable[[str], Exported]":
+    """What `export` returns for the shipped encoder `contrastive` and a suffix; both files are of
+    one traced program."""
+    from ssl_audio.catalogue import export
+    from ssl_audio.models.encoder import load_encoder
+
+    program = functools.cache(lambda trace=export._program: trace(load_encoder("contrastive")))
+
+    def make(suffix: str, folder: Path) -> "Exported":
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(export, "_program", lambda _: program())
+            return export.export(load_encoder("contrastive"), folder / f"encoder{suffix}")
 
     def exported(suffix: str) -> "Exported":
         if suffix == ".onnx":
             pytest.importorskip("onnxruntime")
             pytest.importorskip("onnxscript")
-        known = folder / f"exported{suffix}.pickle"
-        with FileLock(folder / f"exported{suffix}.lock"):
-            if not known.exists():
-                with pytest.MonkeyPatch.context() as patch:
-                    patch.setattr(export, "_program", lambda _: traced())
-                    path = folder / "exported" / f"encoder{suffix}"
-                    found = export.export(load_encoder("contrastive"), path)
-                known.write_bytes(pickle.dumps(found))
-        return pickle.loads(known.read_bytes())
+        return once(f"exported{suffix}", functools.partial(make, suffix))
 
     return exported

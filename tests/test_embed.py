@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from ssl_audio.io.console import SOME_FAILED
 from ssl_audio.models.encoder import build_encoder
 from ssl_audio.stores.feature_store import read_about, read_segments, read_store
 
+needs_openvino = pytest.mark.skipif(find_spec("openvino") is None, reason="no openvino")
 LAYOUTS = [("wav", 8_000, 1), ("flac", 44_100, 2), ("ogg", 48_000, 1), ("wav", 192_000, 2),
            ("wav", 22_050, 6), ("mp3", 32_000, 2)]  # fmt: skip
 
@@ -54,12 +56,10 @@ def run(tmp_path, monkeypatch, encoder_folder, capsys):
     return run
 
 
-@pytest.mark.parametrize("runtime", ["torch", "openvino"])
+@pytest.mark.parametrize("runtime", ["torch", pytest.param("openvino", marks=needs_openvino)])
 def test_embeddings_equal_embed_file_and_failures_are_listed(
     run, music, encoder_folder, tmp_path, runtime
 ):
-    if runtime == "openvino":
-        pytest.importorskip("openvino")
     status, said = run(
         f"source={music}", "output=f.parquet", "segments=true", "hop=0.5", f"runtime={runtime}"
     )
@@ -97,11 +97,11 @@ def test_bfloat16_and_float16_stay_close(run, music):
     assert ((full * half).sum(1) / norms).min() > 0.99
 
 
+@needs_openvino
 @pytest.mark.parametrize(("min_tracks", "runtime"), [(1000, "torch"), (1, "openvino")])
 def test_the_runtime_is_chosen_by_the_number_of_tracks_and_recorded(
     run, music, tmp_path, monkeypatch, min_tracks, runtime
 ):
-    pytest.importorskip("openvino")
     monkeypatch.setattr(embedding, "MIN_OPENVINO_TRACKS", min_tracks)
     run(f"source={music / '0.wav'}", "output=f.parquet")
     recorded = json.loads((tmp_path / "f.parquet.run.json").read_text())

@@ -162,13 +162,9 @@ def test_selectors(music):
     assert frontend["f_max"] == 11025
 
 
-def test_a_probe_on_the_synthesised_corpus_goes_into_results_and_card():
-    from ssl_audio.audio.demo_corpus import make_demo
-
-    make_demo(Path("demo"), tracks=20, seconds=10.0, workers=1, progress=False)
-    chosen = ["data=demo", "data.root=demo", "data.tracks=20", "data.seconds=10.0"]
-    arguments = ["recipe=contrastive", *SMALL, *chosen, "online_probe.every_n_steps=2"]
-    assert main([*arguments, "run_dir=run"]) == 0
+def test_a_probe_on_the_synthesised_corpus_goes_into_results_and_card(demo_corpus):
+    chosen = ["data=demo", "data.tracks=24", "data.seconds=13.0", "online_probe.every_n_steps=2"]
+    assert main(tiny(demo_corpus, *chosen, "run_dir=run")) == 0
     results = results_of("run")
     assert list(results["probe"]) == ["mel statistics", "untrained", "trained"]
     trained = results["probe"]["trained"]

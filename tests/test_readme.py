@@ -6,7 +6,8 @@ import importlib
 import os
 import re
 import shlex
-import sys
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ from readmes import write_files
 
 from ssl_audio.__main__ import COMMANDS
 from ssl_audio.__main__ import main as ssl_audio_main
-from ssl_audio.audio.demo_corpus import demo_folder, make_demo
+from ssl_audio.audio.demo_corpus import demo_folder
+from ssl_audio.catalogue import export
 from ssl_audio.stores.feature_store import read_store
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,13 +35,15 @@ BY_CI = (
 )  # fmt: skip
 SMALL_PRETRAIN = [
     "data.workers=0", "data.batch_size=4", "trainer.max_steps=2", "trainer.accelerator=cpu",
-    "trainer.precision=32-true", "encoder.backbone=resnet10t", "encoder.embedding_size=32",
+    "trainer.precision=32-true", "encoder.backbone=test_resnet", "encoder.embedding_size=32",
 ]  # fmt: skip
-TRACKS, SECONDS = 24, 13.0  # of the demo corpus
+TRACKS, SECONDS = 24, 13.0  # of the fixture demo_corpus
 SMALL_DEMO = [f"data.tracks={TRACKS}", f"data.seconds={SECONDS}"]
 SMALL_PROBE = ["linear_probe.epochs=1", "linear_probe.steps=4", "limited_data.fractions=[0.2]",
                "few_shot.shots=[1]", "cost=false"]  # fmt: skip
-SMALL_RECOMMEND = ["musig.steps=5", "m2grl.steps=5", "transformer.steps=5", "transformer.layers=1",
+# all baselines are those of tests/characterisation
+SMALL_RECOMMEND = ["baselines=[popularity,track2vec]", "musig.steps=5", "m2grl.steps=5",
+                   "transformer.steps=5", "transformer.layers=1",
                    "graph.min_weight=2", "completion.resamples=50"]  # fmt: skip
 
 
@@ -51,7 +55,7 @@ def commands(readme: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def named_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def named_files(demo_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what the READMEs name: /music, /tagged, song.mp3 and recordings, which are the
     demo corpus of its cache."""
     home = tmp_path_factory.mktemp("named")
@@ -67,8 +71,10 @@ def named_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
             soundfile.write(home / "tagged" / tag / f"{index}.wav", noise, 16_000)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SSL_AUDIO_CACHE", str(home / "cache"))
-        corpus = make_demo(demo_folder(TRACKS, SECONDS), TRACKS, SECONDS, workers=1, progress=False)
-    (home / "recordings").symlink_to(corpus)
+        cached = demo_folder(TRACKS, SECONDS)
+    cached.parent.mkdir(parents=True)
+    for link in (cached, home / "recordings"):
+        link.symlink_to(demo_corpus)
     (home / "checkpoints").symlink_to(ROOT / "checkpoints")
     (home / "tools").symlink_to(ROOT / "tools")
     return home
@@ -93,7 +99,8 @@ def smaller(words: list[str]) -> list[str]:
         case "probe":
             return SMALL_PROBE
         case "demo":
-            return ["recordings=recordings", "tracks=400", "playlists=80", "max_length=50"]
+            return ["recordings=recordings", "tracks=150", "playlists=40", "min_length=45",
+                    "max_length=50"]  # fmt: skip
         case "acoustic" if any(word.startswith("playlists=") for word in words):
             return ["siamese.steps=20", "siamese.every=20"]
         case "recommend" if any(word.startswith("playlists=") for word in words):
@@ -117,11 +124,13 @@ def run(home: Path, command: str) -> int:
 @pytest.mark.slow
 @pytest.mark.parametrize("readme", READMES)
 def test_every_command_runs(
-    readme: str, home: Path, named_files: Path, monkeypatch: pytest.MonkeyPatch
+    readme: str, home: Path, named_files: Path, exported: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(home)
     monkeypatch.setenv("SSL_AUDIO_CACHE", str(named_files / "cache"))
-    monkeypatch.setattr(sys, "path", [*sys.path, str(ROOT / "tools")])
+    _, opened = export.FORMATS[".onnx"]  # the file of the same encoder that tests share
+    written = (lambda _, path: shutil.copy(exported(".onnx").path, path), opened)
+    monkeypatch.setitem(export.FORMATS, ".onnx", written)
     write_files(ROOT / readme, home)
     for command in commands(readme):
         if any(tool in command for tool in ("convert_released", "free_music", "benchmark")):

@@ -20,7 +20,7 @@ from ssl_audio.io.errors import SslAudioError
     start=st.integers(0, 45),
     parts=st.sampled_from([1, 2, 3]),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_order_of_the_batches(
     batch: int, more: int, steps: int, seed: int, start: int, parts: int
 ) -> None:
@@ -76,7 +76,7 @@ def with_shares(n: int, draws: int, seed: int) -> Shares:
     draws=st.integers(2, 8).map(lambda k: 2 * k), more=st.integers(0, 40), seed=st.integers(0, 999),
     pairs=st.integers(1, 3), kind=st.sampled_from(["equal", "shares", "groups"]),
 )  # fmt: skip
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_every_kind_of_order(draws: int, more: int, seed: int, pairs: int, kind: str) -> None:
     n, steps, size = draws + more, 12, draws * pairs
     options: dict = {"pairs_per_track": pairs}

@@ -20,7 +20,7 @@ SHAPES = [(1, 1), (2, 300), (1, 8_000), (3, 16_000), (7, 16_385), (2, 33_333), (
           (1, 100_001), (1, 480_000)]  # fmt: skip
 
 
-def trained(**arguments):
+def random_encoder(**arguments):
     """An encoder whose embeddings differ from input to input, as a new one's hardly do."""
     torch.manual_seed(0)
     encoder = build_encoder(**arguments).eval()
@@ -35,30 +35,12 @@ def trained(**arguments):
 
 @pytest.fixture(scope="module")
 def encoder():
-    return trained()
-
-
-@pytest.fixture(scope="module")
-def exported(encoder, tmp_path_factory):
-    """What `export` returns for a suffix, made once; both files are of one traced program."""
-    folder, made = tmp_path_factory.mktemp("exported"), {}
-    program = functools.cache(lambda trace=export._program: trace(encoder))
-
-    def exported(suffix):
-        if suffix == ".onnx":
-            pytest.importorskip("onnxruntime")
-            pytest.importorskip("onnxscript")
-        if suffix not in made:
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(export, "_program", lambda _: program())
-                made[suffix] = export.export(encoder, folder / f"encoder{suffix}")
-        return made[suffix]
-
-    return exported
+    """The one of the fixture `exported`."""
+    return ssl_audio.load_encoder("contrastive")
 
 
 def test_a_normalized_front_end_is_exported_too():
-    encoder = trained(frontend="normalized")
+    encoder = random_encoder(frontend="normalized")
     waveform = 0.01 * torch.randn(2, 30_000, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         found = export.Exportable(copy.deepcopy(encoder)).eval()(waveform)
@@ -95,6 +77,7 @@ def difference(encoder, path, batch, samples):
     return float((found - expected).abs().max() / expected.abs().max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize(("batch", "samples"), SHAPES)
 def test_file_gives_the_encoders_embeddings(encoder, exported, suffix, batch, samples):
@@ -107,6 +90,7 @@ def test_embeddings_of_the_test_encoder_differ(encoder):
     assert (a - b).abs().max() > 0.05 * a.abs().max()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_the_reported_size_and_difference_are_those_of_the_file(encoder, exported, suffix):
     found = exported(suffix)
@@ -115,6 +99,7 @@ def test_the_reported_size_and_difference_are_those_of_the_file(encoder, exporte
     assert not [path for path in found.path.parent.iterdir() if path.name.startswith(".")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_metadata_names_the_encoder(encoder, exported, suffix):
     _, metadata = opened(exported(suffix).path)
@@ -122,6 +107,7 @@ def test_metadata_names_the_encoder(encoder, exported, suffix):
     assert (metadata["sample_rate"], metadata["segment"]) == ("16000", "4.0")
 
 
+@pytest.mark.slow
 def test_onnx_names_its_axes(exported):
     path = exported(".onnx").path
     import onnxruntime

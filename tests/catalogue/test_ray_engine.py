@@ -18,8 +18,6 @@ from ssl_audio.io.errors import SslAudioError
 from ssl_audio.models.encoder import build_encoder
 from ssl_audio.stores.feature_store import Row, read_segments, read_store
 
-ray = pytest.importorskip("ray")
-
 pytestmark = pytest.mark.slow
 ITEMS = [Item(f"{k:03d}", Path(f"{k:03d}.wav")) for k in range(60)]
 
@@ -34,6 +32,7 @@ def encoder_folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
     """What Ray prints on standard error as it starts; skips where it cannot start at all."""
+    ray = pytest.importorskip("ray")
     printed = tmp_path_factory.mktemp("ray") / "stderr"
     kept = os.dup(2)
     with printed.open("wb") as file:

@@ -1,8 +1,9 @@
 """The network in other runtimes: the same embeddings, from any thread."""
 
-import subprocess
+import functools
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -12,6 +13,10 @@ from ssl_audio.io.errors import SslAudioError
 from ssl_audio.models import runtime
 from ssl_audio.models.encoder import Encoder, build_encoder
 from ssl_audio.models.runtime import INSTALL, OpenVinoNetwork, for_embedding, runtime_of
+
+# the tests leave the import of OpenVINO to the package, which keeps its telemetry out
+needs_openvino = pytest.mark.skipif(find_spec("openvino") is None, reason="no openvino")
+RUNTIMES = ["torch", pytest.param("openvino", marks=needs_openvino)]
 
 
 @pytest.fixture(scope="module")
@@ -31,12 +36,16 @@ def waveforms():
     return [rng.normal(0, 0.1, n).astype(np.float32) for n in (200, 16_000, 40_000, 100_000)]
 
 
-@pytest.mark.parametrize("name", ["torch", "openvino"])
+@pytest.fixture(scope="module")
+def fast_encoder(encoder):
+    """The encoder in a runtime, for two threads."""
+    return functools.cache(lambda name: for_embedding(encoder, runtime=name, workers=2))
+
+
+@pytest.mark.parametrize("name", RUNTIMES)
 @pytest.mark.parametrize("hop", [None, 0.32])
-def test_the_embeddings_are_the_encoders(encoder, name, hop):
-    if name == "openvino":
-        pytest.importorskip("openvino")
-    fast = for_embedding(encoder, runtime=name, workers=2)
+def test_the_embeddings_are_the_encoders(encoder, fast_encoder, name, hop):
+    fast = fast_encoder(name)
     for waveform in waveforms():
         expected, found = encoder.embed(waveform, hop=hop), fast.embed(waveform, hop=hop)
         scale = np.abs(expected.segments).max()
@@ -44,10 +53,8 @@ def test_the_embeddings_are_the_encoders(encoder, name, hop):
         np.testing.assert_array_equal(found.times, expected.times)
 
 
-@pytest.mark.parametrize("name", ["torch", "openvino"])
+@pytest.mark.parametrize("name", RUNTIMES)
 def test_bfloat16_stays_close(encoder, name):
-    if name == "openvino":
-        pytest.importorskip("openvino")
     fast = for_embedding(encoder, "bfloat16", name)
     for waveform in waveforms():
         a, b = encoder.embed(waveform).track, fast.embed(waveform).track
@@ -56,9 +63,9 @@ def test_bfloat16_stays_close(encoder, name):
             assert np.abs(a - b).max() > 1e-5 * np.abs(a).max()
 
 
-def test_threads_do_not_disturb_each_other(encoder):
-    pytest.importorskip("openvino")
-    fast = for_embedding(encoder, runtime="openvino", workers=2)
+@needs_openvino
+def test_threads_do_not_disturb_each_other(fast_encoder):
+    fast = fast_encoder("openvino")
     rng = np.random.default_rng(1)
     todo = [rng.normal(0, 0.1, 16_000 * (1 + k % 5)).astype(np.float32) for k in range(40)]
     with ThreadPoolExecutor(4) as pool:
@@ -67,12 +74,12 @@ def test_threads_do_not_disturb_each_other(encoder):
         np.testing.assert_allclose(found.segments, fast.embed(waveform).segments, atol=1e-6)
 
 
+@needs_openvino
 def test_auto_is_openvino_where_it_is_installed(encoder, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(runtime, "find_spec", lambda name: None)
     assert not isinstance(for_embedding(encoder).network, OpenVinoNetwork)
     monkeypatch.undo()
-    pytest.importorskip("openvino")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert isinstance(for_embedding(encoder).network, OpenVinoNetwork)
 
@@ -90,17 +97,17 @@ def test_a_broken_openvino_is_reported_and_torch_is_used(encoder, tmp_path, monk
         for_embedding(encoder, runtime="openvino")
 
 
+@needs_openvino
 def test_weights_that_are_not_finite_are_not_hidden():
-    pytest.importorskip("openvino")
     broken = build_encoder(segment=1.0, embedding_size=8).eval()
     next(broken.backbone.parameters()).data.fill_(torch.nan)
     with pytest.raises(SslAudioError, match="not finite"):
         for_embedding(broken, runtime="openvino")
 
 
-def test_openvino_refuses_other_lengths(encoder):
-    pytest.importorskip("openvino")
-    fast = for_embedding(encoder, runtime="openvino")
+@needs_openvino
+def test_openvino_refuses_other_lengths(encoder, fast_encoder):
+    fast = fast_encoder("openvino")
     with pytest.raises(ValueError, match="log-mels"):
         fast(torch.zeros(1, 50_000))
     assert fast.frontend is not encoder.frontend
@@ -130,8 +137,8 @@ class Strange(torch.nn.Module):
         return torch.special.i0e(Unknown.apply(x)).repeat(1, 32)
 
 
+@needs_openvino
 def test_a_network_that_openvino_cannot_run(encoder):
-    pytest.importorskip("openvino")
     strange = Encoder(encoder.frontend, Strange(), "strange", 32, encoder.segment).eval()
     with pytest.raises(SslAudioError, match="runtime=torch"):
         for_embedding(strange, runtime="openvino")
@@ -144,13 +151,8 @@ def test_refusals(encoder, words):
         for_embedding(encoder, *words)
 
 
-def test_openvino_telemetry_is_off():
-    pytest.importorskip("openvino")
-    code = (
-        "import sys; from ssl_audio.models.encoder import build_encoder\n"
-        "from ssl_audio.models.runtime import for_embedding\n"
-        "for_embedding(build_encoder(segment=1.0, embedding_size=8), runtime='openvino')\n"
-        "assert 'openvino' in sys.modules\n"
-        "assert not any(m.startswith('openvino_telemetry.') for m in sys.modules)\n"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=300)
+@needs_openvino
+def test_openvino_telemetry_is_off(fast_encoder):
+    fast_encoder("openvino")
+    assert "openvino" in sys.modules
+    assert not any(name.startswith("openvino_telemetry.") for name in sys.modules)

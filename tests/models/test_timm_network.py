@@ -1,5 +1,7 @@
 """timm's networks for log-mels: transformers and mixers too."""
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 import torch
@@ -41,7 +43,7 @@ def test_waveforms_to_embeddings_and_back_from_the_folder(name, tmp_path):
         if isinstance(encoder.backbone, PatchedNetwork):
             assert not torch.equal(encoder(changed), expected)
         torch.testing.assert_close(encoder.folded()(waveform), expected, rtol=1e-4, atol=1e-5)
-        for samples in (700, 30_000, 160_000):
+        for samples in (700, 30_000, 80_000):
             if name in ONE_LENGTH and samples > 64_000:
                 with pytest.raises(SslAudioError, match=rf"{name} takes log-mels of 126 frames"):
                     encoder(noise(1, samples))
@@ -103,8 +105,8 @@ def test_positions_and_class_tokens_do_not_decay(name, names):
     assert len(decaying["params"]) + len(others["params"]) == len(list(network.parameters()))
 
 
+@pytest.mark.skipif(find_spec("openvino") is None, reason="no openvino")
 def test_openvino_runs_a_transformer():
-    pytest.importorskip("openvino")
     encoder, track = encoder_of("test_vit"), noise(70_000).numpy()
     found = for_embedding(encoder, runtime="openvino", workers=1).embed(track).track
     np.testing.assert_allclose(found, encoder.embed(track).track, rtol=0, atol=1e-3)

@@ -26,7 +26,7 @@ from ssl_audio.reports.results import PretrainResults
 
 RATE = 16_000
 WORDS = [
-    "recipe=contrastive", "data=demo", "data.root={demo}", "data.tracks=20", "data.seconds=10",
+    "recipe=contrastive", "data=demo", "data.root={demo}", "data.tracks=24", "data.seconds=13",
     "data.batch_size=4", "data.workers=0", "encoder.backbone=test_resnet",
     "encoder.embedding_size=8", "objective.projector_sizes=[8,8]", "trainer.max_steps=2",
     "trainer.checkpoint_every=1", "trainer.accelerator=cpu", "trainer.precision=32-true",
@@ -66,12 +66,9 @@ def study(*words):
 
 
 @pytest.fixture(scope="module")
-def places(tmp_path_factory):
-    """A small demo corpus, and a table of loud and soft tracks by six artists."""
-    from ssl_audio.audio.demo_corpus import make_demo
-
+def places(demo_corpus, tmp_path_factory):
+    """The demo corpus, and a table of loud and soft tracks by six artists."""
     home = tmp_path_factory.mktemp("places")
-    make_demo(home / "demo", tracks=20, seconds=10, workers=1, progress=False)
     lines = ["path,tags,split,artist"]
     for k in range(24):
         split = ("train", "train", "validation", "test")[k // 6]
@@ -79,7 +76,7 @@ def places(tmp_path_factory):
         soundfile.write(home / f"{k}.wav", noise, RATE)
         lines.append(f"{k}.wav,{('loud', 'soft')[k % 2]},{split},artist {k % 6}")
     (home / "labelled.csv").write_text("\n".join(lines))
-    return f"[demo={home / 'demo'},labelled={home / 'labelled.csv'}]"
+    return f"[demo={demo_corpus},labelled={home / 'labelled.csv'}]"
 
 
 def test_an_interrupted_study_resumes_to_the_same_rows(places, monkeypatch, capsys):
