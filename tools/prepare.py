@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ssl_audio.audio import SAMPLE_RATE, shards
 from ssl_audio.audio.sources import list_audio
+from ssl_audio.io.console import SOME_FAILED
 from ssl_audio.settings.command import Command
 from ssl_audio.settings.fields import Group, setting
 
@@ -38,7 +39,7 @@ COMMAND = Command(
 )  # fmt: skip
 
 
-def run(settings: PrepareSettings) -> None:
+def run(settings: PrepareSettings) -> int:
     """Write the shards, and print what they hold."""
     seconds = settings.shard_gib * 2**30 / shards.SAMPLE_BYTES / SAMPLE_RATE
     found = shards.write_shards(
@@ -49,6 +50,7 @@ def run(settings: PrepareSettings) -> None:
     if found.skipped:
         print(f"{found.skipped} files skipped, listed in {found.folder / 'skipped.csv'}")
     print(f"next: ssl-audio pretrain recipe=contrastive data=shards data.root={found.folder}")
+    return SOME_FAILED if found.skipped else 0
 
 
 main = partial(COMMAND.main, run)

@@ -121,13 +121,14 @@ class Stream:
         sample_rate: of the blocks, Hz.
 
     Attributes:
-        damage: after the last block, what of the file could not be decoded; "" for all of it.
+        note: after the last block, what of the file could not be decoded, or that it is silent
+            (all samples below 1e-4, -80 dB); "" otherwise.
     """
 
     def __init__(self, path: AnyPath, sample_rate: int = SAMPLE_RATE) -> None:
         self._path, self._sample_rate = path, sample_rate
-        self._frames = 0  # decoded so far
-        self.damage = ""
+        self._frames, self._loudest = 0, 0.0  # of what is decoded so far
+        self.note = ""
 
     def __iter__(self) -> Iterator[np.ndarray]:
         with open_whole(self._path) as reader:
@@ -138,11 +139,13 @@ class Stream:
                 blocks = resampled(blocks, reader.rate, self._sample_rate)
             for block in blocks:
                 if len(block):
-                    _check_values(self._path, block)
+                    self._loudest = max(self._loudest, _check_values(self._path, block))
                     yield block
             if not self._frames:
                 raise AudioError(self._path, "truncated", "nothing can be decoded from 0.00 s on")
-            self.damage = _damage(reader, self._frames)
+            self.note = _damage(reader, self._frames)
+            if self._loudest < _SILENCE:
+                self.note = f"silent; {self.note}" if self.note else "silent"
 
     def _counted(self, reader: Reader) -> Iterator[np.ndarray]:
         for block in reader.blocks(0, None):
@@ -192,11 +195,12 @@ def _fill(
     return np.concatenate([samples, np.zeros(missing, np.float32)])
 
 
-def _check_values(path: AnyPath, samples: np.ndarray) -> None:
-    # `not <=` also refuses NaN
+def _check_values(path: AnyPath, samples: np.ndarray) -> float:
+    """The largest absolute value; `not <=` also refuses NaN."""
     largest = max(float(samples.max()), -float(samples.min()))
     if not largest <= _MAX_VALUE:
         raise AudioError(path, "unreadable", f"samples up to {largest:.3g}")
+    return largest
 
 
 def _crop(reader: Reader, first: int, length: int | None, sample_rate: int) -> np.ndarray:
@@ -259,12 +263,9 @@ def _is_silent(path: AnyPath, duration: float) -> bool:
         return False
     if duration > _WHOLE_FOR_SILENCE:
         return not _has_sound(path, duration, 10 * _SPOTS)
-    loudest = 0.0
     with open_audio(path) as reader:
         for block in reader.blocks(0, None):
-            _check_values(path, block)
-            loudest = float(np.abs(block).max())
-            if loudest >= _SILENCE:
+            if _check_values(path, block) >= _SILENCE:
                 return False
     return True
 
@@ -278,7 +279,6 @@ def _has_sound(path: AnyPath, duration: float, spots: int) -> bool:
             part = _joined(reader.blocks(round(start * reader.rate), count))
             if not len(part):
                 raise AudioError(path, "unreadable", f"nothing can be decoded at {start:.1f} s")
-            _check_values(path, part)
-            if float(np.abs(part).max()) >= _SILENCE:
+            if _check_values(path, part) >= _SILENCE:
                 return True
     return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Protocol
 
@@ -29,6 +30,8 @@ _MIN_RATE, _MAX_RATE = 1_000, 768_000  # Hz; beyond them a header is damaged
 # Over all channels, 6 minutes of stereo: FFmpeg decodes a file in one go, and torchcodec holds it
 # twice, up to 256 MiB for each thread.
 _FFMPEG_SAMPLES = 1 << 25
+_TORCH_AFTER = 32  # Vorbis files that pay for the import of torch, of a second and 600 MiB
+_vorbis_files = count()
 # libsndfile recognises a file by its first bytes: if it fails to open one of these, it is damaged
 _SNDFILE_MAGIC = (b"RIFF", b"RF64", b"RIFX", b"fLaC", b"OggS", b"ID3", b"FORM", b"caff")
 
@@ -90,8 +93,8 @@ def open_whole(path: AnyPath) -> Reader:
     """Open a file that will be read from end to end."""
     reader = open_audio(path)
     if isinstance(reader, SoundFileReader) and reader.vorbis and reader.frames:
-        # do not import torch, which takes a second and 600 MiB, into a process that only decodes
-        decoder = vorbis_decoder() if "torch" in sys.modules else None
+        many = next(_vorbis_files) > _TORCH_AFTER
+        decoder = vorbis_decoder() if many or "torch" in sys.modules else None
         if decoder is not None and reader.frames * reader.channels <= _FFMPEG_SAMPLES:
             return VorbisReader(Path(path), reader, decoder)
     return reader

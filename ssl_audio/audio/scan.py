@@ -10,22 +10,25 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ssl_audio.audio.scan_workers import CRASHED, NO_ANSWER, ScanPool
+from ssl_audio.audio import isolated
 from ssl_audio.audio.sources import Source, read_parquet
 from ssl_audio.io.atomic import atomic_file
 from ssl_audio.io.cache import cache_folder
-from ssl_audio.io.errors import SslAudioError
+from ssl_audio.io.errors import AudioError, SslAudioError
 from ssl_audio.io.files import AnyPath
-from ssl_audio.io.parallel import available_processors
+from ssl_audio.io.parallel import available_processors, in_order
 from ssl_audio.io.progress import progress_bar
 
 _FILES_PER_WORKER = 16  # a process takes 0.2 s to start, as long as a few dozen files take
 _SAVE_EVERY = 60.0  # s between saves of an unfinished scan
-_CACHE_VERSION = "2"
+_CACHE_VERSION = "3"
+DAMAGED = "used in part"  # the reason of a track in the report of skipped files
+_LOOKAHEAD = 1 << 10  # files of a process that others may be ahead of a slow one
 # Verdicts that follow from a file's content are kept; others may change: a decoder gets installed,
 # a disk mounted, a machine less busy.
 _LASTING = frozenset({"", "empty", "unreadable", "truncated", "silent"})
@@ -43,6 +46,7 @@ class Track:
     source: int = 0  # number of its source, where several are mixed
     sha256: str = ""  # of the file that a track in a shard was made of
     origin: str = ""  # path of that file
+    damage: str = ""  # what of it cannot be decoded, and why
 
 
 @dataclass(frozen=True)
@@ -81,19 +85,23 @@ class Manifest:
             counts = Counter(skipped.reason for skipped in self.skipped)
             reasons = ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
             text += f"; {len(self.skipped)} files skipped ({reasons})"
+        if damaged := sum(bool(track.damage) for track in self.tracks):
+            text += f"; {damaged} tracks damaged, used in part"
         if self.duplicates:
             text += f"; {self.duplicates} listed more than once"
         return text
 
     def save_report(self, path: AnyPath) -> None:
-        """Write the skipped files as CSV (path, reason, detail), in one step."""
+        """Write the skipped files and the damaged tracks as CSV (path, reason, detail)."""
+        damaged = [Skipped(t.path, DAMAGED, t.damage) for t in self.tracks if t.damage]
         with (
             atomic_file(path) as temporary,
             open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file,
         ):
             writer = csv.writer(file)
             writer.writerow(["path", "reason", "detail"])
-            writer.writerows([item.path, item.reason, item.detail] for item in self.skipped)
+            rows = self.skipped + damaged
+            writer.writerows([item.path, item.reason, item.detail] for item in rows)
 
 
 @dataclass(frozen=True)
@@ -104,7 +112,7 @@ class _Verdict:
     mtime_ns: int
     duration: float
     reason: str
-    detail: str
+    detail: str  # of a usable file, its damage
 
 
 def scan(
@@ -136,12 +144,22 @@ def scan(
         path: verdict for path in paths if (verdict := known.recall(path, stamps[path])) is not None
     }
     todo = [path for path in paths if path not in verdicts]
-    pool = ScanPool(_worker_count(workers, len(todo)), time_limit)
+    count = _worker_count(workers, len(todo))
+
+    def verdict_on(path: str) -> _Verdict:
+        try:
+            duration, damage = isolated.examine(path, time_limit)
+            return _Verdict(*stamps[path], duration, "", damage)
+        except AudioError as error:
+            return _Verdict(*stamps[path], 0.0, error.reason, error.detail)
+
     if todo:
         try:
-            with progress_bar("scanning audio", len(todo), "files", shown=progress) as step:
-                for path, (duration, reason, detail) in pool.examine(todo):
-                    seen = _Verdict(*stamps[path], duration, reason, detail)
+            with (
+                closing(in_order(todo, verdict_on, count, _LOOKAHEAD)) as seen_files,
+                progress_bar("scanning audio", len(todo), "files", shown=progress) as step,
+            ):
+                for path, seen in zip(todo, seen_files, strict=True):
                     verdicts[path] = seen
                     known.add(path, seen)
                     step()
@@ -187,8 +205,9 @@ def _manifest(
             result.skipped.append(Skipped(path, "too short", detail))
         else:
             result.tracks.append(
-                Track(path, verdict.duration, source.tags, verdict.size, source.group)
-            )
+                Track(path, verdict.duration, source.tags, verdict.size, source.group,
+                      damage=verdict.detail)
+            )  # fmt: skip
     return result
 
 
@@ -229,7 +248,7 @@ class _Cache:
         return old if old is not None and (old.size, old.mtime_ns) == stamp else None
 
     def add(self, path: str, verdict: _Verdict) -> None:
-        temporary = verdict.size < 0 or verdict.detail.startswith((CRASHED, NO_ANSWER))
+        temporary = verdict.size < 0 or verdict.detail.startswith(isolated.TEMPORARY)
         if verdict.reason not in _LASTING or temporary:
             return
         self._known[path] = verdict

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from ssl_audio.audio import SAMPLE_RATE, decode
+from ssl_audio.audio import SAMPLE_RATE, isolated
 from ssl_audio.audio.decode import END_TOLERANCE
 from ssl_audio.audio.scan import Track
 from ssl_audio.audio.shard_reader import FULL_SCALE
@@ -32,6 +32,7 @@ class DecodedTrack:
     samples: np.ndarray
     sha256: str = ""
     error: AudioError | None = None
+    damage: str = ""  # what of it could not be decoded
 
 
 def decode_track(track: Track) -> DecodedTrack:
@@ -39,9 +40,10 @@ def decode_track(track: Track) -> DecodedTrack:
     nothing = np.zeros(0, np.int16)
     try:
         digest = file_sha256(track.path)
-        blocks = (np.clip(block, -1.0, 1.0) * FULL_SCALE for block in decode.Stream(track.path))
+        stream = isolated.Stream(track.path)
+        blocks = (np.clip(block, -1.0, 1.0) * FULL_SCALE for block in stream)
         quantised = [np.rint(block).astype("<i2") for block in blocks]
-        return DecodedTrack(track, np.concatenate(quantised), digest)
+        return DecodedTrack(track, np.concatenate(quantised), digest, damage=stream.note)
     except AudioError as error:
         return DecodedTrack(track, nothing, error=error)
     except (OSError, MemoryError) as error:
@@ -122,7 +124,7 @@ def _entry(result: DecodedTrack, start: int) -> Entry:
     if abs(length / SAMPLE_RATE - duration) > END_TOLERANCE:
         duration = length / SAMPLE_RATE
     return {"path": result.track.path, "start": start, "samples": length, "duration": duration,
-            "sha256": result.sha256}  # fmt: skip
+            "sha256": result.sha256, "damage": result.damage}  # fmt: skip
 
 
 def _header(samples: int) -> bytes:

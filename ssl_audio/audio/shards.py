@@ -215,7 +215,10 @@ def _write(
     shards += writer.done
     entries = [entry for shard in shards for entry in shard]
     skipped = [Skipped(e["path"], e["reason"], e["detail"]) for e in entries if "reason" in e]
-    report = Manifest([], found.skipped + skipped)
+    damaged = [
+        Track(e["path"], e["duration"], damage=e["damage"]) for e in entries if e.get("damage")
+    ]
+    report = Manifest(damaged, found.skipped + skipped)
     if len(skipped) == len(entries):
         raise SslAudioError(f"no usable audio: {report.summary()}. Give a folder or list with some")
     report.save_report(folder / "skipped.csv")

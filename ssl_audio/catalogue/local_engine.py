@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ssl_audio.audio import decode
+from ssl_audio.audio import isolated
 from ssl_audio.catalogue.tracks import Analysis, Failure, Item, row_of
 from ssl_audio.io.parallel import in_order
 from ssl_audio.models.embedder import BATCH, Embedder
@@ -40,13 +40,15 @@ class LocalEngine:
 
     def _embed(self, path: Path) -> Analysis:
         samples = 0
+        stream = isolated.Stream(path, self.embedder.sample_rate)
 
         def counted() -> Iterator[np.ndarray]:
             nonlocal samples
-            for block in decode.Stream(path, self.embedder.sample_rate):
+            for block in stream:
                 samples += len(block)
                 yield block
 
         found = self.embedder.embed_blocks(counted(), self.hop, self.batch_size)
         segments, times = (found.segments, found.times) if self.segments else (None, None)
-        return Analysis(samples / self.embedder.sample_rate, found.track, segments, times)
+        duration = samples / self.embedder.sample_rate
+        return Analysis(duration, found.track, segments, times, stream.note)

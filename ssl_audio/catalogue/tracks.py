@@ -80,6 +80,7 @@ class Analysis:
     vector: np.ndarray  # (dimensions,)
     segments: np.ndarray | None = None  # (n, dimensions)
     times: np.ndarray | None = None  # (n,) seconds
+    note: str = ""  # on its audio: "silent", ...
 
 
 def row_of(item: Item, analyse: Callable[[Path], Analysis]) -> Row | Failure:

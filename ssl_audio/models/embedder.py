@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ssl_audio.audio import decode
+from ssl_audio.audio import isolated
 from ssl_audio.audio.logmel import LogMel
 from ssl_audio.models.timm_network import PatchedNetwork
 from ssl_audio.models.waveforms import mono_waveform
@@ -90,7 +90,7 @@ class Embedder:
         Raises:
             AudioError: the file cannot be read.
         """
-        return self.embed_blocks(decode.Stream(path, self.sample_rate), hop)
+        return self.embed_blocks(isolated.Stream(path, self.sample_rate), hop)
 
     @torch.inference_mode()
     def embed_blocks(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ssl_audio.audio import decode
+from ssl_audio.audio import isolated
 from ssl_audio.io.errors import AudioError
 from ssl_audio.io.parallel import in_order
 from ssl_audio.io.progress import with_progress
@@ -41,7 +41,7 @@ def extract(
 
     def one(path: Path) -> Extracted:
         try:
-            return Extracted(path, features(decode.Stream(path, sample_rate)))
+            return Extracted(path, features(isolated.Stream(path, sample_rate)))
         except AudioError as error:
             return Extracted(path, None, error)
 

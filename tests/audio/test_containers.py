@@ -93,7 +93,7 @@ def test_all_audio_is_read_and_a_crop_is_that_of_the_whole(tmp_path, name):
     stream = decode.Stream(path)
     whole = np.concatenate(list(stream))
     assert len(whole) / 16_000 == pytest.approx(seconds, abs=0.1)
-    assert stream.damage == ""
+    assert stream.note == ""
     found = decode.examine(path)
     assert found.duration == pytest.approx(len(whole) / 16_000, abs=0.03) and not found.damage
     np.testing.assert_array_equal(whole, decode.read(path))
@@ -116,12 +116,12 @@ def test_what_is_missing_is_named_with_the_seconds_read(tmp_path, kind):
     stream = decode.Stream(path)
     seconds = sum(map(len, stream)) / 16_000
     assert 1.0 < seconds < 5.0
-    assert float(stream.damage.split()[0]) == pytest.approx(seconds, abs=0.01)
+    assert float(stream.note.split()[0]) == pytest.approx(seconds, abs=0.01)
     if kind in ("ogg", "opus"):  # their length is on the page that is missing
-        assert "last page is missing" in stream.damage
+        assert "last page is missing" in stream.note
     else:
-        assert " of 6.0" in stream.damage and "it ends before" in stream.damage
-    assert decode.examine(path).damage[-15:] == stream.damage[-15:]
+        assert " of 6.0" in stream.note and "it ends before" in stream.note
+    assert decode.examine(path).damage[-15:] == stream.note[-15:]
 
 
 @pytest.mark.parametrize("kind", ["mp3", "ogg", "wav"])
@@ -130,7 +130,7 @@ def test_a_part_of_another_sample_rate_is_named(tmp_path, kind):
     path.write_bytes(encoded(kind, 3) + encoded(kind, 2, 24_000))
     stream = decode.Stream(path)
     assert sum(map(len, stream)) / 16_000 == pytest.approx(3, abs=0.1)
-    assert " of 5.0" in stream.damage and "sample rate" in stream.damage
+    assert " of 5.0" in stream.note and "sample rate" in stream.note
 
 
 def test_foreign_bytes_in_an_mp3_are_named(tmp_path):
@@ -140,7 +140,7 @@ def test_foreign_bytes_in_an_mp3_are_named(tmp_path):
     path.write_bytes(content[:middle] + b"no mp3 " * 2000 + content[middle:])
     stream = decode.Stream(path)
     assert sum(map(len, stream)) / 16_000 == pytest.approx(4, abs=0.1)
-    assert "no mp3 frames" in stream.damage
+    assert "no mp3 frames" in stream.note
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -153,7 +153,7 @@ def test_a_right_promise_is_believed(tmp_path, kind, seconds, rate, channels):
     assert found.seconds == pytest.approx(seconds, abs=0.05) and not found.fault
     assert len(found.parts) <= 1
     stream = decode.Stream(path)
-    assert sum(map(len, stream)) > 0 and stream.damage == ""
+    assert sum(map(len, stream)) > 0 and stream.note == ""
 
 
 WHOLE = {kind: encoded(kind, 0.3, 16_000, 1) for kind in FORMATS}

@@ -11,7 +11,7 @@ import soundfile
 import torch
 from torch.utils.data import DataLoader
 
-from ssl_audio.audio import decode, scan, shards
+from ssl_audio.audio import decode, isolated, scan, shards
 from ssl_audio.audio.batches import PairBatchSampler, PairKey
 from ssl_audio.audio.pairs import PairDataset, collate_pairs
 from ssl_audio.audio.shard_writer import DecodedTrack
@@ -255,14 +255,14 @@ def test_damaged_files_are_reported(
     (tmp_path / "empty.wav").write_bytes(b"")
     sources = [Source(str(tmp_path / name)) for name in ("noise.wav", "empty.wav", "no.wav")]
     sources[1:1] = [Source(str(path)) for path in good]
-    stream = decode.Stream
+    stream = isolated.Stream
 
     def failing(path: str) -> object:  # found damaged only when it is decoded
         if path == str(good[1]):
             raise AudioError(path, "truncated", "half of it")
         return stream(path)
 
-    monkeypatch.setattr(decode, "Stream", failing)
+    monkeypatch.setattr(isolated, "Stream", failing)
     made = write(sources, tmp_path / "shards")
     assert made.skipped == 4 and len(made.tracks) == 1
     lines = (tmp_path / "shards" / "skipped.csv").read_text().splitlines()

@@ -26,11 +26,11 @@ def test_shards_are_written_once(prepare, music, tmp_path, capsys):
     listed = tmp_path / "list.txt"
     listed.write_text("\n".join([*map(str, sorted(music.iterdir())), "missing.wav"]))
     words = [str(listed), "./a=b [shards]", "workers=2", "shard_gib=0.00075"]
-    assert prepare(words) == 0
+    assert prepare(words) == 3
     said = capsys.readouterr().out
     assert "8 tracks, 0.02 hours; wrote 4 shards" in said and "1 files skipped" in said
     assert f"data=shards data.root={tmp_path / 'a=b [shards]'}" in said
-    assert prepare(words) == 0
+    assert prepare(words) == 3
     assert "complete already" in capsys.readouterr().out
 
 

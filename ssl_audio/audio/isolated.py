@@ -1,0 +1,302 @@
+"""Decoding in processes of its own, which a damaged or hostile file may crash, block or fill.
+
+`Stream` reads a whole file and `examine` measures one, as in `decode`; what happens to the process
+of a file is that file's error, and the next file gets another process. Threads may call both: each
+has a process while it needs one, and idle ones are kept. A pool of `concurrent.futures` would break
+when one of its processes crashes.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import numpy as np
+
+from ssl_audio.audio import SAMPLE_RATE
+from ssl_audio.io.errors import AudioError, SslAudioError
+from ssl_audio.io.files import AnyPath
+
+TIME_LIMIT = 60.0  # s for the next block of a file
+MEMORY_LIMIT = 2 << 30  # bytes of a process; it holds some blocks, and torch where FFmpeg decodes
+CRASHED = "decoder crashed"
+NO_ANSWER = "no answer"
+TEMPORARY = (CRASHED, NO_ANSWER)  # how a detail begins that the state of the machine may explain
+_PIPE_BYTES = 1 << 20  # 16 s of audio that a decoder may be ahead; Linux allows no more
+_TICK = 0.1  # s between looks at the time limits
+_F_SETPIPE_SZ = 1031  # of Linux
+
+
+class Stream:
+    """A whole file as mono in blocks, decoded in another process: see `decode.Stream`."""
+
+    def __init__(self, path: AnyPath, sample_rate: int = SAMPLE_RATE) -> None:
+        self._path, self._sample_rate = os.fspath(path), sample_rate
+        self.note = ""
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        samples = 0
+        with _process() as process:
+            for kind, *answer in process.ask("stream", self._path, self._sample_rate, TIME_LIMIT):
+                if kind == "block":
+                    samples += len(answer[0])
+                    yield answer[0]
+                elif kind == "end":
+                    self.note = answer[0]
+                    return
+                else:
+                    reason, detail = answer
+                    if detail.startswith(TEMPORARY):
+                        detail += f" after {samples / self._sample_rate:.1f} s of audio"
+                    raise AudioError(self._path, reason, detail)
+
+
+def examine(path: str, time_limit: float = TIME_LIMIT) -> tuple[float, str]:
+    """Duration in seconds and damage of a file: see `decode.examine`.
+
+    Raises:
+        AudioError: as `decode.examine`, or the decoder crashed or did not answer in time.
+    """
+    # once more after a crash: the system may have ended the process, short of memory
+    for attempt in (1, 2):
+        with _process() as process:
+            kind, *answer = next(process.ask("examine", path, SAMPLE_RATE, time_limit))
+        if kind == "end":
+            return answer[0], answer[1]
+        if answer[1] != CRASHED or attempt == 2:
+            break
+    raise AudioError(path, *answer)
+
+
+class _Process:
+    """A process that decodes: a line of JSON for each file, and for each answer.
+
+    It is started anew instead of forked: the parent may hold threads and a GPU, which a fork does
+    not survive, and its main module may not be importable twice.
+    """
+
+    def __init__(self) -> None:
+        self.deadline = math.inf
+        self.usable = True  # waits for the next file
+        self._late = False
+        code = f"import sys; sys.path[:] = {sys.path!r}; import {__name__} as m; m.serve()"
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", code],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # decoders print a line per damaged frame
+            # one decoder per processor is enough
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._requests, self._answers = self._process.stdin, self._process.stdout
+        if self._line() != "ready":
+            self.kill()
+            raise SslAudioError(
+                f"a decoding process ended with status {self._process.returncode} at its start: is "
+                f"{sys.executable} the Python that ssl_audio is installed in?"
+            )
+
+    def ask(self, kind: str, path: str, sample_rate: int, limit: float) -> Iterator[list[Any]]:
+        """Answers on a file, the last of them "end" or "error"."""
+        self.usable = False
+        try:
+            request = json.dumps([kind, os.path.abspath(path), sample_rate, limit])
+            self._requests.write(request.encode() + b"\n")
+            self._requests.flush()
+            while True:
+                self.deadline = time.monotonic() + limit
+                answer = self._line()
+                if answer is not None and answer[0] == "block":
+                    block = np.empty(answer[1], np.float32)
+                    if self._answers.readinto(block) == block.nbytes:  # type: ignore[attr-defined]
+                        self.deadline = math.inf
+                        yield ["block", block]
+                        continue
+                    answer = None
+                self.deadline = math.inf
+                if answer is None:
+                    break
+                self.usable = not self._late
+                yield answer
+                return
+        except OSError:
+            self.deadline = math.inf
+        yield ["error", "unreadable", self._end(limit)]
+
+    def _end(self, limit: float) -> str:
+        """Why the process has ended."""
+        if self._late:
+            return f"{NO_ANSWER} in {limit:g} s"
+        if self._process.wait() == -signal.SIGINT:  # Ctrl-C reaches all processes of a terminal
+            raise KeyboardInterrupt
+        return CRASHED
+
+    def _line(self) -> Any:
+        line = self._answers.readline()
+        return json.loads(line) if line.endswith(b"\n") else None
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def end_if_late(self, now: float) -> None:
+        if now > self.deadline:
+            self._late = True
+            self._process.kill()
+
+    def kill(self) -> None:
+        """End the process and close its pipes."""
+        self.usable = False
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._requests, self._answers):
+            with suppress(OSError):  # unflushed data has no reader left
+                pipe.close()
+
+
+class _Pool:
+    """The processes of this one."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.idle: list[_Process] = []
+        self.busy: set[_Process] = set()
+        self.watch: threading.Thread | None = None
+
+    def take(self) -> _Process:
+        process = None
+        with self.lock:
+            while self.idle and process is None:
+                process = self.idle.pop()
+                if not process.alive:  # ended by Ctrl-C, or by the system
+                    process.kill()
+                    process = None
+            if self.watch is None:
+                self.watch = threading.Thread(target=self._end_late, daemon=True)
+                self.watch.start()
+        process = process or _Process()
+        self.busy.add(process)
+        return process
+
+    def give_back(self, process: _Process) -> None:
+        self.busy.discard(process)
+        if process.usable:
+            with self.lock:
+                self.idle.append(process)
+        else:
+            process.kill()
+
+    def _end_late(self) -> None:
+        while True:
+            time.sleep(_TICK)
+            for process in self.busy.copy():
+                process.end_if_late(time.monotonic())
+
+
+_pool = _Pool()
+
+
+@contextmanager
+def _process() -> Iterator[_Process]:
+    process = _pool.take()
+    try:
+        yield process
+    finally:
+        _pool.give_back(process)
+
+
+@atexit.register
+def stop() -> None:
+    """End the idle processes."""
+    while _pool.idle:
+        _pool.idle.pop().kill()
+
+
+def _forget() -> None:
+    global _pool
+    _pool = _Pool()  # a fork does not share the processes of its parent
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
+
+
+def serve() -> None:
+    """Entry point of a decoding process: answer on the files that standard input names."""
+    # answers go to a duplicate of standard output: C libraries may print on the original
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    _limit_memory()
+    _widen(answers.fileno())
+    from ssl_audio.audio import decode
+
+    def send(*answer: object) -> None:
+        answers.write(json.dumps(answer).encode() + b"\n")
+        answers.flush()
+
+    answers.write(b'"ready"\n')
+    answers.flush()
+    for line in sys.stdin:
+        kind, path, sample_rate, limit = json.loads(line)
+        _alarm(limit)
+        try:
+            if kind == "examine":
+                found = decode.examine(path)
+                send("end", found.duration, found.damage)
+                continue
+            stream = decode.Stream(path, sample_rate)
+            for block in stream:
+                _alarm(None)  # waiting for the reader takes no time of the decoder
+                answers.write(json.dumps(["block", len(block)]).encode() + b"\n")
+                answers.write(np.ascontiguousarray(block, np.float32).data)
+                answers.flush()
+                _alarm(limit)
+            send("end", stream.note)
+        except AudioError as error:
+            send("error", error.reason, error.detail)
+        except MemoryError:
+            limit_mib = MEMORY_LIMIT >> 20
+            send("error", "unreadable", f"decoding takes more than {limit_mib} MiB of memory")
+        except Exception as error:  # one file must not end the work on the others
+            send("error", "unreadable", f"{type(error).__name__}: {error}")
+        finally:
+            _alarm(None)
+
+
+def _alarm(limit: float | None) -> None:
+    """End this process later than its parent would: nothing else does if that is killed."""
+    if hasattr(signal, "alarm"):
+        signal.alarm(0 if limit is None else math.ceil(limit) + 5)
+
+
+def _limit_memory() -> None:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    # writable memory alone: libraries may map far more addresses than they use
+    hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    limit = MEMORY_LIMIT if hard == resource.RLIM_INFINITY else min(hard, MEMORY_LIMIT)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+
+
+def _widen(pipe: int) -> None:
+    """Let a pipe hold more than 64 KiB, where the system can: fewer changes between processes."""
+    with suppress(ImportError, OSError):
+        import fcntl
+
+        fcntl.fcntl(pipe, _F_SETPIPE_SZ, _PIPE_BYTES)
