@@ -45,8 +45,11 @@ def _describe(settings: AcousticSettings) -> int:
 def _project(settings: AcousticSettings) -> int:
     from ssl_audio.catalogue.acoustic_features import acoustic_features
     from ssl_audio.recommenders.data.membership import membership_digest, read_memberships
+    from ssl_audio.stores.feature_store import read_ids
 
-    playlists = read_memberships(settings.playlists) if settings.playlists else None
+    playlists = None
+    if settings.playlists and settings.features:
+        playlists = read_memberships(settings.playlists, read_ids(settings.features))
     acoustic_features(settings, playlists, membership_digest((playlists or {}).items()))
     return 0
 

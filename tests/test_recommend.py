@@ -25,7 +25,7 @@ from ssl_audio.recommenders.data.sources import read_source
 from ssl_audio.recommenders.data.splits import cold_tracks
 from ssl_audio.recommenders.data.store import open_store, store_playlists
 from ssl_audio.recommenders.data.tables import write_table
-from ssl_audio.recommenders.data.training_data import load_training_data
+from ssl_audio.recommenders.data.training_data import UNKNOWN_POSITIONS, load_training_data
 from ssl_audio.recommenders.generate import GeneratorSettings, generate
 from ssl_audio.recommenders.playlist_systems import playlist_systems
 from ssl_audio.recommenders.systems import BY_TASK, BY_WEIGHTS, MAIN, Role, Run, pairs_to_compare
@@ -271,10 +271,12 @@ def test_tracks_of_features_alone_and_of_playlists_alone(made: Made, tmp_path: P
     assert "unknown=" in refused(*words, "unknown=refuse", f"run_dir={tmp_path / 'refused'}")
     for choice, tracks in (("drop", len(ids)), ("keep", len(ids) + 5)):
         run = tmp_path / choice
-        notes = compared(*words, f"unknown={choice}", f"run_dir={run}").data.notes
+        data = compared(*words, f"unknown={choice}", f"run_dir={run}").data
+        notes = data.notes
         stored = read_store(run / "musig-tracks.parquet")
         assert len(stored.ids) == tracks and "never/played.flac" in stored.ids
-        assert any(note.endswith("of tracks without features") for note in notes)
+        assert any(note.endswith("of tracks that no feature store has") for note in notes)
+        assert (UNKNOWN_POSITIONS in data.counts) == (choice == "drop")
 
 
 @pytest.mark.parametrize("wrong", ["trainer.precision=half", "trainer.accelerator=abacus"])
@@ -302,8 +304,12 @@ def test_the_same_seed_gives_the_same_figures(ran: Ran, tmp_path: Path) -> None:
 
 def test_a_playlist_is_continued(ran: Ran, made: Made, tmp_path: Path) -> None:
     playlist = tmp_path / "my.m3u"
-    seeds = made.playlists[0][:6].tolist()
-    write_m3u(playlist, [(made.catalogue.ids[row], "") for row in seeds])
+    seeds = [row for row in made.playlists[0].tolist() if row > 2][:6]  # those with audio
+    entries = [(made.catalogue.ids[row], "") for row in seeds]
+    write_m3u(playlist, [*entries, ("new.flac", "")])
+    status, _, err = call(f"playlist={playlist}", f"run_dir={ran.folder}", "length=30")
+    assert status == 3 and "unknown: 'new.flac' (1 positions); nearest: 'album" in err
+    write_m3u(playlist, entries)
     status, _, err = call(f"playlist={playlist}", f"run_dir={ran.folder}", "length=30")
     assert status == 0 and f"30 tracks: {tmp_path / 'my-more.m3u'}" in err
     added = [made.catalogue.row[track.id] for track in read_m3u(tmp_path / "my-more.m3u")]
@@ -319,7 +325,7 @@ def test_a_playlist_is_continued_with_the_newest_run(
     ran: Ran, made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    write_m3u(tmp_path / "my.m3u", [(made.catalogue.ids[row], "") for row in range(5)])
+    write_m3u(tmp_path / "my.m3u", [(made.catalogue.ids[row], "") for row in range(3, 8)])
     assert "no run below runs/ has one" in refused("playlist=my.m3u")
     shutil.copytree(ran.folder, tmp_path / "runs" / "first")
     (tmp_path / "runs" / "second").mkdir()  # has no transformer
@@ -453,7 +459,7 @@ def test_duplicates_and_short_playlists_are_counted(tmp_path: Path) -> None:
         (["playlists=PLAYLISTS", "stores.acoustic=EMBEDDINGS"], "vectors of 12"),
         (["playlists=none.csv"], "playlists=none.csv: no such file or folder"),
         (["playlists=none.duckdb"], "none.duckdb: no such file"),
-        (["playlists=EMBEDDINGS"], "no column playlist; playlist and track are required"),
+        (["playlists=EMBEDDINGS"], "no column playlist among id, path, "),
         (["playlists=PLAYLISTS"], "musig.similarity=acoustic needs stores.acoustic="),
         (["playlists=PLAYLISTS", "model=m2grl", "completion.min_tracks=200"],
          "200 distinct tracks"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from ssl_audio.recommenders.data.collection import Catalogue
 from ssl_audio.recommenders.data.m3u import read_m3u, write_m3u
 from ssl_audio.recommenders.data.records import SourceTrack
 from ssl_audio.recommenders.data.store import open_store
+from ssl_audio.recommenders.data.track_ids import TrackIds, unknown_lines
 from ssl_audio.recommenders.data.vocabulary import UNKNOWN
 from ssl_audio.recommenders.models.sampling_decoder import generate, track_index
 from ssl_audio.recommenders.models.transformer import PlaylistTransformer, load_transformer
@@ -35,14 +37,14 @@ def continue_playlist(
     approximate: bool | None = None,
     music: Path | None = None,
     embeddings: Path | None = None,
-) -> Path:
+) -> int:
     """Write an M3U file of the tracks that continue a playlist, in order, without its own tracks.
 
     No track is repeated. Entries are absolute paths if the music folder is known, otherwise ids.
     Artist and title are included where the run's playlists have them.
 
     Args:
-        playlist: an M3U file. Entries that the model does not know are counted and read as unknown
+        playlist: an M3U file. Entries that the model does not know are listed and read as unknown
             tracks.
         output: the new M3U file, in a folder that exists; None: NAME-more.m3u beside the playlist.
         run_dir: run with a trained transformer; None: the newest below `runs/`.
@@ -54,7 +56,7 @@ def continue_playlist(
         embeddings: feature store of the transformer; None: as in the run.
 
     Returns:
-        The new file.
+        Entries that the model does not know.
 
     Raises:
         SslAudioError: no such playlist or run, a run without a transformer or whose playlists have
@@ -70,11 +72,12 @@ def continue_playlist(
     audio, has_audio = read_aligned(embeddings, catalogue.ids) if embeddings else (None, None)
     model = load_transformer(folder / MODEL, audio, has_audio)
     music = music or _music(used)
-    seeds = _known(read_m3u(playlist, music), model, catalogue, playlist)
+    entries = read_m3u(playlist, music, TrackIds(catalogue.ids))
+    seeds, unknown = _known(entries, model, catalogue, playlist)
     added = generate(model, [seeds], length, k, seed, track_index(model, approximate))[0]
     write_m3u(output, [_entry(catalogue, row, music) for row in added])
     say(f"{len(added)} tracks: {output}")
-    return output
+    return unknown
 
 
 def _newest_run() -> Path:
@@ -113,29 +116,36 @@ def _catalogue(run: Path, used: RecommendSettings, content: str) -> Catalogue:
 def _music(used: RecommendSettings) -> Path | None:
     """The folder that the run's ids are relative to, if known; for M3U files, their own folder."""
     given = used.playlists
-    if given is None or used.music or given.suffix in (".duckdb", ".csv", ".parquet", ".json"):
-        return used.music
-    return given if given.is_dir() else given.parent
+    if given is not None and used.music is None:
+        if given.is_dir():
+            return given
+        if given.suffix in (".m3u", ".m3u8"):
+            return given.parent
+    return used.music
 
 
 def _known(
     entries: Sequence[SourceTrack], model: PlaylistTransformer, catalogue: Catalogue, path: Path
-) -> list[int]:
-    """Catalogue rows of the entries, -1 if not in the catalogue; counts unknown tracks."""
+) -> tuple[list[int], int]:
+    """Catalogue rows of the entries, -1 if not in the catalogue, and how many are unknown."""
     if not entries:
         raise SslAudioError(f"playlist={path}: no track in it")
     rows = np.array([catalogue.row.get(entry.id, -1) for entry in entries])
     known = model.extended_vocabulary.of(rows) != UNKNOWN
     if not known.any():
-        ours = catalogue.ids[int(model.recommendable[0])]
+        like = catalogue.ids[int(model.recommendable[0])]
         raise SslAudioError(
             f"playlist={path}: the model knows none of its {len(rows)} tracks; their ids are like "
-            f"{entries[0].id!r}, the model's like {ours!r}: is music= the folder above them?"
+            f"{entries[0].id!r}, the model's like {like!r}: is music= the folder above them?"
         )
     if not known.all():
-        count, first = int((~known).sum()), entries[int(known.argmin())].id
-        say(f"{count} of {len(rows)} tracks are unknown to the model, such as {first}")
-    return rows.tolist()
+        every = model.extended_vocabulary.of(np.arange(len(catalogue))) != UNKNOWN
+        ours = [catalogue.ids[k] for k in np.flatnonzero(every).tolist()]
+        others = Counter(entries[k].id for k in np.flatnonzero(~known).tolist())
+        for line in unknown_lines(others, ours):
+            say(line)
+        say(f"{int((~known).sum())} of {len(rows)} tracks are unknown to the model")
+    return rows.tolist(), int((~known).sum())
 
 
 def _entry(catalogue: Catalogue, row: int, music: Path | None) -> tuple[str, str]:

@@ -41,10 +41,10 @@ def write_new_vectors(
     playlists: Path | None = None,
     *,
     music: Path | None = None,
-    unknown: Literal["keep", "drop", "refuse"] = "keep",
+    unknown: Literal["keep", "drop", "refuse"] = "drop",
     min_weight: int = 10,
     missing: Literal["impute", "refuse"] = "impute",
-) -> None:
+) -> int:
     """Write a feature store of the vectors of tracks by a run's MUSIG.
 
     Args:
@@ -55,6 +55,9 @@ def write_new_vectors(
         music, unknown: of the playlists, see `open_playlists`.
         min_weight: playlists that two tracks must share for an edge.
         missing: tracks without features: the mean, or an error.
+
+    Returns:
+        Positions of the playlists that were left out, as no feature store has their tracks.
 
     Raises:
         SslAudioError: no MUSIG, features that cannot be used, or an output that exists.
@@ -85,6 +88,7 @@ def write_new_vectors(
     vectors = saved.model.vectors(saved.scaler.matrix(groups), graph)
     output.parent.mkdir(parents=True, exist_ok=True)
     write_vectors(output, "musig", catalogue.ids, vectors)
+    return store.left_out if store else 0
 
 
 def write_vectors(path: Path, name: str, ids: Sequence[str], vectors: np.ndarray) -> None:

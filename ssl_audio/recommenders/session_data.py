@@ -14,7 +14,7 @@ from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.files import file_sha256
 from ssl_audio.recommenders.data.collection import Playlists
 from ssl_audio.recommenders.data.graph import TrackGraph
-from ssl_audio.recommenders.data.movielens import read_movielens
+from ssl_audio.recommenders.data.movielens import movielens_files, read_movielens
 from ssl_audio.recommenders.data.sessions import Sessions, make_sessions, view_graph_edges
 from ssl_audio.recommenders.evaluation.sessions import NextSessionTask, next_session_task
 from ssl_audio.recommenders.models.m2grl_batches import CATEGORY, ITEM, Links
@@ -22,7 +22,6 @@ from ssl_audio.reports.results import PlaylistData
 from ssl_audio.settings.recommend import SessionSettings
 
 K = 50  # items recommended to a user
-FILES = ("movies.csv", "ratings.csv", "tags.csv")
 
 
 @dataclass
@@ -126,7 +125,7 @@ def load_session_data(
         text = f"{source}: {known} movies in training sessions: more than {K} are needed"
         raise SslAudioError(text)
     users = len(np.unique(sessions.owners))
-    hashes = {name: file_sha256(source / name) for name in FILES if (source / name).is_file()}
+    hashes = {path.name: file_sha256(path) for path in movielens_files(source)}
     return SessionData(source.resolve().name, read.categories, kind, train, task, users, hashes)
 
 

@@ -183,13 +183,14 @@ class FitSettings(Group):
 class RecommendSettings(CommandSettings):
     model: tuple[MODELS, ...] = setting(("musig",), help="models to train and compare")
     playlists: Path | None = setting(
-        None, help="playlists.duckdb, slices of the Million Playlist Dataset, .csv or .parquet, or "
-        "a folder of .m3u files",
+        None, help="playlists.duckdb, slices of the Million Playlist Dataset, .csv or .parquet, a "
+        "folder of .m3u files, or NAME:FOLDER of a published data set, such as nyphil:FOLDER",
     )  # fmt: skip
     movielens: Path | None = setting(None, help="MovieLens folder instead of playlists")
     unknown: Literal["keep", "drop", "refuse"] = setting(
-        "keep", help="tracks of the playlists that no feature store has"
-    )
+        "drop", help="tracks of the playlists that no feature store has: drop lists them and exits "
+        "with status 3, keep uses them without features",
+    )  # fmt: skip
     music: Path | None = setting(
         None, help="folder that the features' ids are relative to, for .m3u"
     )

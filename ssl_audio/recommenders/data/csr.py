@@ -51,6 +51,11 @@ def run_starts(values: np.ndarray) -> np.ndarray:
     return np.concatenate([[True], values[1:] != values[:-1]])[: len(values)]
 
 
+def row_offsets(starts: np.ndarray) -> np.ndarray:
+    """(rows + 1,) offsets of rows from a mask (values,) that is True where a row starts."""
+    return np.append(np.flatnonzero(starts), len(starts))
+
+
 def bisect_rows(
     offsets: np.ndarray, rows: np.ndarray, below: Callable[[np.ndarray], np.ndarray]
 ) -> np.ndarray:

@@ -19,8 +19,12 @@ def named(playlists: Playlists, catalogue: Catalogue) -> Iterator[tuple[str, lis
         yield name, [catalogue.ids[t] for t in playlists[number].tolist()]
 
 
-def read_memberships(path: Path) -> dict[str, list[str]]:
+def read_memberships(path: Path, known: Iterable[str] = ()) -> dict[str, list[str]]:
     """The tracks of each playlist of a source (`read_source`); of a store, its training playlists.
+
+    Args:
+        path: of the source or store.
+        known: ids that entries of M3U files are matched to.
 
     Raises:
         SslAudioError: an unreadable source, or no track in it.
@@ -28,7 +32,8 @@ def read_memberships(path: Path) -> dict[str, list[str]]:
     if path.suffix == ".duckdb":
         store = open_store(path)
         return dict(named(store.playlists("train"), store.catalogue()))
-    found = {p.id: p.tracks for p in read_source(path) if isinstance(p, SourcePlaylist)}
+    records = read_source(path, known=known)
+    found = {one.id: one.tracks for one in records if isinstance(one, SourcePlaylist)}
     if not any(found.values()):
         raise SslAudioError(f"playlists={path}: no track in it")
     return found

@@ -1,6 +1,7 @@
-"""MovieLens as a catalogue and events: ml-latest-small, ml-20m, ml-25m and others of their format.
+"""MovieLens as a catalogue and events, in each of its published formats.
 
-A folder with movies.csv, ratings.csv and, for tags as categories, tags.csv.
+A folder with movies, ratings and, for tags as categories, tags: .csv with a header (20M, 25M,
+latest), .dat with `::` between fields (1M, 10M), or u.item and u.data (100k, which has no tags).
 """
 
 from __future__ import annotations
@@ -26,6 +27,18 @@ RATINGS = {
 }  # fmt: skip
 TAGS = {"userId": pa.int64(), "movieId": pa.int64(), "tag": pa.string(), "timestamp": pa.int64()}
 WITHOUT_GENRES = "(no genres listed)"
+FILES = {  # names of each table
+    "movies": ("movies.csv", "movies.dat", "u.item"),
+    "ratings": ("ratings.csv", "ratings.dat", "u.data"),
+    "tags": ("tags.csv", "tags.dat"),
+}
+SEPARATORS = {".dat": "::", ".item": "|", ".data": "\t"}  # of files without a header
+# columns of u.item after the title: two dates, an address and a flag a genre
+GENRES = (
+    "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary",
+    "Drama", "Fantasy", "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi",
+    "Thriller", "War", "Western",
+)  # fmt: skip
 MIN_TAGGED = 5  # occurrences of a tag that is a category
 
 
@@ -34,8 +47,8 @@ class MovieLens:
     """A MovieLens folder.
 
     Attributes:
-        catalogue: the movies, in the order of movies.csv; ids are MovieLens's.
-        events: the ratings, 0.5 to 5, in the order of ratings.csv; times are seconds since 1970.
+        catalogue: the movies, in the order of their file; ids are MovieLens's.
+        events: the ratings, 0.5 to 5, in the order of their file; times are seconds since 1970.
         categories: (movies, categories) float32: 1 for a genre; number of occurrences of a tag.
         names: (categories,) sorted.
     """
@@ -60,14 +73,16 @@ def read_movielens(
         SslAudioError: a missing or malformed file: names the file and the line.
     """
     folder = Path(folder)
-    movies, _ = _read(folder / "movies.csv", MOVIES, None)
+    path = _path(folder, "movies")
+    movies, _ = _read(path, MOVIES, None)
     ids = movies["movieId"].to_numpy()
     repeated = np.ones(len(ids), bool)
     repeated[np.unique(ids, return_index=True)[1]] = False
-    _refuse(folder / "movies.csv", repeated, "movie {} is repeated", ids)
-    ratings, rated = _read(folder / "ratings.csv", RATINGS, ids)
+    _refuse(path, repeated, "movie {} is repeated", ids)
+    path = _path(folder, "ratings")
+    ratings, rated = _read(path, RATINGS, ids)
     stars = ratings["rating"].to_numpy()
-    _refuse(folder / "ratings.csv", ~((stars >= 0.5) & (stars <= 5)), "rating={}: 0.5 to 5", stars)
+    _refuse(path, ~((stars >= 0.5) & (stars <= 5)), "rating={}: 0.5 to 5", stars)
     time = ratings["timestamp"].to_numpy().astype(np.float64)
     events = Events(user=ratings["userId"].to_numpy(), item=rated, time=time, rating=stars)
     genres = [g if g != WITHOUT_GENRES else "" for g in movies["genres"].to_pylist()]
@@ -75,7 +90,19 @@ def read_movielens(
     catalogue = Catalogue([str(i) for i in ids.tolist()], genres=genres, titles=titles)
     if categories == "genres":
         return MovieLens(catalogue, events, *_genres(genres))
-    return MovieLens(catalogue, events, *_tags(folder / "tags.csv", ids))
+    return MovieLens(catalogue, events, *_tags(_path(folder, "tags"), ids))
+
+
+def movielens_files(folder: Path) -> list[Path]:
+    """The files that are read from a folder."""
+    paths = (folder / name for names in FILES.values() for name in names)
+    return [path for path in paths if path.is_file()]
+
+
+def _path(folder: Path, table: str) -> Path:
+    """The file of a table; the first name if there is none, for the error of reading it."""
+    found = (folder / name for name in FILES[table] if (folder / name).is_file())
+    return next(found, folder / FILES[table][0])
 
 
 def _genres(genres: list[str]) -> tuple[csr_matrix, list[str]]:
@@ -109,10 +136,8 @@ def _read(
     Raises:
         SslAudioError: a missing or malformed file, or a movie that is not among `ids`.
     """
-    convert = csv.ConvertOptions(column_types=columns, include_columns=list(columns))
-    in_order = csv.ReadOptions(use_threads=False)  # errors then name the row
     try:
-        table = csv.read_csv(path, read_options=in_order, convert_options=convert)
+        table = _parse(path, columns)
     except FileNotFoundError as error:
         raise SslAudioError(f"{path}: no such file; give the folder of a MovieLens set") from error
     except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
@@ -122,11 +147,42 @@ def _read(
     if ids is None:
         return table, np.arange(len(table), dtype=np.int32)
     rows = pc.index_in(table["movieId"], value_set=pa.array(ids)).fill_null(-1).to_numpy()
-    _refuse(path, rows < 0, "movie {} is not in movies.csv", table["movieId"].to_numpy())
+    _refuse(path, rows < 0, "movie {} is not among the movies", table["movieId"].to_numpy())
     return table, rows.astype(np.int32)
+
+
+def _parse(path: Path, columns: dict[str, pa.DataType]) -> pa.Table:
+    """The columns of a file, with genres separated by `|`."""
+    convert = csv.ConvertOptions(column_types=columns, include_columns=list(columns))
+    separator = SEPARATORS.get(path.suffix)
+    if separator is None:
+        in_order = csv.ReadOptions(use_threads=False)  # errors then name the row
+        return csv.read_csv(path, read_options=in_order, convert_options=convert)
+    content = path.read_bytes().replace(separator.encode(), b"\x1f")
+    names = list(columns)
+    if path.suffix == ".item":
+        names = ["movieId", "title", "released", "video", "address", *GENRES]
+        convert = csv.ConvertOptions(column_types={"movieId": pa.int64(), "title": pa.string()})
+    try:
+        content.decode()
+        encoding = "utf8"
+    except UnicodeDecodeError:  # 100k and 1M
+        encoding = "latin-1"
+    reading = csv.ReadOptions(use_threads=False, column_names=names, encoding=encoding)
+    parsing = csv.ParseOptions(delimiter="\x1f", quote_char=False)
+    table = csv.read_csv(
+        pa.BufferReader(content), read_options=reading, parse_options=parsing,
+        convert_options=convert,
+    )  # fmt: skip
+    if path.suffix != ".item":
+        return table
+    flags = zip(*(table[name].to_pylist() for name in GENRES[1:]), strict=True)
+    genres = ["|".join(g for g, on in zip(GENRES[1:], row, strict=True) if on) for row in flags]
+    return table.select(["movieId", "title"]).append_column("genres", pa.array(genres))
 
 
 def _refuse(path: Path, bad: np.ndarray, reason: str, values: np.ndarray) -> None:
     if bad.any():
         first = int(bad.argmax())
-        raise SslAudioError(f"{path}, line {first + 2}: {reason.format(values[first])}")
+        line = first + (1 if path.suffix in SEPARATORS else 2)
+        raise SslAudioError(f"{path}, line {line}: {reason.format(values[first])}")

@@ -12,7 +12,8 @@ from scipy.sparse import csr_matrix
 
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import Playlists
-from ssl_audio.recommenders.data.csr import places_of, run_starts, take_rows
+from ssl_audio.recommenders.data.csr import places_of, row_offsets, run_starts, take_rows
+from ssl_audio.recommenders.data.grouping import numbered
 from ssl_audio.settings.recommend import SessionSettings
 
 
@@ -80,15 +81,10 @@ def make_sessions(events: Events, settings: SessionSettings) -> Sessions:
     kept, begins = kept.take(once), begins[once]
     if settings.max_length is not None:
         begins |= _split_starts(begins, settings.max_length)
-    offsets = _offsets(begins)
+    offsets = row_offsets(begins)
     owners = kept.user[offsets[:-1]]
-    playlists = Playlists(kept.item.astype(np.int32), offsets, _names(owners))
+    playlists = Playlists(kept.item.astype(np.int32), offsets, numbered(owners.tolist()))
     return Sessions(playlists, owners, kept.time)
-
-
-def _offsets(starts: np.ndarray) -> np.ndarray:
-    """Offsets of rows from a mask that is True where a row starts."""
-    return np.append(np.flatnonzero(starts), len(starts))
 
 
 def _split_starts(begins: np.ndarray, max_length: int) -> np.ndarray:
@@ -96,15 +92,9 @@ def _split_starts(begins: np.ndarray, max_length: int) -> np.ndarray:
 
     Position p of a session of n events, in k parts, is in part p * k // n.
     """
-    offsets = _offsets(begins)
+    offsets = row_offsets(begins)
     length = np.repeat(np.diff(offsets), np.diff(offsets))
     return run_starts(places_of(offsets) * -(-length // max_length) // length)
-
-
-def _names(owners: np.ndarray) -> list[str]:
-    """ "user:0", "user:1", ... for the sessions of each user, which are adjacent."""
-    numbers = places_of(_offsets(run_starts(owners)))
-    return [f"{user}:{k}" for user, k in zip(owners.tolist(), numbers.tolist(), strict=True)]
 
 
 def view_sequences(playlists: Playlists, attribute: np.ndarray | csr_matrix) -> Playlists:

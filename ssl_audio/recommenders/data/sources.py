@@ -1,4 +1,4 @@
-"""Playlist sources: Million Playlist Dataset slices, CSV or Parquet tables, M3U files.
+"""Playlist sources: published data sets by name, slices, tables and M3U files by path.
 
 A reader is a function that takes the files of a source and yields its playlists one by one, and
 the metadata of a track once. It does not filter: a track may be repeated in a playlist.
@@ -9,51 +9,98 @@ to the embedded folder. Tables and slices hold ids; entries of an M3U are paths,
 
 from __future__ import annotations
 
-import json
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from ssl_audio.io.errors import SslAudioError
+from ssl_audio.recommenders.data.loaders.mpd import find_slices, read_slices
+from ssl_audio.recommenders.data.loaders.published import Published
 from ssl_audio.recommenders.data.m3u import read_m3us
-from ssl_audio.recommenders.data.records import Record, SourcePlaylist, SourceTrack
+from ssl_audio.recommenders.data.records import Record
 from ssl_audio.recommenders.data.tables import read_table
+from ssl_audio.recommenders.data.track_ids import TrackIds
+from ssl_audio.settings.registry import Registry
 
-_SLICE = re.compile(r"mpd\.slice\.(\d+)-\d+\.json")
+_LOADERS = "ssl_audio.recommenders.data.loaders"
+# NAME of `playlists=NAME:FOLDER`
+PUBLISHED = Registry({
+    "nyphil": f"{_LOADERS}.nyphil.DATASET",
+    "gdshows": f"{_LOADERS}.gdshows.DATASET",
+    "classicrock": f"{_LOADERS}.classicrock.DATASET",
+    "mpd": f"{_LOADERS}.mpd.SLICES",
+    "mpd-challenge": f"{_LOADERS}.mpd.CHALLENGE",
+    "movielens": f"{_LOADERS}.movielens.DATASET",
+    "lastfm-1k": f"{_LOADERS}.lastfm1k.DATASET",
+    "30music": f"{_LOADERS}.thirtymusic.SESSIONS",
+    "30music-playlists": f"{_LOADERS}.thirtymusic.PLAYLISTS",
+    "aotm-2011": f"{_LOADERS}.aotm.DATASET",
+    "yambda": f"{_LOADERS}.yambda.DATASET",
+    "melon": f"{_LOADERS}.melon.DATASET",
+})  # fmt: skip
+_NAMED = re.compile(r"([a-z0-9-]{2,}):(.*)", re.DOTALL)  # one letter is a drive of Windows
 
 
-def read_source(path: str | Path, root: str | Path | None = None) -> Iterator[Record]:
+def published(path: str | Path) -> tuple[str, Published, Path] | None:
+    """Name, data set and folder of `NAME:FOLDER`; None for a path.
+
+    Raises:
+        SslAudioError: a data set that is not known, or no such folder.
+    """
+    named = _NAMED.fullmatch(str(path))
+    if named is None or Path(path).exists():
+        return None
+    name, folder = named[1], Path(named[2])
+    if name not in PUBLISHED:
+        raise SslAudioError(f"playlists={path}: {name} is none of {', '.join(PUBLISHED)}")
+    if not named[2] or not folder.is_dir():
+        raise SslAudioError(f"playlists={path}: no such folder as {named[2] or 'NAME:FOLDER'}")
+    return name, PUBLISHED[name], folder
+
+
+def source_name(path: Path) -> str:
+    """The name of a source in results: of a data set, or of the file or folder."""
+    found = published(path)
+    return found[0] if found else path.name
+
+
+def read_source(
+    path: str | Path, root: str | Path | None = None, known: Iterable[str] = ()
+) -> Iterator[Record]:
     """The playlists of a source and the metadata of their tracks.
 
     Args:
-        path: a folder of `mpd.slice.*.json` or of `.m3u` and `.m3u8` files (with subfolders), or
-            one file: `.json`, `.csv`, `.parquet`, `.m3u` or `.m3u8`.
+        path: `NAME:FOLDER` of a published data set (`PUBLISHED`); a folder of `mpd.slice.*.json` or
+            of `.m3u` and `.m3u8` files (with subfolders); or one file: `.json`, `.csv`, `.csv.gz`,
+            `.parquet`, `.m3u` or `.m3u8`.
         root: music folder that the ids of M3U entries are relative to; None: the folder of the M3U
             files (`path`, or its parent).
+        known: ids of tracks that M3U entries are matched to, such as those with features.
 
     Raises:
         SslAudioError: no such source, or an unreadable one: names the file and the place in it.
     """
+    if found := published(path):
+        return found[1].read(found[2])
     path = Path(path)
+    ids = TrackIds(known)
     if path.is_dir():
-        return _read_folder(path, root)
+        return _read_folder(path, root, ids)
     if not path.is_file():
         raise SslAudioError(f"playlists={path}: no such file or folder")
-    if path.suffix.lower() not in READERS:
+    suffix = next((s for s in READERS if path.name.lower().endswith(s)), None)
+    if suffix is None:
         raise SslAudioError(f"playlists={path}: a folder, or a file {', '.join(READERS)}")
-    return READERS[path.suffix.lower()](path, root)
+    return READERS[suffix](path, root, ids)
 
 
-def _read_folder(folder: Path, root: str | Path | None) -> Iterator[Record]:
-    paths = sorted(_files(folder))
-    slices = [(int(found[1]), p) for p in paths if (found := _SLICE.fullmatch(p.name))]
-    if slices:
-        return read_slices([p for _, p in sorted(slices)])
-    lists = [p for p in paths if p.suffix.lower() in (".m3u", ".m3u8")]
+def _read_folder(folder: Path, root: str | Path | None, ids: TrackIds) -> Iterator[Record]:
+    if slices := find_slices(folder):
+        return read_slices(slices)
+    lists = [p for p in sorted(_files(folder)) if p.suffix.lower() in (".m3u", ".m3u8")]
     if lists:
-        return read_m3us(lists, folder, root)
+        return read_m3us(lists, folder, root, ids)
     raise SslAudioError(f"playlists={folder}: no mpd.slice.*.json, .m3u or .m3u8 in it")
 
 
@@ -64,62 +111,12 @@ def _files(folder: Path) -> Iterator[Path]:
         yield from (Path(here, name) for name in names if not name.startswith("."))
 
 
-def read_slices(paths: Sequence[Path]) -> Iterator[Record]:
-    """Slices of the Million Playlist Dataset, one in memory at a time."""
-    ids: dict[str, str] = {}  # one string object for all mentions of a track
-    for path in paths:
-        for place, playlist in enumerate(_load_slice(path)):
-            identity, tracks = _parse_playlist(path, place, playlist)
-            members = []
-            for track in tracks:
-                uri = track["track_uri"]
-                if uri not in ids:
-                    keys = ("track_uri", "track_name", "artist_name", "album_name")
-                    described = SourceTrack(*(_valid_text(track.get(key) or "") for key in keys))
-                    ids[uri] = described.id
-                    yield described
-                members.append(ids[uri])
-            yield SourcePlaylist(identity, members)
-
-
-def _load_slice(path: Path) -> list[Any]:
-    try:
-        content = json.loads(path.read_bytes().decode("utf-8"))
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise SslAudioError(f"{path}, {where}: broken JSON ({error.msg})") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise SslAudioError(f"cannot read {path}: {error}") from error
-    if not isinstance(content, dict) or not isinstance(content.get("playlists"), list):
-        raise SslAudioError(f"{path}: no list named playlists, as slices of the dataset have")
-    return content["playlists"]
-
-
-def _parse_playlist(path: Path, place: int, playlist: Any) -> tuple[str, list[dict[str, Any]]]:
-    """A playlist's id and its tracks in the order of `pos`."""
-    try:
-        identity = _valid_text(playlist["pid"])
-        tracks = sorted(playlist["tracks"], key=lambda track: track["pos"])
-        if not all(isinstance(track["track_uri"], str) for track in tracks):
-            raise TypeError("a track_uri that is not text")
-    except (KeyError, TypeError) as error:
-        known = isinstance(playlist, dict) and "pid" in playlist
-        which = f"playlist {place + 1}" + (f" (pid {playlist['pid']})" if known else "")
-        wrong = f"no {error.args[0]}" if isinstance(error, KeyError) else str(error)
-        raise SslAudioError(f"{path}, {which}: {wrong}") from error
-    return identity, tracks
-
-
-def _valid_text(value: object) -> str:
-    """Text without lone surrogates, which JSON can hold and UTF-8 cannot."""
-    return str(value).encode("utf-8", "replace").decode("utf-8")
-
-
-# readers of single files by suffix: of the file, and of the music folder of M3U entries
-READERS: dict[str, Callable[[Path, str | Path | None], Iterator[Record]]] = {
-    ".json": lambda path, root: read_slices([path]),
-    ".csv": lambda path, root: read_table(path),
-    ".parquet": lambda path, root: read_table(path),
-    ".m3u": lambda path, root: read_m3us([path], path.parent, root),
-    ".m3u8": lambda path, root: read_m3us([path], path.parent, root),
+# readers of single files by suffix: of the file, the music folder and the ids of M3U entries
+READERS: dict[str, Callable[[Path, str | Path | None, TrackIds], Iterator[Record]]] = {
+    ".json": lambda path, root, ids: read_slices([path]),
+    ".csv": lambda path, root, ids: read_table(path),
+    ".parquet": lambda path, root, ids: read_table(path),
+    ".csv.gz": lambda path, root, ids: read_table(path),
+    ".m3u": lambda path, root, ids: read_m3us([path], path.parent, root, ids),
+    ".m3u8": lambda path, root, ids: read_m3us([path], path.parent, root, ids),
 }

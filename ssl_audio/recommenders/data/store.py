@@ -29,9 +29,11 @@ from ssl_audio.recommenders.data.duckdb_file import (
     import_duckdb,
     write_tables,
 )
+from ssl_audio.recommenders.data.pairs import first_mentions
 from ssl_audio.recommenders.data.records import DETAILS, Numbering, Record, SourceTrack
-from ssl_audio.recommenders.data.sources import read_source
+from ssl_audio.recommenders.data.sources import published, read_source
 from ssl_audio.recommenders.data.splits import FRACTIONS, SPLITS, splits_of
+from ssl_audio.recommenders.data.statistics import PlaylistStatistics, playlist_statistics
 
 KIND = "ssl_audio playlists"
 VERSION = 1  # of the tables
@@ -55,6 +57,8 @@ class StoreReport:
         unknown_tracks: number of such tracks.
         empty: playlists left out as no track is left.
         splits: number of playlists in each.
+        statistics: of the playlists as they were given.
+        unknown_ids: positions of each track that is not in the catalogue.
     """
 
     playlists: int = 0
@@ -65,6 +69,12 @@ class StoreReport:
     unknown_tracks: int = 0
     empty: int = 0
     splits: dict[str, int] = field(default_factory=dict)
+    statistics: PlaylistStatistics | None = None
+    unknown_ids: dict[str, int] = field(default_factory=dict, repr=False)
+
+    def counts(self) -> dict[str, Any]:
+        """What a store records of itself."""
+        return {k: v for k, v in asdict(self).items() if k not in ("statistics", "unknown_ids")}
 
     def __str__(self) -> str:
         shares = ", ".join(f"{count} {split}" for split, count in self.splits.items())
@@ -101,9 +111,12 @@ def build_store(
         SslAudioError: no track at all, a repeated playlist id, an unreadable source, or an unknown
             track that is refused.
     """
-    records = read_source(source, root)
+    known = () if catalogue is None else catalogue.ids
+    records = read_source(source, root, known)
     playlists, tracks, report = _collect(records, str(source), catalogue, unknown)
     about = {"source": str(source), "unknown": unknown}
+    if found := published(source):
+        about |= {"licence": found[1].licence, "citation": found[1].citation}
     return _write(path, playlists, tracks, seed, report, about)
 
 
@@ -144,49 +157,68 @@ def _collect(
     """Playlists and catalogue of the records of a source, and counts of what was left out."""
     numbers = Numbering({} if catalogue is None else catalogue.row)
     known = len(numbers)
-    dropped: dict[str, None] = {}
     described: dict[str, SourceTrack] = {}
     lengths: dict[str, int] = {}
-    tracks = array("i")
-    report = StoreReport()
+    members = array("i")
     for record in records:
         if isinstance(record, SourceTrack):
             described.setdefault(record.id, record)
             continue
         if record.id in lengths:
             raise _repeated(record.id)
-        members = list(dict.fromkeys(record.tracks))
-        report.duplicates += len(record.tracks) - len(members)
-        if catalogue is not None:
-            others = [t for t in members if numbers.get(t, known) >= known]
-            if others and unknown == "refuse":
-                raise SslAudioError(
-                    f"playlist {record.id!r}: track {others[0]!r} is not in the catalogue; "
-                    "unknown=drop leaves such tracks out, unknown=keep adds them without features"
-                )
-            report.unknown += len(others)
-            if unknown == "drop":
-                dropped.update(dict.fromkeys(others))
-                members = [t for t in members if t not in dropped]
-        lengths[record.id] = len(members)
-        tracks.extend(numbers[t] for t in members)
+        lengths[record.id] = len(record.tracks)
+        members.extend(numbers[t] for t in record.tracks)
         if len(lengths) % REPORT_EVERY == 0:
             say(f"{len(lengths)} playlists read")
-    if not tracks:
-        raise SslAudioError(f"playlists={source}: {_why_empty(dropped, numbers)}")
-    if catalogue is not None:
-        report.unknown_tracks = len(numbers) - known + len(dropped)
+    if not members:
+        raise SslAudioError(f"playlists={source}: no playlist with a track in it")
+    tracks = np.frombuffer(members, np.int32)
     sizes = np.fromiter(lengths.values(), np.int64, len(lengths))
-    report.empty = int((sizes == 0).sum())
-    everything = Playlists(np.frombuffer(tracks, np.int32), offsets_of(sizes), list(lengths))
-    return everything.take(sizes > 0), _described(numbers, described, catalogue), report
+    playlists, names = Playlists(tracks, offsets_of(sizes), list(lengths)), list(numbers)
+    report = StoreReport()
+    artists = _described(names, described, catalogue).artists
+    report.statistics = playlist_statistics(playlists, artists)
+    report.duplicates = len(tracks)
+    playlists = playlists.keep(first_mentions(playlists, len(names)))
+    report.duplicates -= len(playlists.tracks)
+    if catalogue is not None:
+        _count_unknown(playlists, names, known, report)
+        if report.unknown and unknown != "keep":
+            playlists, names = _without_unknown(playlists, names, known, source, unknown)
+    report.empty = int((playlists.lengths == 0).sum())
+    playlists = playlists.take(playlists.lengths > 0)
+    return playlists, _described(names, described, catalogue), report
 
 
-def _why_empty(dropped: Mapping[str, None], numbers: Mapping[str, int]) -> str:
-    if not dropped:
-        return "no playlist with a track in it"
-    ours = next(iter(numbers), "nothing")
-    return f"no track is in the catalogue: it has {next(iter(dropped))!r}, not {ours!r}"
+def _count_unknown(playlists: Playlists, names: list[str], known: int, report: StoreReport) -> None:
+    others, counts = np.unique(playlists.tracks[playlists.tracks >= known], return_counts=True)
+    report.unknown, report.unknown_tracks = int(counts.sum()), len(others)
+    pairs = zip(others.tolist(), counts.tolist(), strict=True)
+    report.unknown_ids = {names[k]: n for k, n in pairs}
+
+
+def _without_unknown(
+    playlists: Playlists, names: list[str], known: int, source: str, unknown: str
+) -> tuple[Playlists, list[str]]:
+    """The playlists and tracks of the catalogue alone.
+
+    Raises:
+        SslAudioError: nothing is left, or unknown="refuse".
+    """
+    others = playlists.tracks >= known
+    first = int(others.argmax())
+    track = names[playlists.tracks[first]]
+    if unknown == "refuse":
+        raise SslAudioError(
+            f"playlist {playlists.ids[playlists.owners[first]]!r}: track {track!r} is not in the "
+            "catalogue; unknown=drop leaves such tracks out, unknown=keep adds them"
+        )
+    if others.all():
+        ours = names[0] if known else "nothing"
+        raise SslAudioError(
+            f"playlists={source}: no track is in the catalogue: it has {track!r}, not {ours!r}"
+        )
+    return playlists.keep(~others), names[:known]
 
 
 def _described(
@@ -217,10 +249,13 @@ def _write(
     splits = np.array(SPLITS)[splits_of(playlists.ids, seed)]
     report.playlists, report.positions = len(playlists), len(playlists.tracks)
     report.tracks = len(catalogue)
+    if report.statistics is None:
+        report.statistics = playlist_statistics(playlists, catalogue.artists)
     report.splits = {split: int((splits == split).sum()) for split in SPLITS}
     stamp = {
-        "kind": KIND, "version": VERSION, **about, "content": _content(playlists, catalogue),
-        "seed": seed, "fractions": list(FRACTIONS), "counts": asdict(report),
+        "kind": KIND, "version": VERSION, **about, "statistics": asdict(report.statistics),
+        "content": _content(playlists, catalogue),
+        "seed": seed, "fractions": list(FRACTIONS), "counts": report.counts(),
         "versions": {**versions(), "duckdb": duckdb.__version__},
     }  # fmt: skip
     tables: dict[str, dict[str, Any]] = {
@@ -272,6 +307,12 @@ class PlaylistStore:
 
     path: Path
     about: Mapping[str, Any]
+
+    @property
+    def left_out(self) -> int:
+        """Positions of unknown tracks that were left out when it was built."""
+        dropped = self.about.get("unknown") == "drop"
+        return int((self.about.get("counts") or {}).get("unknown", 0)) if dropped else 0
 
     def catalogue(self) -> Catalogue:
         """Its tracks; equal texts are one object.

@@ -7,107 +7,140 @@ Rows of a playlist need not be adjacent; without positions, the order of rows co
 from __future__ import annotations
 
 import csv
-import math
-from array import array
-from collections.abc import Iterator, Sequence
+import gzip
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from ssl_audio.io.atomic import atomic_file
 from ssl_audio.io.errors import SslAudioError, first_line
 from ssl_audio.recommenders.data.collection import Catalogue, Playlists
-from ssl_audio.recommenders.data.csr import group_by
-from ssl_audio.recommenders.data.records import (
-    DETAILS,
-    Numbering,
-    Record,
-    SourcePlaylist,
-    SourceTrack,
-)
+from ssl_audio.recommenders.data.grouping import grouped
+from ssl_audio.recommenders.data.records import DETAILS, Record
 
 BATCH = 131_072  # rows read at a time
-Batch = tuple[dict[str, Sequence[Any]], Sequence[int], str]  # columns, row numbers, name of a row
+COLUMNS = {name: name for name in ("playlist", "track", "position", *DETAILS)}
+REQUIRED = ("playlist", "track", "position")  # no empty cell in them
+Batch = tuple[dict[str, pa.Array], Sequence[int]]  # columns, and the number of each row
 
 
-def read_table(path: Path) -> Iterator[Record]:
+def read_table(
+    path: Path, columns: Mapping[str, str] = COLUMNS, idle: float | None = None
+) -> Iterator[Record]:
     """Metadata of tracks, then playlists in the order of their first rows.
 
     Args:
-        path: ends with .csv (UTF-8, with a header) or .parquet (ids may be numbers).
+        path: ends with .csv or .csv.gz (UTF-8, with a header) or .parquet. Ids and metadata may be
+            numbers, positions any numbers or times.
+        columns: the file's names of playlist, track, position and details; those of details may be
+            missing.
+        idle: gap in seconds that divides the rows of `playlist`; see `grouping.grouped`.
 
     Raises:
         SslAudioError: a malformed file: names the line of the CSV or the row of the Parquet file.
     """
-    playlists, tracks = Numbering(), Numbering()
-    owners, members, positions = array("i"), array("i"), array("d")
-    read = _read_csv if path.suffix.lower() == ".csv" else _read_parquet
-    for columns, rows, unit in read(path):
-        for name in ("playlist", "track"):
-            _refuse(path, unit, rows, [not value for value in columns[name]], f"no {name}")
-        if "position" in columns:
-            numbers = [_number(value) for value in columns["position"]]
-            bad = [not math.isfinite(number) for number in numbers]
-            _refuse(path, unit, rows, bad, "position is not a number")
-            positions.extend(numbers)
-        known = len(tracks)
-        owners.extend(playlists[name] for name in columns["playlist"])
-        members.extend(tracks[name] for name in columns["track"])
-        details = [name for name in DETAILS if name in columns]
-        for row, number in enumerate(members[-len(rows) :] if details else ()):
-            if number == known:  # the first row of a new track
-                known += 1
-                values = {name: columns[name][row] or "" for name in details}
-                yield SourceTrack(columns["track"][row], **values)
-    yield from _grouped(list(playlists), list(tracks), owners, members, positions)
-
-
-def _grouped(
-    playlists: list[str],
-    tracks: list[str],
-    owners: array[int],
-    members: array[int],
-    positions: array[float],
-) -> Iterator[SourcePlaylist]:
-    """Playlists from numbers of playlists and tracks, row by row; `positions` may be empty."""
-    owner = np.frombuffer(owners, np.int32)
-    by_position = np.arange(len(owner))
-    if len(positions):
-        by_position = np.argsort(np.frombuffer(positions, np.float64), kind="stable")
-    order, offsets = group_by(owner[by_position], len(playlists))
-    names = np.array(tracks, dtype=object)
-    ordered = np.frombuffer(members, np.int32)[by_position[order]]
-    starts, ends = offsets[:-1].tolist(), offsets[1:].tolist()
-    for name, start, end in zip(playlists, starts, ends, strict=True):
-        yield SourcePlaylist(name, names[ordered[start:end]].tolist())
-
-
-def _refuse(path: Path, unit: str, rows: Sequence[int], bad: list[bool], reason: str) -> None:
-    if any(bad):
-        raise SslAudioError(f"{path}, {unit} {rows[bad.index(True)]}: {reason}")
-
-
-def _number(value: Any) -> float:
+    parquet = path.suffix.lower() == ".parquet"
+    unit = "row" if parquet else "line"
+    read = _read_parquet if parquet else _read_csv
     try:
-        return float(value)
-    except (TypeError, ValueError):
-        return math.nan
+        parts = [_checked(path, unit, *batch) for batch in read(path, columns)]
+    except pa.ArrowException as error:
+        raise SslAudioError(f"cannot read {path}: {first_line(error)}") from error
+    yield from grouped(pa.concat_tables(parts, promote_options="permissive"), idle)
 
 
-def _used_columns(path: Path, names: Sequence[str]) -> list[str]:
-    for name in ("playlist", "track"):
-        if name not in names:
-            raise SslAudioError(f"{path}: no column {name}; playlist and track are required")
-    return [n for n in ("playlist", "track", "position", *DETAILS) if n in names]
+def _checked(
+    path: Path, unit: str, columns: Mapping[str, pa.Array], rows: Sequence[int]
+) -> pa.Table:
+    """Columns of text, and of numbers for positions, without empty cells in required ones."""
+    found: dict[str, Any] = {}
+    for name, array in columns.items():
+        if pa.types.is_dictionary(array.type):
+            array = array.dictionary_decode()
+        values = _numbers(array) if name == "position" else _texts(array)
+        if values is None:
+            expected = "numbers" if name == "position" else "text or numbers"
+            raise SslAudioError(f"{path}: column {name} is of type {array.type}, not {expected}")
+        if name not in REQUIRED:
+            found[name] = values.fill_null("")
+            continue
+        bad = values.is_null() if name == "position" else pc.equal(values.fill_null(""), "")
+        if pc.any(bad).as_py():
+            place = f"{path}, {unit} {rows[bad.index(True).as_py()]}"
+            wrong = "position is not a number" if name == "position" else f"no {name}"
+            raise SslAudioError(f"{place}: {wrong}")
+        found[name] = values if name == "position" else values.dictionary_encode()
+    return pa.table(found)
 
 
-def _read_csv(path: Path) -> Iterator[Batch]:
+def _texts(array: pa.Array) -> pa.Array | None:
+    """The values as text, null for none and NaN; whole numbers without a point. None: no text."""
+    kind = array.type
+    if pa.types.is_nested(kind) or pa.types.is_boolean(kind):
+        return None
+    if pa.types.is_floating(kind):  # such as whole numbers that pandas stores beside empty cells
+        values = array.cast("float64").to_numpy(zero_copy_only=False)
+        empty = np.isnan(values)
+        if (np.mod(values[~empty], 1) == 0).all() and (np.abs(values[~empty]) < 2**53).all():
+            whole = np.where(empty, 0, values).astype(np.int64)
+            return pa.array(whole, mask=empty).cast("string")
+    return array.cast("string")
+
+
+def _numbers(array: pa.Array) -> pa.Array | None:
+    """The values as int64 or float64, null where there is no finite one. None: no numbers."""
+    kind = array.type
+    if pa.types.is_date32(kind):
+        array = array.cast("int32")
+    if pa.types.is_integer(array.type) or pa.types.is_temporal(kind) or pa.types.is_null(kind):
+        return array.cast("int64")
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        try:
+            return array.cast("int64")
+        except pa.ArrowInvalid:
+            array = pa.array([_number(text) for text in array.to_pylist()], "float64")
+    elif not (pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
+        return None
+    values = array.cast("float64")
+    return pc.if_else(pc.is_finite(values), values, pa.scalar(None, "float64"))
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return None
+
+
+def _used_columns(path: Path, names: Sequence[str], columns: Mapping[str, str]) -> dict[str, str]:
+    """The columns that the file has.
+
+    Raises:
+        SslAudioError: no playlist or track, no position under a name of its own, or one repeated.
+    """
+    for key in ("playlist", "track", "position"):
+        name = columns.get(key, key)
+        if name not in names and (key != "position" or name != key):
+            raise SslAudioError(f"{path}: no column {name} among {', '.join(names[:20]) or 'none'}")
+    used = {key: name for key, name in columns.items() if name in names}
+    for name in used.values():
+        if names.count(name) > 1:
+            raise SslAudioError(f"{path}: more than one column {name}")
+    return used
+
+
+def _read_csv(path: Path, columns: Mapping[str, str]) -> Iterator[Batch]:
     reader = csv.reader(_decoded_lines(path), strict=True)
     last = 0  # line where the last record ended
     try:
         header = next(reader, [])
-        used = {name: header.index(name) for name in _used_columns(path, header)}
+        used = _used_columns(path, header, columns)
+        places = {key: header.index(name) for key, name in used.items()}
         last = reader.line_num
         records: list[tuple[int, list[str]]] = []
         for record in reader:
@@ -118,45 +151,47 @@ def _read_csv(path: Path) -> Iterator[Batch]:
             if record:
                 records.append((line, record))
             if len(records) == BATCH:
-                yield _columns(records, used)
+                yield _columns(records, places)
                 records = []
-        yield _columns(records, used)
+        yield _columns(records, places)
     except csv.Error as error:
         raise SslAudioError(f"{path}, line {last + 1}: {error}") from error
 
 
-def _columns(records: list[tuple[int, list[str]]], used: dict[str, int]) -> Batch:
-    columns: dict[str, Sequence[Any]] = {
-        name: [record[at] for _, record in records] for name, at in used.items()
+def _columns(records: list[tuple[int, list[str]]], places: Mapping[str, int]) -> Batch:
+    columns = {
+        key: pa.array([record[at] for _, record in records], pa.string())
+        for key, at in places.items()
     }
-    return columns, [line for line, _ in records], "line"
+    return columns, [line for line, _ in records]
 
 
 def _decoded_lines(path: Path) -> Iterator[str]:
-    """Lines of a UTF-8 file; an invalid byte is reported with its line."""
+    """Lines of a UTF-8 file, plain or compressed; an invalid byte is reported with its line."""
+    number = 0
     try:
-        with path.open("rb") as file:
+        with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
             for number, line in enumerate(file, 1):
                 yield line.decode("utf-8-sig" if number == 1 else "utf-8")
     except UnicodeDecodeError as error:
         raise SslAudioError(f"{path}, line {number}: not UTF-8") from error
-    except OSError as error:
+    except (OSError, EOFError) as error:
         raise SslAudioError(f"cannot read {path}: {error}") from error
 
 
-def _read_parquet(path: Path) -> Iterator[Batch]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
+def _read_parquet(path: Path, columns: Mapping[str, str]) -> Iterator[Batch]:
     start = 1
     try:
         with pq.ParquetFile(path) as file:
-            used = _used_columns(path, file.schema_arrow.names)
-            for batch in file.iter_batches(BATCH, columns=used):
-                columns = {name: batch[name].cast("string").to_pylist() for name in used}
-                yield columns, range(start, start + len(batch)), "row"
+            used = _used_columns(path, file.schema_arrow.names, columns)
+            for batch in file.iter_batches(BATCH, columns=list(used.values())):
+                found = {key: batch.column(name) for key, name in used.items()}
+                yield found, range(start, start + len(batch))
                 start += len(batch)
-    except (OSError, pa.ArrowException) as error:
+            if start == 1:
+                empty = {key: pa.array([], pa.string()) for key in used}
+                yield empty, range(0)
+    except OSError as error:
         raise SslAudioError(f"cannot read {path}: {first_line(error)}") from error
 
 
@@ -171,9 +206,6 @@ def write_table(path: str | Path, playlists: Playlists, catalogue: Catalogue) ->
     Raises:
         SslAudioError: the file cannot be written.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     columns = {
         "playlist": pa.array(playlists.ids, pa.string()).take(pa.array(playlists.owners)),
         "position": pa.array(playlists.places),

@@ -28,18 +28,21 @@ from ssl_audio.recommenders.data.node_features import (
     refuse_missing,
     top_genres,
 )
+from ssl_audio.recommenders.data.sources import source_name
 from ssl_audio.recommenders.data.splits import cold_tracks
 from ssl_audio.recommenders.data.store import PlaylistStore, build_store, open_store
 from ssl_audio.recommenders.data.tables import write_table
+from ssl_audio.recommenders.data.track_ids import unknown_lines
 from ssl_audio.reports.results import PlaylistData
 from ssl_audio.settings.recommend import StoreSettings
 from ssl_audio.stores.feature_store import read_about, read_aligned, read_ids
 
 TRAINING_PART = "train.parquet"
 FROM_AUDIO = (AUDIO, ACOUSTIC)  # groups computed from audio: the only ones that cold tracks have
+UNKNOWN_POSITIONS = "positions of unknown tracks, left out"  # a count in results
 LEFT_OUT = {  # counts of a store's report that are noted in the results
     "duplicates": "positions repeat a track of their playlist and are left out",
-    "unknown": "positions are of tracks without features",
+    "unknown": "positions are of tracks that no feature store has",
     "empty": "playlists have no track and are left out",
 }
 
@@ -64,6 +67,7 @@ class TrainingData:
             comes from a feature store.
         notes: remarks that the results must show.
         hashes: content hashes of the inputs.
+        left_out: positions of unknown tracks that were left out.
     """
 
     name: str
@@ -80,6 +84,7 @@ class TrainingData:
     popularity_counted: bool = False
     notes: list[str] = field(default_factory=list)
     hashes: dict[str, str] = field(default_factory=dict)
+    left_out: int = 0
 
     @cached_property
     def counts(self) -> np.ndarray:
@@ -141,6 +146,8 @@ class TrainingData:
         counts |= {"tracks": len(self.catalogue), "cold tracks": int(self.cold.sum())}
         if "graph" in self.__dict__:
             counts["edges"] = self.graph.edges
+        if self.left_out:
+            counts[UNKNOWN_POSITIONS] = self.left_out
         notes = tuple(self.notes)
         return PlaylistData(name=self.name, counts=counts, notes=notes, hashes=self.hashes)
 
@@ -154,7 +161,7 @@ def load_training_data(
     cold: float,
     seed: int = 0,
     music: Path | None = None,
-    unknown: Literal["keep", "drop", "refuse"] = "keep",
+    unknown: Literal["keep", "drop", "refuse"] = "drop",
 ) -> TrainingData:
     """Read playlists and features.
 
@@ -172,7 +179,7 @@ def load_training_data(
     held_out = cold_tracks(known.ids, cold, seed)
     catalogue = _without_metadata(known, held_out)
     data = TrainingData(
-        name=source.name,
+        name=source_name(source),
         catalogue=catalogue,
         train=store.playlists("train").without_tracks(held_out),
         validation=store.playlists("validation"),
@@ -183,6 +190,7 @@ def load_training_data(
         has_audio=np.zeros(len(catalogue), bool),
         min_weight=min_weight,
         hashes={"playlists": str(store.about.get("content", ""))},
+        left_out=store.left_out,
     )
     counts = store.about.get("counts") or {}
     for name, text in LEFT_OUT.items():
@@ -204,7 +212,7 @@ def open_playlists(
     *,
     seed: int = 0,
     music: Path | None = None,
-    unknown: Literal["keep", "drop", "refuse"] = "keep",
+    unknown: Literal["keep", "drop", "refuse"] = "drop",
 ) -> PlaylistStore:
     """The store of some playlists, built in a folder unless `source` is a store already.
 
@@ -230,7 +238,10 @@ def open_playlists(
         report = build_store(
             built, source, seed=seed, root=music, catalogue=catalogue, unknown=unknown
         )
+        for line in unknown_lines(report.unknown_ids, ids):
+            say(line)
         say(str(report))
+        say(str(report.statistics))
     return open_store(built)
 
 

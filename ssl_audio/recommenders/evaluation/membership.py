@@ -4,19 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ssl_audio.recommenders.data.collection import Playlists
+from ssl_audio.recommenders.data.pairs import first_mentions, pair_keys
 
-
-def pair_keys(playlists: Playlists, tracks: int) -> np.ndarray:
-    """(positions,) int64, one number for each pair of playlist and track below `tracks`."""
-    return playlists.owners.astype(np.int64) * tracks + playlists.tracks
-
-
-def first_mentions(playlists: Playlists, tracks: int) -> np.ndarray:
-    """(positions,) bool, True where a track is first in its playlist, False where it repeats."""
-    mask = np.zeros(len(playlists.tracks), bool)
-    mask[np.unique(pair_keys(playlists, tracks), return_index=True)[1]] = True
-    return mask
+__all__ = ["among", "first_mentions", "pair_keys"]
 
 
 def among(values: np.ndarray, ordered: np.ndarray) -> np.ndarray:

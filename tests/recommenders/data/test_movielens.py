@@ -68,7 +68,7 @@ def test_tags_are_counted_without_case_and_rare_ones_left_out(folder, monkeypatc
         ("ratings", "2,3,5.0,70", "2,3,5.0", r"ratings\.csv: .*Row #4: Expected 4 columns"),
         ("ratings", "2,3,5.0", "2,3,five", r"ratings\.csv: .*Row #4: .*'five'"),
         ("ratings", "1,1,0.5", "1,,0.5", r"ratings\.csv, line 3: no movieId"),
-        ("ratings", "1,1,0.5", "1,99,0.5", r"ratings\.csv, line 3: movie 99 is not in"),
+        ("ratings", "1,1,0.5", "1,99,0.5", r"ratings\.csv, line 3: movie 99 is not among"),
         ("ratings", "1,1,0.5", "1,1,6.5", r"ratings\.csv, line 3: rating=6.5: 0.5 to 5"),
         ("ratings", "1,1,0.5", "1,1,nan", r"ratings\.csv, line 3: no rating"),
         ("ratings", "userId,", "user,", r"ratings\.csv: .*userId"),
@@ -92,6 +92,40 @@ def test_missing_files_and_files_that_are_not_text_are_named(folder):
     (folder / "movies.csv").unlink()
     with pytest.raises(SslAudioError, match="movies.csv: no such file"):
         read_movielens(folder)
+
+
+def test_the_older_formats(tmp_path):
+    """Fields as in the readme of each set: 1M (Latin-1), 10M (UTF-8, half stars) and 100k."""
+    (tmp_path / "movies.dat").write_bytes(
+        "1::Toy Story (1995)::Animation|Comedy\n7::Misérables, Les: A::B\n".encode("latin-1")
+    )
+    (tmp_path / "ratings.dat").write_text("1::7::4.5::100\n2::1::5::50\n")
+    (tmp_path / "tags.dat").write_text("1::1::Funny::1\n")
+    found = read_movielens(tmp_path)
+    assert found.catalogue.titles == ["Toy Story (1995)", "Misérables, Les: A"]
+    assert found.names == ["Animation", "B", "Comedy"]
+    assert found.events.item.tolist() == [1, 0] and found.events.rating.tolist() == [4.5, 5]
+    assert {path.name for path in movielens.movielens_files(tmp_path)} == {
+        "movies.dat", "ratings.dat", "tags.dat",
+    }  # fmt: skip
+    for name in ("movies", "ratings", "tags"):
+        (tmp_path / f"{name}.dat").unlink()
+    address = "http://us.imdb.com/M/title-exact?Toy%20Story%20(1995)"
+    flags = ["0"] * 19
+    flags[3] = flags[5] = "1"
+    lines = [f"{k}|{t}|01-Jan-1995||{address}|{'|'.join(f)}" for k, t, f in
+             ((1, "Toy Story (1995)", flags), (267, "unknown", ["1"] + ["0"] * 18))]  # fmt: skip
+    (tmp_path / "u.item").write_text("\n".join(lines) + "\n")
+    (tmp_path / "u.data").write_text("196\t267\t3\t881250949\n186\t1\t3\t891717742\n")
+    found = read_movielens(tmp_path)
+    assert found.catalogue.genres == ["Animation|Comedy", ""]
+    assert found.events.user.tolist() == [196, 186] and found.events.item.tolist() == [1, 0]
+    (tmp_path / "u.data").write_text("196\t267\t3\t881250949\n186\t2\t3\t891717742\n")
+    with pytest.raises(SslAudioError, match="u.data, line 2: movie 2 is not among"):
+        read_movielens(tmp_path)
+    with pytest.raises(SslAudioError, match="tags.csv: no such file"):
+        (tmp_path / "u.data").write_text("196\t267\t3\t881250949\n")
+        read_movielens(tmp_path, "tags")
 
 
 @needs_small

@@ -1,9 +1,14 @@
 """Readers of playlists: every format, and malformed files."""
 
+import contextlib
+import gzip
 import json
+import math
 import os
+import unicodedata
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -14,6 +19,7 @@ from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.m3u import read_m3u, write_m3u
 from ssl_audio.recommenders.data.records import SourcePlaylist, SourceTrack
 from ssl_audio.recommenders.data.sources import read_source
+from ssl_audio.recommenders.data.track_ids import TrackIds, unknown_lines
 
 
 def playlists(path: Path, **settings: object) -> dict[str, list[str]]:
@@ -55,7 +61,7 @@ def test_slices_are_read_by_number_and_tracks_by_pos(tmp_path: Path) -> None:
     assert playlists(tmp_path)["0"] == ["spotify:track:a", "spotify:track:b"]
     assert details(tmp_path) == [
         SourceTrack(f"spotify:track:{n}", f"title of {n}", f"artist of {n}", f"album of {n}")
-        for n in "ab"
+        for n in "ba"
     ]
     first = found.index(SourcePlaylist("0", ["spotify:track:a", "spotify:track:b"]))
     assert first == 2  # metadata precedes the playlist
@@ -91,7 +97,7 @@ def test_a_track_without_a_key_is_named(tmp_path: Path, key: str) -> None:
     broken = mpd_track(1, "b")
     del broken[key]
     path = mpd_slice(tmp_path / "challenge_set.json", {5: [mpd_track(0, "a"), broken]})
-    with pytest.raises(SslAudioError, match=rf"playlist 1 \(pid 5\): no {key}"):
+    with pytest.raises(SslAudioError, match=rf"playlist 1 \(pid 5\), track 2: no {key}"):
         list(read_source(path))
 
 
@@ -109,6 +115,41 @@ def test_json_of_other_shapes_is_refused(tmp_path: Path, playlist: object) -> No
     path.write_text(json.dumps({"playlists": [playlist]}))
     with pytest.raises(SslAudioError, match="other.json, playlist 1"):
         list(read_source(path))
+
+
+@pytest.mark.parametrize(
+    "change, error",
+    [
+        ({"track_uri": None}, "no track_uri"),
+        ({"track_uri": ["spotify:track:a"]}, "track_uri is list, text or a number is expected"),
+        ({"track_uri": True}, "track_uri is bool"),
+        ({"track_name": {"en": "x"}}, "track_name is dict"),
+        ({"pos": None}, "pos is not a number"),
+        ({"pos": float("nan")}, "pos is not a number"),
+        ({"pos": [0]}, "pos is not a number"),
+        ({"pos": True}, "pos is not a number"),
+    ],
+)
+def test_json_values_of_other_types_are_refused(
+    tmp_path: Path, change: dict, error: str
+) -> None:
+    path = mpd_slice(tmp_path / "a.json", {5: [mpd_track(0, "a"), mpd_track(1, "b") | change]})
+    with pytest.raises(SslAudioError, match=rf"a.json, playlist 1 \(pid 5\), track 2: {error}"):
+        list(read_source(path))
+
+
+def test_json_names_that_are_missing_and_numbers_are_read(tmp_path: Path) -> None:
+    odd = {"track_name": 1999, "artist_name": None, "album_name": float("nan"), "pos": "1"}
+    first = mpd_track(0, "b") | {"pos": 0.5}
+    path = mpd_slice(tmp_path / "a.json", {5: [mpd_track(0, "a") | odd, first]})
+    assert playlists(path) == {"5": ["spotify:track:b", "spotify:track:a"]}
+    assert details(path)[0] == SourceTrack("spotify:track:a", title="1999")
+
+
+def test_json_that_is_nested_too_deeply_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("[" * 200_000)
+    with pytest.raises(SslAudioError, match="a.json: JSON that is nested too deeply"):
+        list(read_source(tmp_path / "a.json"))
 
 
 def test_a_lone_surrogate_becomes_text(tmp_path: Path) -> None:
@@ -234,12 +275,69 @@ def test_parquet_takes_numbers_as_ids_and_details(tmp_path: Path, monkeypatch) -
         ({"playlist": ["p", "", "p"], "track": ["a", "b", "c"]}, "row 2: no playlist"),
         ({"playlist": ["p"], "track": ["a"], "position": [None]}, "row 1: position"),
         ({"playlist": ["p"], "track": ["a"], "position": ["x"]}, "row 1: position is not a number"),
-        ({"playlist": ["p"], "song": ["a"]}, "no column track"),
+        ({"playlist": ["p"], "song": ["a"]}, "no column track among playlist, song"),
+        ({"playlist": ["p"], "track": [["a"]]}, "column track is of type list<.*, not text"),
+        ({"playlist": [{"a": 1}], "track": ["a"]}, "column playlist is of type struct"),
+        ({"playlist": ["p"], "track": [True]}, "column track is of type bool"),
+        ({"playlist": ["p"] * 2, "track": [7.0, float("nan")]}, "row 2: no track"),
+        ({"playlist": ["p"], "track": ["a"], "artist": [["A"]]}, "column artist is of type list"),
+        ({"playlist": ["p"], "track": ["a"], "position": [[1]]}, "column position is .*list"),
+        ({"playlist": ["p"], "track": ["a"], "position": [True]}, "column position is .*bool"),
+        ({"playlist": ["p"], "track": ["a"], "position": [math.inf]}, "row 1: position"),
+        ({"playlist": ["p"], "track": [b"\xff"]}, "cannot read"),
     ],
 )
 def test_a_malformed_parquet_is_refused(tmp_path: Path, columns: dict, error: str) -> None:
     with pytest.raises(SslAudioError, match=error):
         list(read_source(parquet(tmp_path / "lists.parquet", **columns)))
+
+
+@pytest.mark.parametrize(
+    "positions",
+    [
+        [2.0, 0.5, 1.0],
+        ["10", "8", "9.5"],
+        [10**18 + 2, 10**18, 10**18 + 1],  # nanoseconds, which no float64 tells apart
+        np.array(["2020-01-03", "2019-01-01", "2020-01-02"], "datetime64[D]"),
+        pa.array([3, 1, 2]).dictionary_encode(),
+    ],
+)
+def test_parquet_is_ordered_by_positions_of_any_type(tmp_path: Path, positions: list) -> None:
+    table = pa.table({"playlist": ["p"] * 3, "track": ["c", "a", "b"], "position": positions})
+    pq.write_table(table, tmp_path / "lists.parquet")
+    assert playlists(tmp_path / "lists.parquet") == {"p": ["a", "b", "c"]}
+
+
+def test_parquet_takes_whole_numbers_with_gaps_and_categories(tmp_path: Path) -> None:
+    """As pandas stores them."""
+    path = parquet(
+        tmp_path / "lists.parquet",
+        playlist=pa.array(["p", "q"]).dictionary_encode(),
+        track=[12.0, 7.0],
+        artist=[float("nan"), 3.0],
+        title=pa.nulls(2),
+    )
+    assert playlists(path) == {"p": ["12"], "q": ["7"]}
+    assert details(path) == [SourceTrack("12"), SourceTrack("7", artist="3")]
+
+
+def test_columns_of_one_name_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("playlist,track,track\np,a,b\n")
+    table = pa.Table.from_arrays([pa.array(["p"])] * 3, ["playlist", "track", "track"])
+    pq.write_table(table, tmp_path / "a.parquet")
+    for name in ("a.csv", "a.parquet"):
+        with pytest.raises(SslAudioError, match="more than one column track"):
+            list(read_source(tmp_path / name))
+
+
+def test_a_compressed_csv(tmp_path: Path) -> None:
+    content = gzip.compress(b"playlist,track\np,a\np,\n")
+    (tmp_path / "a.csv.gz").write_bytes(content)
+    with pytest.raises(SslAudioError, match="a.csv.gz, line 3: no track"):
+        list(read_source(tmp_path / "a.csv.gz"))
+    (tmp_path / "a.csv.gz").write_bytes(content[:-12])
+    with pytest.raises(SslAudioError, match="cannot read .*a.csv.gz"):
+        list(read_source(tmp_path / "a.csv.gz"))
 
 
 def test_a_file_that_is_not_parquet_is_refused(tmp_path: Path) -> None:
@@ -275,12 +373,12 @@ def test_m3us_of_a_folder_and_the_ids_of_their_entries(tmp_path: Path) -> None:
     ]
 
 
-def test_m3u_in_latin1_from_windows_and_with_urls(tmp_path: Path) -> None:
+def test_m3u_from_windows_and_with_urls(tmp_path: Path) -> None:
     path = tmp_path / "lists" / "old.m3u"
     path.parent.mkdir()
     path.write_bytes(
         "#EXTINF:1,Café\n..\\Bartók\\1.mp3\nC:\\Music\\2.mp3\nhttp://host/3.mp3\n"
-        "spotify:track:4\nfile:///a/b%20c.mp3\n".encode("latin-1")
+        "spotify:track:4\nfile:///a/b%20c.mp3\n".encode("cp1252")
     )
     tracks = read_m3u(path, root=tmp_path)
     assert [t.id for t in tracks] == [
@@ -311,9 +409,72 @@ def test_m3u_with_a_name_that_is_not_utf8(tmp_path: Path) -> None:
 
 
 def test_an_m3u_that_is_not_text_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "a.m3u").write_bytes("a.mp3\n".encode("utf-16"))
-    with pytest.raises(SslAudioError, match="a.m3u: no playlist in UTF-8"):
-        list(read_source(tmp_path))
+    path = tmp_path / "a.m3u"
+    for content in (b"\xff\xfea.mp3", b"a\0b\n"):  # half of a character of UTF-16
+        path.write_bytes(content)
+        with pytest.raises(SslAudioError, match="a.m3u: .*save it as UTF-8"):
+            list(read_source(tmp_path))
+    path.write_bytes("\ufeffé.mp3\n".encode("utf-16-le"))
+    assert playlists(path) == {"a.m3u": ["é.mp3"]}
+
+
+IDS = [
+    "Björk/Jóga.mp3", "AC-DC/Back in Black/01 Hells Bells.flac", "50% off/a+b.ogg", "q\\r/x.wav",
+    unicodedata.normalize("NFD", "Beyoncé/Déjà Vu.mp3"), "Sigur Rós/Ágætis/Svefn-g’englar.mp3",
+    "Same/x.mp3", "same/X.mp3", "intro.mp3",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "entry, expected",
+    [
+        ("Björk/Jóga.mp3".encode(), IDS[0]),
+        ("Björk/Jóga.mp3".encode("cp1252"), IDS[0]),
+        ("Sigur Rós\\Ágætis\\Svefn-g’englar.mp3".encode("cp1252"), IDS[5]),
+        (unicodedata.normalize("NFD", "Björk/Jóga.mp3").encode(), IDS[0]),
+        ("Beyoncé/Déjà Vu.mp3".encode(), IDS[4]),
+        (b"bj%C3%B6rk/J%C3%B3ga.MP3", IDS[0]),
+        (b"Bj%F6rk/J%F3ga.mp3", IDS[0]),
+        (b"AC-DC/Back%20in%20Black/01%20Hells%20Bells.flac", IDS[1]),
+        (b"../Music/AC-DC/Back in Black/01 Hells Bells.flac", IDS[1]),
+        (b"..\\..\\Music\\ac-dc\\back in black\\01 hells bells.FLAC", IDS[1]),
+        (b"D:\\Musik\\AC-DC\\Back in Black\\01 Hells Bells.flac", IDS[1]),
+        (b"\\\\nas\\music\\AC-DC\\Back in Black\\01 Hells Bells.flac", IDS[1]),
+        (b"file:///C:/Users/me/Music/AC-DC/Back%20in%20Black/01%20Hells%20Bells.flac", IDS[1]),
+        (b"file://localhost/home/me/AC-DC/Back%20in%20Black/01%20Hells%20Bells.flac", IDS[1]),
+        (b"Back in Black/01 Hells Bells.flac", IDS[1]),  # the music folder is deeper
+        (b"C:\\Music\\intro.mp3", IDS[8]),
+        (b"50% off/a+b.ogg", IDS[2]),
+        (b"50%25%20off/a+b.ogg", IDS[2]),
+        (b"q\\r/x.wav", IDS[3]),
+        (b"Same/x.mp3", IDS[6]),
+        (b"same/X.mp3", IDS[7]),
+        (b"SAME/x.mp3", "SAME/x.mp3"),  # one of two
+        (b"Other/intro.mp3", "Other/intro.mp3"),  # another file in the music folder
+        (b"01 Hells Bells.flac", "01 Hells Bells.flac"),
+        (b"http://host/Bj%C3%B6rk/J%C3%B3ga.mp3", "http://host/Bj%C3%B6rk/J%C3%B3ga.mp3"),
+    ],
+)
+def test_entries_are_matched_to_known_ids(tmp_path: Path, entry: bytes, expected: str) -> None:
+    path = tmp_path / "Music" / "my.m3u"
+    path.parent.mkdir()
+    path.write_bytes(b"\xef\xbb\xbf#EXTM3U\r\n" + entry + b"\r\n")
+    assert [t.id for t in read_m3u(path, known=TrackIds(IDS))] == [expected]
+
+
+def test_a_list_in_two_encodings(tmp_path: Path) -> None:
+    (tmp_path / "a.m3u").write_bytes("Jóga.mp3\n".encode() + "Jóga.mp3\x81\n".encode("latin-1"))
+    assert playlists(tmp_path / "a.m3u") == {"a.m3u": ["Jóga.mp3", "Jóga.mp3\x81"]}
+
+
+def test_unknown_tracks_are_listed_with_the_nearest_id() -> None:
+    pytest.importorskip("duckdb")
+    found = unknown_lines({"D:/Mp3/Bjork/Joga (live).mp3": 1, "50 off/a + b.ogg": 3}, IDS)
+    assert found == [
+        "unknown: '50 off/a + b.ogg' (3 positions); nearest: '50% off/a+b.ogg'",
+        "unknown: 'D:/Mp3/Bjork/Joga (live).mp3' (1 positions); nearest: 'Björk/Jóga.mp3'",
+    ]
+    assert unknown_lines({f"{k}": 1 for k in range(60)}, [])[-1] == "unknown: 10 more tracks"
 
 
 def test_a_written_m3u_is_read_back(tmp_path: Path) -> None:
@@ -346,6 +507,13 @@ def test_an_m3u_in_a_missing_folder_is_refused(tmp_path: Path) -> None:
 def test_paths_without_playlists_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SslAudioError, match="no such file or folder"):
         read_source(tmp_path / "none.csv")
+    with pytest.raises(SslAudioError, match="nope is none of nyphil, gdshows, "):
+        read_source(f"nope:{tmp_path}")
+    with pytest.raises(SslAudioError, match="no such folder as /none"):
+        read_source("nyphil:/none")
+    (tmp_path / "mpd:x.csv").write_text("playlist,track\np,a\n")  # a path as it is
+    with contextlib.chdir(tmp_path):
+        assert playlists(Path("mpd:x.csv")) == {"p": ["a"]}
     with pytest.raises(SslAudioError, match="no mpd.slice"):
         read_source(tmp_path)
     (tmp_path / "a.txt").write_text("a")

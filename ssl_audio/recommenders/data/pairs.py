@@ -1,0 +1,19 @@
+"""Pairs of a playlist and a track, as numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ssl_audio.recommenders.data.collection import Playlists
+
+
+def pair_keys(playlists: Playlists, tracks: int) -> np.ndarray:
+    """(positions,) int64, one number for each pair of playlist and track below `tracks`."""
+    return playlists.owners.astype(np.int64) * tracks + playlists.tracks
+
+
+def first_mentions(playlists: Playlists, tracks: int) -> np.ndarray:
+    """(positions,) bool, True where a track is first in its playlist, False where it repeats."""
+    mask = np.zeros(len(playlists.tracks), bool)
+    mask[np.unique(pair_keys(playlists, tracks), return_index=True)[1]] = True
+    return mask
