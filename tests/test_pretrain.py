@@ -280,6 +280,31 @@ def test_a_finished_run_resumes_with_more_steps(finished, music, capsys):
     assert "raise trainer.max_steps=" in refused(capsys, [*more, "ckpt_path=last"])
 
 
+def test_a_run_that_was_killed_before_its_encoder_was_written_is_finished(finished, music, capsys):
+    shutil.copytree(finished, "run")
+    weights = Path("run/encoder/model.safetensors").read_bytes()
+    for name in ("encoder", "projector"):
+        shutil.rmtree(f"run/{name}")
+    os.unlink("run/results.json")
+    arguments = tiny(music, "run_dir=run", "ckpt_path=last")
+    assert main(arguments) == 0
+    assert "all steps of run are done: its encoder is written" in capsys.readouterr().err
+    assert Path("run/encoder/model.safetensors").read_bytes() == weights
+    assert results_of("run")["steps"] == 2 and Path("run/projector").is_dir()
+    assert "raise trainer.max_steps=" in refused(capsys, arguments)
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_starts_again(finished, music, capsys):
+    shutil.copytree(finished, "run")
+    for name in ("encoder", "projector", "checkpoints"):
+        shutil.rmtree(f"run/{name}")
+    os.unlink("run/results.json")
+    assert main(tiny(music, "run_dir=run", "ckpt_path=last")) == 0
+    assert "run has no checkpoint yet: the run starts from step 0" in capsys.readouterr().err
+    weights = Path("run/encoder/model.safetensors").read_bytes()
+    assert weights == Path(finished, "encoder/model.safetensors").read_bytes()
+
+
 def test_damaged_and_foreign_checkpoints_are_refused(finished, music, capsys):
     shutil.copytree(finished, "run")
     checkpoint = Path("run/checkpoints/last.ckpt")

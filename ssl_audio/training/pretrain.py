@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from contextlib import nullcontext
 from pathlib import Path
@@ -13,6 +14,7 @@ from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.lightning_run import Checkpoint, find_checkpoint, fit, keep_earlier_log
 from ssl_audio.io.run_folder import (
     CONFIG,
+    RESULTS,
     choose_run_folder,
     is_leader,
     open_run_folder,
@@ -26,6 +28,7 @@ from ssl_audio.reports.results import PretrainResults, Scores, write_results
 from ssl_audio.settings.pretrain import PretrainSettings
 from ssl_audio.settings.tree import plain, to_yaml
 from ssl_audio.training import build, selection
+from ssl_audio.training.budget import Budget
 from ssl_audio.training.callbacks import CollapseWatch, ReadFailures
 from ssl_audio.training.data import PairDataModule
 from ssl_audio.training.export import export
@@ -52,7 +55,7 @@ def pretrain(settings: PretrainSettings) -> PretrainResults:
     quieten_lightning()
     lightning.seed_everything(settings.seed, workers=False, verbose=False)
     folder = _folder(settings)
-    resume = find_checkpoint(settings.ckpt_path, folder)
+    resume = _checkpoint(settings, folder)
     extras = build_extras(settings)
     device = build.build_trainer(settings, folder, extras)  # refuses before anything slow
     teacher = build.build_teacher(settings)
@@ -63,7 +66,7 @@ def pretrain(settings: PretrainSettings) -> PretrainResults:
     data.setup("fit")
     budget = build.build_budget(settings, data.audio, device)
     if resume is not None:
-        budget.check_unfinished(resume.steps, seconds_used(resume.callbacks))
+        _check_unfinished(budget, resume, folder)
     build.check_batch(budget, module.objective)
     data.follow(budget)
     labelled, during = build.build_labelled_sets(settings)
@@ -71,7 +74,7 @@ def pretrain(settings: PretrainSettings) -> PretrainResults:
     say(budget.describe(data.audio, build.machine_of(device)))
     if teacher is not None:
         module.targets = teacher.targets(data.tracks, settings.data.cache, len(data.dataset))
-    config, resumed = to_yaml(settings), (folder / CONFIG).exists()
+    config, resumed = to_yaml(settings), resume is not None and (folder / CONFIG).exists()
     opened = open_run_folder(folder, config, resumed, inputs=[selection.FOLDER])
     with opened if is_leader() else nullcontext():
         trainer = build.build_trainer(settings, folder, extras, during, budget)
@@ -99,6 +102,28 @@ def _folder(settings: PretrainSettings) -> Path:
     if settings.ckpt_path is not None and settings.run_dir is not None:
         return settings.run_dir
     return choose_run_folder(settings.run_dir, settings.recipe, marker=CONFIG)
+
+
+def _checkpoint(settings: PretrainSettings, folder: Path) -> Checkpoint | None:
+    """The checkpoint to resume from; None for a new run, or one that ended before its first."""
+    begun = (folder / RESULTS).exists() or any((folder / "checkpoints").glob("*.ckpt"))
+    if str(settings.ckpt_path) != "last" or begun:
+        return find_checkpoint(settings.ckpt_path, folder)
+    if is_leader():
+        say(f"run_dir={folder} has no checkpoint yet: the run starts from step 0")
+        shutil.rmtree(folder / selection.FOLDER, ignore_errors=True)  # it may be of other settings
+    return None
+
+
+def _check_unfinished(budget: Budget, resume: Checkpoint, folder: Path) -> None:
+    """Refuse to resume a run that is finished: all steps are done, and its results are written."""
+    try:
+        budget.check_unfinished(resume.steps, seconds_used(resume.callbacks))
+    except SslAudioError:
+        if (folder / RESULTS).exists():
+            raise
+        if is_leader():
+            say(f"all steps of {folder} are done: its encoder is written from {resume.path.name}")
 
 
 def _train(
