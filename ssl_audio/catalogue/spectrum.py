@@ -12,6 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ssl_audio.audio import SAMPLE_RATE
+from ssl_audio.io.compiled_cache import allow_librosa
+
+allow_librosa()  # for all that describes spectra
 
 N_FFT = 2048  # samples: 128 ms
 HOP = 512  # samples: 32 ms

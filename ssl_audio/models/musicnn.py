@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ssl_audio.audio import SAMPLE_RATE
 from ssl_audio.audio.logmel import LogMel
+from ssl_audio.io.compiled_cache import allow_librosa
 from ssl_audio.io.errors import CheckpointError
 from ssl_audio.io.model_folder import CONFIG, read_model_folder
 from ssl_audio.models.shipped import shipped_folder
@@ -58,6 +59,7 @@ class MusiCNN(nn.Module):
         super().__init__()
         self.tags = tuple(tags)
         self.mel = LogMel(n_mels=MELS, n_fft=WINDOW, hop=HOP, f_max=SAMPLE_RATE / 2)
+        allow_librosa()
         edges = librosa.mel_frequencies(MELS + 2, fmin=0.0, fmax=SAMPLE_RATE / 2)
         # triangles of unit area on the window as it is, as librosa has them
         area = self.mel.window.square().sum() * torch.from_numpy(2 / (edges[2:] - edges[:-2]))

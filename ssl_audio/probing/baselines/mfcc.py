@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from ssl_audio.audio import SAMPLE_RATE
+from ssl_audio.io.compiled_cache import allow_librosa
 from ssl_audio.probing.encoders import FeatureBaseline
 
 COEFFICIENTS = 20
@@ -18,6 +19,7 @@ class MFCC(FeatureBaseline):
     def features(self, blocks: Iterable[np.ndarray]) -> np.ndarray:
         import librosa
 
+        allow_librosa()
         waveform = np.concatenate(list(blocks))
         mfcc = librosa.feature.mfcc(y=waveform, sr=SAMPLE_RATE, n_mfcc=COEFFICIENTS)
         both = np.concatenate([mfcc, librosa.feature.delta(mfcc, mode="nearest")])
