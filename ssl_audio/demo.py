@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from functools import partial
 
 from ssl_audio.settings.command import Command
@@ -12,15 +13,15 @@ COMMAND = Command(
     name="demo",
     summary="Generate playlists over excerpts of real recordings, with features of each track.",
     usage="output=FOLDER checkpoint=FOLDER [KEY=VALUE ...]",
-    examples=("output=playlists checkpoint=checkpoints/contrastive tracks=2000",),
+    examples=("output=playlists checkpoint=contrastive tracks=2000",
+              "output=sparse checkpoint=contrastive preset=sparse"),
     settings=DemoSettings,
-)
-OUTPUTS = ("playlists.duckdb", "train.parquet", "popularity.parquet", "embeddings.parquet",
-           "audio.parquet")  # fmt: skip
+)  # fmt: skip
+OUTPUTS = ("playlists.duckdb", "train.parquet", "embeddings.parquet", "audio.parquet")
 
 
 def run(settings: DemoSettings) -> None:
-    """Embed excerpts of the recordings, generate playlists, write both."""
+    """Embed excerpts of the recordings, generate playlists, write both, print statistics."""
     import numpy as np
 
     from ssl_audio.audio.demo_corpus import demo_folder, make_demo
@@ -29,7 +30,8 @@ def run(settings: DemoSettings) -> None:
     from ssl_audio.io.errors import SslAudioError
     from ssl_audio.io.run_folder import versions
     from ssl_audio.models.encoder import load_encoder
-    from ssl_audio.recommenders.generate import GeneratorSettings, generate, write_generated
+    from ssl_audio.recommenders.generate import generate, write_generated
+    from ssl_audio.recommenders.generate_settings import PRESETS
     from ssl_audio.settings.tree import plain
 
     folder = settings.output
@@ -39,15 +41,16 @@ def run(settings: DemoSettings) -> None:
         raise SslAudioError(f"output={folder}: {taken[0]} exists already: name another folder")
     encoder = load_encoder(settings.checkpoint)
     recordings = read_recordings(settings.recordings or make_demo(demo_folder()))
-    excerpts = embed_excerpts(recordings, encoder, settings.tracks, settings.seed, settings.workers)
-    generator = GeneratorSettings(
-        settings.playlists, settings.min_length, settings.max_length, settings.seed
-    )
+    sizes = settings.sizes()
+    tracks = sizes.pop("tracks")
+    excerpts = embed_excerpts(recordings, encoder, tracks, settings.seed, settings.workers)
+    generator = replace(PRESETS[settings.preset], seed=settings.seed, **sizes)
     vectors = np.stack([row.vector for row in excerpts.embeddings])
     generated = generate(vectors, excerpts.genres, generator)
     folder.mkdir(parents=True, exist_ok=True)
     excerpts.write(folder, encoder, settings.checkpoint)
-    write_generated(generated, excerpts.embeddings, folder, settings.cold, settings.seed)
+    ids = [row.id for row in excerpts.embeddings]
+    write_generated(generated, ids, folder, settings.cold, settings.seed)
     write_json(folder / "about.json", {"config": plain(settings), "versions": versions()})
 
 

@@ -40,7 +40,7 @@ def test_all_files_are_of_the_same_tracks(made):
     assert sorted(p.name for p in made.iterdir()) == sorted([*OUTPUTS, "about.json"])
     catalogue = open_store(made / "playlists.duckdb").catalogue()
     assert len(catalogue) == 60 and any(catalogue.genres) and all(catalogue.artists)
-    for name, width in (("embeddings", 1024), ("audio", 42), ("popularity", 2)):
+    for name, width in (("embeddings", 1024), ("audio", 42)):
         store = read_store(made / f"{name}.parquet")
         assert store.ids == list(catalogue.ids) and store.vectors.shape == (60, width)
         assert np.isfinite(store.vectors).all()
@@ -82,6 +82,7 @@ def test_outputs_are_never_replaced(made, recordings, capsys):
         (["tracks=100000"], "tracks=100000: too many for"),
         (["recordings=/nowhere"], "recordings=/nowhere: no table (*.tsv)"),
         (["longest=3"], "longest"),
+        (["preset=thick"], "preset"),
     ],
 )
 def test_refused_runs_leave_nothing(recordings, tmp_path, capsys, words, error):

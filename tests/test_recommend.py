@@ -26,7 +26,8 @@ from ssl_audio.recommenders.data.splits import cold_tracks
 from ssl_audio.recommenders.data.store import open_store, store_playlists
 from ssl_audio.recommenders.data.tables import write_table
 from ssl_audio.recommenders.data.training_data import UNKNOWN_POSITIONS, load_training_data
-from ssl_audio.recommenders.generate import GeneratorSettings, generate
+from ssl_audio.recommenders.generate import generate
+from ssl_audio.recommenders.generate_settings import GeneratorSettings
 from ssl_audio.recommenders.playlist_systems import playlist_systems
 from ssl_audio.recommenders.systems import BY_TASK, BY_WEIGHTS, MAIN, Role, Run, pairs_to_compare
 from ssl_audio.reports.results import PlaylistResults, read_results, write_results

@@ -4,25 +4,42 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from ssl_audio.settings.fields import CommandSettings, SettingError, setting
+
+SIZES = {  # of each preset
+    "dense": {"tracks": 2000, "playlists": 6000, "min_length": 40, "max_length": 120},
+    "sparse": {"tracks": 6000, "playlists": 2400, "min_length": 10, "max_length": 30},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class DemoSettings(CommandSettings):
     output: Path = setting(
         help="folder for playlists.duckdb, train.parquet, and the features of the tracks: "
-        "embeddings.parquet, audio.parquet, popularity.parquet"
+        "embeddings.parquet, audio.parquet"
     )
     checkpoint: Path = setting(help="encoder: a folder, or the name of one in the package")
     recordings: Path | None = setting(
         None, help="folder of recordings with MTG-Jamendo tables (*.tsv) whose tags have genres; "
         "null: the demo corpus of the package",
     )  # fmt: skip
-    tracks: int = setting(2000, help="excerpts of the recordings, a track each", min=1)
-    playlists: int = setting(6000, help="number of playlists", min=1)
-    min_length: int = setting(40, help="min tracks in a playlist", min=2)
-    max_length: int = setting(120, help="max tracks in a playlist", min=2)
+    preset: Literal["dense", "sparse"] = setting(
+        "dense", help="dense: 240 plays a track; sparse: 8, more skewed, and themes that drift",
+    )  # fmt: skip
+    tracks: int | None = setting(
+        None, help="excerpts of the recordings, a track each; null: 2000, or 6000 if sparse", min=1
+    )
+    playlists: int | None = setting(
+        None, help="number of playlists; null: 6000, or 2400 if sparse", min=1
+    )
+    min_length: int | None = setting(
+        None, help="min tracks in a playlist; null: 40, or 10 if sparse", min=2
+    )
+    max_length: int | None = setting(
+        None, help="max tracks in a playlist; null: 120, or 30 if sparse", min=2
+    )
     cold: float = setting(
         0.05, help="share of the tracks left out of train.parquet, as recommend leaves them out",
         min=0, below=1,
@@ -32,9 +49,17 @@ class DemoSettings(CommandSettings):
     )
     seed: int = setting(0, help="seed of excerpts, playlists and splits", min=0)
 
+    def sizes(self) -> dict[str, int]:
+        """tracks, playlists, min_length and max_length: as given, else the preset's."""
+        return {
+            name: size if getattr(self, name) is None else getattr(self, name)
+            for name, size in SIZES[self.preset].items()
+        }
+
     def check(self) -> None:
-        if self.max_length < self.min_length:
-            expected = f"min_length={self.min_length} or more"
-            raise SettingError("max_length", self.max_length, expected)
-        if self.max_length > self.tracks:
-            raise SettingError("max_length", self.max_length, f"at most tracks={self.tracks}")
+        sizes = self.sizes()
+        tracks, shortest, longest = (sizes[k] for k in ("tracks", "min_length", "max_length"))
+        if longest < shortest:
+            raise SettingError("max_length", longest, f"min_length={shortest} or more")
+        if longest > tracks:
+            raise SettingError("max_length", longest, f"at most tracks={tracks}")

@@ -1,5 +1,7 @@
 """Generated playlists have the given lengths, and show each of their sources."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,9 +9,13 @@ from hypothesis import settings as effort
 from hypothesis import strategies as st
 
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.recommenders import generate as generator
+from ssl_audio.recommenders import generate_playlists as generator
 from ssl_audio.recommenders.data.collection import Playlists
-from ssl_audio.recommenders.generate import GeneratorSettings, generate
+from ssl_audio.recommenders.data.statistics import playlist_statistics
+from ssl_audio.recommenders.generate import generate
+from ssl_audio.recommenders.generate_settings import PRESETS, GeneratorSettings
+from ssl_audio.recommenders.generate_tracks import draw_tracks
+from ssl_audio.recommenders.generate_tracks import whitened as whitened_audio
 
 NONE = 1e-3  # a Dirichlet parameter that leaves a source out of nearly all playlists
 SHORT = dict(min_length=10, max_length=20)
@@ -126,7 +132,6 @@ def test_playlists_are_a_function_of_the_seed():
         for seed in (3, 3, 4)
     )
     np.testing.assert_array_equal(one.playlists.tracks, same.playlists.tracks)
-    np.testing.assert_array_equal(one.popularity, same.popularity)
     np.testing.assert_array_equal(one.scene, same.scene)
     assert one.artists == same.artists and one.albums == same.albums
     assert not np.array_equal(one.playlists.lengths, other.playlists.lengths)
@@ -154,7 +159,7 @@ def test_tracks_are_drawn_by_weight_without_replacement():
     weights = np.array([1.0, 2.0, 3.0, 6.0])
     rng = np.random.default_rng(0)
     arrivals = rng.standard_exponential((60_000, 4)) / weights
-    found = generator._first(arrivals, np.full(60_000, 2)).reshape(-1, 2)
+    found = generator._first(arrivals, 2)
     counts = np.zeros((4, 4))
     np.add.at(counts, (found[:, 0], found[:, 1]), 1 / 60_000)
     chance = weights[:, None] * weights / (12 * (12 - weights[:, None])) * (1 - np.eye(4))
@@ -166,10 +171,10 @@ def test_the_weights_of_each_source_sum_to_its_share():
     audio, genres = made()
     settings = GeneratorSettings(playlists=20, scenes=10)
     rng = np.random.default_rng(0)
-    points = generator._whitened(audio, 8)
-    tracks = generator._draw_tracks(points, genres, settings, rng)
-    choices = generator._draw_choices(tracks, settings, rng)
-    found = generator._weights(tracks, choices, slice(5, 15))
+    points = whitened_audio(audio, 8)
+    tracks = draw_tracks(points, genres, settings, rng)
+    choices = generator.draw_choices(tracks, settings, rng)
+    found = generator._weights(tracks, choices.take(slice(5, 15)))
     for k in range(5, 15):
         popularity = np.exp(
             tracks.log_popularity[choices.regions[k]].astype(float) * choices.powers[k]
@@ -218,7 +223,7 @@ def test_scale_and_offset_of_the_vectors_do_not_matter():
     audio, genres = made()
     asked = only("audio", playlists=30)
     np.testing.assert_allclose(
-        np.abs(generator._whitened(audio, 8)), np.abs(whitened(audio)), atol=2e-3
+        np.abs(whitened_audio(audio, 8)), np.abs(whitened(audio)), atol=2e-3
     )
     one, other = generate(audio, genres, asked), generate(audio * 64 + 1, genres, asked)
     same = np.isin(one.playlists.tracks, other.playlists.tracks).mean()
@@ -227,32 +232,16 @@ def test_scale_and_offset_of_the_vectors_do_not_matter():
 
 def test_popular_tracks_are_in_more_playlists_and_the_tail_prefers_others():
     audio, genres = made()
-    usual = dict(zipf=1.0, regions=1, noise=0.0)
+    usual = dict(zipf=1.0, regions=1)
     counts = {}
     for mainstream in (1.0, 0.0):
         asked = only("popularity", mainstream=mainstream, tail=-0.5, **usual)
         found = generate(audio, genres, asked)
         counts[mainstream] = np.bincount(found.playlists.tracks, minlength=600)
-        rank = np.argsort(-found.popularity[:, 0], kind="stable")
+    rank = np.argsort(-counts[1.0], kind="stable")
     head, tail = rank[:60], rank[-60:]
     assert counts[1.0][head].mean() > 5 * counts[1.0][tail].mean()
     assert counts[0.0][head].mean() < 0.6 * counts[0.0][tail].mean()
-
-
-def test_popularity_features_are_the_weights_with_noise():
-    audio, genres = made()
-    asked = dict(playlists=2000, zipf=1.0, mainstream=1.0, regional=1.0, regions=2)
-    exact = generate(audio, genres, only("popularity", noise=0.0, **asked))
-    noisy = generate(audio, genres, only("popularity", noise=0.5, **asked))
-    counts = np.log1p(np.bincount(exact.playlists.tracks, minlength=600))
-    assert exact.popularity.shape == (600, 2) and exact.popularity.dtype == np.float32
-    for found in (exact, noisy):
-        assert found.popularity.min() == 0 and found.popularity.max() == 1
-    clear = np.corrcoef(counts, exact.popularity[:, 0])[0, 1]
-    blurred = np.corrcoef(counts, noisy.popularity[:, 0])[0, 1]
-    assert clear > 0.95 and 0.7 < blurred < clear - 0.03
-    regional = np.corrcoef(counts, exact.popularity[:, 1])[0, 1]
-    assert 0.5 < regional < clear - 0.03  # one region's is not everyone's
 
 
 def test_every_source_is_found_in_the_usual_mixture(usual):
@@ -284,6 +273,53 @@ def test_the_order_does_not_drift_from_one_set_to_the_next():
     ]
     apart, by_chance = (((x[:, 0] - x[:, 1]) ** 2).sum(1).mean() for x in of_halves)
     assert apart == pytest.approx(by_chance, rel=0.1)
+
+
+# --- presets -----------------------------------------------------------------------------------
+
+
+def test_a_theme_drifts_and_its_tracks_stay_distinct():
+    """Audio of parts that are further apart is less alike, and in one theme it is not."""
+    audio, genres = made()
+    points = whitened(audio)
+    length = dict(min_length=40, max_length=40)
+    for theme, drifts in ((8, True), (None, False)):
+        asked = only("audio", theme_length=theme, drift=1.0, **length)
+        found = generate(audio, genres, asked).playlists
+        tracks = found.tracks.reshape(400, 40)
+        assert all(len(set(row)) == 40 for row in tracks.tolist())
+        parts = points[tracks].reshape(400, 5, 8, 8).mean(2)
+        near, far = (((parts[:, 0] - parts[:, k]) ** 2).sum(1).mean() for k in (1, 4))
+        assert (far > 1.3 * near) == drifts, (near, far)
+
+
+def test_runs_of_an_artist_and_repeats_have_their_shares():
+    audio, genres = made(2000)
+    plain = GeneratorSettings(playlists=200, min_length=30, max_length=50)
+    before = generate(audio, genres, plain)
+    base = playlist_statistics(before.playlists, before.artists)
+    assert base.repeats == 0 and base.same_artist < 0.03
+    runs = generate(audio, genres, replace(plain, runs=0.2))
+    found = playlist_statistics(runs.playlists, runs.artists)
+    assert found.repeats == 0 and 0.15 < found.same_artist < 0.22
+    repeats = generate(audio, genres, replace(plain, repeats=0.1))
+    found = playlist_statistics(repeats.playlists, repeats.artists)
+    assert 0.07 < found.repeats < 0.1
+    lists = [repeats.playlists[k] for k in range(200)]
+    assert not any((one[1:] == one[:-1]).any() for one in lists)
+    assert np.array_equal(runs.playlists.lengths, before.playlists.lengths)
+
+
+def test_presets_are_as_real_playlists():
+    """Between the real sets of data/README.md, or near them."""
+    audio, genres = made(2000)
+    short = dict(playlists=800, min_length=10, max_length=30)
+    for name, sizes in (("dense", dict(playlists=400)), ("sparse", short)):
+        found = generate(audio, genres, replace(PRESETS[name], **sizes))
+        found = playlist_statistics(found.playlists, found.artists)
+        assert 0.08 < found.same_artist < 0.24 and 0.01 < found.repeats < 0.08
+        assert 0.5 < found.gini < 0.8 and 0.6 < found.zipf < 1.1
+    assert found.mean_plays < 10 and found.median_plays < 5  # sparse
 
 
 # --- metadata of the tracks -----------------------------------------------------------------

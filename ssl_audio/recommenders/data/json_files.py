@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,18 +32,21 @@ def load_json(path: Path) -> Any:
 
 
 @contextmanager
-def located(where: str) -> Iterator[None]:
+def located(where: str | Callable[[], str]) -> Iterator[None]:
     """Name the place of a value that has another form than expected.
+
+    Args:
+        where: the place, or what gives it if there is an error.
 
     Raises:
         SslAudioError: a `KeyError`, `IndexError`, `TypeError` or `ValueError` within the block.
     """
     try:
         yield
-    except KeyError as error:
-        raise SslAudioError(f"{where}: no {error.args[0]}") from error
-    except (IndexError, TypeError, ValueError) as error:
-        raise SslAudioError(f"{where}: {error}") from error
+    except (LookupError, TypeError, ValueError) as error:
+        wrong = f"no {error.args[0]}" if isinstance(error, KeyError) else str(error)
+        place = where if isinstance(where, str) else where()
+        raise SslAudioError(f"{place}: {wrong}") from error
 
 
 def text(value: object, name: str) -> str:
@@ -54,6 +57,8 @@ def text(value: object, name: str) -> str:
     Raises:
         ValueError: true, false, a list or an object.
     """
+    if isinstance(value, str) and value.isascii():  # nearly always
+        return value
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, float) and value.is_integer():

@@ -369,10 +369,11 @@ def open_store(path: str | Path) -> PlaylistStore:
     check_tables(path, SCHEMA)
     try:
         about = json.loads(fetch(path, "select json from about")["json"][0])
-        kind, version, _ = about["kind"], about["version"], about["content"]
+        kind, version, counts = about["kind"], about["version"], about["counts"]
+        _ = str(about["content"]), int(counts.get("unknown", 0))
         if kind != KIND:
             raise ValueError(f"it is {kind}")
-    except (LookupError, TypeError, ValueError, RecursionError) as error:
+    except (LookupError, AttributeError, TypeError, ValueError, RecursionError) as error:
         raise SslAudioError(f"{path} is no playlist store: {first_line(error)}") from error
     if version != VERSION:
         raise SslAudioError(

@@ -51,14 +51,14 @@ def _read_playlist(where: str, playlist: Any, ids: dict[str, str]) -> Iterator[R
     where = f"{where} (pid {identity})"
     with located(where):
         tracks = items(playlist["tracks"], "tracks")
-    members = []
-    for place, track in enumerate(tracks, 1):
-        with located(f"{where}, track {place}"):
+    members, place = [], 0
+    with located(lambda: f"{where}, track {place}"):
+        for place, track in enumerate(tracks, 1):  # noqa: B007  (used where there is an error)
             position, uri = number(track["pos"], "pos"), identifier(track["track_uri"], "track_uri")
             if uri not in ids:
                 details = {name: text(track.get(key), key) for name, key in KEYS.items()}
                 yield SourceTrack(uri, **details)
-        members.append((position, ids.setdefault(uri, uri)))
+            members.append((position, ids.setdefault(uri, uri)))
     members.sort(key=lambda member: member[0])
     yield SourcePlaylist(identity, [track for _, track in members])
 
