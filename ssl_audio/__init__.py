@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         nt_xent,
         vicreg_loss,
     )
-    from ssl_audio.probing.probes import Probe
+    from ssl_audio.probing.estimator import Probe, load_probe
 
 
 # where each public name is defined: imported on first use, since torch takes a second
@@ -31,7 +31,7 @@ _MODULES = {
     **dict.fromkeys(("AudioError", "CheckpointError", "SslAudioError"), "io.errors"),
     **dict.fromkeys(("Encoder", "build_encoder", "load_encoder"), "models.encoder"),
     "Embedding": "models.embedder",
-    "Probe": "probing.probes",
+    **dict.fromkeys(("Probe", "load_probe"), "probing.estimator"),
     **dict.fromkeys(
         (
             "barlow_twins_loss",
@@ -47,7 +47,7 @@ _MODULES = {
 __all__ = [
     "AudioError", "CheckpointError", "Embedding", "Encoder", "Probe", "SslAudioError",
     "__version__", "barlow_twins_loss", "build_encoder", "byol_loss", "clustering_loss",
-    "load_encoder", "load_projector", "nt_xent", "vicreg_loss",
+    "load_encoder", "load_probe", "load_projector", "nt_xent", "vicreg_loss",
 ]  # fmt: skip
 
 

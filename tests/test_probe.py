@@ -1,6 +1,7 @@
 """The probe command on tracks whose tags are audible."""
 
 import csv
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import soundfile
 from commands import call
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from ssl_audio import probe
+from ssl_audio import load_encoder, load_probe, probe
 from ssl_audio.datasets.dataset import Split, TaggingDataset
 from ssl_audio.models.encoder import build_encoder
 from ssl_audio.probing import comparison
@@ -119,6 +120,38 @@ def test_figures_are_those_of_the_scores_that_are_kept(compared):
         precision = average_precision_score(targets, given, average="macro")
         assert system.roc_auc.test == pytest.approx(roc, abs=1e-6)
         assert system.map.test == pytest.approx(precision, abs=1e-6)
+
+
+def test_the_probe_of_a_checkpoint_is_saved_and_never_sees_the_test_split(
+    run, compared, table, encoder
+):
+    before = compared[0] / "probes"
+    assert [path.name for path in before.iterdir()] == ["mine"]  # no baseline's
+    probe = load_probe(before / "mine")
+    assert probe.tags_ == ("high", "loud", "low") and probe.thresholds_.shape == (3,)
+    with np.load(compared[0] / "scores.npz", allow_pickle=False) as kept:
+        track, scores = str(kept["ids"][0]), kept["scores"][0]
+    embedding = load_encoder(encoder).embed_file(table.parent / track).track
+    np.testing.assert_allclose(probe.decision_function(embedding[None]), scores[:1], atol=1e-3)
+    card = (before / "mine" / "README.md").read_text()
+    assert all(said in card for said in ("| high |", "Limits", "8 test tracks", "ssl-audio tag"))
+
+    with table.open() as file:
+        rows = [(path, "high|loud" if split == "test" and k % 3 else tags, split)
+                for k, (path, tags, split) in enumerate(csv.reader(file))]  # fmt: skip
+    other = table.with_name("other-test-tags.csv")
+    with other.open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    status, _, err = run(
+        "dataset=csv", f"data.table={other}", f"checkpoint={encoder}", "baselines=[]",
+        "limited_data.fractions=[]", "few_shot.shots=[]", "probes=kept",
+        f"cache={compared[0].parent / 'cache' / 'features'}",
+    )  # fmt: skip
+    assert status == 0, err
+    one, two = (folder / "mine" for folder in (before, Path("kept")))
+    assert (one / "probe.safetensors").read_bytes() == (two / "probe.safetensors").read_bytes()
+    tags = [json.loads((folder / "config.json").read_text())["tags"] for folder in (one, two)]
+    assert tags[0] == tags[1]
 
 
 def test_the_same_seed_gives_the_same_figures(run, compared, table, tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ssl_audio.datasets.dataset import SPLITS, LabelledData, Listed, require_folder
@@ -19,4 +19,5 @@ class Scores(LabelledData):
     def read(self) -> Listed:
         folder = require_folder(self.root)
         tables = {name: folder / f"scores-{name}.tsv" for name in SPLITS}
-        return read_tables(tables, folder / "audio")
+        listed = read_tables(tables, folder / "audio")
+        return replace(listed, notes=("synthesised from scores: it says little of recordings",))

@@ -1,4 +1,4 @@
-"""A model on disk: a folder of `config.json`, `model.safetensors` and a card, checked when read.
+"""A model on disk: a folder of `config.json`, weights (safetensors) and a card, checked when read.
 
 Nothing in it is unpickled or executed. It is written atomically.
 """
@@ -29,13 +29,16 @@ class ModelFolder:
     card: str = ""  # text of its README.md; empty without one
 
 
-def write_model_folder(folder: str | Path, kind: str, model: ModelFolder) -> Path:
+def write_model_folder(
+    folder: str | Path, kind: str, model: ModelFolder, weights: str = WEIGHTS
+) -> Path:
     """Write a model's folder in one step, in place of an older one.
 
     Args:
         folder: its parents are created if absent.
         kind: of the model, such as "encoder"; another kind's reader refuses it.
         model: its contents.
+        weights: name of the file of its arrays.
 
     Raises:
         SslAudioError: the folder cannot be written.
@@ -46,8 +49,8 @@ def write_model_folder(folder: str | Path, kind: str, model: ModelFolder) -> Pat
     try:
         with atomic_folder(folder) as temporary:
             arrays = {name: np.asarray(a, order="C") for name, a in model.arrays.items()}
-            save_file(arrays, temporary / WEIGHTS)
-            checked = {"sha256": file_sha256(temporary / WEIGHTS)}
+            save_file(arrays, temporary / weights)
+            checked = {"sha256": file_sha256(temporary / weights)}
             config = {"format": FORMAT, "kind": kind, **model.config, **checked}
             (temporary / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
             if model.card:
@@ -57,8 +60,8 @@ def write_model_folder(folder: str | Path, kind: str, model: ModelFolder) -> Pat
     return folder
 
 
-def read_model_folder(folder: str | Path, kind: str) -> ModelFolder:
-    """Read a model's folder.
+def read_model_folder(folder: str | Path, kind: str, weights: str = WEIGHTS) -> ModelFolder:
+    """Read a model's folder; the arguments are those of `write_model_folder`.
 
     Raises:
         CheckpointError: no folder, a damaged one, one of another kind or format.
@@ -68,15 +71,15 @@ def read_model_folder(folder: str | Path, kind: str) -> ModelFolder:
 
     folder = Path(folder)
     config = _read_config(folder, kind)
-    weights = folder / WEIGHTS
-    if not weights.is_file():
-        raise CheckpointError(f"{folder}: no {WEIGHTS}")
+    path = folder / weights
+    if not path.is_file():
+        raise CheckpointError(f"{folder}: no {weights}")
     try:
-        if file_sha256(weights) != config["sha256"]:
-            raise CheckpointError(f"{weights} is damaged: its checksum is not that of {CONFIG}")
-        arrays = load_file(weights)
+        if file_sha256(path) != config["sha256"]:
+            raise CheckpointError(f"{path} is damaged: its checksum is not that of {CONFIG}")
+        arrays = load_file(path)
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{weights} is damaged: {first_line(error)}") from error
+        raise CheckpointError(f"{path} is damaged: {first_line(error)}") from error
     card = folder / CARD
     text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
     return ModelFolder(config, arrays, text)

@@ -23,6 +23,7 @@ from ssl_audio.probing.encoders import TrackEncoder, load_checkpoints
 from ssl_audio.probing.features import TrackFeatures, track_features
 from ssl_audio.probing.finetune import finetune
 from ssl_audio.probing.measure import EncodedDataset, Measured, measure
+from ssl_audio.probing.probe_cards import save_probes
 from ssl_audio.reports.projection import project
 from ssl_audio.reports.results import (
     DatasetSummary,
@@ -39,7 +40,7 @@ MAX_UNREADABLE_FRACTION = 0.05  # of the tracks; more suggest a wrong folder, no
 
 
 def compare(settings: ProbeSettings, folder: Path) -> ProbeResults:
-    """Measure all encoders and baselines; writes `results.json` and `scores.npz`.
+    """Measure all encoders and baselines; writes `results.json`, `scores.npz` and the probes.
 
     Args:
         settings: of the command.
@@ -78,6 +79,7 @@ def compare(settings: ProbeSettings, folder: Path) -> ProbeResults:
         map=_track_map(encoders[0].name, first),
     )
     _save_scores(folder, dataset.tags, first, measured)
+    save_probes(settings.probes or folder / "probes", measured, results.dataset, first)
     write_results(folder, results)
     return results
 

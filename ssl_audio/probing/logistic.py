@@ -27,6 +27,9 @@ class LogisticProbe:
 
     Args:
         single_label: each row has exactly one tag; then one multinomial regression.
+
+    Attributes:
+        weight_, bias_: (dimensions, tags) and (tags,), for features that are not standardised.
     """
 
     def __init__(self, single_label: bool = False) -> None:
@@ -51,11 +54,7 @@ class LogisticProbe:
 
     def scores(self, x: np.ndarray) -> np.ndarray:
         """Logits: (rows, dimensions) to (rows, tags)."""
-        x = self.scaler_.transform(x)
-        if self.single_label:
-            return self._class_scores(x)
-        constant = np.zeros(len(x))
-        return np.stack([m.decision_function(x) if m else constant for m in self.models_], axis=1)
+        return np.asarray(x @ self.weight_ + self.bias_)
 
     def _best_strength(
         self, x: np.ndarray, y: np.ndarray, validation_x: np.ndarray, validation_y: np.ndarray
@@ -75,23 +74,28 @@ class LogisticProbe:
 
         self.scaler_ = StandardScaler().fit(x)
         x = self.scaler_.transform(x)
-        self.tags_ = y.shape[1]
-        labels = [y.argmax(1)] if self.single_label else list(y.T)
-        self.models_ = []
-        for label in labels:
+        weight, bias = np.zeros((x.shape[1], y.shape[1])), np.zeros(y.shape[1])
+        for tags, label in self._labels(y):
             known = slice(None) if self.single_label else label != UNLABELLED
+            if len(np.unique(label[known])) < 2:
+                continue
             model = LogisticRegression(C=strength, max_iter=MAX_ITERATIONS)
-            varies = len(np.unique(label[known])) > 1
-            self.models_.append(model.fit(x[known], label[known]) if varies else None)
+            model.fit(x[known], label[known])
+            if self.single_label:
+                bias[:] = ABSENT
+                tags = tags[model.classes_]
+            found, constant = model.coef_.T, model.intercept_
+            if found.shape[1] < len(tags):  # of two classes, the logit of the second
+                found, constant = np.pad(found, ((0, 0), (1, 0))), np.pad(constant, (1, 0))
+            weight[:, tags], bias[tags] = found, constant
+        # (x - mean) / deviation is affine too
+        self.weight_ = weight / self.scaler_.scale_[:, None]
+        self.bias_ = bias - self.scaler_.mean_ @ self.weight_
         return self
 
-    def _class_scores(self, x: np.ndarray) -> np.ndarray:
-        [model] = self.models_
-        scores = np.full((len(x), self.tags_), ABSENT)
-        if model is None:
-            return np.zeros_like(scores)
-        logits = model.decision_function(x)
-        if logits.ndim == 1:  # two classes
-            logits = np.stack([np.zeros(len(x)), logits], axis=1)
-        scores[:, model.classes_] = logits
-        return scores
+    def _labels(self, y: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The columns of each regression, and the (rows,) labels that it learns."""
+        columns = np.arange(y.shape[1])
+        if self.single_label:
+            return [(columns, y.argmax(1))]
+        return [(columns[[tag]], y[:, tag]) for tag in columns]

@@ -11,17 +11,19 @@ import numpy as np
 
 from ssl_audio.datasets.dataset import Classes, Split
 from ssl_audio.io.parallel import in_order
+from ssl_audio.probing.batched import TrainedProbe
 from ssl_audio.probing.batches import TrainingRows
 from ssl_audio.probing.bootstrap import Bootstrap, bootstrap
-from ssl_audio.probing.calibration import calibration
+from ssl_audio.probing.calibration import calibration, probabilities
 from ssl_audio.probing.classes import class_metrics
 from ssl_audio.probing.cost import cost
-from ssl_audio.probing.encoders import TrackEncoder
+from ssl_audio.probing.encoders import PackageEncoder, TrackEncoder
+from ssl_audio.probing.estimator import Probe
 from ssl_audio.probing.finetune import TaggingEncoder
 from ssl_audio.probing.knn import knn_scores
 from ssl_audio.probing.limited_data import Subset, few_shot_subsets, fraction_subsets
 from ssl_audio.probing.metrics import Metrics, evaluate
-from ssl_audio.probing.probes import PROBES, Scorer, probabilities
+from ssl_audio.probing.probes import PROBES
 from ssl_audio.probing.retrieval import retrievals
 from ssl_audio.probing.robustness import changed_means
 from ssl_audio.reports.results import (
@@ -61,11 +63,13 @@ class EncodedDataset:
 
 @dataclass(frozen=True)
 class Measured:
-    """The results of one encoder, with the resamples and the (tracks, tags) logits behind them."""
+    """The results of one encoder, with the resamples and the (tracks, tags) logits behind them, and
+    for a checkpoint the probe that `tag` can use."""
 
     results: SystemResults
     resamples: Bootstrap
     scores: np.ndarray
+    probe: Probe | None = None
 
 
 def measure(
@@ -123,12 +127,27 @@ def measure(
             for found in [resampled(scorer.scores(means))]
         ),
     )  # fmt: skip
-    return Measured(results, resamples, scores)
+    kept = _kept_probe(probe, encoder, scorer, data, tags, settings)
+    return Measured(results, resamples, scores, kept)
+
+
+def _kept_probe(
+    kind: str, encoder: TrackEncoder, trained: TaggingEncoder | TrainedProbe, data: EncodedDataset,
+    tags: Sequence[str], settings: ProbeSettings,
+) -> Probe | None:  # fmt: skip
+    """A checkpoint's probe, with what is chosen on the validation split; None for baselines."""
+    if encoder.kind != "checkpoint" or not isinstance(encoder, PackageEncoder):
+        return None
+    assert isinstance(trained, TrainedProbe)
+    return Probe(kind, settings.linear_probe, settings.seed, data.classes is not None).adopt(
+        trained, (data.means["validation"], data.targets["validation"]), tags,
+        encoder.encoder.weights_hash, encoder.hop,
+    )  # fmt: skip
 
 
 def _probes(
     encoder: TrackEncoder, data: EncodedDataset, settings: ProbeSettings
-) -> tuple[str, Scorer, list[tuple[Subset, Scorer]]]:
+) -> tuple[str, TaggingEncoder | TrainedProbe, list[tuple[Subset, TrainedProbe]]]:
     """The kind of probe, the probe, and those trained on subsets."""
     if isinstance(encoder, TaggingEncoder):
         return encoder.kind, encoder, []

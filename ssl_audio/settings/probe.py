@@ -135,6 +135,9 @@ class ProbeSettings(CommandSettings):
     )
     seed: int = setting(0, help="seed of probes, resamples and untrained baselines", min=0)
     run_dir: Path | None = setting(None, help="output folder; null: runs/probe-DATASET-DATE-TIME")
+    probes: Path | None = setting(
+        None, help="folder of the trained probes, one a checkpoint; null: probes in run_dir"
+    )
     cache: Path | None = setting(None, help="folder of cached features; null: the user's cache")
     workers: int | None = setting(None, help="parallel tracks; null: number of processors", min=1)
     linear_probe: LinearProbeSettings = group(LinearProbeSettings, "linear and MLP probe")
