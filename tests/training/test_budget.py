@@ -99,7 +99,8 @@ def test_the_time_ends_a_run_with_its_schedules_and_more_time_extends_it(
     words = [
         "recipe=contrastive", "data=folder", f"data.root={tmp_path}", f"run_dir={run}",
         "data.batch_size=4", "data.segment=1", "data.min_offset=1", "data.max_offset=3",
-        "data.workers=0", "encoder.embedding_size=16", "objective.projector_sizes=[16,16]",
+        "data.workers=0", "encoder.backbone=test_resnet", "encoder.embedding_size=16",
+        "objective.projector_sizes=[16,16]",
         "trainer.log_every_n_steps=1", "learning_rate.final=0", "online_probe=none",
         "trainer.accelerator=cpu",
     ]  # fmt: skip
