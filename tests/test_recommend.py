@@ -213,7 +213,7 @@ def test_every_track_has_a_vector_in_a_feature_store(ran: Ran, made: Made) -> No
         stored = read_store(ran.folder / f"{model}-tracks.parquet")
         assert stored.ids == list(made.catalogue.ids)
         kept = np.load(ran.folder / "systems" / ran.results.models[model] / "vectors.npy")
-        assert np.array_equal(stored.vectors, kept)
+        assert np.array_equal(stored.vectors, kept[0] if model == "m2grl" else kept)
     assert not (ran.folder / "transformer-tracks.parquet").exists()
 
 

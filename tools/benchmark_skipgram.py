@@ -60,7 +60,7 @@ def our_vectors(
 ) -> tuple[np.ndarray, float]:
     """The same by this package; seconds of everything."""
     started = time.perf_counter()
-    vectors = sgns_vectors(playlists, tracks, settings, workers)
+    vectors = sgns_vectors(playlists, tracks, settings, workers)[0]
     return vectors, time.perf_counter() - started
 
 

@@ -142,7 +142,7 @@ def _track2vec_with(group: str, run: PlaylistRun, folder: Path) -> np.ndarray:
     """Track2Vec's vectors, concatenated with features."""
     kept = run.folder / folder_name("Track2Vec") / VECTORS
     vectors = np.load(kept) if kept.exists() else _track2vec(run, folder)
-    return concatenated(vectors, run.data.features([group], run.settings.missing)[0])
+    return concatenated(vectors[0], run.data.features([group], run.settings.missing)[0])
 
 
 def _node2vec(run: PlaylistRun, folder: Path) -> np.ndarray:
@@ -267,7 +267,7 @@ def _m2grl(run: PlaylistRun) -> PlaylistSystem:
         model.save(folder / MODEL)
         return np.where((run.data.counts > 0)[:, None], model.vectors(), 0)  # others: no training
 
-    return _vectors(run, "M2GRL", train)
+    return _vectors(run, "M2GRL", train, InnerProduct)
 
 
 def _transformer(run: PlaylistRun) -> PlaylistSystem:
@@ -321,7 +321,7 @@ BASELINES: dict[str, Callable[[PlaylistRun], list[PlaylistSystem]]] = {
     "als": lambda run: [_factors(run, "ALS", als_vectors, FoldedIn)],
     "bpr": lambda run: [_factors(run, "BPR", bpr_vectors)],
     "warp": lambda run: [_factors(run, "CF (WARP)", warp_vectors)],
-    "track2vec": lambda run: [_vectors(run, "Track2Vec", _track2vec)],
+    "track2vec": lambda run: [_vectors(run, "Track2Vec", _track2vec, InnerProduct)],
     "node2vec": lambda run: [_vectors(run, "Node2Vec", _node2vec)],
     "graphsage": lambda run: [_graphsage(run, ()), _graphsage(run, run.settings.features)],
     "embeddings": _embeddings,

@@ -123,36 +123,40 @@ class Cosine:
 class InnerProduct:
     """Inner product of an item's vector with the sum of the history's (M2GRL, section 5.1.2).
 
-    An item with a vector of zeros, one without training data, is ranked last.
+    Items of the history count by their recency (`Playlists.matrix`). An item with a vector of
+    zeros, one without training data, is ranked last.
 
     Args:
-        vectors: (items, dimensions).
+        vectors: (items, dimensions); or (2, items, dimensions), input vectors, of the history, and
+            output vectors, of the candidates: skip-gram is trained on the products of these two.
 
     Raises:
         SslAudioError: vectors that are not finite.
     """
 
     def __init__(self, vectors: np.ndarray) -> None:
-        self.vectors = np.asarray(vectors, np.float32)
-        if not np.isfinite(self.vectors).all():
+        both = np.asarray(vectors, np.float32)
+        if not np.isfinite(both).all():
             raise SslAudioError("vectors that are not finite: train with a lower learning rate")
+        self.inputs: np.ndarray = both[0] if both.ndim == 3 else both
+        self.outputs: np.ndarray = both[1] if both.ndim == 3 else both
 
     def score(self, histories: Playlists, candidates: Playlists) -> np.ndarray:
-        sums, tracks, owners = _sums(self.vectors, histories), candidates.tracks, candidates.owners
+        sums, tracks, owners = _sums(self.inputs, histories), candidates.tracks, candidates.owners
         scores = np.empty(len(tracks), np.float32)
         for start in range(0, len(tracks), BLOCK):
             part = slice(start, start + BLOCK)
-            found = np.einsum("pd,pd->p", self.vectors[tracks[part]], sums[owners[part]])
-            known = self.vectors[tracks[part]].any(1)
-            scores[part] = np.where(known, found, np.finfo(np.float32).min)
+            vectors = self.outputs[tracks[part]]
+            found = np.einsum("pd,pd->p", vectors, sums[owners[part]])
+            scores[part] = np.where(vectors.any(1), found, np.finfo(np.float32).min)
         return scores
 
     def catalogue_scorer(self, rows: np.ndarray) -> CatalogueScorer:
-        some = self.vectors[rows]
+        some = self.outputs[rows]
         unknown = ~some.any(1)
 
         def score(histories: Playlists) -> np.ndarray:
-            scores = _sums(self.vectors, histories) @ some.T
+            scores = _sums(self.inputs, histories) @ some.T
             scores[:, unknown] = np.finfo(np.float32).min
             return scores
 
@@ -180,7 +184,8 @@ class NextTrackLogits:
 
 
 def _sums(vectors: np.ndarray, histories: Playlists) -> np.ndarray:
-    return np.add.reduceat(vectors[histories.tracks], histories.offsets[:-1], axis=0)
+    found: np.ndarray = histories.matrix(len(vectors)) @ vectors
+    return found
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

@@ -45,7 +45,7 @@ DIVERSITY_COLUMNS = (
 DIVERSITY_TESTED = ("new", "entropy", "hits", "new_hits")
 HIT_CAPTION = (
     "Mean over users, as in M2GRL's Table 2; items are ranked by the inner product with the sum of "
-    "the history's vectors; item-CF and popularity have their own scores."
+    "the history's vectors, weighted by recency; item-CF and popularity have their own scores."
 )
 WEIGHTS_CAPTION = (
     "M2GRL's Table 3: learnt, uniform and the paper's fixed weights of the tasks, and items alone."

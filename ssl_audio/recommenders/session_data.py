@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -100,7 +100,7 @@ def load_session_data(
 
     Args:
         source: the folder.
-        rules: which ratings count, and where a session ends.
+        rules: which ratings count, where a session ends, and how much the items of a history count.
         kind: of the categories.
         validate: leave each user's last session out, and hold out the one before it.
 
@@ -115,6 +115,7 @@ def load_session_data(
     train, task = next_session_task(sessions.playlists, sessions.owners)
     if validate:
         train, task = next_session_task(train, _owners(train, sessions))
+    task = replace(task, seen=replace(task.seen, recency=rules.recency))
     if len(task) < 2:
         raise SslAudioError(
             f"{source}: {len(task)} test users, 2 or more are needed: a user needs two movies that "

@@ -1,9 +1,11 @@
 """The systems of a comparison on sessions: M2GRL and its baselines (M2GRL, sections 5.1 and A.3).
 
-Most rank by the inner product of item vectors with the sum of the history's. Inner products favour
-long vectors, which frequent items have early in training and rare ones later, so that skip-gram
-models here are best when stopped early: steps, epochs and rates are chosen on the sessions before
-the last (`m2grl.validate`).
+Most rank by the inner product of item vectors with the sum of the history's; M2GRL and skip-gram by
+output vectors with the sum of input vectors, as they are trained. Items of the history count by
+their recency (`sessions.recency`) wherever a system sums over them. Inner products of other vectors
+favour long ones, which frequent items have early in training and rare ones later, so that walks and
+EGES are best when stopped early: steps, epochs and rates are chosen on the sessions before the last
+(`m2grl.validate`).
 """
 
 from __future__ import annotations
@@ -115,7 +117,7 @@ def metric_system(
 
     def train(run: SessionRun, folder: Path) -> np.ndarray:
         known, settings = load_m2grl(base.folder / MODEL), run.settings.m2grl
-        model = DiversityMetric(known.vectors()[kept], known.relational(CATEGORY)[kept])
+        model = DiversityMetric(known.vectors()[0, kept], known.relational(CATEGORY)[kept])
         sizes = (len(kept), run.data.sizes[CATEGORY])
         batches = DiversityPairs(
             sequences, links, sizes, settings.batch_size, settings.window, run.seed
@@ -213,9 +215,7 @@ def _train_m2grl(weights: Weights, run: SessionRun, folder: Path) -> np.ndarray:
     views = {ITEM: data.train, CATEGORY: view_sequences(data.train, data.categories)}
     batches = M2GRLBatches(views, {CATEGORY: data.links}, data.sizes, settings, run.seed)
     model = M2GRL(data.sizes, [CATEGORY], settings, run.seed)
-    fixed = "items" if weights == ITEMS_ALONE else "fixed"
-    key = weights if isinstance(weights, str) else fixed
-    _fit(run, folder, key, model, batches, settings.clip)
+    _fit(run, folder, "m2grl", model, batches, settings.clip)
     model.save(folder / MODEL)
     return data.trained(model.vectors())
 

@@ -135,7 +135,8 @@ class VectorSystem(System[Data, Kind]):
     """A system with a vector for each track.
 
     Attributes:
-        train: from the run and the system's folder to vectors (tracks, d).
+        train: from the run and the system's folder to vectors (tracks, d), or to input and output
+            vectors (2, tracks, d), the first of which are the system's vectors.
         ranking: how vectors rank tracks.
     """
 
@@ -143,9 +144,13 @@ class VectorSystem(System[Data, Kind]):
     ranking: Callable[[np.ndarray], Kind]
 
     def fit(self) -> Kind:
-        return self.ranking(self.vectors())
+        return self.ranking(self._trained())
 
     def vectors(self) -> np.ndarray:
+        found = self._trained()
+        return found[0] if found.ndim == 3 else found
+
+    def _trained(self) -> np.ndarray:
         kept = self.folder / VECTORS
         if kept.exists():
             return np.load(kept, allow_pickle=False)  # type: ignore[no-any-return]

@@ -77,12 +77,9 @@ class MusigSettings(Group):
 
 @dataclass(frozen=True, kw_only=True)
 class SessionSteps(Group):
-    """Training steps on MovieLens sessions; chosen on the session before the last."""
+    """Training steps on MovieLens sessions."""
 
-    learnt: int = setting(300, help="M2GRL with learnt task weights", min=1)
-    uniform: int = setting(400, help="M2GRL with equal task weights", min=1)
-    fixed: int = setting(800, help="M2GRL with the paper's fixed task weights", min=1)
-    items: int = setting(300, help="skip-gram of items alone", min=1)
+    m2grl: int = setting(1600, help="M2GRL, with any task weights", min=1)
     eges: int = setting(1000, help="EGES", min=1)
     graphsage: int = setting(600, help="GraphSAGE", min=1)
     metric: int = setting(500, help="the diversity model", min=1)
@@ -113,13 +110,17 @@ class M2GRLSettings(Group):
 
 @dataclass(frozen=True, kw_only=True)
 class SessionSettings(Group):
-    """Sessions of MovieLens: the ratings that are used, and where a session ends."""
+    """Sessions of MovieLens: the ratings that are used, where a session ends, recency."""
 
     min_rating: float | None = setting(3, help="lower ratings are ignored; null: none", min=0)
     idle: float | None = setting(31536000, help="seconds between sessions; null: no limit", above=0)
     max_length: int | None = setting(
         50, help="max items in a session, else split evenly; null: no limit", min=1
     )
+    recency: float = setting(
+        0.9, help="weight of an item of the history, to the power of the number of later ones",
+        above=0, max=1,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

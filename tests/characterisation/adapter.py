@@ -396,7 +396,7 @@ def recommend_sessions(movielens: Path, run_dir: Path) -> dict[str, Any]:
         f"movielens={movielens}", f"run_dir={run_dir}", "seed=0", "model=m2grl",
         f"baselines=[{','.join(SESSION_BASELINES)}]", "m2grl.by_weights=false",
         "trainer.accelerator=cpu", "completion.resamples=50", "m2grl.dimensions=8",
-        "m2grl.batch_size=128", "m2grl.session_steps.learnt=10", "m2grl.session_steps.eges=10",
+        "m2grl.batch_size=128", "m2grl.session_steps.m2grl=10", "m2grl.session_steps.eges=10",
         "m2grl.session_steps.graphsage=3", "m2grl.session_steps.metric=10",
     ])  # fmt: skip
     return _playlist_results(run_dir)

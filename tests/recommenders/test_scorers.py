@@ -1,5 +1,7 @@
 """Scorers: candidates and the whole catalogue, against plain loops and each other."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -116,11 +118,12 @@ def test_popularity_and_chance():
     assert not np.array_equal(one, other)
 
 
-def by_loop(vectors, histories, k):
+def by_loop(inputs, outputs, recency, histories, k):
     found = []
     for history in histories:
-        scores = [(-sum(vectors[one] @ vector for one in history), item)
-                  for item, vector in enumerate(vectors) if item not in history]  # fmt: skip
+        latest = list(enumerate(reversed(history)))
+        scores = [(-sum(recency**age * inputs[one] @ vector for age, one in latest), item)
+                  for item, vector in enumerate(outputs) if item not in history]  # fmt: skip
         best = [item for _, item in sorted(scores)[:k]]
         found.append(best + [-1] * (k - len(best)))
     return np.array(found)
@@ -130,12 +133,17 @@ def by_loop(vectors, histories, k):
 def test_inner_products_are_those_of_a_plain_loop(cells, monkeypatch):
     monkeypatch.setattr(ranking, "CELLS", cells)
     rng = np.random.default_rng(3)
-    vectors, rows = rng.normal(size=(30, 5)), np.arange(30)
+    vectors, rows = rng.normal(size=(2, 30, 5)), np.arange(30)
     histories = [rng.choice(30, rng.integers(1, 9), replace=False).tolist() for _ in range(11)]
-    score = InnerProduct(vectors).catalogue_scorer(rows)
-    for k in (4, 27):
-        found = ranked(score, playlists_of(histories), rows, k, stable=True)
-        assert np.array_equal(found, by_loop(vectors, histories, k))
+    given = replace(playlists_of(histories), recency=0.8)
+    for one, both in ((vectors, vectors), (vectors[0], vectors[[0, 0]])):
+        score = InnerProduct(one).catalogue_scorer(rows)
+        for k in (4, 27):
+            found = ranked(score, given, rows, k, stable=True)
+            assert np.array_equal(found, by_loop(*both, 0.8, histories, k))
+    everything = playlists_of([rows.tolist()] * len(histories))
+    own = InnerProduct(vectors).score(given, everything).reshape(len(histories), 30)
+    np.testing.assert_allclose(own, InnerProduct(vectors).catalogue_scorer(rows)(given), atol=1e-5)
 
 
 def test_an_item_without_a_vector_is_last():

@@ -44,7 +44,7 @@ def node2vec_vectors(graph: TrackGraph, settings: Node2VecSettings) -> np.ndarra
         raise SslAudioError("the track graph has no edge: lower graph.min_weight")
     walks = Walks(graph, settings.length, settings.p, settings.q, settings.skip_gram.seed)
     corpus = _Corpus(walks, settings.rounds)
-    return word2vec(corpus, corpus.counts(len(graph)), settings.skip_gram)
+    return word2vec(corpus, corpus.counts(len(graph)), settings.skip_gram)[0]
 
 
 class _Corpus:

@@ -59,7 +59,7 @@ class SgnsSettings:
 def sgns_vectors(
     playlists: Playlists, tracks: int, settings: SgnsSettings, workers: int | None = None
 ) -> np.ndarray:
-    """(tracks, dimensions) float32 vectors; zeros for a track that is in no playlist.
+    """(2, tracks, dimensions) float32 input and output vectors; 0 for a track in no playlist.
 
     Args:
         playlists: of training; they are read in a random order.
@@ -85,7 +85,7 @@ def sgns_vectors(
             rate = max(rate, settings.min_learning_rate)
             _train_chunk(run, lanes, corpus, inputs, outputs, rate, step)
     inputs[corpus.counts == 0] = 0.0
-    return inputs
+    return np.stack([inputs, outputs])
 
 
 def _train_chunk(

@@ -39,7 +39,7 @@ class Word2VecSettings:
 
 
 def track2vec(playlists: Playlists, tracks: int, settings: Word2VecSettings) -> np.ndarray:
-    """(tracks, dimensions) float32 vectors; zero for a track that is in no playlist.
+    """(2, tracks, dimensions) float32 input and output vectors; 0 for a track in no playlist.
 
     Raises:
         SslAudioError: gensim is missing, or no playlist holds a track.
@@ -87,7 +87,7 @@ def word2vec(
         settings: of the training.
 
     Returns:
-        (tracks, dimensions) float32; zero where the count is 0.
+        (2, tracks, dimensions) float32 input and output vectors; zero where the count is 0.
 
     Raises:
         SslAudioError: gensim is missing, or all counts are 0.
@@ -108,6 +108,6 @@ def word2vec(
     model.build_vocab_from_freq({str(k): int(counts[k]) for k in seen})
     sentences, words = _Sentences(lists, len(counts)), int(counts.sum())
     model.train(sentences, total_words=words, epochs=settings.epochs)
-    vectors = np.zeros((len(counts), settings.dimensions), np.float32)
-    vectors[np.array(model.wv.index_to_key, np.int64)] = model.wv.vectors
+    vectors = np.zeros((2, len(counts), settings.dimensions), np.float32)
+    vectors[:, np.array(model.wv.index_to_key, np.int64)] = model.wv.vectors, model.syn1neg
     return vectors

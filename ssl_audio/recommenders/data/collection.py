@@ -7,7 +7,7 @@ that a million playlists are two arrays and no code loops over them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy import sparse
@@ -29,11 +29,13 @@ class Playlists:
         tracks: (positions of all playlists,) int32 rows of the catalogue, in order.
         offsets: (playlists + 1,) int64, where each playlist starts in `tracks`.
         ids: (playlists,) their names in the source.
+        recency: what the weight of a position in `matrix` is multiplied by for each later one.
     """
 
     tracks: np.ndarray
     offsets: np.ndarray
     ids: Sequence[str]
+    recency: float = 1.0
 
     def __post_init__(self) -> None:
         if len(self.ids) != len(self.offsets) - 1 or self.offsets[-1] != len(self.tracks):
@@ -68,20 +70,23 @@ class Playlists:
         """Some of the playlists, in the order given: row numbers, or a mask (playlists,)."""
         rows = np.flatnonzero(chosen) if chosen.dtype == bool else chosen
         positions, offsets = take_rows(self.offsets, rows)
-        return Playlists(self.tracks[positions], offsets, [self.ids[k] for k in rows.tolist()])
+        ids = [self.ids[k] for k in rows.tolist()]
+        return replace(self, tracks=self.tracks[positions], offsets=offsets, ids=ids)
 
     def keep(self, mask: np.ndarray) -> Playlists:
         """The same playlists with only the positions of a mask (positions,)."""
-        return Playlists(self.tracks[mask], kept_offsets(self.offsets, mask), self.ids)
+        return replace(self, tracks=self.tracks[mask], offsets=kept_offsets(self.offsets, mask))
 
     def without_tracks(self, tracks: np.ndarray) -> Playlists:
         """The same playlists without the tracks of a mask (catalogue,)."""
         return self.keep(~tracks[self.tracks])
 
     def matrix(self, tracks: int) -> sparse.csr_array:
-        """(playlists, tracks) float32, how often a playlist holds each of a catalogue's tracks."""
-        entries = np.ones(len(self.tracks), np.float32), self.tracks, self.offsets
-        return sparse.csr_array(entries, (len(self), tracks))
+        """(playlists, tracks) float32, how often a playlist holds each of a catalogue's tracks: the
+        sum of recency^k over its positions, k positions before the playlist's last."""
+        later = np.repeat(self.lengths, self.lengths) - 1 - self.places
+        weights = np.power(self.recency, later, dtype=np.float32)
+        return sparse.csr_array((weights, self.tracks, self.offsets), (len(self), tracks))
 
     def distinct(self, tracks: int) -> Playlists:
         """Each playlist's distinct tracks, ascending, of a catalogue of `tracks`."""

@@ -152,16 +152,17 @@ class M2GRL(nn.Module):
 
     @torch.no_grad()
     def vectors(self) -> np.ndarray:
-        """(items, d) float32 input vectors of the items, for inner product search (5.1.2)."""
-        return self._rows(ITEM).cpu().numpy().copy()
+        """(2, items, d) float32 input and output vectors of the items, for inner product search
+        (5.1.2): of a user's items and of candidates, as in equation 3."""
+        return torch.stack([self._rows(ITEM), self._rows(ITEM, self.outputs)]).cpu().numpy()
 
     @torch.no_grad()
     def relational(self, attribute: str) -> np.ndarray:
         """(items, d) float32 in 0 to 1: the items in the relational space of an attribute."""
         return self._alignment(attribute).relational(self._rows(ITEM)).cpu().numpy()
 
-    def _rows(self, view: str) -> Tensor:
-        table = self.inputs[view]
+    def _rows(self, view: str, tables: nn.ModuleDict | None = None) -> Tensor:
+        table = (tables or self.inputs)[view]
         assert isinstance(table, nn.Embedding)
         return table.weight.detach()
 

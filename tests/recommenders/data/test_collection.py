@@ -1,10 +1,12 @@
-"""Names as numbers."""
+"""Names as numbers, playlists as a matrix."""
+
+from dataclasses import replace
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ssl_audio.recommenders.data.collection import codes_of
+from ssl_audio.recommenders.data.collection import codes_of, playlists_of
 
 
 @given(st.lists(st.sampled_from(["", "b", "a", "long name", "z é", "B"]), max_size=30))
@@ -19,3 +21,13 @@ def test_one_long_name_takes_no_room_at_every_place():
     """An array of strings would take 400 MB here."""
     codes, values = codes_of(["x" * 1_000_000, *["y"] * 99])
     assert codes.nbytes == 400 and codes.tolist() == [0, *[1] * 99] and values[1] == "y"
+
+
+def test_a_matrix_counts_positions_by_their_recency():
+    playlists = replace(playlists_of([[2, 0, 2], [], [1], [0, 1]]), recency=0.5)
+    expected = [[0.5, 0, 1.25], [0, 0, 0], [0, 1, 0], [0.5, 1, 0]]
+    assert playlists.matrix(3).toarray().tolist() == expected
+    part = playlists.take(np.array([3, 0])).keep(np.array([True, True, True, True, False]))
+    assert part.matrix(3).toarray().tolist() == [[0.5, 1, 0], [1, 0, 0.5]]
+    assert playlists_of([[2, 0, 2]]).matrix(3).toarray().tolist() == [[1, 0, 2]]
+    assert playlists.distinct(3).matrix(3).toarray().tolist()[0] == [1, 0, 1]

@@ -152,8 +152,10 @@ def test_planted_views_are_found_and_so_are_links_that_were_hidden():
     after = train(model, batches, 250)
     assert after["total"] < before - 4
     vectors = model.vectors()
-    assert vectors.shape == (ITEMS, 48) and vectors.dtype == np.float32
-    scores = vectors @ vectors.T
+    assert vectors.shape == (2, ITEMS, 48) and vectors.dtype == np.float32
+    contexts = model.outputs["item"].weight.detach().numpy()
+    assert np.array_equal(vectors[1], contexts) and contexts.any()
+    scores = vectors[0] @ vectors[0].T
     np.fill_diagonal(scores, -np.inf)
     nearest = np.argsort(-scores, 1)[:, :5]
     assert (category[nearest] == category[:, None]).mean() > 0.6  # chance 0.08
