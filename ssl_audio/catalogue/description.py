@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ssl_audio.audio import SAMPLE_RATE, decode
-from ssl_audio.catalogue.descriptors import DESCRIPTORS, descriptors, normalised
+from ssl_audio.audio import SAMPLE_RATE, isolated
+from ssl_audio.catalogue.descriptors import DESCRIPTORS, descriptors_of_blocks, normalised
 from ssl_audio.catalogue.tracks import Analysis, Summary, fill_store, list_items, missing, row_of
 from ssl_audio.io.parallel import in_order
 from ssl_audio.stores.writer import Store, check_output
@@ -14,8 +14,10 @@ ABOUT = {"kind": "descriptors", "model": "42", "names": [d.name for d in DESCRIP
 
 
 def _describe(path: Path) -> Analysis:
-    waveform = decode.read(path)
-    return Analysis(len(waveform) / SAMPLE_RATE, normalised(descriptors(waveform)))
+    stream = isolated.Stream(path)
+    blocks = list(stream)
+    duration = sum(map(len, blocks)) / SAMPLE_RATE
+    return Analysis(duration, normalised(descriptors_of_blocks(blocks)), note=stream.note)
 
 
 def describe_catalogue(

@@ -6,6 +6,7 @@ independent of a recording's level and of its offset from zero.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -28,6 +29,7 @@ from ssl_audio.catalogue.spectrum import (
 _SILENT_PEAK = 1e-5  # -100 dB of full scale, below the smallest step of 16 bits
 _SILENT_LOUDNESS = -100.0  # dB
 _SILENT_BELOW = 60.0  # dB below the loudest frame
+_BLOCK = 1 << 17  # samples at a time
 
 
 class Descriptor(NamedTuple):
@@ -86,6 +88,22 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
 
 
 def descriptors(waveform: np.ndarray) -> np.ndarray:
+    """Describe a track: `descriptors_of_blocks` of one waveform.
+
+    Args:
+        waveform: (samples,), mono at 16 kHz, nominally within [-1, 1].
+
+    Raises:
+        ValueError: not one-dimensional, empty, or not finite.
+    """
+    samples = np.asarray(waveform, np.float32)
+    if samples.ndim != 1 or not len(samples):
+        raise ValueError(f"expected (samples,), at least one of them; got {samples.shape}")
+    parts = range(0, len(samples), _BLOCK)
+    return descriptors_of_blocks([samples[first : first + _BLOCK] for first in parts])
+
+
+def descriptors_of_blocks(blocks: Sequence[np.ndarray]) -> np.ndarray:
     """Describe a track. May be called from several threads at once.
 
     A track shorter than one frame (128 ms) is padded with zeros. A track below -100 dB of full
@@ -93,20 +111,19 @@ def descriptors(waveform: np.ndarray) -> np.ndarray:
     Means and deviations of the spectrum leave out silent frames.
 
     Args:
-        waveform: float32 (samples,), mono at 16 kHz, nominally within [-1, 1].
+        blocks: float32 (samples,) each, not empty, mono at 16 kHz, nominally within [-1, 1].
 
     Returns:
         float32 (42,), in the order and the natural units of `DESCRIPTORS`; finite, not clipped.
 
     Raises:
-        ValueError: not one-dimensional, empty, or not finite.
+        ValueError: a sample is not finite.
     """
-    samples, loudness, crest = _levelled(waveform)
-    frames = frames_of(samples)
+    samples, levelled, loudness, crest = _levelled(blocks)
+    frames = frames_of(levelled(), samples)
     level = 10 * np.log10(np.maximum(frames.power, TINY))
     sounding = (level > level.max() - _SILENT_BELOW) & (frames.power > TINY)
-    negative = np.signbit(samples)
-    crossings = np.count_nonzero(negative[1:] != negative[:-1]) / len(samples)
+    crossings = _sign_changes(levelled()) / samples
     found = {"loudness": loudness, "crest_factor": crest, "zero_crossing_rate": crossings}
     found |= _dynamics(frames.power, level, sounding)
     found |= _shape(frames, sounding)
@@ -137,22 +154,42 @@ def normalised(values: np.ndarray) -> np.ndarray:
     return np.clip((values - low) / (high - low), 0, 1).astype(np.float32)
 
 
-def _levelled(waveform: np.ndarray) -> tuple[np.ndarray, float, float]:
-    """Samples centred and scaled to a peak of 1; loudness before that and crest factor, dB."""
-    samples = np.asarray(waveform, np.float32)
-    if samples.ndim != 1 or not len(samples):
-        raise ValueError(f"expected (samples,), at least one of them; got {samples.shape}")
-    offset = samples.mean(dtype=np.float64)
+def _levelled(
+    given: Sequence[np.ndarray],
+) -> tuple[int, Callable[[], Iterator[np.ndarray]], float, float]:
+    """A waveform centred and scaled to a peak of 1: its samples, and their blocks, computed each
+    time; loudness before that and crest factor, dB."""
+    count = sum(map(len, given))
+    offset = sum(float(block.sum(dtype=np.float64)) for block in given) / count
     if not np.isfinite(offset):
         raise ValueError("the waveform holds values that are not finite")
-    samples = samples - np.float32(offset)
-    peak = float(np.abs(samples).max())
+    centre = np.float32(offset)
+    peak = max(float(np.abs(block - centre).max()) for block in given)
     if peak < _SILENT_PEAK:
-        return np.zeros(max(len(samples), N_FFT), np.float32), _SILENT_LOUDNESS, 0.0
-    samples /= np.float32(peak)
-    crest = -10 * float(np.log10(np.mean(np.square(samples), dtype=np.float64)))
+        silence = np.zeros(max(count, N_FFT), np.float32)
+        return len(silence), lambda: iter([silence]), _SILENT_LOUDNESS, 0.0
+    scale, missing = np.float32(peak), max(0, N_FFT - count)
+
+    def levelled() -> Iterator[np.ndarray]:
+        for block in given:
+            yield (block - centre) / scale
+        if missing:
+            yield np.zeros(missing, np.float32)
+
+    energy = sum(float(np.square(block).sum(dtype=np.float64)) for block in levelled())
+    crest = -10 * float(np.log10(energy / count))
     loudness = max(20 * float(np.log10(peak)) - crest, _SILENT_LOUDNESS)
-    return np.pad(samples, (0, max(0, N_FFT - len(samples)))), loudness, crest
+    return count + missing, levelled, loudness, crest
+
+
+def _sign_changes(blocks: Iterable[np.ndarray]) -> int:
+    changes, last = 0, None
+    for block in blocks:
+        negative = np.signbit(block)
+        changes += int(np.count_nonzero(negative[1:] != negative[:-1]))
+        changes += last is not None and bool(negative[0]) != last
+        last = bool(negative[-1])
+    return changes
 
 
 def _decibels(power: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ssl_audio.audio import SAMPLE_RATE, decode
+from ssl_audio.audio import SAMPLE_RATE, decode, isolated
 from ssl_audio.audio.sources import read_jamendo
 from ssl_audio.catalogue.descriptors import DESCRIPTORS, descriptors, normalised
 from ssl_audio.catalogue.local_engine import LocalEngine
@@ -137,7 +137,7 @@ def _excerpts_of(item: Item, embedder: Embedder, hop: float) -> list[tuple[Row, 
         return whole
     assert whole.segments is not None and whole.times is not None
     try:
-        waveform = decode.read(item.path)
+        waveform = np.concatenate(list(isolated.Stream(item.path)))
     except AudioError as error:
         return Failure(item.id, whole.path, str(error))
     found = []

@@ -5,8 +5,9 @@ It is computed in blocks of frames, so that memory stays bounded for long tracks
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -46,19 +47,30 @@ class Frames(NamedTuple):
     chroma: np.ndarray  # (frames, 12), the strongest note at 1
 
 
-def frames_of(samples: np.ndarray) -> Frames:
-    """The frames of (samples,), centred, padded with zeros."""
+def frames_of(blocks: Iterable[np.ndarray], samples: int) -> Frames:
+    """The frames of a waveform of so many samples, in blocks; centred, padded with zeros."""
     import librosa
 
-    count = 1 + len(samples) // HOP
-    padded = np.pad(samples, N_FFT // 2)
-    blocks = []
+    found = []
+    for piece in _overlapping(blocks, 1 + samples // HOP):
+        spectrum = librosa.stft(piece, n_fft=N_FFT, hop_length=HOP, center=False)
+        found.append(_describe_frames(np.ascontiguousarray(np.abs(spectrum).T)))
+    return Frames(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+
+
+def _overlapping(blocks: Iterable[np.ndarray], count: int) -> Iterator[np.ndarray]:
+    """The samples of 128 frames at a time, of `count` frames in all."""
+    ends = [np.zeros(N_FFT // 2, np.float32)]
+    source = chain(ends, blocks, ends)
+    held, offset = np.zeros(0, np.float32), 0  # held[0] is sample `offset` of the padded waveform
     for first in range(0, count, _BLOCK):
         last = min(first + _BLOCK, count) - 1
-        piece = padded[first * HOP : last * HOP + N_FFT]
-        spectrum = librosa.stft(piece, n_fft=N_FFT, hop_length=HOP, center=False)
-        blocks.append(_describe_frames(np.ascontiguousarray(np.abs(spectrum).T)))
-    return Frames(*(np.concatenate(parts) for parts in zip(*blocks, strict=True)))
+        end = last * HOP + N_FFT - offset
+        while len(held) < end:
+            held = np.concatenate([held, next(source)])
+        yield held[first * HOP - offset : end]
+        done = (last + 1) * HOP - offset
+        held, offset = held[done:], offset + done
 
 
 def _describe_frames(magnitude: np.ndarray) -> Frames:

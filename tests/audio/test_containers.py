@@ -10,7 +10,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ssl_audio.audio import decode
+from ssl_audio.audio import decode, layouts
 from ssl_audio.audio.layouts import layout_of
 from ssl_audio.io.errors import AudioError
 
@@ -175,3 +175,17 @@ def test_no_bytes_stop_the_check(tmp_path_factory, kind, place, junk, length, ag
         assert all(np.isfinite(block).all() for block in decode.Stream(path))
     except AudioError as error:
         assert error.reason in ("unreadable", "truncated", "empty", "unsupported")
+
+
+def test_a_file_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+    """Simulated: a superuser, who may run the tests, can read everything."""
+    path = tmp_path / "a.wav"
+    path.write_bytes(WHOLE["wav"])
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(layouts, "open", refuse, raising=False)
+    for read in (decode.read, decode.examine, lambda path: list(decode.Stream(path))):
+        with pytest.raises(AudioError, match="unreadable .Permission denied"):
+            read(path)

@@ -9,7 +9,12 @@ import numpy as np
 import pytest
 
 from ssl_audio.audio import SAMPLE_RATE
-from ssl_audio.catalogue.descriptors import DESCRIPTORS, descriptors, normalised
+from ssl_audio.catalogue.descriptors import (
+    DESCRIPTORS,
+    descriptors,
+    descriptors_of_blocks,
+    normalised,
+)
 from ssl_audio.catalogue.spectrum import HOP, N_FFT
 
 NAMES = [each.name for each in DESCRIPTORS]
@@ -252,3 +257,13 @@ def test_threads_agree():
         np.testing.assert_array_equal(values, alone[place % 4])
     for before, after in zip(given, sounds, strict=True):
         np.testing.assert_array_equal(before, after)
+
+
+@pytest.mark.parametrize("cuts", [[1], [100, 101, 60_000], list(range(0, 64_000, 700))])
+def test_a_waveform_in_blocks_is_described_as_its_whole(cuts):
+    sound = noisy_music(4.0)
+    blocks = [block for block in np.split(sound, cuts) if len(block)]
+    np.testing.assert_allclose(descriptors_of_blocks(blocks), descriptors(sound), rtol=1e-5)
+    short = sound[:900]  # less than a frame
+    blocks = np.split(short, [300])
+    np.testing.assert_allclose(descriptors_of_blocks(blocks), descriptors(short), rtol=1e-5)
