@@ -47,11 +47,11 @@ def _project(settings: AcousticSettings) -> int:
     from ssl_audio.recommenders.data.membership import membership_digest, read_memberships
     from ssl_audio.stores.feature_store import read_ids
 
-    playlists = None
+    playlists, unknown = None, 0
     if settings.playlists and settings.features:
-        playlists = read_memberships(settings.playlists, read_ids(settings.features))
+        playlists, unknown = read_memberships(settings.playlists, read_ids(settings.features))
     acoustic_features(settings, playlists, membership_digest((playlists or {}).items()))
-    return 0
+    return SOME_FAILED if unknown else 0
 
 
 main = partial(COMMAND.main, run)

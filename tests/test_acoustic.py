@@ -160,6 +160,21 @@ def test_malformed_playlists_name_the_line(features, tmp_path, capsys, text, sai
     assert status == 1 and said in err.splitlines()[-1]
 
 
+def test_tracks_of_playlists_without_features_are_listed(features, capsys):
+    pytest.importorskip("duckdb")
+    (features / "lists").mkdir()
+    with (features / "playlists.csv").open(newline="") as file:
+        for name, track in list(csv.reader(file))[1:]:
+            with (features / "lists" / f"{name}.m3u").open("a") as one:
+                one.write(f"D:\\Music\\{track.upper()}\n")
+    with (features / "lists" / "p0.m3u").open("a") as one:
+        one.write("t60\n")
+    words = ["features=f.parquet", "output=a.parquet", "playlists=lists"]
+    status, said = run(capsys, *words, "siamese.steps=50", "siamese.batch_size=64")
+    assert status == 3 and "unknown: 't60' (1 positions); nearest: 't6" in said, said
+    assert said.count("unknown:") == 1 and load_acoustic("a-model").about["playlists"] == 30
+
+
 def test_a_store_of_playlists_teaches_its_training_part(features, tmp_path, capsys):
     pytest.importorskip("duckdb")
     from ssl_audio.recommenders.data.store import build_store, open_store

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from ssl_audio.io.console import say
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import Catalogue, Playlists
 from ssl_audio.recommenders.data.records import SourcePlaylist
 from ssl_audio.recommenders.data.sources import read_source
 from ssl_audio.recommenders.data.store import open_store
+from ssl_audio.recommenders.data.track_ids import unknown_lines
 
 
 def named(playlists: Playlists, catalogue: Catalogue) -> Iterator[tuple[str, list[str]]]:
@@ -19,24 +22,34 @@ def named(playlists: Playlists, catalogue: Catalogue) -> Iterator[tuple[str, lis
         yield name, [catalogue.ids[t] for t in playlists[number].tolist()]
 
 
-def read_memberships(path: Path, known: Iterable[str] = ()) -> dict[str, list[str]]:
+def read_memberships(path: Path, known: Sequence[str]) -> tuple[dict[str, list[str]], int]:
     """The tracks of each playlist of a source (`read_source`); of a store, its training playlists.
+
+    Tracks that are not known are listed.
 
     Args:
         path: of the source or store.
-        known: ids that entries of M3U files are matched to.
+        known: ids of the features, which entries of M3U files are matched to.
+
+    Returns:
+        The tracks by playlist, and the number of positions whose track is not known.
 
     Raises:
         SslAudioError: an unreadable source, or no track in it.
     """
     if path.suffix == ".duckdb":
         store = open_store(path)
-        return dict(named(store.playlists("train"), store.catalogue()))
-    records = read_source(path, known=known)
-    found = {one.id: one.tracks for one in records if isinstance(one, SourcePlaylist)}
-    if not any(found.values()):
-        raise SslAudioError(f"playlists={path}: no track in it")
-    return found
+        found = dict(named(store.playlists("train"), store.catalogue()))
+    else:
+        records = read_source(path, known=known)
+        found = {one.id: one.tracks for one in records if isinstance(one, SourcePlaylist)}
+        if not any(found.values()):
+            raise SslAudioError(f"playlists={path}: no track in it")
+    ids = set(known)
+    unknown = Counter(track for tracks in found.values() for track in tracks if track not in ids)
+    for line in unknown_lines(unknown, known):
+        say(line)
+    return found, unknown.total()
 
 
 def membership_digest(playlists: Iterable[tuple[str, Iterable[str]]]) -> str:
