@@ -79,6 +79,7 @@ def places(demo_corpus, tmp_path_factory):
     return f"[demo={demo_corpus},labelled={home / 'labelled.csv'}]"
 
 
+@pytest.mark.slow
 def test_an_interrupted_study_resumes_to_the_same_rows(places, monkeypatch, capsys):
     from ssl_audio.training.callbacks import ReadFailures
 

@@ -110,6 +110,7 @@ def test_a_store_with_segments_is_a_teacher(tracks, tmp_path):
         teacher.targets(tracks[1:2], None)
 
 
+@pytest.mark.slow
 def test_encoders_and_their_onnx_files_teach_alike(exported, tmp_path):
     encoder = load_encoder("contrastive")
     folder = encoder.save(tmp_path / "encoder", "")
