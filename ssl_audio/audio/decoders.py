@@ -51,8 +51,8 @@ class Reader(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
 
-def open_audio(path: AnyPath) -> Reader:
-    """Open a file, or a place in a shard, for reading at any position."""
+def open_audio(path: AnyPath, whole: bool = False) -> Reader:
+    """Open a file, or a place in a shard, for reading at any position, or as a `whole`."""
     if found := PLACE.fullmatch(os.fspath(path)):
         return ShardReader(found[1], int(found[2]), int(found[3]))
     path = Path(path)
@@ -60,7 +60,7 @@ def open_audio(path: AnyPath) -> Reader:
     if size == 0:
         raise AudioError(path, "empty", "0 bytes")
     try:
-        layout = layout_of(os.fspath(path))
+        layout = layout_of(os.fspath(path), whole)
     except OSError as error:
         raise AudioError(path, "unreadable", error.strerror or str(error)) from error
     try:
@@ -91,7 +91,7 @@ def _open_with_sndfile(path: Path, layout: Layout) -> Reader:
 
 def open_whole(path: AnyPath) -> Reader:
     """Open a file that will be read from end to end."""
-    reader = open_audio(path)
+    reader = open_audio(path, whole=True)
     if isinstance(reader, SoundFileReader) and reader.vorbis and reader.frames:
         many = next(_vorbis_files) > _TORCH_AFTER
         decoder = vorbis_decoder() if many or "torch" in sys.modules else None

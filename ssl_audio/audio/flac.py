@@ -28,6 +28,19 @@ def layout(file: BinaryIO, size: int) -> Layout:
     return Layout(() if short or total == held else parts, held, seconds, fault)
 
 
+def sampled(file: BinaryIO, size: int) -> Layout | None:
+    """The layout by the last frame, if frames before it have lower numbers; else None."""
+    _, rate, total, held = _stream(file, 0, size)
+    file.seek(0)
+    head, ends = file.read(42), []
+    for quarter in (1, 2, 3):
+        file.seek(quarter * size // 4)
+        ends.append(_end(file.read(_TAIL_BYTES), head))
+    if not rate or not 0 < ends[0] < ends[1] < ends[2] < held == total:
+        return None
+    return Layout((), held, total / rate)
+
+
 def _streams(file: BinaryIO, size: int) -> list[int]:
     """Where streams begin: with the mark and the header of a block of 34 bytes."""
     found, place, carry = [0], 4, b""

@@ -14,6 +14,8 @@ from ssl_audio.audio.container import TAIL, UNKNOWN, Layout, after_tag
 
 _WINDOW = 1 << 20  # bytes read at a time
 _ALIKE = 3  # frames of one format in a row that are no chance
+_SAMPLES, _SAMPLE_BYTES = 8, 1 << 14  # places of a large file that are looked at
+_TAG_BYTES = 1 << 13  # at the end of a file, that the header of the stream does not count
 _TAG_MARKS = (b"APETAGEX", b"LYRICSBEGIN", b"TAG")  # of tags at the end of a file
 # bits of a header: what gives the frame's length, what all frames of a stream share, and its mode
 _LENGTH_BITS, _FORMAT_BITS, _MONO = 0xFFFEFE00, 0xFFFE0C00, 0xC0
@@ -135,6 +137,28 @@ def layout(file: BinaryIO, start: int, size: int) -> Layout:
         return Layout((), None, seconds, fault)
     frames = first.samples if len(first.spans) == 1 else None  # decoders stop at what is between
     return Layout(((_info_frame(first), *first.spans),), frames, seconds, fault)
+
+
+def sampled(file: BinaryIO, start: int, size: int) -> Layout | None:
+    """The layout by the header of the stream, if frames have about the length that it implies.
+
+    None without such a header, or where it does not fit the file.
+    """
+    format_, info, begin = _begin(file, start)
+    if not info or not info.frames or not info.size or abs(size - start - info.size) > _TAG_BYTES:
+        return None
+    length = count = 0
+    for part in range(_SAMPLES):
+        place = begin + part * (size - begin) // _SAMPLES
+        found = _next_frame(file, place, min(size, place + _SAMPLE_BYTES))
+        if found is None or _begin(file, found)[0] != format_:
+            return None
+        end, frames = _frames(file, found, min(size, found + _SAMPLE_BYTES), format_)
+        length, count = length + end - found, count + frames
+    run = _Run(format_, info, info.frames)
+    if not count or not 0.7 < length / count * info.frames / info.size < 1.4:
+        return None
+    return Layout((), run.samples, run.seconds)
 
 
 def _runs(file: BinaryIO, start: int, size: int) -> tuple[list[_Run], int]:

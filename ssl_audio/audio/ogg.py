@@ -52,6 +52,37 @@ def layout(file: BinaryIO, size: int) -> Layout:
     return Layout(parts, None, seconds, fault)
 
 
+def sampled(file: BinaryIO, size: int) -> Layout | None:
+    """The layout by the first and the last pages, if those between belong to them; else None."""
+    links = _links(file, 4 * _LONGEST)
+    pages = [_page_at(file, part * size // 4, 2 * _LONGEST) for part in (1, 2, 3)]
+    pages.append(_page_at(file, max(0, size - 2 * _LONGEST), 2 * _LONGEST, last=True))
+    if len(links) != 1 or not links[0].rate or None in pages:
+        return None
+    (link,) = links
+    numbers = [int.from_bytes(page[18:22], "little") for page in pages if page]
+    serials = {page[14:18] for page in pages if page}
+    if serials != {link.serial} or sorted(set(numbers)) != numbers:
+        return None
+    assert pages[-1] is not None
+    link.last = int.from_bytes(pages[-1][6:14], "little")
+    return Layout((), None, link.seconds) if pages[-1][5] & _LAST else None
+
+
+def _page_at(file: BinaryIO, place: int, count: int, last: bool = False) -> bytes | None:
+    """The header of the first page in `count` bytes, or of the one that ends them."""
+    file.seek(place)
+    data = file.read(count)
+    find = data.rfind if last else data.find
+    offset = find(b"OggS")
+    while offset >= 0:
+        end = _end(data, offset)
+        if end and (not last or end == len(data)):
+            return data[offset : offset + _HEADER]
+        offset = data.rfind(b"OggS", 0, offset) if last else data.find(b"OggS", offset + 1)
+    return None
+
+
 def _links(file: BinaryIO, size: int) -> list[_Link]:
     """The streams of audio of a file; pages without the mark are skipped."""
     links: list[_Link] = []

@@ -189,3 +189,23 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path, monkeypatch):
     for read in (decode.read, decode.examine, lambda path: list(decode.Stream(path))):
         with pytest.raises(AudioError, match="unreadable .Permission denied"):
             read(path)
+
+
+@pytest.mark.parametrize("kind", ["flac", "ogg", "opus", "mp3"])
+def test_a_few_places_of_a_large_file_show_what_is_wrong(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(layouts, "_SMALL", 1)
+    first, second = encoded(kind, 8), encoded(kind, 8)
+    contents = {"right": first, "joined": first + second, "cut": first[: len(first) * 2 // 3]}
+    if kind == "mp3":
+        contents["half"] = mp3_count(first, 0.5)
+    elif kind == "flac":
+        contents["half"] = flac_total(first, 0.5)
+    for name, content in contents.items():
+        path = tmp_path / f"{name}.{kind}"
+        path.write_bytes(content)
+        quick, found = layout_of(str(path), whole=False), layout_of(str(path))
+        assert quick.seconds == pytest.approx(found.seconds, abs=0.01), name
+        if name == "right":
+            assert not quick.parts and not quick.fault
+        else:
+            assert quick == found, name
