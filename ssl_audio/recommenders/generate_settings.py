@@ -68,11 +68,10 @@ class GeneratorSettings:
 # Their sizes are in settings/demo.py; what they share with real playlists is in data/README.md.
 PRESETS = {
     "dense": GeneratorSettings(
-        zipf=1.4, mainstream=0.9, runs=0.11,
-        repeats=0.02,
+        zipf=1.4, mainstream=0.9, runs=0.11, repeats=0.02,
     ),
     "sparse": GeneratorSettings(
-        zipf=1.7, mainstream=0.8, theme_length=8,
-        runs=0.17, repeats=0.02,
+        zipf=1.5, mainstream=0.8, audio=2.0, popularity=0.1, min_popularity=0.02, nearness=0.01,
+        theme_length=8, drift=0.3, runs=0.17, repeats=0.02,
     ),
 }  # fmt: skip

@@ -7,6 +7,7 @@ import math
 import os
 import unicodedata
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
@@ -460,6 +461,29 @@ def test_entries_are_matched_to_known_ids(tmp_path: Path, entry: bytes, expected
     path.parent.mkdir()
     path.write_bytes(b"\xef\xbb\xbf#EXTM3U\r\n" + entry + b"\r\n")
     assert [t.id for t in read_m3u(path, known=TrackIds(IDS))] == [expected]
+
+
+WRITTEN = {  # an id as a player writes it
+    "composed": lambda track: unicodedata.normalize("NFC", track),
+    "decomposed": lambda track: unicodedata.normalize("NFD", track),
+    "upper case": str.upper,
+    "encoded": quote,
+    "Windows": lambda track: "E:\\My Music\\" + track.replace("/", "\\"),
+    "URL": lambda track: f"file:///Volumes/Music/{quote(track)}",
+}
+parts = st.text("aBéñ %&+'(", min_size=1, max_size=6).filter(lambda part: part == part.strip())
+paths = st.lists(parts, min_size=2, max_size=3).map("/".join)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(paths, min_size=1, max_size=6), st.sampled_from(sorted(WRITTEN)))
+def test_every_id_is_found_however_it_is_written(
+    tmp_path_factory: pytest.TempPathFactory, ids: list[str], way: str
+) -> None:
+    ids = list({track.casefold(): track for track in ids}.values())
+    path = tmp_path_factory.mktemp("lists") / "a.m3u"
+    path.write_text("\n".join(WRITTEN[way](track) for track in ids))
+    assert [track.id for track in read_m3u(path, known=TrackIds(ids))] == ids
 
 
 def test_a_list_in_two_encodings(tmp_path: Path) -> None:
