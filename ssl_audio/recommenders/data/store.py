@@ -116,7 +116,7 @@ def build_store(
     playlists, tracks, report = _collect(records, str(source), catalogue, unknown)
     about = {"source": str(source), "unknown": unknown}
     if found := published(source):
-        about |= {"licence": found[1].licence, "citation": found[1].citation}
+        about |= {"citation": found[1].citation, "licence": found[1].licence}
     return _write(path, playlists, tracks, seed, report, about)
 
 

@@ -192,6 +192,8 @@ def load_training_data(
         hashes={"playlists": str(store.about.get("content", ""))},
         left_out=store.left_out,
     )
+    if "citation" in store.about:
+        data.note(f"{data.name}: {store.about['citation']} Licence: {store.about.get('licence')}")
     counts = store.about.get("counts") or {}
     for name, text in LEFT_OUT.items():
         if counts.get(name):

@@ -13,6 +13,8 @@ from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.records import SourcePlaylist, SourceTrack
 from ssl_audio.recommenders.data.sources import PUBLISHED, read_source, source_name
 from ssl_audio.recommenders.data.store import build_store, open_store
+from ssl_audio.recommenders.data.training_data import load_training_data
+from ssl_audio.settings.recommend import StoreSettings
 
 
 def read(name: str, folder: Path) -> tuple[dict[str, list[str]], dict[str, SourceTrack]]:
@@ -47,6 +49,10 @@ def test_a_store_says_where_its_data_are_from(tmp_path: Path) -> None:
     assert opened.about["statistics"]["same_artist"] == 0
     assert source_name(Path(f"nyphil:{tmp_path}")) == "nyphil"
     assert source_name(tmp_path / "s.db") == "s.db"
+    data = load_training_data(
+        Path(f"nyphil:{tmp_path}"), tmp_path, StoreSettings(), min_weight=1, cold=0.0
+    )
+    assert data.name == "nyphil" and data.notes[0].endswith("archives.nyphil.org. Licence: CC0 1.0")
 
 
 def test_every_set_has_a_licence_and_names_the_file_that_is_missing(tmp_path: Path) -> None:
