@@ -21,6 +21,7 @@ COMMANDS = {
     "export": "write an encoder as ONNX or torch.export program",
     "demo": "generate playlists over excerpts of recordings, with features of each track",
     "recommend": "train and compare playlist models",
+    "complete": "continue a playlist, or compute vectors of new tracks, with a trained model",
     "report": "put the results of several runs on one page",
 }
 

@@ -1,99 +1,94 @@
-"""Continue a listener's playlist with a trained transformer."""
+"""Continue a listener's playlist with a trained recommender."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from ssl_audio.io.console import say
 from ssl_audio.io.errors import SslAudioError
+from ssl_audio.recommenders.comparison import SYSTEMS, fitted, load_data, make
 from ssl_audio.recommenders.data.collection import Catalogue
 from ssl_audio.recommenders.data.m3u import read_m3u, write_m3u
 from ssl_audio.recommenders.data.records import SourceTrack
 from ssl_audio.recommenders.data.store import open_store
 from ssl_audio.recommenders.data.track_ids import TrackIds, unknown_lines
-from ssl_audio.recommenders.data.vocabulary import UNKNOWN
-from ssl_audio.recommenders.models.sampling_decoder import generate, track_index
-from ssl_audio.recommenders.models.transformer import PlaylistTransformer, load_transformer
-from ssl_audio.recommenders.systems import MODEL
-from ssl_audio.recommenders.trained import trained_model
-from ssl_audio.settings.recommend import RecommendSettings
+from ssl_audio.recommenders.recommender import AllTracks, Recommender
+from ssl_audio.recommenders.session_data import movielens_folder
+from ssl_audio.recommenders.trained import trained_run
+from ssl_audio.reports.results import PlaylistResults
+from ssl_audio.settings.complete import CompleteSettings
+from ssl_audio.settings.recommend import RecommendSettings, StoreSettings
 from ssl_audio.settings.tree import build
-from ssl_audio.stores.feature_store import read_aligned
 
 
-def continue_playlist(
-    playlist: Path,
-    output: Path | None = None,
-    run_dir: Path | None = None,
-    *,
-    length: int = 30,
-    k: int = 20,
-    seed: int = 0,
-    approximate: bool | None = None,
-    music: Path | None = None,
-    embeddings: Path | None = None,
-) -> int:
+def continue_playlist(settings: CompleteSettings) -> int:
     """Write an M3U file of the tracks that continue a playlist, in order, without its own tracks.
 
     No track is repeated. Entries are absolute paths if the music folder is known, otherwise ids.
-    Artist and title are included where the run's playlists have them.
-
-    Args:
-        playlist: an M3U file. Entries that the model does not know are listed and read as unknown
-            tracks.
-        output: the new M3U file, in a folder that exists; None: NAME-more.m3u beside the playlist.
-        run_dir: run with a trained transformer; None: the newest below `runs/`.
-        length: tracks to add.
-        k: each next track is drawn from the k most likely ones.
-        seed: of the draws.
-        approximate: HNSW search of the next track; None: see `NeighbourIndex`.
-        music: folder that the tracks' ids are relative to; None: as in the run.
-        embeddings: feature store of the transformer; None: as in the run.
+    Artist and title are included where the run's playlists have them. Entries of the playlist that
+    the model does not know are listed.
 
     Returns:
         Entries that the model does not know.
 
     Raises:
-        SslAudioError: no such playlist or run, a run without a transformer or whose playlists have
+        SslAudioError: no such playlist or run, a run without such a model or whose playlists have
             changed, no known entry, or fewer tracks than `length`.
     """
-    output = output or playlist.with_name(f"{playlist.stem}-more.m3u")
+    playlist = settings.playlist
+    assert playlist is not None
+    output = settings.output or playlist.with_name(f"{playlist.stem}-more.m3u")
     _check_files(playlist, output)
-    run = run_dir or _newest_run()
-    results, folder = trained_model(run, "transformer", "run_dir")
+    run, results, name = trained_run(settings.run, settings.model, _preferred, "model")
     used = build(RecommendSettings, results.config)
-    catalogue = _catalogue(run, used, results.data.hashes["playlists"])
-    embeddings = embeddings or used.stores.embeddings
-    audio, has_audio = read_aligned(embeddings, catalogue.ids) if embeddings else (None, None)
-    model = load_transformer(folder / MODEL, audio, has_audio)
-    music = music or _music(used)
+    used = replace(used, stores=_moved(used.stores, settings.stores))
+    recommender = _load(run, results, name, used)
+    catalogue, music = _catalogue(run, used, recommender), settings.music or _music(used)
     entries = read_m3u(playlist, music, TrackIds(catalogue.ids))
-    seeds, unknown = _known(entries, model, catalogue, playlist)
-    added = generate(model, [seeds], length, k, seed, track_index(model, approximate))[0]
+    history, unknown = _known(entries, recommender, playlist)
+    added = recommender.continuation(
+        history, settings.length, settings.k, settings.seed, settings.approximate
+    )
+    if len(added) < settings.length:
+        raise SslAudioError(f"{name} gives {len(added)} tracks: give a smaller length=")
     write_m3u(output, [_entry(catalogue, row, music) for row in added])
     say(f"{len(added)} tracks: {output}")
     return unknown
 
 
-def _newest_run() -> Path:
-    """The last run below `runs/` that has trained a transformer."""
-    found = sorted(Path("runs").glob("*/results.json"), key=lambda p: p.stat().st_mtime)
-    for path in reversed(found):
-        try:
-            trained_model(path.parent, "transformer", "run_dir")
-        except SslAudioError:
-            continue
-        say(f"run_dir={path.parent}: the newest run with a transformer")
-        return path.parent
-    raise SslAudioError(
-        "playlist= needs a trained transformer, and no run below runs/ has one: name its run_dir=, "
-        "or train one with model=transformer"
-    )
+def _preferred(names: list[str]) -> str | None:
+    return "transformer" if "transformer" in names else next(iter(names), None)
+
+
+def _moved(used: StoreSettings, given: StoreSettings) -> StoreSettings:
+    """The feature stores of a run, those that are given in their place."""
+    return replace(used, **{name: path for name, path in vars(given).items() if path})
+
+
+def _load(run: Path, results: PlaylistResults, name: str, used: RecommendSettings) -> Recommender:
+    """A recommender of a finished run, as it was trained."""
+    data = load_data(used, run)
+    if data.hashes != results.data.hashes:
+        raise SslAudioError(f"{used.playlists} has changed since run={run}: train again")
+    one = next(one for one in make(name, used, data) if one.folder == results.models[name])
+    own = run / SYSTEMS / one.folder
+    if not isinstance(one, AllTracks) and not own.is_dir():
+        raise SslAudioError(f"{own} is missing: train again")
+    return fitted(one, run)[0]
+
+
+def _catalogue(run: Path, used: RecommendSettings, recommender: Recommender) -> Catalogue:
+    """The tracks with all metadata: models do not know the artists of cold tracks."""
+    if recommender.data.in_sessions:
+        return recommender.data.catalogue
+    in_place = used.playlists.suffix == ".duckdb"
+    return open_store(used.playlists if in_place else run / "playlists.duckdb").catalogue()
 
 
 def _check_files(path: Path, output: Path) -> None:
@@ -103,20 +98,10 @@ def _check_files(path: Path, output: Path) -> None:
         raise SslAudioError(f"output={output} is the playlist itself: name another file")
 
 
-def _catalogue(run: Path, used: RecommendSettings, content: str) -> Catalogue:
-    """The tracks that the run was trained on, in its order; `content` is the hash of its store."""
-    given = used.playlists
-    in_place = given is not None and given.suffix == ".duckdb"
-    store = open_store(given if in_place and given else run / "playlists.duckdb")
-    if store.about["content"] != content:
-        raise SslAudioError(f"{store.path} has changed since run_dir={run}: train again")
-    return store.catalogue()
-
-
 def _music(used: RecommendSettings) -> Path | None:
     """The folder that the run's ids are relative to, if known; for M3U files, their own folder."""
     given = used.playlists
-    if given is not None and used.music is None:
+    if used.music is None and movielens_folder(given) is None:
         if given.is_dir():
             return given
         if given.suffix in (".m3u", ".m3u8"):
@@ -125,27 +110,28 @@ def _music(used: RecommendSettings) -> Path | None:
 
 
 def _known(
-    entries: Sequence[SourceTrack], model: PlaylistTransformer, catalogue: Catalogue, path: Path
-) -> tuple[list[int], int]:
+    entries: Sequence[SourceTrack], recommender: Recommender, path: Path
+) -> tuple[np.ndarray, int]:
     """Catalogue rows of the entries, -1 if not in the catalogue, and how many are unknown."""
     if not entries:
         raise SslAudioError(f"playlist={path}: no track in it")
+    catalogue = recommender.data.catalogue
     rows = np.array([catalogue.row.get(entry.id, -1) for entry in entries])
-    known = model.extended_vocabulary.of(rows) != UNKNOWN
+    can_read = recommender.known()
+    known = (rows >= 0) & can_read[rows]
     if not known.any():
-        like = catalogue.ids[int(model.recommendable[0])]
+        like = catalogue.ids[int(can_read.argmax())]
         raise SslAudioError(
             f"playlist={path}: the model knows none of its {len(rows)} tracks; their ids are like "
             f"{entries[0].id!r}, the model's like {like!r}: is music= the folder above them?"
         )
     if not known.all():
-        every = model.extended_vocabulary.of(np.arange(len(catalogue))) != UNKNOWN
-        ours = [catalogue.ids[k] for k in np.flatnonzero(every).tolist()]
+        ours = [catalogue.ids[k] for k in np.flatnonzero(can_read).tolist()]
         others = Counter(entries[k].id for k in np.flatnonzero(~known).tolist())
         for line in unknown_lines(others, ours):
             say(line)
         say(f"{int((~known).sum())} of {len(rows)} tracks are unknown to the model")
-    return rows.tolist(), int((~known).sum())
+    return rows, int((~known).sum())
 
 
 def _entry(catalogue: Catalogue, row: int, music: Path | None) -> tuple[str, str]:

@@ -1,18 +1,16 @@
-"""Vectors of tracks that MUSIG was not trained on, from their features and, if given, edges."""
+"""Vectors of tracks that a model was not trained on, from features and, if given, edges."""
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 
 from ssl_audio.io.console import say
 from ssl_audio.io.errors import SslAudioError
+from ssl_audio.recommenders.comparison import SYSTEMS, write_vectors
 from ssl_audio.recommenders.data.collection import Catalogue, Playlists
 from ssl_audio.recommenders.data.graph import TrackGraph, build_graph
 from ssl_audio.recommenders.data.node_features import (
@@ -25,58 +23,44 @@ from ssl_audio.recommenders.data.node_features import (
     refuse_missing,
 )
 from ssl_audio.recommenders.data.training_data import open_playlists
-from ssl_audio.recommenders.graph_models import IDENTITY
-from ssl_audio.recommenders.models.musig import load_musig
-from ssl_audio.recommenders.systems import MODEL
-from ssl_audio.recommenders.trained import trained_model
+from ssl_audio.recommenders.recommender import InductiveModel
+from ssl_audio.recommenders.trained import trained_run
+from ssl_audio.settings.complete import CompleteSettings
 from ssl_audio.settings.recommend import StoreSettings
-from ssl_audio.stores.feature_store import Row, read_ids
-from ssl_audio.stores.writer import write_store
+from ssl_audio.settings.recommenders import RECOMMENDERS
+from ssl_audio.stores.feature_store import read_ids
 
 
-def write_new_vectors(
-    run: Path,
-    output: Path,
-    stores: StoreSettings,
-    playlists: Path | None = None,
-    *,
-    music: Path | None = None,
-    unknown: Literal["keep", "drop", "refuse"] = "drop",
-    min_weight: int = 10,
-    missing: Literal["impute", "refuse"] = "impute",
-) -> int:
-    """Write a feature store of the vectors of tracks by a run's MUSIG.
+def write_new_vectors(settings: CompleteSettings) -> int:
+    """Write a feature store of the vectors of new tracks by an inductive model of a run.
 
-    Args:
-        run: folder of a run that has trained MUSIG.
-        output: a new .parquet file.
-        stores: files of the features that the model was trained with, by group.
-        playlists: of the tracks, for edges between them; None: vectors follow from features alone.
-        music, unknown: of the playlists, see `open_playlists`.
-        min_weight: playlists that two tracks must share for an edge.
-        missing: tracks without features: the mean, or an error.
+    The tracks are those of the feature stores, or of the playlists where they are given.
 
     Returns:
         Positions of the playlists that were left out, as no feature store has their tracks.
 
     Raises:
-        SslAudioError: no MUSIG, features that cannot be used, or an output that exists.
+        SslAudioError: no such model, features that cannot be used, or an output that exists.
     """
+    output, stores = settings.output or Path("vectors.parquet"), settings.stores
     if output.exists() or output.suffix != ".parquet":
         raise SslAudioError(f"output={output}: a new file that ends with .parquet")
-    _, system = trained_model(run, "musig", "apply")
-    saved = load_musig(system / MODEL)
-    names = [name for name in saved.about["features"] if name != IDENTITY]  # new tracks lack it
-    if not names or saved.scaler is None:
-        raise SslAudioError(f"apply={run}: MUSIG was trained without features of new tracks")
+    kind = "model that computes vectors from features"
+    run, results, name = trained_run(settings.run, settings.model, _inductive, kind)
+    if _inductive([name]) is None:
+        raise SslAudioError(f"model={name} computes no vectors of new tracks, as musig does")
+    model = RECOMMENDERS[name].inductive(run / SYSTEMS / results.models[name])
     with tempfile.TemporaryDirectory() as folder:
         store = None
-        if playlists:
-            store = open_playlists(playlists, Path(folder), stores, music=music, unknown=unknown)
-        catalogue = store.catalogue() if store else Catalogue(_ids(names, stores))
+        if settings.playlists:
+            store = open_playlists(
+                settings.playlists, Path(folder), stores, music=settings.music,
+                unknown=settings.unknown,
+            )  # fmt: skip
+        catalogue = store.catalogue() if store else Catalogue(_ids(model.features, stores))
         loaded = store.playlists() if store else None
-    groups = [_group(name, stores, loaded, catalogue, saved.about) for name in names]
-    if missing == "refuse":
+    groups = [_group(one, stores, loaded, catalogue, model) for one in model.features]
+    if settings.missing == "refuse":
         refuse_missing(groups)
     for group in groups:
         if count := int((~group.present).sum()):
@@ -84,19 +68,16 @@ def write_new_vectors(
     if loaded is None:
         graph = TrackGraph.from_edges(np.empty((0, 2), np.int64), len(catalogue))
     else:
-        graph = build_graph(loaded, len(catalogue), min_weight)
-    vectors = saved.model.vectors(saved.scaler.matrix(groups), graph)
+        graph = build_graph(loaded, len(catalogue), settings.graph.min_weight)
+    vectors = model.vectors(groups, graph)
     output.parent.mkdir(parents=True, exist_ok=True)
-    write_vectors(output, "musig", catalogue.ids, vectors)
+    write_vectors(output, name, catalogue.ids, vectors)
     return store.left_out if store else 0
 
 
-def write_vectors(path: Path, name: str, ids: Sequence[str], vectors: np.ndarray) -> None:
-    """Write a feature store of track vectors (tracks, d) of a model; an older one is replaced."""
-    digest = hashlib.sha256(vectors.tobytes()).hexdigest()
-    about = {"kind": f"{name} track vectors", "model": digest}
-    rows = (Row(track, track, 0.0, "", v) for track, v in zip(ids, vectors, strict=True))
-    say(f"{write_store(path, about, rows)} tracks x {vectors.shape[1]}: {path}")
+def _inductive(names: list[str]) -> str | None:
+    """The first model that gives vectors to tracks that it was not trained on."""
+    return next((name for name in names if hasattr(RECOMMENDERS[name], "inductive")), None)
 
 
 def _ids(names: list[str], stores: StoreSettings) -> list[str]:
@@ -115,14 +96,14 @@ def _group(
     stores: StoreSettings,
     playlists: Playlists | None,
     catalogue: Catalogue,
-    about: Mapping[str, Any],
+    model: InductiveModel,
 ) -> FeatureGroup:
     path = getattr(stores, name, None)  # genres are in no store
     if path:
         return read_group(path, name, catalogue)
     if name == GENRE:
-        return genre_group(catalogue, vocabulary=about["genres"])
-    if name == POPULARITY and about["popularity_counted"]:
+        return genre_group(catalogue, vocabulary=model.genres)
+    if name == POPULARITY and model.popularity_counted:
         tracks = len(catalogue)
         if playlists is not None:
             return popularity_group(catalogue, np.bincount(playlists.tracks, minlength=tracks))

@@ -1,4 +1,12 @@
-"""MovieLens as sessions; the last one of each user is held out."""
+"""MovieLens as sessions; the last one of each user is held out.
+
+Most recommenders rank by the inner product of item vectors with the sum of the history's; M2GRL and
+skip-gram by output vectors with the sum of input vectors, as they are trained. Items of the history
+count by their recency (`sessions.recency`) wherever a recommender sums over them. Inner products of
+other vectors favour long ones, which frequent items have early in training and rare ones later, so
+that walks and EGES are best when stopped early: steps, epochs and rates are chosen on the sessions
+before the last (`m2grl.validate`).
+"""
 
 from __future__ import annotations
 
@@ -12,60 +20,57 @@ from scipy.sparse import csr_matrix
 
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.files import file_sha256
-from ssl_audio.recommenders.data.collection import Playlists
+from ssl_audio.recommenders.data.collection import Playlists, playlists_of
 from ssl_audio.recommenders.data.graph import TrackGraph
-from ssl_audio.recommenders.data.movielens import movielens_files, read_movielens
-from ssl_audio.recommenders.data.sessions import Sessions, make_sessions, view_graph_edges
+from ssl_audio.recommenders.data.movielens import FILES, movielens_files, read_movielens
+from ssl_audio.recommenders.data.sessions import (
+    Sessions,
+    make_sessions,
+    view_graph_edges,
+    view_sequences,
+)
+from ssl_audio.recommenders.data.training_data import TrainingData, add_groups
 from ssl_audio.recommenders.evaluation.sessions import NextSessionTask, next_session_task
-from ssl_audio.recommenders.models.m2grl_batches import CATEGORY, ITEM, Links
+from ssl_audio.recommenders.models.m2grl_batches import (
+    CATEGORY,
+    ITEM,
+    Links,
+    Views,
+    catalogue_views,
+)
 from ssl_audio.reports.results import PlaylistData
-from ssl_audio.settings.recommend import SessionSettings
+from ssl_audio.settings.recommend import SessionSettings, StoreSettings
 
 K = 50  # items recommended to a user
 
 
-@dataclass
-class SessionData:
-    """Sessions of MovieLens, split.
+@dataclass(kw_only=True)
+class SessionData(TrainingData):
+    """Sessions of MovieLens, split; a track is a movie.
 
     Attributes:
-        name: of the folder.
         categories: (movies, categories) sparse, not 0 where a movie has a category.
         kind: of the categories: "genres" or "tags".
-        train: training sessions.
         task: the held-out sessions.
         users: number of users with a session.
-        hashes: SHA-256 of the files.
     """
 
-    name: str
+    in_sessions = True
     categories: csr_matrix
     kind: str
-    train: Playlists
     task: NextSessionTask
     users: int
-    hashes: dict[str, str]
-
-    @property
-    def items(self) -> int:
-        """Size of the catalogue."""
-        return int(self.categories.shape[0])
 
     @property
     def sizes(self) -> dict[str, int]:
         """Nodes of each view."""
-        return {ITEM: self.items, CATEGORY: int(self.categories.shape[1])}
-
-    @cached_property
-    def counts(self) -> np.ndarray:
-        """(items,) occurrences in training sessions."""
-        return np.bincount(self.train.tracks, minlength=self.items)
+        return {ITEM: self.tracks, CATEGORY: int(self.categories.shape[1])}
 
     @cached_property
     def graph(self) -> TrackGraph:
         """Edges between consecutive items, weighted by their frequency (A.1)."""
         low, high, weights = view_graph_edges(self.train)
-        return TrackGraph.from_edges(np.stack([low, high], 1), self.items, weights)
+        return TrackGraph.from_edges(np.stack([low, high], 1), self.tracks, weights)
 
     @cached_property
     def links(self) -> Links:
@@ -73,24 +78,40 @@ class SessionData:
         found = self.categories.tocoo()
         return found.row.astype(np.int64), found.col.astype(np.int64)
 
-    def trained(self, vectors: np.ndarray) -> np.ndarray:
-        """Vectors of items, zero for those without training data."""
-        return np.where((self.counts > 0)[:, None], vectors, 0)
-
     def summary(self) -> PlaylistData:
         """Counts, notes and hashes, for the results."""
         held_out = self.task.truth.tracks
         counts = {
             "users": self.users, "test users": len(self.task),
-            "training sessions": len(self.train), "movies": self.items,
+            "training sessions": len(self.train), "movies": self.tracks,
             "movies in training": int((self.counts > 0).sum()), "held-out items": len(held_out),
             self.kind: int(self.categories.shape[1]), "item edges": self.graph.edges,
             "item-category links": len(self.links[0]),
         }  # fmt: skip
         lost = int((self.counts[held_out] == 0).sum())
         text = f"{lost} of {len(held_out)} held-out items are in no training session"
-        notes = (f"{text} and cannot be recommended",) if lost else ()
+        if lost:
+            self.note(f"{text} and cannot be recommended")
+        notes = tuple(self.notes)
         return PlaylistData(name=self.name, counts=counts, notes=notes, hashes=self.hashes)
+
+
+def views_of(data: TrainingData) -> Views:
+    """M2GRL's views: items and categories of sessions; tracks, genres and artists of playlists."""
+    if not isinstance(data, SessionData):
+        return catalogue_views(data.train, data.catalogue)
+    views = {ITEM: data.train, CATEGORY: view_sequences(data.train, data.categories)}
+    return views, {CATEGORY: data.links}, data.sizes
+
+
+def movielens_folder(source: Path) -> Path | None:
+    """The folder, if the playlists are a MovieLens folder or `movielens:FOLDER`, else None."""
+    named = str(source).removeprefix("movielens:")
+    folder = Path(named)
+    is_movielens = named != str(source) or any(
+        (folder / name).is_file() for name in FILES["ratings"]
+    )
+    return folder if is_movielens else None
 
 
 def load_session_data(
@@ -127,7 +148,15 @@ def load_session_data(
         raise SslAudioError(text)
     users = len(np.unique(sessions.owners))
     hashes = {path.name: file_sha256(path) for path in movielens_files(source)}
-    return SessionData(source.resolve().name, read.categories, kind, train, task, users, hashes)
+    movies, none = len(read.catalogue), playlists_of([])
+    data = SessionData(
+        name=source.resolve().name, catalogue=read.catalogue, train=train, validation=none,
+        test=none, cold=np.zeros(movies, bool), groups={}, embeddings=None,
+        has_audio=np.zeros(movies, bool), min_weight=1, hashes=hashes, categories=read.categories,
+        kind=kind, task=task, users=users,
+    )  # fmt: skip
+    add_groups(data, StoreSettings())
+    return data
 
 
 def _owners(train: Playlists, sessions: Sessions) -> np.ndarray:

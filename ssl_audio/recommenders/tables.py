@@ -1,67 +1,106 @@
-"""Tables of a comparison: intervals of each system's figures, and tested differences."""
+"""Tables of a comparison: intervals of each recommender's figures, and tested differences."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from enum import Enum
+from typing import Protocol
 
 import numpy as np
 
-from ssl_audio.io.run_folder import versions
-from ssl_audio.recommenders.evaluation.significance import interval, paired_differences
-from ssl_audio.recommenders.systems import Run, System, pairs_to_compare
-from ssl_audio.reports.results import Column, Interval, PlaylistResults, Row, Table
-from ssl_audio.settings.tree import plain
+from ssl_audio.recommenders.evaluation.significance import interval_of, paired_differences
+from ssl_audio.reports.results import Column, Row, Table
 
+MAIN, BY_TASK, BY_WEIGHTS = "main", "by_task", "by_weights"  # which tables a recommender is in
 Figures = Mapping[str, np.ndarray]
-"""(playlists,) figures of one system, by metric."""
+"""(seeds, playlists) figures of a recommender, by metric; (seeds, 1) of all playlists together."""
+
+
+class Role(Enum):
+    """Which differences to a recommender are tested."""
+
+    MODEL = "to every other recommender of its table"
+    VARIANT = "to the references of the same features"
+    REFERENCE = "of the variants and models to it"
+    BASELINE = "of the models to it"
+
+
+class Named(Protocol):
+    """What a table shows of a recommender; see `recommender.Recommender`."""
+
+    name: str
+    features: str
+    role: Role
+
+    @property
+    def label(self) -> str: ...
+    @property
+    def key(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """A table of an evaluation.
+
+    Attributes:
+        name, caption, columns: of the table.
+        tested: metrics whose paired differences are tested.
+        derived: metrics that are functions of the means of others, by name.
+    """
+
+    name: str
+    caption: str
+    columns: tuple[Column, ...]
+    tested: tuple[str, ...] = ()
+    derived: Mapping[str, tuple[Callable[..., np.ndarray], tuple[str, ...]]] = field(
+        default_factory=dict
+    )
 
 
 @dataclass(frozen=True)
 class Reporter:
-    """Makes the tables and the results of a run; `seconds` are those of each system, by key."""
+    """Makes the tables of a run.
 
-    run: Run[Any]
-    seconds: dict[str, float] = field(default_factory=dict)
+    Attributes:
+        seed, resamples: of all intervals.
+        seconds: training time of each recommender, by key.
+    """
 
-    @property
-    def draws(self) -> dict[str, int]:
-        """Seed and number of the resamples of all intervals."""
-        return {"seed": self.run.seed, "resamples": self.run.settings.completion.resamples}
+    seed: int
+    resamples: int
+    seconds: dict[str, float]
 
     def table(
-        self, name: str, caption: str, columns: Sequence[Column],
-        systems: Sequence[System[Any, Any]], figures: Mapping[str, Figures], tested: Sequence[str],
-        derived: Mapping[str, Mapping[str, Interval]] | None = None,
-    ) -> Table:  # fmt: skip
-        """One table, a row for each system.
+        self, spec: TableSpec, recommenders: Sequence[Named], figures: Mapping[str, Figures]
+    ) -> Table:
+        """One table, a row for each recommender; `figures` are by their keys.
 
-        Args:
-            name, caption, columns: of the table.
-            systems: its rows; `figures` and `derived` are by their keys.
-            tested: metrics whose paired differences are tested.
-            derived: further intervals, by metric.
+        A metric that a recommender has no figure of is left out of its row.
         """
+        draws = {"seed": self.seed, "resamples": self.resamples}
         rows = []
-        for system in systems:
-            found = {key: interval(v, **self.draws) for key, v in figures[system.key].items()}
-            found |= derived[system.key] if derived else {}
-            seconds = round(self.seconds[system.key], 1)
-            rows.append(Row(system.name, system.features, found, seconds))
-        by_label = {system.label: figures[system.key] for system in systems}
-        differences = paired_differences(pairs_to_compare(systems), by_label, tested, **self.draws)
-        return Table(name, caption, tuple(columns), tuple(rows), differences)
+        for one in recommenders:
+            own, found = figures[one.key], {}
+            for key in (column.key for column in spec.columns):
+                statistic, names = spec.derived.get(key, (_identity, (key,)))
+                if all(name in own for name in names):
+                    found[key] = interval_of(statistic, *(own[name] for name in names), **draws)
+            rows.append(Row(one.name, one.features, found, round(self.seconds[one.key], 1)))
+        by_label = {one.label: figures[one.key] for one in recommenders}
+        pairs = pairs_to_compare(recommenders)
+        differences = paired_differences(pairs, by_label, spec.tested, **draws)
+        return Table(spec.name, spec.caption, spec.columns, tuple(rows), differences)
 
-    def results(self, systems: Sequence[System[Any, Any]], **parts: Any) -> PlaylistResults:
-        """The results of the run; `parts` are the fields that its kind of comparison adds."""
-        return PlaylistResults(
-            run=str(self.run.folder.parent),
-            seed=self.run.seed,
-            config=plain(self.run.settings),
-            versions=versions(),
-            seconds={name: round(value, 1) for name, value in self.seconds.items()},
-            losses={s.label: losses for s in systems if (losses := s.losses())},
-            models={s.model: s.folder.name for s in systems if s.model},
-            **parts,
-        )
+
+def pairs_to_compare(recommenders: Iterable[Named]) -> list[tuple[str, str]]:
+    """Labels of the pairs of a table whose difference is tested, by their roles."""
+    every = list(recommenders)
+    pairs = [(a, b) for a in every if a.role is Role.MODEL for b in every if b is not a]
+    pairs += [(a, b) for a in every if a.role is Role.VARIANT for b in every
+              if b.role is Role.REFERENCE and b.features == a.features]  # fmt: skip
+    return [(a.label, b.label) for a, b in pairs]
+
+
+def _identity(means: np.ndarray) -> np.ndarray:
+    return means

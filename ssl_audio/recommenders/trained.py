@@ -1,28 +1,58 @@
-"""The trained systems of a finished run."""
+"""The trained models of a finished run."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+from ssl_audio.io.console import say
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.reports.results import PlaylistResults, read_results
 
 
-def trained_model(run: Path, model: str, key: str) -> tuple[PlaylistResults, Path]:
-    """The results of a finished run, and the folder of one of its systems.
+def trained_run(
+    run: Path | None, model: str | None, choose: Callable[[list[str]], str | None], kind: str
+) -> tuple[Path, PlaylistResults, str]:
+    """A finished run, its results, and the name of one of its models.
 
     Args:
-        run: folder of the run.
-        model: "musig", "m2grl" or "transformer".
-        key: the setting that names the run, for errors.
+        run: its folder; None: the newest one below `runs/` that has such a model.
+        model: its name; None: chosen.
+        choose: from the names of a run's models to one of them; None if none serves.
+        kind: of the models that serve, for errors.
 
     Raises:
-        SslAudioError: no such run, or it has not trained this model.
+        SslAudioError: no such run or model.
     """
+    if run is not None:
+        return (run, *_trained_model(run, model, choose, kind))
+    found = sorted(Path("runs").glob("*/results.json"), key=lambda p: p.stat().st_mtime)
+    for path in reversed(found):
+        try:
+            newest = _trained_model(path.parent, model, choose, kind)
+        except SslAudioError:
+            continue
+        say(f"run={path.parent}: the newest run with {kind}")
+        return (path.parent, *newest)
+    raise SslAudioError(
+        f"no run below runs/ has {kind}: name its folder with run=, or train one with "
+        "ssl-audio recommend"
+    )
+
+
+def _trained_model(
+    run: Path, model: str | None, choose: Callable[[list[str]], str | None], kind: str
+) -> tuple[PlaylistResults, str]:
     try:
         results = read_results(run)
     except SslAudioError as error:
-        raise SslAudioError(f"{key}={run}: {error}") from error
-    if not isinstance(results, PlaylistResults) or model not in results.models:
-        raise SslAudioError(f"{key}={run} has no trained {model}: train one with model={model}")
-    return results, run / "systems" / results.models[model]
+        raise SslAudioError(f"run={run}: {error}") from error
+    names = list(results.models) if isinstance(results, PlaylistResults) else []
+    name = choose(names) if model is None else model
+    if not isinstance(results, PlaylistResults) or name is None or name not in names:
+        trained = f"it has {', '.join(names)}" if names else "it has none"
+        raise SslAudioError(
+            f"run={run} has no trained {model or kind}, {trained}: train one with "
+            "model= of ssl-audio recommend"
+        )
+    return results, name

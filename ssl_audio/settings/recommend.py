@@ -7,13 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 from ssl_audio.settings.fields import CommandSettings, Group, SettingError, group, setting
+from ssl_audio.settings.recommenders import RECOMMENDERS
+from ssl_audio.settings.tree import suggestion
 
-MODELS = Literal["musig", "m2grl", "transformer"]
-BASELINES = Literal[
-    "random", "popularity", "artist_popularity", "item_cf", "pmi", "playlist_knn", "ease", "svd",
-    "als", "bpr", "warp", "track2vec", "node2vec", "graphsage", "embeddings", "deepwalk", "line",
-    "eges", "skipgram",
-]  # fmt: skip
 FEATURES = Literal["genre", "popularity", "audio", "acoustic", "identity"]
 
 
@@ -182,12 +178,14 @@ class FitSettings(Group):
 
 @dataclass(frozen=True, kw_only=True)
 class RecommendSettings(CommandSettings):
-    model: tuple[MODELS, ...] = setting(("musig",), help="models to train and compare")
-    playlists: Path | None = setting(
-        None, help="playlists.duckdb, slices of the Million Playlist Dataset, .csv or .parquet, a "
-        "folder of .m3u files, or NAME:FOLDER of a published data set, such as nyphil:FOLDER",
+    playlists: Path = setting(
+        help="playlists.duckdb, .csv, .parquet, .json slices, a folder of .m3u files, or "
+        "NAME:FOLDER of a published data set, such as nyphil:FOLDER or movielens:FOLDER",
     )  # fmt: skip
-    movielens: Path | None = setting(None, help="MovieLens folder instead of playlists")
+    model: tuple[str, ...] = setting(
+        ("musig",), help="models to train and compare, by name or MODULE.CLASS: musig, m2grl, "
+        "transformer or any of baselines=",
+    )  # fmt: skip
     unknown: Literal["keep", "drop", "refuse"] = setting(
         "drop", help="tracks of the playlists that no feature store has: drop lists them and exits "
         "with status 3, keep uses them without features",
@@ -198,6 +196,9 @@ class RecommendSettings(CommandSettings):
     run_dir: Path | None = setting(None, help="output folder; null: runs/recommend-DATE-TIME")
     ckpt_path: Literal["last"] | None = setting(None, help="last: resume the run of run_dir")
     seed: int = setting(0, help="seed of splits, weights and batches", min=0)
+    seeds: int = setting(
+        1, help="training seeds, from seed= on; figures are means over them", min=1
+    )
     features: tuple[FEATURES, ...] = setting(
         ("popularity",), help="node attributes; identity: singular vectors of the training "
         "playlists, which cold tracks lack",
@@ -206,8 +207,8 @@ class RecommendSettings(CommandSettings):
         "impute", help="tracks without features: the mean, with a count, or an error"
     )
     stores: StoreSettings = group(StoreSettings, "feature stores")
-    baselines: tuple[BASELINES, ...] | None = setting(
-        None, help="baselines beside the models; null: all that the data allows"
+    baselines: tuple[str, ...] | None = setting(
+        None, help="recommenders beside the models; null: the usual ones for the data"
     )
     by_features: bool = setting(
         False, help="MUSIG, GraphSAGE and Track2Vec with each group of features (MUSIG, Table 2)"
@@ -225,26 +226,16 @@ class RecommendSettings(CommandSettings):
     transformer: TransformerSettings = group(TransformerSettings, "transformer")
     completion: CompletionSettings = group(CompletionSettings, "completion of held-out playlists")
     trainer: FitSettings = group(FitSettings, "training")
-    playlist: Path | None = setting(None, help="playlist to continue with run_dir's model, .m3u")
-    length: int = setting(30, help="tracks to add to playlist=", min=1)
-    output: Path | None = setting(
-        None, help="file of the continued playlist or of apply='s vectors; null: beside the input"
-    )
-    k: int = setting(20, help="each next track is drawn from the k most probable", min=1)
-    approximate: bool | None = setting(None, help="HNSW search; null: above 200,000 tracks")
-    apply: Path | None = setting(
-        None, help="folder of a run whose MUSIG gives vectors to the tracks of stores.acoustic"
-    )
 
     def check(self) -> None:
-        given = [k for k in ("playlists", "movielens", "playlist") if getattr(self, k)]
-        if self.apply is None and len(given) != 1:
-            raise SettingError(
-                given[1] if given else "playlists", getattr(self, given[1]) if given else None,
-                "give one of playlists=, movielens= and playlist=",
-            )  # fmt: skip
-        if self.movielens is not None and self.model != ("m2grl",):
-            raise SettingError("model", self.model, "with movielens= give model=m2grl")
+        for key, names in (("model", self.model), ("baselines", self.baselines or ())):
+            for name in names:
+                if name not in RECOMMENDERS and "." not in name:
+                    known = ", ".join(RECOMMENDERS)
+                    expected = (
+                        f"{name} is not known.{suggestion(name, RECOMMENDERS)} Known: {known}"
+                    )
+                    raise SettingError(key, names, expected)
         if self.ckpt_path is not None and self.run_dir is None:
             expected = "name the folder of the run to resume with run_dir="
             raise SettingError("ckpt_path", self.ckpt_path, expected)

@@ -26,7 +26,13 @@ from ssl_audio.reports.results import (
     read_results,
     write_results,
 )
-from ssl_audio.settings.recommend import RecommendSettings, StoreSettings, TransformerSettings
+from ssl_audio.settings.complete import CompleteSettings
+from ssl_audio.settings.recommend import (
+    CompletionSettings,
+    RecommendSettings,
+    StoreSettings,
+    TransformerSettings,
+)
 from ssl_audio.settings.tree import plain
 from ssl_audio.stores.feature_store import Row
 from ssl_audio.stores.writer import Store
@@ -63,10 +69,11 @@ def make_run(folder: Path, has_audio: bool = False, **options: Any) -> Path:
     with torch.no_grad():
         for p in model.parameters():
             p.add_(0.3 * torch.randn(p.shape, generator=rng))
-    system = "main-transformer-embeddings" if has_audio else "main-transformer"
+    system = "transformer-embeddings" if has_audio else "transformer"
     model.save(run / "systems" / system / "model")
     stores = StoreSettings(embeddings=embeddings if has_audio else None)
-    used = RecommendSettings(playlists=stored, stores=stores, **options)
+    cold = CompletionSettings(cold=0)
+    used = RecommendSettings(playlists=stored, stores=stores, completion=cold, **options)
     hashes = {"playlists": str(open_store(stored).about["content"])}
     data = PlaylistData(name="made", counts={}, notes=(), hashes=hashes)
     write_results(run, PlaylistResults(
@@ -78,7 +85,11 @@ def make_run(folder: Path, has_audio: bool = False, **options: Any) -> Path:
 
 def more(run: Path, playlist: Path, output: Path, **changed: Any) -> int:
     """Continue a playlist; returns how many tracks were added."""
-    continue_playlist(playlist, output, run, **{"length": 8, "k": 5, **changed})
+    given = {"length": 8, "k": 5, **changed}
+    stores = StoreSettings(embeddings=given.pop("embeddings", None))
+    continue_playlist(
+        CompleteSettings(playlist=playlist, output=output, run=run, stores=stores, **given)
+    )
     return len(read_m3u(output))
 
 
@@ -98,7 +109,7 @@ def playlist(tmp_path: Path) -> Path:
 def test_the_new_tracks_are_what_the_model_generates(run: Path, playlist: Path) -> None:
     output = playlist.with_name("my-more.m3u")
     assert more(run, playlist, output) == 8
-    model = load_transformer(run / "systems" / "main-transformer" / "model")
+    model = load_transformer(run / "systems" / "transformer" / "model")
     expected = generate_rows(model, [[3, 4, 5]], 8, 5, 0)[0]
     assert [track.id for track in read_m3u(output)] == [IDS[row] for row in expected]
     assert not {3, 4, 5} & set(expected) and len(set(expected)) == 8 and max(expected) < WARM
@@ -155,7 +166,7 @@ def test_unknown_tracks_are_counted_and_read_as_unknown(
     lines = capsys.readouterr().err
     assert "2 of 4 tracks are unknown to the model" in lines
     assert "unknown: 'other/new.mp3' (1 positions); nearest: " in lines
-    model = load_transformer(run / "systems" / "main-transformer" / "model")
+    model = load_transformer(run / "systems" / "transformer" / "model")
     expected = generate_rows(model, [[3, -1, 35, 4]], 8, 5, 0)[0]
     assert [track.id for track in read_m3u(output)] == [IDS[row] for row in expected]
 
@@ -190,9 +201,9 @@ def refused(
 
 def test_what_cannot_be_used_is_refused_in_a_line(run: Path, playlist: Path) -> None:
     refused(playlist.with_name("none.m3u"), run, "none.m3u: no such file")
-    refused(playlist, run.with_name("absent"), "run_dir=.*absent: .*[Nn]o such file")
+    refused(playlist, run.with_name("absent"), "run=.*absent: .*[Nn]o such file")
     refused(playlist, run, "is the playlist itself", output=playlist)
-    refused(playlist, run, "length=0 k=5: 1 or more", length=0)
+    refused(playlist, run, "length=0: a whole number, 1 or more", length=0)
     refused(playlist, run, "give a smaller length=", length=WARM)
     refused(playlist, run, "cannot write", output=playlist.with_name("no") / "folder.m3u")
     assert [track.id for track in read_m3u(playlist)] == IDS[3:6]
@@ -206,13 +217,26 @@ def test_a_playlist_without_a_known_track_is_refused(run: Path, playlist: Path) 
     refused(playlist, run, "no track in it")
 
 
-def test_runs_without_a_transformer_are_refused(run: Path, playlist: Path) -> None:
+def test_a_simple_model_continues_by_its_scores(run: Path, playlist: Path) -> None:
+    """Popularity ranks tracks by their playlists; training playlists are read from the run."""
     results = read_results(run)
     assert isinstance(results, PlaylistResults)
-    write_results(run, replace(results, models={"musig": "main-musig"}))
-    refused(playlist, run, "no trained transformer: train one with model=transformer")
+    write_results(run, replace(results, models={"popularity": "popularity"}))
+    output = playlist.with_name("more.m3u")
+    assert more(run, playlist, output) == 8
+    store = open_store(run.parent / "playlists.duckdb")
+    counts = np.bincount(store.playlists("train").tracks, minlength=TRACKS)
+    counts[[3, 4, 5]] = 0
+    added = [IDS.index(track.id) for track in read_m3u(output)]
+    np.testing.assert_array_equal(counts[added], np.sort(counts)[::-1][:8])
+    other = playlist.with_name("other.m3u")
+    refused(playlist, run, "gives 27 tracks: give a smaller length=", other, length=WARM)
+
+
+def test_runs_without_the_model_are_refused(run: Path, playlist: Path) -> None:
+    refused(playlist, run, "no trained musig, it has transformer", model="musig")
     (run / "results.json").write_text("{}")
-    refused(playlist, run, "run_dir=.*run: .*results.json")
+    refused(playlist, run, "run=.*run: .*results.json")
 
 
 def test_playlists_that_have_changed_are_refused(run: Path, playlist: Path) -> None:

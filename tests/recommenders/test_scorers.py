@@ -1,6 +1,7 @@
 """Scorers: candidates and the whole catalogue, against plain loops and each other."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders import scorers
+from ssl_audio.recommenders.baselines.popularity import Popularity, RandomOrder
 from ssl_audio.recommenders.data.collection import playlists_of
 from ssl_audio.recommenders.data.vocabulary import vocabulary_of
 from ssl_audio.recommenders.evaluation import ranking
@@ -15,13 +17,8 @@ from ssl_audio.recommenders.evaluation.completion import completion_task
 from ssl_audio.recommenders.evaluation.ranking import ranked
 from ssl_audio.recommenders.models.track_embedding import SideInformation
 from ssl_audio.recommenders.models.transformer import PlaylistTransformer
-from ssl_audio.recommenders.scorers import (
-    Chance,
-    Cosine,
-    InnerProduct,
-    NextTrackLogits,
-    Popularity,
-)
+from ssl_audio.recommenders.scorers import Cosine, InnerProduct
+from ssl_audio.recommenders.systems.transformer import TransformerRecommender
 from ssl_audio.settings.recommend import TransformerSettings
 
 TRACKS = 300
@@ -65,21 +62,24 @@ def test_seeds_that_are_all_unknown_give_zeros():
 
 
 def test_cosine_is_that_of_the_completion_table():
-    """Which orders the same candidates the same way; a track without a vector is at 0."""
+    """A track without a vector is at 0."""
     vectors = np.random.default_rng(2).normal(size=(TRACKS, 5)).astype(np.float32)
     vectors[[4, 11]] = 0
     playlists = made()
     task = completion_task(playlists, TRACKS, min_tracks=40)
-    rows = np.random.default_rng(3).permutation(TRACKS)
-    scores = Cosine(vectors).catalogue_scorer(rows)(task.seeds)
+    scores = Cosine(vectors).score(task.seeds, None)
     expected = Cosine(vectors).score(task.seeds, task.candidates)
-    column = np.argsort(rows)
-    own = scores[task.candidates.owners, column[task.candidates.tracks]]
-    lengths = [np.linalg.norm(vectors[seeds].sum(0)) for seeds in task.seeds]
-    np.testing.assert_allclose(
-        own, expected * np.repeat(lengths, task.candidates.lengths), atol=1e-5
-    )
-    assert (scores[:, column[[4, 11]]] == 0).all()
+    own = scores[task.candidates.owners, task.candidates.tracks]
+    np.testing.assert_allclose(own, expected, atol=1e-5)
+    assert (scores[:, [4, 11]] == 0).all()
+
+
+def transformer(model):
+    """A trained recommender around a network."""
+    data = SimpleNamespace(embeddings=None, has_audio=None, tracks=TRACKS, note=print)
+    one = TransformerRecommender(None, data)
+    one.use(model)
+    return one
 
 
 @pytest.mark.parametrize("with_audio", [False, True])
@@ -95,25 +95,29 @@ def test_after_one_track_logits_rank_as_in_the_completion_table(with_audio: bool
     with torch.no_grad():
         for p in model.parameters():
             p.add_(0.3 * torch.randn(p.shape))
-    rows = np.random.default_rng(1).permutation(TRACKS)
     seeds = playlists_of([[one] for one in made().tracks[:20].tolist()])
-    scores = NextTrackLogits(model).catalogue_scorer(rows)(seeds)
-    candidates = playlists_of([rows.tolist()] * len(seeds))
-    expected = NextTrackLogits(model).score(seeds, candidates).reshape(len(seeds), TRACKS)
+    scores = transformer(model).score(seeds, None)
+    candidates = playlists_of([list(range(TRACKS))] * len(seeds))
+    expected = transformer(model).score(seeds, candidates).reshape(len(seeds), TRACKS)
     gap = scores - expected  # the log of the state's partition
     np.testing.assert_allclose(gap, np.tile(gap[:, :1], TRACKS), atol=1e-5)
     if with_audio:
         with torch.no_grad():
-            plain = model.last_hidden(seeds) @ model.output_vectors(rows).T
+            plain = model.last_hidden(seeds) @ model.output_vectors(np.arange(TRACKS)).T
         np.testing.assert_allclose(scores, plain, atol=1e-5)
 
 
 def test_popularity_and_chance():
     task = completion_task(made(), TRACKS)
-    counts = np.arange(TRACKS, dtype=np.uint32)
-    popular = Popularity(counts).score(task.seeds, task.candidates)
-    np.testing.assert_array_equal(popular, task.candidates.tracks)
-    one, same, other = (Chance(seed).score(task.seeds, task.candidates) for seed in (1, 1, 2))
+    data = SimpleNamespace(counts=np.arange(TRACKS, dtype=np.uint32), tracks=TRACKS)
+    popular = Popularity(None, data)
+    popular.fit(None)
+    found = popular.score(task.seeds, task.candidates)
+    np.testing.assert_array_equal(found, task.candidates.tracks)
+    one, same, other = (
+        RandomOrder(SimpleNamespace(seed=seed), data).score(task.seeds, task.candidates)
+        for seed in (1, 1, 2)
+    )
     np.testing.assert_array_equal(one, same)
     assert not np.array_equal(one, other)
 
@@ -137,18 +141,16 @@ def test_inner_products_are_those_of_a_plain_loop(cells, monkeypatch):
     histories = [rng.choice(30, rng.integers(1, 9), replace=False).tolist() for _ in range(11)]
     given = replace(playlists_of(histories), recency=0.8)
     for one, both in ((vectors, vectors), (vectors[0], vectors[[0, 0]])):
-        score = InnerProduct(one).catalogue_scorer(rows)
         for k in (4, 27):
-            found = ranked(score, given, rows, k, stable=True)
+            found = ranked(InnerProduct(one), given, rows, k, stable=True)
             assert np.array_equal(found, by_loop(*both, 0.8, histories, k))
     everything = playlists_of([rows.tolist()] * len(histories))
     own = InnerProduct(vectors).score(given, everything).reshape(len(histories), 30)
-    np.testing.assert_allclose(own, InnerProduct(vectors).catalogue_scorer(rows)(given), atol=1e-5)
+    np.testing.assert_allclose(own, InnerProduct(vectors).score(given, None), atol=1e-5)
 
 
 def test_an_item_without_a_vector_is_last():
     vectors, rows = np.array([[1.0, 0], [0, 0], [-1, 0], [-2, 0]]), np.arange(4)
-    score = InnerProduct(vectors).catalogue_scorer(rows)
-    assert ranked(score, playlists_of([[0]]), rows, 3).tolist() == [[2, 3, 1]]
+    assert ranked(InnerProduct(vectors), playlists_of([[0]]), rows, 3).tolist() == [[2, 3, 1]]
     with pytest.raises(SslAudioError, match="not finite"):
         InnerProduct(vectors * np.nan)

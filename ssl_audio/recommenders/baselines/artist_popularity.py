@@ -6,22 +6,23 @@ playlists: survey and experiments", section 4.4; after these tracks, all others 
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
-from ssl_audio.recommenders.data.collection import Playlists
-from ssl_audio.recommenders.scorers import AllTracks
+from ssl_audio.recommenders.data.collection import Playlists, codes_of
+from ssl_audio.recommenders.recommender import AllTracks
 
 
 class ArtistPopularity(AllTracks):
-    """Popularity, with tracks of the history's artists first.
+    """Popularity, with tracks of the history's artists first."""
 
-    Args:
-        counts: (tracks,) number of training playlists that hold each track.
-        artists: (tracks,) int, the artist of each track, -1 unknown.
-    """
+    name = "Artist popularity"
+    random = False
 
-    def __init__(self, counts: np.ndarray, artists: np.ndarray) -> None:
-        self.artists = artists
+    def fit(self, folder: Path) -> None:
+        counts = self.data.counts
+        self.artists = codes_of(self.data.catalogue.artists)[0]  # -1 unknown
         self.popularity = (counts / (counts.max(initial=0) + 1)).astype(np.float32)  # below 1
 
     def scores(self, histories: Playlists) -> np.ndarray:

@@ -8,12 +8,16 @@ binary playlist-track matrix, B minimises |X - X B|^2 + l |B|^2 with a zero diag
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from scipy import linalg
 
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import Playlists
-from ssl_audio.recommenders.scorers import AllTracks
+from ssl_audio.recommenders.data.training_data import TrainingData
+from ssl_audio.recommenders.recommender import AllTracks
+from ssl_audio.settings.recommend import RecommendSettings
 
 MAX_TRACKS = 30_000  # in training playlists: the inverse is then 7 GB in float64
 
@@ -21,32 +25,35 @@ MAX_TRACKS = 30_000  # in training playlists: the inverse is then 7 GB in float6
 class Ease(AllTracks):
     """A weight for each pair of tracks; a history's scores are the sums of its tracks' rows of B.
 
-    Args:
-        playlists: of training; a track counts once in a playlist.
-        tracks: in the catalogue.
-        penalty: l, above 0.
-
     Raises:
-        SslAudioError: more than `MAX_TRACKS` tracks in the playlists.
+        SslAudioError: more than `MAX_TRACKS` tracks in the training playlists.
     """
 
-    def __init__(self, playlists: Playlists, tracks: int, penalty: float = 200.0) -> None:
-        held = playlists.distinct(tracks).matrix(tracks)
-        self.tracks, self.known = tracks, np.unique(held.indices)
-        if len(self.known) > MAX_TRACKS:
+    name = "EASE"
+    random = False
+    penalty = 200.0  # l, above 0
+    weights: np.ndarray
+
+    def __init__(self, settings: RecommendSettings, data: TrainingData) -> None:
+        super().__init__(settings, data)
+        self.used = np.flatnonzero(data.counts)
+        if len(self.used) > MAX_TRACKS:
             raise SslAudioError(
-                f"baselines=ease inverts a matrix of all {len(self.known)} training tracks, at "
-                f"most {MAX_TRACKS}: leave it out"
+                f"ease inverts a matrix of all {len(self.used)} training tracks, at most "
+                f"{MAX_TRACKS}: leave it out of baselines="
             )
-        held = held[:, self.known]
+
+    def fit(self, folder: Path) -> None:
+        held = self.data.train.distinct(self.data.tracks).matrix(self.data.tracks)[:, self.used]
         gram = (held.T @ held).toarray().astype(np.float64)
-        gram[np.diag_indices_from(gram)] += penalty
+        gram[np.diag_indices_from(gram)] += self.penalty
         inverse = linalg.inv(gram, overwrite_a=True, check_finite=False)
         weights = inverse / -np.diag(inverse)
         np.fill_diagonal(weights, 0)
         self.weights = weights.astype(np.float32)
 
     def scores(self, histories: Playlists) -> np.ndarray:
-        found = np.full((len(histories), self.tracks), np.finfo(np.float32).min)
-        found[:, self.known] = histories.matrix(self.tracks)[:, self.known] @ self.weights
+        found = np.full((len(histories), self.data.tracks), np.finfo(np.float32).min)
+        given = histories.matrix(self.data.tracks)[:, self.used]
+        found[:, self.used] = given @ self.weights
         return found

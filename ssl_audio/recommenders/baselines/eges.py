@@ -14,6 +14,8 @@ information (section 3.3). EGESasy of M2GRL is this model, trained asynchronousl
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,11 +24,38 @@ from torch import Tensor, nn
 
 from ssl_audio.recommenders.data.collection import Playlists
 from ssl_audio.recommenders.data.csr import group_by
+from ssl_audio.recommenders.data.training_data import TrainingData
 from ssl_audio.recommenders.models.m2grl_batches import ITEM, Links
 from ssl_audio.recommenders.models.skipgram import WindowPairs, initial_vectors, skip_gram_loss
-from ssl_audio.settings.recommend import M2GRLSettings
+from ssl_audio.recommenders.recommender import VectorRecommender
+from ssl_audio.recommenders.session_data import SessionData, views_of
+from ssl_audio.settings.recommend import M2GRLSettings, RecommendSettings
 
 ITEMS_AT_ONCE = 4096  # merged, for the vectors of all items
+LEARNING_RATE = 3e-3
+
+
+class EgesRecommender(VectorRecommender):
+    """EGES with M2GRL's settings (A.3), except for the steps and the learning rate."""
+
+    name = "EGES"
+
+    def __init__(self, settings: RecommendSettings, data: TrainingData) -> None:
+        super().__init__(settings, data)
+        self.views = views_of(data)
+        self.features = data.kind if isinstance(data, SessionData) else ""
+
+    def train(self, folder: Path) -> np.ndarray:
+        data, seed = self.data, self.settings.seed
+        settings = replace(self.settings.m2grl, learning_rate=LEARNING_RATE)
+        _, links, sizes = self.views
+        batches = EGESBatches(data.train, data.tracks, settings, seed)
+        model = EGES(links, sizes, batches.pairs.counts > 0, settings, seed)
+        steps, key = settings.session_steps.eges, "m2grl.session_steps.eges"
+        if not data.in_sessions:
+            steps, key = settings.steps, "m2grl.steps"
+        self.fit_model(folder, key, steps, model, batches, clip=settings.clip)
+        return data.in_training(model.vectors())
 
 
 class EGESBatches:

@@ -7,6 +7,7 @@ et al. 2009, "BPR: Bayesian personalized ranking from implicit feedback".
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,9 @@ from scipy import sparse
 
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import Playlists
-from ssl_audio.recommenders.scorers import AllTracks
+from ssl_audio.recommenders.evaluation.ranking import Scorer
+from ssl_audio.recommenders.recommender import VectorRecommender
+from ssl_audio.recommenders.scorers import row_products
 
 REGULARISATION, CONFIDENCE = 10.0, 10.0  # of ALS; confidence of a track that is in a playlist
 BPR_RATE, BPR_REGULARISATION = 0.05, 1e-3
@@ -42,7 +45,7 @@ def als_vectors(
     return np.asarray(model.item_factors, np.float32)
 
 
-class FoldedIn(AllTracks):
+class FoldedIn:
     """ALS for new playlists: the factors of a history by equation 4, times those of the tracks.
 
     Args:
@@ -50,14 +53,36 @@ class FoldedIn(AllTracks):
     """
 
     def __init__(self, vectors: np.ndarray) -> None:
-        self.model = _als(vectors.shape[1])
+        self.vectors, self.model = vectors, _als(vectors.shape[1])
         self.model.item_factors = vectors
 
-    def scores(self, histories: Playlists) -> np.ndarray:
-        vectors = self.model.item_factors
-        given = _matrix(histories, len(vectors))
-        users = self.model.recalculate_user(np.arange(len(histories)), given)
-        return np.asarray(users, np.float32) @ vectors.T
+    def score(self, histories: Playlists, candidates: Playlists | None) -> np.ndarray:
+        given = _matrix(histories, len(self.vectors))
+        users = self.model.recalculate_user(np.arange(len(histories)), given).astype(np.float32)
+        if candidates is None:
+            return users @ self.vectors.T  # type: ignore[no-any-return]
+        return row_products(users, self.vectors, candidates)
+
+
+class ALS(VectorRecommender):
+    """Alternating least squares."""
+
+    name = "ALS"
+
+    def train(self, folder: Path) -> np.ndarray:
+        return als_vectors(self.data.train, self.data.tracks, seed=self.settings.seed)
+
+    def ranking(self, vectors: np.ndarray) -> Scorer:
+        return FoldedIn(vectors)
+
+
+class BPR(VectorRecommender):
+    """Bayesian personalised ranking."""
+
+    name = "BPR"
+
+    def train(self, folder: Path) -> np.ndarray:
+        return bpr_vectors(self.data.train, self.data.tracks, seed=self.settings.seed)
 
 
 def _als(dimensions: int, epochs: int = 15, seed: int = 0) -> Any:

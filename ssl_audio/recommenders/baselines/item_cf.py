@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 from scipy import sparse
 
 from ssl_audio.recommenders.data.collection import Playlists
 from ssl_audio.recommenders.data.csr import kept_offsets, owners_of
-from ssl_audio.recommenders.scorers import AllTracks
+from ssl_audio.recommenders.recommender import AllTracks
 
 MAX_PRODUCTS = 50_000_000  # pairs of positions that are counted at once
 Similarity = Callable[[np.ndarray, np.ndarray, np.ndarray, int], np.ndarray]
@@ -28,7 +29,27 @@ def cosine(both: np.ndarray, one: np.ndarray, other: np.ndarray, playlists: int)
 
 class ItemCF(AllTracks):
     """The most similar tracks of each track; a track's score is the sum of its similarities to the
-    history's tracks, in which a track that is there twice counts twice.
+    history's tracks, in which a track that is there twice counts twice."""
+
+    name = "Item-CF"
+    random = False
+    neighbours = 1000
+    measure: Similarity = staticmethod(cosine)
+    similarity: sparse.csr_array
+
+    def fit(self, folder: Path) -> None:
+        train, tracks = self.data.train, self.data.tracks
+        self.similarity = item_similarity(train, tracks, self.neighbours, self.measure)
+
+    def scores(self, histories: Playlists) -> np.ndarray:
+        found: np.ndarray = (histories.matrix(self.data.tracks) @ self.similarity).toarray()
+        return found
+
+
+def item_similarity(
+    playlists: Playlists, tracks: int, neighbours: int, measure: Similarity
+) -> sparse.csr_array:
+    """(tracks, tracks) float32 similarities of each track, in its row, to the most similar ones.
 
     With n the number of playlists that hold a track, or both tracks, a similarity is a function of
     n_ij, n_i and n_j.
@@ -37,37 +58,26 @@ class ItemCF(AllTracks):
         playlists: of training; a track counts once in a playlist.
         tracks: in the catalogue.
         neighbours: most similar tracks kept of each track; of equal ones, the lower rows.
-        similarity: of two tracks; only values above 0 are kept.
+        measure: of two tracks; only values above 0 are kept.
     """
-
-    def __init__(
-        self,
-        playlists: Playlists,
-        tracks: int,
-        neighbours: int = 1000,
-        similarity: Similarity = cosine,
-    ) -> None:
-        held = playlists.distinct(tracks).matrix(tracks)
-        counts = np.asarray(held.sum(axis=0), np.float64).ravel()
-        by_track = held.T.tocsr()
-        products = by_track @ np.diff(held.indptr).astype(np.float64)
-        ends = np.concatenate([[0], np.cumsum(products)])
-        parts, start = [], 0
-        while start < tracks:  # some rows at a time: the whole product may not fit in memory
-            end = int(np.searchsorted(ends, ends[start] + MAX_PRODUCTS, side="right")) - 1
-            end = min(max(end, start + 1), tracks)
-            both = by_track[start:end] @ held
-            both.sort_indices()
-            rows = owners_of(both.indptr) + start
-            one, other = counts[rows], counts[both.indices]
-            both.data = similarity(both.data.astype(np.float64), one, other, len(playlists))
-            both.data[both.indices == rows] = 0  # a track is not its own neighbour
-            parts.append(_most_similar(both, neighbours))
-            start = end
-        self.similarity: sparse.csr_array = sparse.vstack(parts, format="csr")
-
-    def scores(self, histories: Playlists) -> np.ndarray:
-        return (histories.matrix(self.similarity.shape[0]) @ self.similarity).toarray()
+    held = playlists.distinct(tracks).matrix(tracks)
+    counts = np.asarray(held.sum(axis=0), np.float64).ravel()
+    by_track = held.T.tocsr()
+    products = by_track @ np.diff(held.indptr).astype(np.float64)
+    ends = np.concatenate([[0], np.cumsum(products)])
+    parts, start = [], 0
+    while start < tracks:  # some rows at a time: the whole product may not fit in memory
+        end = int(np.searchsorted(ends, ends[start] + MAX_PRODUCTS, side="right")) - 1
+        end = min(max(end, start + 1), tracks)
+        both = by_track[start:end] @ held
+        both.sort_indices()
+        rows = owners_of(both.indptr) + start
+        one, other = counts[rows], counts[both.indices]
+        both.data = measure(both.data.astype(np.float64), one, other, len(playlists))
+        both.data[both.indices == rows] = 0  # a track is not its own neighbour
+        parts.append(_most_similar(both, neighbours))
+        start = end
+    return sparse.vstack(parts, format="csr")
 
 
 def _most_similar(similarity: sparse.csr_array, neighbours: int) -> sparse.csr_array:

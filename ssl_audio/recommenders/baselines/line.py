@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.baselines.alias import alias_table
 from ssl_audio.recommenders.data.csr import owners_of
 from ssl_audio.recommenders.data.graph import TrackGraph
+from ssl_audio.recommenders.recommender import VectorRecommender
 
 MIN_RATE = 1e-4  # at the end, as a share of the first learning rate
 PART = 1_000_000  # samples drawn from one generator
@@ -37,6 +39,18 @@ class LineSettings:
     samples: int = 5_000
     learning_rate: float = 0.1
     seed: int = 0
+
+
+class Line(VectorRecommender):
+    """LINE over the graph of the data."""
+
+    name = "LINE"
+
+    def train(self, folder: Path) -> np.ndarray:
+        return line_vectors(self.data.graph, LineSettings(
+            dimensions=self.settings.m2grl.dimensions, negatives=10, seed=self.settings.seed,
+            samples=100 if self.data.in_sessions else LineSettings.samples,
+        ))  # fmt: skip
 
 
 def line_vectors(graph: TrackGraph, settings: LineSettings) -> np.ndarray:

@@ -7,15 +7,26 @@ those of LightFM (Kula 2015), whose `warp` loss this is.
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 
 from ssl_audio.io.compiled import compiled
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import Playlists
+from ssl_audio.recommenders.recommender import VectorRecommender
 
 LEARNING_RATE, TRIALS = 0.05, 10  # of Adagrad's first step; negatives tried for a position
 MAX_WEIGHT = 10.0  # of a violation, as in LightFM
+
+
+class Warp(VectorRecommender):
+    """Matrix factorisation with the WARP loss; the factors rank tracks, without their biases."""
+
+    name = "CF (WARP)"
+
+    def train(self, folder: Path) -> np.ndarray:
+        return warp_vectors(self.data.train, self.data.tracks, seed=self.settings.seed)
 
 
 def warp_vectors(

@@ -6,7 +6,8 @@ Grover and Leskovec 2016; Perozzi et al. 2014; MUSIG, section 4.2; M2GRL, sectio
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.baselines.track2vec import Word2VecSettings, word2vec
 from ssl_audio.recommenders.baselines.walks import Walks
 from ssl_audio.recommenders.data.graph import TrackGraph
+from ssl_audio.recommenders.recommender import VectorRecommender
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,34 @@ class Node2VecSettings:
     p: float = 1.0
     q: float = 0.5
     skip_gram: Word2VecSettings = Word2VecSettings(epochs=5, window=10)
+
+
+ON_SESSIONS = Node2VecSettings(  # M2GRL, section A.3
+    length=5, skip_gram=Word2VecSettings(window=5, negatives=7, epochs=4, sample=0)
+)  # fmt: skip
+
+
+class Node2Vec(VectorRecommender):
+    """Node2Vec over the graph of the data."""
+
+    name = "Node2Vec"
+    q = 0.5
+
+    def train(self, folder: Path) -> np.ndarray:
+        chosen = Node2VecSettings()
+        if self.data.in_sessions:
+            dimensions = self.settings.m2grl.dimensions
+            skip_gram = replace(ON_SESSIONS.skip_gram, dimensions=dimensions)
+            chosen = replace(ON_SESSIONS, skip_gram=skip_gram)
+        skip_gram = replace(chosen.skip_gram, seed=self.settings.seed)
+        return node2vec_vectors(self.data.graph, replace(chosen, q=self.q, skip_gram=skip_gram))
+
+
+class DeepWalk(Node2Vec):
+    """Node2Vec with q = 1."""
+
+    name = "DeepWalk"
+    q = 1.0
 
 
 def node2vec_vectors(graph: TrackGraph, settings: Node2VecSettings) -> np.ndarray:

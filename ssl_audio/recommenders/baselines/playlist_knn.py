@@ -10,29 +10,30 @@ highest cosine to the history h, both as binary vectors over the tracks,
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
+from scipy import sparse
 
 from ssl_audio.recommenders.data.collection import Playlists
-from ssl_audio.recommenders.scorers import AllTracks
+from ssl_audio.recommenders.recommender import AllTracks
 
 
 class PlaylistKNN(AllTracks):
-    """The training playlists, as a memory.
+    """The training playlists, as a memory; a track counts once in a playlist."""
 
-    Args:
-        playlists: of training; a track counts once in a playlist.
-        tracks: in the catalogue.
-        neighbours: k; of equally similar playlists, the earlier ones.
-    """
+    name = "Playlist kNN"
+    random = False
+    neighbours = 500  # k; of equally similar playlists, the earlier ones
+    held: sparse.csr_array
 
-    def __init__(self, playlists: Playlists, tracks: int, neighbours: int = 500) -> None:
-        self.held = playlists.distinct(tracks).matrix(tracks)
+    def fit(self, folder: Path) -> None:
+        tracks = self.data.tracks
+        self.held = self.data.train.distinct(tracks).matrix(tracks)
         self.lengths = np.maximum(np.diff(self.held.indptr), 1).astype(np.float32)
-        self.neighbours = neighbours
 
     def scores(self, histories: Playlists) -> np.ndarray:
-        given = histories.distinct(self.held.shape[1]).matrix(self.held.shape[1])
+        given = histories.distinct(self.data.tracks).matrix(self.data.tracks)
         shared = given @ self.held.T.tocsr()
         shared.sort_indices()
         # the length of the history is the same for all playlists: without it, the order is kept
@@ -40,4 +41,5 @@ class PlaylistKNN(AllTracks):
         for low, high in pairwise(shared.indptr.tolist()):
             order = np.argsort(-shared.data[low:high], kind="stable")
             shared.data[low + order[self.neighbours :]] = 0
-        return (shared @ self.held).toarray()
+        found: np.ndarray = (shared @ self.held).toarray()
+        return found

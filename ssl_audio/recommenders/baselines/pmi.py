@@ -10,7 +10,6 @@ from __future__ import annotations
 import numpy as np
 
 from ssl_audio.recommenders.baselines.item_cf import ItemCF
-from ssl_audio.recommenders.data.collection import Playlists
 
 
 def pointwise_mutual_information(
@@ -20,6 +19,8 @@ def pointwise_mutual_information(
     return np.log(playlists * both / (one * other))
 
 
-def pmi(playlists: Playlists, tracks: int, neighbours: int = 1000) -> ItemCF:
+class PMI(ItemCF):
     """The tracks of highest PMI of each track; a track's score is the sum over the history."""
-    return ItemCF(playlists, tracks, neighbours, pointwise_mutual_information)
+
+    name = "PMI"
+    measure = staticmethod(pointwise_mutual_information)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -26,6 +27,8 @@ from ssl_audio.recommenders.baselines.alias import alias_table
 from ssl_audio.recommenders.data.collection import Playlists
 from ssl_audio.recommenders.data.csr import group_by, offsets_of
 from ssl_audio.recommenders.models.skipgram import noise_distribution
+from ssl_audio.recommenders.recommender import VectorRecommender
+from ssl_audio.recommenders.tables import BY_WEIGHTS, MAIN
 
 PARTS = 4
 CHUNK = 1024  # positions after which the blocks take turns; larger chunks learn worse
@@ -54,6 +57,20 @@ class SgnsSettings:
     min_learning_rate: float = 1e-4
     shared_negatives: int = 80
     seed: int = 0
+
+
+class SkipGram(VectorRecommender):
+    """Skip-gram of items alone, with M2GRL's settings."""
+
+    name = "SGNS, items alone"
+    tables = (MAIN, BY_WEIGHTS)
+
+    def train(self, folder: Path) -> np.ndarray:
+        chosen = self.settings.m2grl
+        return sgns_vectors(self.data.train, self.data.tracks, SgnsSettings(
+            dimensions=chosen.dimensions, window=chosen.window, negatives=chosen.negatives,
+            epochs=5, seed=self.settings.seed,
+        ))  # fmt: skip
 
 
 def sgns_vectors(

@@ -7,10 +7,15 @@ the inner products of V's rows with the sum of the history's.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from scipy.sparse.linalg import svds
 
 from ssl_audio.recommenders.data.collection import Playlists
+from ssl_audio.recommenders.evaluation.ranking import Scorer
+from ssl_audio.recommenders.recommender import VectorRecommender
+from ssl_audio.recommenders.scorers import InnerProduct
 
 
 def svd_vectors(
@@ -31,3 +36,16 @@ def svd_vectors(
     start = np.random.default_rng(seed).normal(size=min(held.shape))
     _, values, right = svds(held, k, v0=start)
     return right[np.argsort(-values)].T.astype(np.float32)
+
+
+class SVD(VectorRecommender):
+    """PureSVD."""
+
+    name = "SVD"
+    random = False  # the iteration converges from any vector
+
+    def train(self, folder: Path) -> np.ndarray:
+        return svd_vectors(self.data.train, self.data.tracks, seed=self.settings.seed)
+
+    def ranking(self, vectors: np.ndarray) -> Scorer:
+        return InnerProduct(vectors)

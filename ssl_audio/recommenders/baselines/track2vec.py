@@ -8,11 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import Playlists
+from ssl_audio.recommenders.data.training_data import TrainingData
+from ssl_audio.recommenders.recommender import VECTORS, VectorRecommender
+from ssl_audio.recommenders.tables import Role
+from ssl_audio.settings.recommend import RecommendSettings
 
 MAX_LENGTH = 10_000  # positions of a list; gensim drops the others without a warning
 
@@ -36,6 +41,35 @@ class Word2VecSettings:
     epochs: int = 10
     sample: float = 1e-3
     seed: int = 0
+
+
+class Track2Vec(VectorRecommender):
+    """Track2Vec; with a group of features, TRACK2VEC-FEATURE of MUSIG, section 4.2.
+
+    Args:
+        group: of the features that the vectors are concatenated with; "" for none.
+    """
+
+    name = "Track2Vec"
+
+    def __init__(self, settings: RecommendSettings, data: TrainingData, group: str = "") -> None:
+        super().__init__(settings, data)
+        self.features = group
+        if group:
+            self.role = Role.REFERENCE
+
+    def train(self, folder: Path) -> np.ndarray:
+        kept = folder.parent / self.name.lower() / VECTORS
+        if self.features and kept.exists():
+            vectors = np.load(kept, allow_pickle=False)
+        else:
+            chosen = Word2VecSettings(seed=self.settings.seed)
+            vectors = track2vec(self.data.train, self.data.tracks, chosen)
+        if not self.features:
+            return vectors
+        return concatenated(
+            vectors[0], self.data.features([self.features], self.settings.missing)[0]
+        )
 
 
 def track2vec(playlists: Playlists, tracks: int, settings: Word2VecSettings) -> np.ndarray:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -47,13 +47,14 @@ LEFT_OUT = {  # counts of a store's report that are noted in the results
 }
 
 
-@dataclass
+@dataclass(kw_only=True)
 class TrainingData:
     """Playlists and the features of their tracks.
 
     Cold tracks are in no training playlist, and only their audio features are known.
 
     Attributes:
+        in_sessions: whether playlists are the sessions of users, the last of which is held out.
         name: file name of the playlists.
         catalogue: all tracks; artist, album and genre of cold tracks are "".
         train, validation, test: playlists; those of training without cold tracks.
@@ -70,6 +71,7 @@ class TrainingData:
         left_out: positions of unknown tracks that were left out.
     """
 
+    in_sessions: ClassVar[bool] = False
     name: str
     catalogue: Catalogue
     train: Playlists
@@ -85,6 +87,11 @@ class TrainingData:
     notes: list[str] = field(default_factory=list)
     hashes: dict[str, str] = field(default_factory=dict)
     left_out: int = 0
+
+    @property
+    def tracks(self) -> int:
+        """Size of the catalogue."""
+        return len(self.catalogue)
 
     @cached_property
     def counts(self) -> np.ndarray:
@@ -117,6 +124,10 @@ class TrainingData:
             if (without := int((~group.present).sum()) - cold) > 0:
                 self.note(f"{without} tracks have no {group.name} features and got the mean")
         return scaler.matrix(groups), scaler
+
+    def in_training(self, vectors: np.ndarray) -> np.ndarray:
+        """Vectors of tracks (tracks, d), with zeros for those in no training playlist."""
+        return np.where((self.counts > 0)[:, None], vectors, 0)
 
     def similarity_features(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Features that MUSIG's audio similarity task compares.
@@ -198,8 +209,9 @@ def load_training_data(
     for name, text in LEFT_OUT.items():
         if counts.get(name):
             data.note(f"{counts[name]} {text}")
-    _add_groups(data, stores)
-    write_table(folder / TRAINING_PART, data.train, catalogue)
+    add_groups(data, stores)
+    if not (folder / TRAINING_PART).exists():
+        write_table(folder / TRAINING_PART, data.train, catalogue)
     if stores.acoustic:
         _check_acoustic(data, stores.acoustic, folder / TRAINING_PART)
     if stores.embeddings:
@@ -273,7 +285,8 @@ def _without_metadata(known: Catalogue, cold: np.ndarray) -> Catalogue:
     )
 
 
-def _add_groups(data: TrainingData, stores: StoreSettings) -> None:
+def add_groups(data: TrainingData, stores: StoreSettings) -> None:
+    """Add the feature groups that the metadata, the stores and the training playlists give."""
     found: dict[str, FeatureGroup] = {}
     if any(data.catalogue.genres):
         data.genres = top_genres(data.catalogue)

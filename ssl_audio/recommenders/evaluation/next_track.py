@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ssl_audio.recommenders.data.collection import Playlists, codes_of
+from ssl_audio.recommenders.evaluation.beyond_accuracy import list_figures
 from ssl_audio.recommenders.evaluation.challenge import LIST_LENGTH, challenge_figures
 from ssl_audio.recommenders.evaluation.completion import CompletionTask
 from ssl_audio.recommenders.evaluation.membership import first_mentions, pair_keys
-from ssl_audio.recommenders.evaluation.ranking import CatalogueScorer, ranked
+from ssl_audio.recommenders.evaluation.ranking import Scorer, ranked
 
 MAX_PLAYLISTS = 2000
 CUTOFFS = (1, 10, 50)
@@ -30,12 +31,14 @@ class NextTrackTask:
         truth: of the same playlists, the tracks that follow, in order, each once.
         rows: (candidates,) int64 rows of the catalogue, in a random order: the order of tracks of
             equal score, which must carry no information.
+        counts: (tracks,) number of training playlists that hold each track.
         artists: (tracks,) int32, the artist of each track, -1 unknown; None: no artist is known.
     """
 
     seeds: Playlists
     truth: Playlists
     rows: np.ndarray
+    counts: np.ndarray
     artists: np.ndarray | None = None
 
     def __len__(self) -> int:
@@ -46,15 +49,17 @@ def next_track_task(
     task: CompletionTask,
     playlists: Playlists,
     pool: np.ndarray,
+    counts: np.ndarray,
     seed: int = 0,
     artists: Sequence[str] = (),
 ) -> NextTrackTask:
     """The queries of a completion task, over the whole catalogue.
 
     Args:
-        task: made from these playlists, without `cold=`; at most `MAX_PLAYLISTS` are drawn from it.
+        task: made from these playlists; at most `MAX_PLAYLISTS` are drawn from it.
         playlists: the whole playlists, with distinct ids.
-        pool: (tracks,) bool, the candidates; includes all tracks of the playlists.
+        pool: (tracks,) bool, the candidates; includes all tracks to find.
+        counts: (tracks,) number of training playlists that hold each track.
         seed: of all random choices.
         artists: (tracks,) of the catalogue, "" unknown; empty: none is known.
     """
@@ -64,22 +69,26 @@ def next_track_task(
     chosen = np.arange(len(task))
     if len(task) > MAX_PLAYLISTS:
         chosen = np.sort(rng.choice(chosen, MAX_PLAYLISTS, replace=False))
-    seeds = task.seeds.take(chosen)
+    seeds, targets = task.seeds.take(chosen), task.candidates.keep(task.relevant).take(chosen)
     place = {name: k for k, name in enumerate(playlists.ids)}
     whole = playlists.take(np.array([place[name] for name in seeds.ids], np.int64))
-    given = np.isin(pair_keys(whole, len(pool)), pair_keys(seeds, len(pool)))
-    truth = whole.keep(first_mentions(whole, len(pool)) & ~given)
-    return NextTrackTask(seeds, truth, rows, codes if names else None)
+    wanted = np.isin(pair_keys(whole, len(pool)), pair_keys(targets, len(pool)))
+    truth = whole.keep(first_mentions(whole, len(pool)) & wanted)
+    return NextTrackTask(seeds, truth, rows, counts, codes if names else None)
 
 
-def next_track_figures(task: NextTrackTask, score: CatalogueScorer) -> dict[str, np.ndarray]:
-    """Metrics of one system, (playlists,) each; `score` is of `task.rows`.
+def next_track_figures(task: NextTrackTask, recommender: Scorer) -> dict[str, np.ndarray]:
+    """Metrics of one system, (playlists,) each, and those of `list_figures`.
 
     next_track@k is 1 where the track that comes next is among the first k, else 0; the others are
     those of `challenge_figures`.
     """
-    lists = ranked(score, task.seeds, task.rows, LIST_LENGTH)
+    lists = ranked(recommender, task.seeds, task.rows, LIST_LENGTH)
     following = task.truth.tracks[task.truth.offsets[:-1]]
     hits = lists == following[:, None]
     next_track = {f"next_track@{k}": hits[:, :k].any(1).astype(np.float64) for k in CUTOFFS}
-    return {**next_track, **challenge_figures(lists, task.truth, task.artists)}
+    return {
+        **next_track,
+        **challenge_figures(lists, task.truth, task.artists),
+        **list_figures(lists, task.rows, task.counts, task.artists),
+    }

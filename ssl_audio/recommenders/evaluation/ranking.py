@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -11,17 +11,21 @@ from ssl_audio.recommenders.data.collection import Playlists
 
 CELLS = 12_000_000  # scores in memory at a time: 48 MB
 
-CatalogueScorer = Callable[[Playlists], np.ndarray]
-"""From histories to a new array (histories, tracks) of float32 scores of fixed tracks."""
+
+class Scorer(Protocol):
+    """What an evaluation knows of a recommender; see `recommender.Recommender`."""
+
+    def score(self, histories: Playlists, candidates: Playlists | None) -> np.ndarray:
+        """(positions of candidates,) scores, or a new array (histories, tracks) of all tracks."""
 
 
 def ranked(
-    score: CatalogueScorer, histories: Playlists, rows: np.ndarray, k: int, stable: bool = False
+    recommender: Scorer, histories: Playlists, rows: np.ndarray, k: int, stable: bool = False
 ) -> np.ndarray:
     """The k tracks of highest score for each history, without its own tracks.
 
     Args:
-        score: scores `rows`; higher is better.
+        recommender: its scores; higher is better.
         histories: one track or more in each.
         rows: (candidates,) distinct rows of the catalogue.
         k: length of the lists.
@@ -31,14 +35,15 @@ def ranked(
     Returns:
         (histories, k) int64 rows of the catalogue, the best first; -1 where no more are left.
     """
-    column = np.full(int(max(rows.max(), histories.tracks.max(initial=0))) + 1, -1, np.int64)
+    tracks = int(max(rows.max(), histories.tracks.max(initial=0))) + 1
+    column = np.full(tracks, -1, np.int64)
     column[rows] = np.arange(len(rows))
     found = np.full((len(histories), k), -1, np.int64)
-    size = max(1, CELLS // len(rows))
+    size = max(1, CELLS // tracks)
     for start in range(0, len(histories), size):
         some = np.arange(start, min(start + size, len(histories)))
         part = histories.take(some)
-        scores = score(part)
+        scores = recommender.score(part, None)[:, rows]
         own = column[part.tracks]
         scores[part.owners[own >= 0], own[own >= 0]] = -np.inf
         best = highest(scores, k) if stable else _top(scores, k)

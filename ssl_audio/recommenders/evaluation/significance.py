@@ -1,10 +1,11 @@
 """Bootstrap intervals over playlists, and paired tests of the difference of two systems.
 
 Playlists (or users) are the unit that is resampled (Efron and Tibshirani 1993, "An Introduction to
-the Bootstrap", section 13.3, percentile intervals). A difference is tested by
-flipping the signs of the playlists' differences at random (Fisher's randomisation test; Smucker,
-Allan and Carterette 2007, "A comparison of statistical significance tests for information retrieval
-evaluation"). Unlike Wilcoxon's test it tests the mean, which the tables show, and keeps ties.
+the Bootstrap", section 13.3, percentile intervals), and training seeds where there are several. A
+difference is tested by flipping the signs of the playlists' differences at random (Fisher's
+randomisation test; Smucker, Allan and Carterette 2007, "A comparison of statistical significance
+tests for information retrieval evaluation"). Unlike Wilcoxon's test it tests the mean, which the
+tables show, and keeps ties.
 """
 
 from __future__ import annotations
@@ -33,17 +34,18 @@ def interval_of(
 
     Args:
         statistic: from the means of the columns, (n,) each, to (n,).
-        columns: (playlists,) figures of the same playlists, 2 or more.
+        columns: (playlists,) or (training seeds, playlists) figures of the same playlists; with a
+            single playlist, such as a figure of all lists together, only seeds are resampled.
         seed: of the resampling; equal seeds draw the same playlists for every system.
-        resamples: number of resamples.
+        resamples: number of resamples, each of playlists and, independently, of training seeds.
 
     Raises:
-        ValueError: fewer than two playlists, or figures that are not finite.
+        ValueError: no playlist, or figures that are not finite.
     """
     checked = [_checked(values) for values in columns]
     drawn = statistic(*(_resampled_means(values, seed, resamples) for values in checked))
     low, high = np.quantile(drawn, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
-    whole = statistic(*(values.mean(keepdims=True) for values in checked))
+    whole = statistic(*(values.mean(keepdims=True).ravel() for values in checked))
     return Interval(float(whole[0]), float(low), float(high))
 
 
@@ -56,13 +58,15 @@ def paired_differences(
 ) -> tuple[Difference, ...]:
     """Differences of pairs of systems, with intervals and p-values.
 
-    The p-values of a metric are corrected over all pairs (Holm). `figures` are (playlists,) of the
-    same playlists, by system and metric; seed and resamples are those of `interval_of`.
+    The p-values of a metric are corrected over all pairs (Holm); with several training seeds, they
+    are of the playlists' means over the seeds. `figures` are (playlists,) or (seeds, playlists) of
+    the same playlists, by system and metric; seed and resamples are those of `interval_of`.
     """
     found: list[Difference] = []
     for metric in metrics if pairs else ():
         columns = [_checked(figures[a][metric] - figures[b][metric]) for a, b in pairs]
-        p_values = holm(sign_flip_tests(np.stack(columns, axis=1), seed))
+        means = np.stack([values.mean(0) for values in columns], axis=1)
+        p_values = holm(sign_flip_tests(means, seed))
         for (a, b), values, p in zip(pairs, columns, p_values.tolist(), strict=True):
             one = interval(values, seed, resamples)
             found.append(Difference(a, b, metric, one.mean, one.low, one.high, LEVEL, p))
@@ -110,18 +114,24 @@ def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
 
 
 def _checked(values: np.ndarray) -> np.ndarray:
-    values = np.asarray(values, np.float64)
-    if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
-        raise ValueError(f"{values.shape} figures: a finite number for each of 2 or more playlists")
+    """(seeds, playlists) float64."""
+    values = np.atleast_2d(np.asarray(values, np.float64))
+    if values.ndim != 2 or not values.size or not np.isfinite(values).all():
+        raise ValueError(f"{values.shape} figures: a finite number for each of the playlists")
     return values
 
 
 def _resampled_means(values: np.ndarray, seed: int, resamples: int) -> np.ndarray:
-    """(resamples,): products of (how often each playlist is drawn) with its figure."""
-    rows = min(max(1, BLOCK // len(values)), resamples)
+    """(resamples,) of (seeds, playlists): products of how often each is drawn with the figures."""
+    seeds, playlists = values.shape
+    rows = min(max(1, BLOCK // playlists), resamples)
     blocks = -(-resamples // rows)
-    sums = [_counts(len(values), seed, b, rows).astype(np.float64) @ values for b in range(blocks)]
-    return np.concatenate(sums)[:resamples] / len(values)
+    sums = [_counts(playlists, seed, b, rows).astype(np.float64) @ values.T for b in range(blocks)]
+    means = np.concatenate(sums)[:resamples] / playlists
+    drawn = np.random.default_rng((seed, 2**32)).multinomial(
+        seeds, np.full(seeds, 1 / seeds), resamples
+    )
+    return (means * drawn).sum(1) / seeds  # type: ignore[no-any-return]
 
 
 @lru_cache(maxsize=8)  # all systems over the same playlists use the same draws

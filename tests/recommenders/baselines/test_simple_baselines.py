@@ -1,5 +1,7 @@
 """Baselines with a formula, against dense NumPy in float64 and the library `implicit`."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -16,9 +18,9 @@ from ssl_audio.recommenders.baselines.factors import (
 )
 from ssl_audio.recommenders.baselines.item_cf import ItemCF
 from ssl_audio.recommenders.baselines.playlist_knn import PlaylistKNN
-from ssl_audio.recommenders.baselines.pmi import pmi
+from ssl_audio.recommenders.baselines.pmi import PMI
 from ssl_audio.recommenders.baselines.svd import svd_vectors
-from ssl_audio.recommenders.data.collection import Playlists, playlists_of
+from ssl_audio.recommenders.data.collection import Catalogue, Playlists, playlists_of
 from ssl_audio.recommenders.scorers import InnerProduct
 
 TRACKS = 40  # the last two are in no playlist
@@ -29,6 +31,17 @@ SEEDS = playlists_of([[0, 3], [7], [5, 6, 30]])
 def lists() -> Playlists:
     rng = np.random.default_rng(2)
     return playlists_of([rng.integers(0, 38, rng.integers(2, 30)).tolist() for _ in range(50)])
+
+
+def fitted(kind, playlists: Playlists, artists: list[str] | None = None, **options):
+    """A recommender of a class, trained on playlists, with other attributes of the class."""
+    catalogue = Catalogue([str(k) for k in range(TRACKS)], artists=artists or ())
+    counts = np.bincount(playlists.tracks, minlength=TRACKS)
+    data = SimpleNamespace(train=playlists, tracks=TRACKS, counts=counts, catalogue=catalogue)
+    one = kind(None, data)
+    vars(one).update(options)
+    one.fit(None)
+    return one
 
 
 def dense(playlists: Playlists) -> np.ndarray:
@@ -46,7 +59,7 @@ def test_all_pairs_of_item_cf_equal_the_library(lists):
     model.fit(csr_matrix(dense(lists)), show_progress=False)
     expected = model.similarity.toarray()
     np.fill_diagonal(expected, 0)
-    found = ItemCF(lists, TRACKS).similarity.toarray()
+    found = fitted(ItemCF, lists).similarity.toarray()
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
 
 
@@ -56,7 +69,7 @@ def test_pmi_is_the_log_of_the_ratio_of_probabilities(lists):
     with np.errstate(divide="ignore", invalid="ignore"):
         expected = np.maximum(np.nan_to_num(np.log(both / np.outer(share, share)), nan=0), 0)
     np.fill_diagonal(expected, 0)
-    found = pmi(lists, TRACKS).scores(SEEDS)
+    found = fitted(PMI, lists).scores(SEEDS)
     np.testing.assert_allclose(found, dense(SEEDS) @ expected, rtol=1e-5, atol=1e-6)
 
 
@@ -66,7 +79,7 @@ def test_playlist_knn_sums_the_cosines_of_the_nearest(lists, neighbours):
     cosines = given @ held.T / np.sqrt(np.outer(given.sum(1), held.sum(1)))
     for row in cosines:
         row[np.argsort(-row, kind="stable")[neighbours:]] = 0
-    found = PlaylistKNN(lists, TRACKS, neighbours).scores(SEEDS)
+    found = fitted(PlaylistKNN, lists, neighbours=neighbours).scores(SEEDS)
     expected = cosines @ held * np.sqrt(given.sum(1, keepdims=True))
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
@@ -79,29 +92,31 @@ def test_ease_is_the_constrained_least_squares_solution(lists):
         others = np.delete(np.arange(38), track)
         gram = held[:, others].T @ held[:, others] + penalty * np.eye(37)
         weights[others, track] = np.linalg.solve(gram, held[:, others].T @ held[:, track])
-    found = Ease(lists, TRACKS, penalty).scores(SEEDS)
+    found = fitted(Ease, lists, penalty=penalty).scores(SEEDS)
     np.testing.assert_allclose(found[:, :38], dense(SEEDS)[:, :38] @ weights, atol=1e-5)
     assert (found[:, 38:] < -1e30).all()  # ranked last
 
 
 def test_ease_refuses_a_large_catalogue(lists, monkeypatch):
     monkeypatch.setattr(ease, "MAX_TRACKS", 20)
-    with pytest.raises(SslAudioError, match="of all 38 training tracks, at most 20: leave it out"):
-        Ease(lists, TRACKS)
+    with pytest.raises(
+        SslAudioError, match="of all 38 training tracks, at most 20: leave it out of baselines="
+    ):
+        fitted(Ease, lists)
 
 
 def test_svd_projects_on_the_first_right_singular_vectors(lists):
     right = np.linalg.svd(dense(lists))[2][:6].T
     vectors = svd_vectors(lists, TRACKS, 6)
     np.testing.assert_allclose(vectors @ vectors.T, right @ right.T, atol=1e-5)
-    found = InnerProduct(vectors).catalogue_scorer(np.arange(38))(SEEDS)
+    found = InnerProduct(vectors).score(SEEDS, None)[:, :38]
     np.testing.assert_allclose(found, (dense(SEEDS) @ right @ right.T)[:, :38], atol=1e-5)
 
 
 def test_als_folds_a_history_in_by_its_normal_equations(lists):
     vectors = als_vectors(lists, TRACKS, 8, seed=1)
     np.testing.assert_array_equal(vectors, als_vectors(lists, TRACKS, 8, seed=1))
-    found = FoldedIn(vectors).scores(SEEDS)
+    found = FoldedIn(vectors).score(SEEDS, None)
     y = vectors.astype(np.float64)
     for row, own in zip(found, dense(SEEDS), strict=True):
         confidence = np.where(own > 0, CONFIDENCE, 1)
@@ -115,15 +130,16 @@ def test_bpr_ranks_tracks_of_a_playlist_above_others():
     lists = playlists_of([rng.permutation(12)[:8] + 12 * (k % 3) for k in range(60)])
     vectors = bpr_vectors(lists, TRACKS, 8, epochs=60, seed=1)
     assert vectors.shape == (TRACKS, 8) and not vectors[36:].any()
-    found = InnerProduct(vectors).catalogue_scorer(np.arange(36))(playlists_of([[0, 1], [13]]))
+    found = InnerProduct(vectors).score(playlists_of([[0, 1], [13]]), None)[:, :36]
     assert (np.argsort(-found)[:, :10] // 12 == [[0], [1]]).all()
 
 
 def test_tracks_of_the_historys_artists_come_first_and_by_popularity():
-    counts = np.array([5, 1, 9, 3, 0])
-    model = ArtistPopularity(counts, np.array([0, 0, 1, 1, -1]))
+    played = [track for track, count in enumerate([5, 1, 9, 3, 0]) for _ in range(count)]
+    names = ["a", "a", "b", "b", ""] + [""] * (TRACKS - 5)
+    model = fitted(ArtistPopularity, playlists_of([[track] for track in played]), names)
     lists = playlists_of([[1], [4], [0, 3]])
-    order = np.argsort(-model.scores(lists), axis=1, kind="stable")
+    order = np.argsort(-model.scores(lists), axis=1, kind="stable")[:, :5]
     assert order.tolist() == [[0, 1, 2, 3, 4], [2, 0, 3, 1, 4], [2, 0, 3, 1, 4]]
     # a history's own candidates get the scores of the catalogue
     candidates = playlists_of([[2, 0], [], [4]])

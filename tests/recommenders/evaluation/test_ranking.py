@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,6 +16,16 @@ from ssl_audio.recommenders.evaluation.ranking import ranked
 from ssl_audio.recommenders.scorers import Cosine
 
 TRACKS = 80
+
+
+@dataclass
+class Scores:
+    """A recommender that scores all tracks by a function."""
+
+    of: Callable[[Playlists], np.ndarray]
+
+    def score(self, histories: Playlists, candidates: Playlists | None) -> np.ndarray:
+        return self.of(histories).copy()
 
 
 def some_playlists(count: int = 12, seed: int = 0) -> Playlists:
@@ -29,15 +42,13 @@ def test_ranked_is_the_sorted_rest_of_the_candidates(
     rng = np.random.default_rng(seed)
     seeds = some_playlists(5, seed)
     rows = rng.permutation(TRACKS)[:candidates]
-    scores = rng.normal(size=(5, candidates)).astype(np.float32)
+    scores = rng.normal(size=(5, TRACKS)).astype(np.float32)
     place = {name: n for n, name in enumerate(seeds.ids)}
-
-    def score(some: Playlists) -> np.ndarray:
-        return scores[[place[name] for name in some.ids]].copy()
-
-    found = ranked(score, seeds, rows, k, stable)
+    found = ranked(
+        Scores(lambda some: scores[[place[name] for name in some.ids]]), seeds, rows, k, stable
+    )
     assert found.shape == (5, k)
-    for own, line, own_tracks in zip(scores, found, seeds, strict=True):
+    for own, line, own_tracks in zip(scores[:, rows], found, seeds, strict=True):
         best = [rows[c] for c in np.argsort(-own) if rows[c] not in own_tracks][:k]
         assert line.tolist() == best + [-1] * (k - len(best))
 
@@ -48,25 +59,22 @@ def test_the_size_of_a_block_makes_no_difference(
 ) -> None:
     vectors = np.random.default_rng(1).normal(size=(TRACKS, 6))
     rows, seeds, largest = np.arange(TRACKS), some_playlists(), 0
-    whole = ranked(Cosine(vectors).catalogue_scorer(rows), seeds, rows, 20)
+    whole = ranked(Cosine(vectors), seeds, rows, 20)
     monkeypatch.setattr(ranking, "CELLS", cells)
-    score = Cosine(vectors).catalogue_scorer(rows)
 
     def watched(some: Playlists) -> np.ndarray:
         nonlocal largest
-        made = score(some)
+        made = Cosine(vectors).score(some, None)
         largest = max(largest, made.size)
         return made
 
-    np.testing.assert_array_equal(ranked(watched, seeds, rows, 20), whole)
+    np.testing.assert_array_equal(ranked(Scores(watched), seeds, rows, 20), whole)
     assert largest <= max(cells, TRACKS)
 
 
 def test_stable_ties_go_to_the_earlier_row_and_short_lists_are_filled() -> None:
     seeds, rows = playlists_of([[1], [0]]), np.array([3, 0, 1, 2])
 
-    def constant(histories: Playlists) -> np.ndarray:
-        return np.zeros((len(histories), 4), np.float32)
-
+    constant = Scores(lambda histories: np.zeros((len(histories), 4), np.float32))
     assert ranked(constant, seeds, rows, 3, stable=True).tolist() == [[3, 0, 2], [3, 1, 2]]
     assert ranked(constant, seeds, rows, 5, stable=True)[0].tolist() == [3, 0, 2, -1, -1]

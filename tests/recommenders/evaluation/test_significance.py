@@ -42,7 +42,7 @@ def test_the_interval_is_that_of_the_textbook():
 
 def test_resampled_means_are_of_as_many_playlists_drawn_again():
     values = 10.0 ** np.arange(4)  # decimal digits tell how often each is drawn
-    sums = significance._resampled_means(values, 0, 500) * 4
+    sums = significance._resampled_means(values[None], 0, 500) * 4
     digits = np.array([[int(d) for d in f"{round(s):04d}"] for s in sums])
     assert (digits.sum(1) == 4).all()
     assert digits.mean(0) == pytest.approx(1, abs=0.15)
@@ -157,7 +157,22 @@ def test_holm_is_between_none_and_bonferroni_and_keeps_the_order(p):
     assert (np.diff(found[np.argsort(given_, kind="stable")]) >= 0).all()
 
 
-@pytest.mark.parametrize("values", [[0.5], [0.1, np.nan], [[0.1, 0.2], [0.3, 0.4]]])
+def test_training_seeds_are_resampled_with_the_playlists():
+    """The variance of the mean is that of the seeds' means plus that of the playlists' means."""
+    rng = np.random.default_rng(0)
+    values = rng.normal(0, 0.2, (6, 1)) + rng.normal(0, 1, 300)
+    found = interval(values, resamples=4000)
+    expected = np.sqrt(values.mean(1).var() / 6 + values.mean(0).var() / 300)
+    assert found.mean == pytest.approx(values.mean())
+    assert (found.high - found.low) / (2 * 1.96) == pytest.approx(expected, rel=0.1)
+    alone = interval(values[:1], resamples=4000)
+    assert alone == interval(values[0], resamples=4000)
+    both = paired(values + 0.5, values)
+    assert (both.low, both.high) == pytest.approx((0.5, 0.5)) and both.p < 0.001
+    assert interval(np.array([[0.3], [0.5]])).mean == pytest.approx(0.4)  # of all lists together
+
+
+@pytest.mark.parametrize("values", [[], [0.1, np.nan]])
 def test_figures_that_are_none_are_refused(values):
-    with pytest.raises(ValueError, match="2 or more"):
+    with pytest.raises(ValueError, match="a finite number for each"):
         interval(np.array(values))

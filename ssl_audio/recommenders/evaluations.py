@@ -1,0 +1,206 @@
+"""What is measured on each kind of data: the queries, and the tables of their figures.
+
+An evaluation knows a recommender by its scores alone. Every track of the catalogue is ranked,
+except in completion, whose candidates are those of MUSIG's section 4.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ssl_audio.io.errors import SslAudioError
+from ssl_audio.recommenders.data.training_data import TrainingData
+from ssl_audio.recommenders.evaluation.completion import (
+    CompletionTask,
+    completion_figures,
+    completion_task,
+)
+from ssl_audio.recommenders.evaluation.next_track import (
+    NextTrackTask,
+    next_track_figures,
+    next_track_task,
+)
+from ssl_audio.recommenders.evaluation.ranking import Scorer, ranked
+from ssl_audio.recommenders.evaluation.sessions import NextSessionTask, f1_of, hit_figures
+from ssl_audio.recommenders.session_data import K, SessionData
+from ssl_audio.recommenders.tables import TableSpec
+from ssl_audio.reports.results import Column
+from ssl_audio.settings.recommend import CompletionSettings, RecommendSettings
+
+GAIN = "normalised discounted cumulative gain"
+COMPLETION_COLUMNS = (
+    Column("hr", "HR", words="hit rate"),
+    Column("mrr", "MRR", words="mean reciprocal rank"),
+    *(Column(f"precision@{k}", f"P@{k}", words=f"precision at {k}") for k in (1, 5, 10)),
+    *(Column(f"ndcg@{k}", f"NDCG@{k}", words=f"{GAIN} at {k}") for k in (1, 5, 10)),
+)
+CATALOGUE_COLUMNS = (
+    *(Column(f"next_track@{k}", f"Next@{k}", words=f"next track among the first {k}")
+      for k in (1, 10, 50)),
+    Column("r_precision", "R-precision", words="precision in as many ranks as relevant tracks"),
+    Column("ndcg", "NDCG", words=f"{GAIN} at 500"),
+    Column("clicks", "Clicks", lower_is_better=True, words="clicks until a relevant track"),
+)  # fmt: skip
+ARTIST_COLUMN = Column(
+    "r_precision_artist", "R-precision, artists", words="R-precision with credit for artists"
+)
+BEYOND_COLUMNS = (
+    Column("coverage", "Coverage", words="share of the candidates in any list of 50"),
+    Column("gini", "Gini", lower_is_better=True, words="inequality of recommended tracks"),
+    Column("novelty", "Novelty, bits", words="rarity of the recommended tracks (bits)"),
+)
+DIVERSITY_COLUMN = Column(
+    "artist_diversity", "Artists", words="distinct artists per recommended track"
+)
+HIT_COLUMNS = (
+    Column("hit_rate", f"HitRate@{K}", words=f"users with a hit in {K} items"),
+    Column("recall", f"Recall@{K}", words=f"recall in {K} items"),
+    Column("precision", f"Precision@{K}", words=f"precision in {K} items"),
+    Column("f1", f"F1@{K}", words=f"F1 of precision and recall in {K} items"),
+)  # fmt: skip
+TESTED, CATALOGUE_TESTED, HIT_TESTED = (
+    ("hr", "ndcg@10"), ("next_track@10", "r_precision"), ("hit_rate", "recall")
+)  # fmt: skip
+COMPLETION_CAPTION = "Mean over playlists, as in Table 2 of MUSIG."
+COLD_CAPTION = (
+    "The tracks to find are in no training playlist, as are the other candidates; only their audio "
+    "features are known."
+)
+CATALOGUE_CAPTION = (
+    "After the same seeds, all tracks but the cold ones and the seeds are ranked: hit rates of the "
+    "very next track in the first 1, 10 and 50, and the metrics of the Million Playlist Dataset's "
+    "challenge on the first 500."
+)
+COLD_CATALOGUE_CAPTION = "The same, with all cold tracks and no others ranked."
+BEYOND_CAPTION = (
+    "Of the first 50 tracks of these lists: share of all candidates that are recommended at all, "
+    "inequality of how often they are (0 to 1), mean -log2 of the popularity relative to the most "
+    "popular track, distinct artists per track. The first two are of all lists together: their "
+    "intervals are over training seeds alone."
+)
+HIT_CAPTION = (
+    "Mean over users, as in M2GRL's Table 2; vectors rank items by the inner product with the sum "
+    "of the history's vectors, weighted by recency; other systems have their own scores."
+)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Queries, and what is shown of them.
+
+    Attributes:
+        tables: of the figures.
+        figures: from a trained recommender to (playlists,) figures by metric, or (1,) figures of
+            all playlists together.
+    """
+
+    tables: tuple[TableSpec, ...]
+    figures: Callable[[Scorer], dict[str, np.ndarray]]
+
+
+def evaluations_of(settings: RecommendSettings, data: TrainingData) -> tuple[str, list[Evaluation]]:
+    """The protocol in words, and the evaluations, the main one first.
+
+    Raises:
+        SslAudioError: too few test playlists.
+    """
+    if isinstance(data, SessionData):
+        return _session_evaluations(settings, data)
+    return _playlist_evaluations(settings.completion, data, settings.seed)
+
+
+# --- playlists -----------------------------------------------------------------------------------
+
+
+def _playlist_evaluations(
+    chosen: CompletionSettings, data: TrainingData, seed: int
+) -> tuple[str, list[Evaluation]]:
+    options: dict[str, Any] = {
+        "seed_share": chosen.seed_share, "min_tracks": chosen.min_tracks,
+        "max_playlists": chosen.max_playlists, "seed": seed,
+    }  # fmt: skip
+    tracks, warm = data.tracks, data.test.without_tracks(data.cold)
+    task = _two_or_more(completion_task(warm, tracks, pool=~data.cold, **options))
+    found = [_completion("Playlist completion", COMPLETION_CAPTION, task)]
+    cold = None
+    if data.cold.any():
+        try:
+            cold = _two_or_more(completion_task(data.test, tracks, cold=data.cold, **options))
+            caption = f"{COLD_CAPTION} {len(cold)} playlists."
+            found.append(_completion("Completion with cold tracks", caption, cold))
+        except SslAudioError as error:
+            data.note(f"no table of cold tracks: {error}")
+    more = data.counts, seed, data.catalogue.artists
+    whole = next_track_task(task, warm, ~data.cold, *more)
+    found.append(_catalogue("Whole-catalogue ranking", CATALOGUE_CAPTION, whole, beyond=True))
+    if cold is not None:
+        whole = next_track_task(cold, data.test, data.cold, *more)
+        name = "Whole-catalogue ranking of cold tracks"
+        found.append(_catalogue(name, COLD_CATALOGUE_CAPTION, whole))
+    protocol = (
+        f"The first {100 * chosen.seed_share:g} % of each of {len(task)} test playlists of "
+        f"{chosen.min_tracks} or more tracks are the seeds; the rest, mixed with as many random "
+        "tracks, is ranked."
+    )
+    return protocol, found
+
+
+def _two_or_more(task: CompletionTask) -> CompletionTask:
+    if len(task) < 2:
+        raise SslAudioError(
+            "only one test playlist can be completed, and intervals need two: give more playlists, "
+            "or lower completion.min_tracks="
+        )
+    return task
+
+
+def _completion(name: str, caption: str, task: CompletionTask) -> Evaluation:
+    spec = TableSpec(name, caption, COMPLETION_COLUMNS, TESTED)
+    return Evaluation(
+        (spec,), lambda one: completion_figures(task, one.score(task.seeds, task.candidates))
+    )
+
+
+def _catalogue(name: str, caption: str, task: NextTrackTask, beyond: bool = False) -> Evaluation:
+    columns: tuple[Column, ...] = CATALOGUE_COLUMNS
+    lists: tuple[Column, ...] = BEYOND_COLUMNS
+    if task.artists is not None:
+        columns, lists = (*columns, ARTIST_COLUMN), (*lists, DIVERSITY_COLUMN)
+    specs = [TableSpec(name, f"{caption} {len(task)} playlists.", columns, CATALOGUE_TESTED)]
+    if beyond:
+        specs.append(TableSpec("Beyond accuracy", BEYOND_CAPTION, lists))
+    return Evaluation(tuple(specs), partial(next_track_figures, task))
+
+
+# --- sessions ------------------------------------------------------------------------------------
+
+
+def _session_evaluations(
+    settings: RecommendSettings, data: SessionData
+) -> tuple[str, list[Evaluation]]:
+    task, rows = data.task, np.arange(data.tracks)
+    derived = {"f1": (f1_of, ("precision", "recall"))}
+    spec = TableSpec("Next session", HIT_CAPTION, HIT_COLUMNS, HIT_TESTED, derived)
+    whole = NextTrackTask(
+        task.seen, task.truth, np.random.default_rng(settings.seed).permutation(rows), data.counts
+    )
+    caption = CATALOGUE_CAPTION.replace("but the cold ones and the seeds", "but the history's")
+    held = "session before the last" if settings.m2grl.validate else "last session"
+    protocol = (
+        f"For each of {len(task)} users, the items of the {held} are to be found among the "
+        f"first {K} of all movies, without those of the user's history. Of a user with one session "
+        "its last fifth is held out."
+    )
+    return protocol, [
+        Evaluation((spec,), partial(_hits, task, rows)),
+        _catalogue("Whole-catalogue ranking", caption, whole, beyond=True),
+    ]
+
+
+def _hits(task: NextSessionTask, rows: np.ndarray, recommender: Scorer) -> dict[str, np.ndarray]:
+    return hit_figures(ranked(recommender, task.seen, rows, K, stable=True), task)

@@ -1,0 +1,226 @@
+"""The protocol of recommenders, and bases that implement parts of it.
+
+A recommender is made from settings and data, trained by `fit` in a folder of its own, and then
+scores tracks as the continuation of histories. One file with a class of this protocol, and one line
+in `settings/recommenders.py`, add one; `model=[MODULE.CLASS]` takes one from elsewhere.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from ssl_audio.io.atomic import atomic_file, write_json
+from ssl_audio.io.errors import SslAudioError
+from ssl_audio.recommenders.data.collection import Playlists, playlists_of
+from ssl_audio.recommenders.data.graph import TrackGraph
+from ssl_audio.recommenders.data.node_features import FeatureGroup
+from ssl_audio.recommenders.data.training_data import TrainingData
+from ssl_audio.recommenders.evaluation.ranking import CELLS, Scorer, ranked
+from ssl_audio.recommenders.scorers import Cosine, InnerProduct
+from ssl_audio.recommenders.tables import MAIN, Reporter, Role
+from ssl_audio.recommenders.training import fit_or_resume
+from ssl_audio.reports.results import Table
+from ssl_audio.settings.recommend import RecommendSettings
+
+VECTORS, MODEL, SECONDS = "vectors.npy", "model", "seconds.json"  # in a recommender's folder
+
+
+class Recommender(ABC):
+    """One row of a comparison's tables.
+
+    Attributes:
+        name: shown in tables.
+        features: track features that it is trained with; "" if none.
+        tables: the tables that it is in; `MAIN` are those of the evaluations.
+        role: what it is compared with.
+        model: its name in `model=`, if it is one of those.
+        random: whether the training seed makes a difference.
+
+    Args:
+        settings: of the comparison.
+        data: what it is trained on.
+
+    Raises:
+        SslAudioError: settings or data that it cannot be trained with: nothing is trained yet.
+    """
+
+    name: str
+    features = ""
+    tables: tuple[str, ...] = (MAIN,)
+    role = Role.BASELINE
+    model = ""
+    random = True
+
+    def __init__(self, settings: RecommendSettings, data: TrainingData) -> None:
+        self.settings, self.data = settings, data
+
+    @property
+    def label(self) -> str:
+        """Name and features; unique within a table."""
+        return f"{self.name} {self.features}".strip()
+
+    @property
+    def key(self) -> str:
+        """Label and table; unique within a comparison."""
+        return self.label if MAIN in self.tables else f"{self.label}, {self.tables[0]}"
+
+    @property
+    def folder(self) -> str:
+        """Name of its folder."""
+        name = "".join(c if c.isalnum() else "-" for c in self.key.lower())
+        return "-".join(filter(None, name.split("-")))
+
+    @abstractmethod
+    def fit(self, folder: Path) -> None:
+        """Train, or load what was trained, in a folder that only this recommender writes to."""
+
+    @abstractmethod
+    def score(self, histories: Playlists, candidates: Playlists | None) -> np.ndarray:
+        """Scores after `fit`; higher is better.
+
+        Args:
+            histories: one track or more in each.
+            candidates: those of each history; None: all tracks.
+
+        Returns:
+            (positions of candidates,) float32; (histories, tracks), a new array, of all tracks.
+        """
+
+    def vectors(self) -> np.ndarray | None:
+        """(tracks, d) float32 after `fit`, what search can use; None if it has none."""
+        return None
+
+    def known(self) -> np.ndarray:
+        """(tracks,) bool after `fit`, True for tracks that can be recommended."""
+        return self.data.counts > 0
+
+    def continuation(
+        self, history: np.ndarray, length: int, k: int, seed: int, approximate: bool | None
+    ) -> list[int]:
+        """Tracks that continue a history after `fit`, without its own.
+
+        Here the tracks of highest score, in this order; models of sequences draw one after the
+        other from the `k` most probable ones.
+
+        Args:
+            history: (n,) rows of the catalogue, one or more; -1 for tracks outside of it.
+            length: tracks to add.
+            k, seed: of the draws.
+            approximate: HNSW search of the next track; None: see `NeighbourIndex`.
+        """
+        known = self.known()
+        read = history[history >= 0]
+        read = read[known[read]]
+        if not len(read):
+            raise SslAudioError(f"{self.name} knows none of the playlist's tracks")
+        lists = ranked(self, playlists_of([read.tolist()]), np.flatnonzero(known), length, True)
+        return [track for track in lists[0].tolist() if track >= 0]
+
+    def own_tables(self, folder: Path, reporter: Reporter) -> list[Table]:
+        """Tables after `fit` that only this recommender has."""
+        return []
+
+    def fit_model(
+        self, folder: Path, key: str, steps: int, model: nn.Module, batches: Any, **options: Any
+    ) -> None:
+        """Train a network (`training.fit_or_resume`); the setting `key` gives the steps."""
+        fit_or_resume(
+            model, batches, folder, self.settings.trainer, steps=steps, seed=self.settings.seed,
+            key=key, run_dir=folder.parent.parent, ckpt_path=self.settings.ckpt_path, **options,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class InductiveModel:
+    """A trained model that gives vectors to tracks which it was not trained on.
+
+    A class of the registry has one if it has a static method `inductive(folder)`, which gets its
+    folder in a run.
+
+    Attributes:
+        features: names of the feature groups that it needs.
+        genres: names of the genre group's columns.
+        popularity_counted: whether popularity was counted in the playlists.
+        vectors: from the groups and the tracks' graph to (tracks, d) vectors.
+    """
+
+    features: list[str]
+    genres: list[str]
+    popularity_counted: bool
+    vectors: Callable[[list[FeatureGroup], TrackGraph], np.ndarray]
+
+
+class AllTracks(Recommender):
+    """A recommender that scores the whole catalogue at once."""
+
+    @abstractmethod
+    def scores(self, histories: Playlists) -> np.ndarray:
+        """(histories, tracks) float32, a new array."""
+
+    def score(self, histories: Playlists, candidates: Playlists | None) -> np.ndarray:
+        if candidates is None:
+            return self.scores(histories)
+        size, found = max(1, CELLS // self.data.tracks), []
+        for start in range(0, len(histories), size):
+            some = np.arange(start, min(start + size, len(histories)))
+            part = candidates.take(some)
+            found.append(self.scores(histories.take(some))[part.owners, part.tracks])
+        return np.concatenate(found)
+
+
+class VectorRecommender(Recommender):
+    """A recommender with a vector for each track, which is kept in its folder."""
+
+    trained: np.ndarray
+    scorer: Scorer
+
+    @abstractmethod
+    def train(self, folder: Path) -> np.ndarray:
+        """(tracks, d) vectors, zeros for a track without training data; or (2, tracks, d) input and
+        output vectors, the first of which are the recommender's vectors."""
+
+    def ranking(self, vectors: np.ndarray) -> Scorer:
+        """How vectors rank tracks: as MUSIG's section 4.1; on sessions as M2GRL's section 5.1.2, as
+        everywhere by input and output vectors."""
+        both = vectors.ndim == 3
+        return InnerProduct(vectors) if both or self.data.in_sessions else Cosine(vectors)
+
+    def fit(self, folder: Path) -> None:
+        kept = folder / VECTORS
+        if kept.exists():
+            self.trained = np.load(kept, allow_pickle=False)
+        else:
+            started = time.monotonic()
+            self.trained = self.train(folder).astype(np.float32)
+            folder.mkdir(parents=True, exist_ok=True)
+            write_json(folder / SECONDS, {"training": round(time.monotonic() - started, 1)})
+            with atomic_file(kept) as temporary, open(temporary, "wb") as file:
+                np.save(file, self.trained)
+        self.scorer = self.ranking(self.trained)
+
+    def score(self, histories: Playlists, candidates: Playlists | None) -> np.ndarray:
+        return self.scorer.score(histories, candidates)
+
+    def vectors(self) -> np.ndarray:
+        found: np.ndarray = self.trained[0] if self.trained.ndim == 3 else self.trained
+        return found
+
+    def known(self) -> np.ndarray:
+        return np.asarray(self.vectors().any(1))
+
+
+def training_seconds(folder: Path) -> float | None:
+    """Seconds of the training of a recommender's vectors, in whichever run that was."""
+    path = folder / SECONDS
+    if not path.exists():
+        return None
+    return float(json.loads(path.read_text(encoding="utf-8"))["training"])
