@@ -14,6 +14,7 @@ import soundfile
 
 from ssl_audio.audio.container import TAIL, Layout
 from ssl_audio.audio.ffmpeg import (
+    DECODED_AT_ONCE,
     TorchcodecMissing,
     TorchcodecReader,
     VorbisReader,
@@ -27,9 +28,6 @@ from ssl_audio.io.errors import AudioError, first_line
 from ssl_audio.io.files import AnyPath, regular_size
 
 _MIN_RATE, _MAX_RATE = 1_000, 768_000  # Hz; beyond them a header is damaged
-# Over all channels, 6 minutes of stereo: FFmpeg decodes a file in one go, and torchcodec holds it
-# twice, up to 256 MiB for each thread.
-_FFMPEG_SAMPLES = 1 << 25
 _TORCH_AFTER = 32  # Vorbis files that pay for the import of torch, of a second and 600 MiB
 _vorbis_files = count()
 # libsndfile recognises a file by its first bytes: if it fails to open one of these, it is damaged
@@ -95,7 +93,7 @@ def open_whole(path: AnyPath) -> Reader:
     if isinstance(reader, SoundFileReader) and reader.vorbis and reader.frames:
         many = next(_vorbis_files) > _TORCH_AFTER
         decoder = vorbis_decoder() if many or "torch" in sys.modules else None
-        if decoder is not None and reader.frames * reader.channels <= _FFMPEG_SAMPLES:
+        if decoder is not None and reader.frames * reader.channels <= DECODED_AT_ONCE:
             return VorbisReader(Path(path), reader, decoder)
     return reader
 

@@ -18,6 +18,11 @@ from ssl_audio.audio.sndfile import SoundFileReader, block_frames, mixed_down
 from ssl_audio.io.errors import AudioError, first_line
 
 _INSTALL = 'pip install "ssl_audio[codec]"'
+# Samples over all channels, 6 minutes of stereo: torchcodec holds what it decodes at once twice,
+# up to 256 MiB
+DECODED_AT_ONCE = 1 << 25
+_PACKET = 1024  # samples of AAC: torchcodec starts again from the first one for a part of another
+_SLACK = 0.01  # s that may be missing between two ranges, by rounding of their times
 _SAME = 1e-5  # max difference between two decoders' samples
 
 
@@ -73,19 +78,30 @@ class TorchcodecReader:
         del self._decoder
 
     def blocks(self, start: int, count: int | None) -> Iterator[np.ndarray]:
+        # not to the end of the header's length, which may be estimated from the bit rate
+        size = max(_PACKET, DECODED_AT_ONCE // max(1, self.channels) // _PACKET * _PACKET)
+        while count is None or count > 0:
+            requested = size if count is None else min(size, count)
+            samples = self._range(start, requested)
+            if len(samples):
+                yield samples[:requested]
+            if requested - len(samples) > _SLACK * self.rate:
+                return
+            start += requested
+            count = None if count is None else count - requested
+
+    def _range(self, start: int, count: int) -> np.ndarray:
+        """Samples from a place on, (samples,); fewer at the end or before damage."""
         begin = start / self.rate
-        # no end to read to the end: a header's length may be estimated from the bit rate
-        end = None if count is None else (start + count) / self.rate
         try:
-            found = self._decoder.get_samples_played_in_range(begin, end)
+            found = self._decoder.get_samples_played_in_range(begin, (start + count) / self.rate)
         except Exception:  # past the end, or damage: the caller sees that samples are missing
-            return
+            return np.zeros(0, np.float32)
         samples = mixed_down(found.data.numpy().T)
         gap = round((found.pts_seconds - begin) * self.rate)
         if 0 < gap <= self.rate:  # the first packet of some containers starts late
             samples = np.concatenate([np.zeros(gap, np.float32), samples])
-        if len(samples):
-            yield samples[:count]
+        return samples
 
 
 def _short(error: Exception) -> str:

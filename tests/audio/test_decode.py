@@ -211,6 +211,18 @@ def test_torchcodec_reads_the_rest(tmp_path: Path, suffix: str) -> None:
         decode.read(path, 4.0, 4.0)
 
 
+@needs_codec
+def test_a_long_file_is_decoded_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = write(tmp_path / "a.wav", noise(5.0, 44100, 2), 44100)
+    path = tmp_path / "a.m4a"
+    subprocess.run(["ffmpeg", "-v", "error", "-i", source, path], check=True)
+    whole = decode.read(path)
+    monkeypatch.setattr(ffmpeg, "DECODED_AT_ONCE", 100_000)
+    with decoders.open_whole(path) as reader:
+        assert len(list(reader.blocks(0, None))) == 5
+    np.testing.assert_array_equal(decode.read(path), whole)
+
+
 def test_an_error_states_which_part_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
