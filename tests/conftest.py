@@ -1,6 +1,5 @@
 """Fixtures that every test may use, and the order of the tests."""
 
-import functools
 import os
 import pickle
 from collections.abc import Callable
@@ -12,7 +11,7 @@ import pytest
 from filelock import FileLock
 
 if TYPE_CHECKING:
-    from ssl_audio.catalogue.export import Exported
+    from exports import ExportedFiles
 
 hypothesis.settings.register_profile("no deadline", deadline=None)  # a slow machine fails no test
 hypothesis.settings.load_profile("no deadline")
@@ -61,23 +60,8 @@ def demo_corpus(once: Callable[..., Any]) -> Path:
 
 
 @pytest.fixture(scope="session")
-def exported(once: Callable[..., Any]) -> "Callable[[str], Exported]":
-    """What `export` returns for the shipped encoder `contrastive` and a suffix; both files are of
-    one traced program."""
-    from ssl_audio.catalogue import export
-    from ssl_audio.models.encoder import load_encoder
+def exported(once: Callable[..., Any]) -> "ExportedFiles":
+    """What `export` returns for the shipped encoder `contrastive` and a suffix."""
+    from exports import ExportedFiles
 
-    program = functools.cache(lambda trace=export._program: trace(load_encoder("contrastive")))
-
-    def make(suffix: str, folder: Path) -> "Exported":
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(export, "_program", lambda _: program())
-            return export.export(load_encoder("contrastive"), folder / f"encoder{suffix}")
-
-    def exported(suffix: str) -> "Exported":
-        if suffix == ".onnx":
-            pytest.importorskip("onnxruntime")
-            pytest.importorskip("onnxscript")
-        return once(f"exported{suffix}", functools.partial(make, suffix))
-
-    return exported
+    return ExportedFiles(once)

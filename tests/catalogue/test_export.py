@@ -1,8 +1,8 @@
 """An encoder as one file."""
 
 import copy
-import functools
 import json
+import zipfile
 
 import pytest
 import torch
@@ -48,31 +48,14 @@ def test_a_normalized_front_end_is_exported_too():
         torch.testing.assert_close(encoder(50 * waveform), encoder(waveform), rtol=1e-4, atol=1e-4)
 
 
-@functools.cache
-def opened(path):
-    """The function of a file, and its metadata."""
-    if path.suffix == ".pt2":
-        extra = {export.METADATA: ""}
-        module = torch.export.load(path, extra_files=extra).module()
-        return module, json.loads(extra[export.METADATA])
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(str(path))
-
-    def run(waveform):
-        return torch.from_numpy(session.run(["embedding"], {"waveform": waveform.numpy()})[0])
-
-    return run, session.get_modelmeta().custom_metadata_map
-
-
-def difference(encoder, path, batch, samples):
+def difference(encoder, run, batch, samples):
     """Largest difference of a file's embeddings, relative to the largest embedding."""
     generator = torch.Generator().manual_seed(samples)
     waveform = 0.2 * torch.randn(batch, samples, generator=generator)
     waveform *= torch.linspace(1, 0, samples)  # so that the end is not like the beginning
     with torch.inference_mode():
         expected = encoder(waveform)
-        found = opened(path)[0](waveform)
+        found = run(waveform.clone())
     assert found.shape == expected.shape
     return float((found - expected).abs().max() / expected.abs().max())
 
@@ -81,7 +64,7 @@ def difference(encoder, path, batch, samples):
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize(("batch", "samples"), SHAPES)
 def test_file_gives_the_encoders_embeddings(encoder, exported, suffix, batch, samples):
-    assert difference(encoder, exported(suffix).path, batch, samples) < 1e-4
+    assert difference(encoder, exported.run(suffix), batch, samples) < 1e-4
 
 
 def test_embeddings_of_the_test_encoder_differ(encoder):
@@ -100,22 +83,28 @@ def test_the_reported_size_and_difference_are_those_of_the_file(encoder, exporte
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("suffix", SUFFIXES)
-def test_metadata_names_the_encoder(encoder, exported, suffix):
-    _, metadata = opened(exported(suffix).path)
-    assert metadata["model"] == encoder.weights_hash
-    assert (metadata["sample_rate"], metadata["segment"]) == ("16000", "4.0")
-
-
-@pytest.mark.slow
-def test_onnx_names_its_axes(exported):
+def test_onnx_names_its_axes_and_the_encoder(encoder, exported):
     path = exported(".onnx").path
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path))
     assert session.get_inputs()[0].name == "waveform"
     assert session.get_inputs()[0].shape == ["batch", "samples"]
+    assert session.get_outputs()[0].name == "embedding"
     assert session.get_outputs()[0].shape == ["batch", 1024]
+    assert_names(encoder, session.get_modelmeta().custom_metadata_map)
+
+
+@pytest.mark.slow
+def test_a_pt2_names_the_encoder_in_an_extra_file(encoder, exported):
+    with zipfile.ZipFile(exported(".pt2").path) as archive:
+        [name] = [n for n in archive.namelist() if n.endswith(f"/extra/{export.METADATA}")]
+        assert_names(encoder, json.loads(archive.read(name)))
+
+
+def assert_names(encoder, metadata):
+    assert metadata["model"] == encoder.weights_hash
+    assert (metadata["sample_rate"], metadata["segment"]) == ("16000", "4.0")
 
 
 def test_export_leaves_the_encoder_alone(encoder, exported):
