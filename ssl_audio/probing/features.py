@@ -8,7 +8,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 
@@ -75,7 +74,7 @@ def track_features(
     means[~present] = np.nan
     if not keep_segments:
         return TrackFeatures(means, None, None, None)
-    return TrackFeatures(means, *_mapped_segments(path, ids))
+    return TrackFeatures(means, *_mapped_segments(path, ids, means))
 
 
 def _store_path(
@@ -139,8 +138,13 @@ def _row(track: str, rows: np.ndarray, keep_segments: bool) -> Row:
     return Row(track, "", 0.0, "", mean, **segments)
 
 
-def _mapped_segments(store: Path, ids: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """All segments as one array mapped from disk, and the rows of each track in it."""
+def _mapped_segments(
+    store: Path, ids: Sequence[str], means: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """All segments as one array mapped from disk, and the rows of each track in it.
+
+    The array is made again where it is not that of the store: `means` are those of the tracks.
+    """
     path = store.with_suffix(".npy")
     counts = {
         track: len(times)
@@ -148,18 +152,35 @@ def _mapped_segments(store: Path, ids: Sequence[str]) -> tuple[np.ndarray, np.nd
         for track, times in zip(*(table[name].to_pylist() for name in ("id", "times")), strict=True)
     }
     ends = dict(zip(counts, np.cumsum(list(counts.values())), strict=True))
-    if not path.exists() or path.stat().st_mtime_ns < store.stat().st_mtime_ns:
-        with atomic_file(path) as temporary:
-            whole: np.memmap | None = None
-            for track, _, segments in read_segments(store):
-                if whole is None:
-                    shape = (sum(counts.values()), segments.shape[1])
-                    whole = cast(
-                        np.memmap, np.lib.format.open_memmap(temporary, "w+", np.float32, shape)
-                    )
-                whole[ends[track] - len(segments) : ends[track]] = segments
-            assert whole is not None
-            whole.flush()
     last = np.array([ends.get(track, 0) for track in ids])
     first = last - np.array([counts.get(track, 0) for track in ids])
+    shape = (sum(counts.values()), means.shape[1])
+    old = path.exists() and path.stat().st_mtime_ns < store.stat().st_mtime_ns
+    if path.exists() and not old and not _has_means(path, shape, first, last, means):
+        warn(f"{path} is damaged: it is made again")
+        old = True
+    if old or not path.exists():
+        with atomic_file(path) as temporary:
+            whole = np.lib.format.open_memmap(temporary, "w+", np.float32, shape)
+            for track, _, segments in read_segments(store):
+                whole[ends[track] - len(segments) : ends[track]] = segments
+            whole.flush()
     return np.load(path, mmap_mode="r"), first, last
+
+
+def _has_means(
+    path: Path, shape: tuple[int, int], first: np.ndarray, last: np.ndarray, means: np.ndarray
+) -> bool:
+    """True if a file is an array of this shape whose rows have these means, track by track."""
+    try:
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return False
+    if mapped.shape != shape or mapped.dtype != np.float32:
+        return False
+    with np.errstate(all="ignore"):  # of damaged numbers
+        return all(
+            np.allclose(mapped[start:end].mean(0), mean, rtol=1e-3, atol=1e-3 * np.abs(mean).max())
+            for start, end, mean in zip(first, last, means, strict=True)
+            if end > start
+        )

@@ -130,6 +130,23 @@ def test_segments_are_mapped_from_disk(tracks, tmp_path, interrupted):
             np.testing.assert_allclose(found.segments[start:end, 0], whole.mean(1), atol=1e-6)
 
 
+@pytest.mark.parametrize("damage", ["flipped", "cut", "text"])
+def test_damaged_segments_are_noticed(tracks, tmp_path, capsys, damage):
+    ids, paths = tracks
+    options = {"keep_segments": True, "cache": tmp_path / "cache", "workers": 1}
+    before = np.array(track_features(Counting(), ids, paths, **options).segments)
+    [mapped] = (tmp_path / "cache").glob("*.npy")
+    content = bytearray(mapped.read_bytes())
+    content[-9] ^= 0x40  # a high bit of an exponent
+    other = {"flipped": content, "cut": content[:-40], "text": b"no array"}
+    mapped.write_bytes(other[damage])
+    found = track_features(Counting(), ids, paths, **options)
+    np.testing.assert_array_equal(found.segments, before)
+    assert "is damaged: it is made again" in capsys.readouterr().err
+    track_features(Counting(), ids, paths, **options)
+    assert capsys.readouterr().err == ""
+
+
 def test_unreadable_tracks_are_counted_and_tried_again(tracks, tmp_path, capsys):
     ids, paths = tracks
     good = [path.read_bytes() for path in paths[:4]]
