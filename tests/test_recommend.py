@@ -236,6 +236,22 @@ def test_new_tracks_get_vectors_of_musig(ran: Ran, made: Made, tmp_path: Path) -
         assert message in refused(*words, *wrong, command=complete_main)
 
 
+def test_the_two_tower_model_gives_vectors_to_cold_and_new_tracks(
+    made: Made, tmp_path: Path
+) -> None:
+    store, run = f"stores.embeddings={made.folder / 'embeddings.parquet'}", tmp_path / "run"
+    words = ["model=two_tower", "baselines=[popularity]", "two_tower.steps=3", f"run_dir={run}"]
+    assert "give stores.embeddings=" in refused(*made.words(*words))
+    results = compared(*made.words(*words, store))
+    assert [row.system for row in results.tables[1].rows] == ["Popularity", "Two-tower"]
+    kept = read_store(run / "two_tower-tracks.parquet")
+    assert kept.vectors.any(1).tolist() == [k >= 3 for k in range(TRACKS)]  # three lack audio
+    words = [f"run={run}", store, f"output={tmp_path / 'v.parquet'}"]
+    assert call(*words, command=complete_main)[0] == 0
+    again = read_store(tmp_path / "v.parquet")
+    assert again.ids == kept.ids[3:] and np.allclose(again.vectors, kept.vectors[3:], atol=1e-5)
+
+
 def test_cold_tracks_get_the_vectors_of_the_test(ran: Ran, made: Made, tmp_path: Path) -> None:
     """Also without popularity and identity, which are the mean for both."""
     cold = cold_tracks(made.catalogue.ids, ran.results.config["completion"]["cold"])

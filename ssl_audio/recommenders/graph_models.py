@@ -53,7 +53,7 @@ def train_graph_model(
     """
     torch.manual_seed(seed)
     model = Musig(nodes.values.shape[1], settings, nodes.identity)
-    model.fit_inputs(nodes.values[nodes.trained])
+    model.standardise.fit(nodes.values[nodes.trained])
     training = MusigTraining(model, nodes.values, graph, genres, audio, has_audio)
     pairs = PairSampler(
         graph, settings.batch_size, settings.negatives, seed,

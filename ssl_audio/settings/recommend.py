@@ -18,7 +18,7 @@ class StoreSettings(Group):
     """Feature stores; their ids are the tracks of the playlists."""
 
     embeddings: Path | None = setting(
-        None, help="store of embed: transformer input, and a baseline"
+        None, help="store of embed: input of transformer and two_tower, and a baseline"
     )
     acoustic: Path | None = setting(None, help="store of acoustic: 8 acoustic features")
     audio: Path | None = setting(None, help="store of acoustic kind=descriptors: 42 descriptors")
@@ -151,6 +151,22 @@ class TransformerSettings(Group):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TwoTowerSettings(Group):
+    """Two-tower model: vectors of tracks from their audio embeddings, by shared playlists."""
+
+    dimensions: int = setting(128, help="dimensions of a track vector", min=1)
+    hidden: int = setting(256, help="width of the hidden layer", min=1)
+    dropout: float = setting(0.1, help="dropout of the hidden layer", min=0, below=1)
+    batch_size: int = setting(1024, help="pairs in a batch", min=2)
+    temperature: float = setting(0.1, help="temperature of the softmax", above=0)
+    learning_rate: float = setting(1e-3, help="learning rate of AdamW", above=0)
+    warmup: int = setting(100, help="steps in which the learning rate rises to its value", min=0)
+    clip: float | None = setting(1.0, help="max norm of the gradient; null: no limit", above=0)
+    weight_decay: float = setting(0.01, help="weight decay", min=0)
+    steps: int = setting(2000, help="training steps", min=1)
+
+
+@dataclass(frozen=True, kw_only=True)
 class CompletionSettings(Group):
     """Completion of held-out playlists (MUSIG, section 4.1)."""
 
@@ -184,7 +200,7 @@ class RecommendSettings(CommandSettings):
     )  # fmt: skip
     model: tuple[str, ...] = setting(
         ("musig",), help="models to train and compare, by name or MODULE.CLASS: musig, m2grl, "
-        "transformer or any of baselines=",
+        "transformer, two_tower or any of baselines=",
     )  # fmt: skip
     unknown: Literal["keep", "drop", "refuse"] = setting(
         "drop", help="tracks of the playlists that no feature store has: drop lists them and exits "
@@ -224,6 +240,7 @@ class RecommendSettings(CommandSettings):
     m2grl: M2GRLSettings = group(M2GRLSettings, "M2GRL")
     sessions: SessionSettings = group(SessionSettings, "sessions of MovieLens")
     transformer: TransformerSettings = group(TransformerSettings, "transformer")
+    two_tower: TwoTowerSettings = group(TwoTowerSettings, "two-tower model of content")
     completion: CompletionSettings = group(CompletionSettings, "completion of held-out playlists")
     trainer: FitSettings = group(FitSettings, "training")
 

@@ -75,14 +75,14 @@ def popularity_group(catalogue: Catalogue, counts: np.ndarray) -> FeatureGroup:
 
 
 def read_group(path: str | Path, name: str, catalogue: Catalogue) -> FeatureGroup:
-    """The popularity, audio or acoustic features of a catalogue's tracks from a feature store.
+    """The features of a catalogue's tracks from a feature store: a group of `WIDTHS`, or any other.
 
     Raises:
         SslAudioError: a store that cannot be read or has vectors of another length, or no track in
             common.
     """
     values, present = read_aligned(path, catalogue.ids)
-    if values.shape[1] != WIDTHS[name]:
+    if values.shape[1] != WIDTHS.get(name, values.shape[1]):
         raise SslAudioError(
             f"{path} has vectors of {values.shape[1]}: features={name} needs {WIDTHS[name]}"
         )

@@ -31,6 +31,7 @@ from ssl_audio.recommenders.data.node_features import Scaler
 from ssl_audio.recommenders.data.sampling import NeighbourSampler
 from ssl_audio.recommenders.models.model_folder import load_model, save_model
 from ssl_audio.recommenders.models.neighbour_means import neighbour_means
+from ssl_audio.recommenders.models.standardiser import Standardiser
 from ssl_audio.recommenders.models.task_weights import task_weights
 from ssl_audio.settings.recommend import MusigSettings
 from ssl_audio.settings.tree import build, plain
@@ -68,14 +69,10 @@ class Musig(nn.Module):
         identity: the last so many of these tell which track it is.
     """
 
-    mean: Tensor
-    deviation: Tensor
-
     def __init__(self, inputs: int, settings: MusigSettings, identity: int = 0) -> None:
         super().__init__()
         self.settings, self.inputs, self.identity = settings, inputs, identity
-        self.register_buffer("mean", torch.zeros(inputs))
-        self.register_buffer("deviation", torch.ones(inputs))
+        self.standardise = Standardiser(inputs)
         depth, size = len(settings.fan_out), settings.dimensions
         self.aggregators = nn.ModuleList(
             Aggregator(inputs if k == 0 else size, size, last=k == depth - 1) for k in range(depth)
@@ -85,19 +82,11 @@ class Musig(nn.Module):
         self.scales = nn.ParameterDict({t: torch.tensor(start) for t, start in starts.items()})
         self.offsets = nn.ParameterDict({t: torch.tensor(0.0) for t in TASKS})
 
-    def fit_inputs(self, features: np.ndarray) -> None:
-        """Take the mean and deviation of each column from training tracks (n, inputs)."""
-        deviation = features.std(0, dtype=np.float64)
-        deviation[deviation < 1e-6] = 1.0  # a constant column becomes 0
-        self.mean.copy_(torch.from_numpy(features.mean(0, dtype=np.float64)))
-        self.deviation.copy_(torch.from_numpy(deviation))
-
     def standardised(self, features: np.ndarray) -> Tensor:
         """(tracks, inputs) z of features with identity, or without it: then 0, the mean."""
-        given = features.shape[1]
-        x = torch.from_numpy(np.ascontiguousarray(features, np.float32)).to(self.mean.device)
-        z = (x - self.mean[:given]) / self.deviation[:given]
-        return F.pad(z, (0, self.inputs - given))
+        x = torch.from_numpy(np.ascontiguousarray(features, np.float32))
+        z = self.standardise(x.to(self.standardise.mean.device))
+        return F.pad(z, (0, self.inputs - features.shape[1]))
 
     @property
     def tasks(self) -> list[str]:

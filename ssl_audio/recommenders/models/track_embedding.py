@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import Catalogue, codes_of
 from ssl_audio.recommenders.data.vocabulary import SPECIALS, Vocabulary
+from ssl_audio.recommenders.models.standardiser import Standardiser
 from ssl_audio.settings.recommend import TransformerSettings
 
 INITIAL_DEVIATION = 0.02  # standard deviation of initial weights
@@ -103,8 +104,6 @@ class TrackEmbedding(nn.Module):
     """
 
     has_side: Tensor
-    mean: Tensor
-    deviation: Tensor
 
     def __init__(
         self, vocabulary: Vocabulary, side: SideInformation, settings: TransformerSettings
@@ -129,9 +128,8 @@ class TrackEmbedding(nn.Module):
         self.register_buffer("has_side", torch.from_numpy(has_side), persistent=False)
         if side.audio is not None:
             width = side.audio.shape[1]
-            mean, deviation = self._statistics()
-            self.register_buffer("mean", mean)
-            self.register_buffer("deviation", deviation)
+            self.standardise = Standardiser(width)
+            self.standardise.fit(self._training_audio())
             self.audio_projection = nn.Linear(width, d, bias=False)
             nn.init.normal_(self.audio_projection.weight, std=INITIAL_DEVIATION)
 
@@ -154,13 +152,12 @@ class TrackEmbedding(nn.Module):
         rows = self.vocabulary.rows[flat.cpu().numpy()]
         assert self.side.has_audio is not None
         has_audio = (rows >= 0) & self.side.has_audio[rows]
-        audio = torch.zeros(len(rows), len(self.mean), device=flat.device)
-        raw = self._raw_audio(rows[has_audio]).to(flat.device)
-        scale = self.deviation * math.sqrt(len(self.mean))
-        audio[torch.from_numpy(has_audio).to(flat.device)] = (raw - self.mean) / scale
-        return audio
+        raw = torch.from_numpy(self._raw_audio(rows[has_audio])).to(flat.device)
+        audio = torch.zeros(len(rows), raw.shape[1], device=flat.device)
+        audio[torch.from_numpy(has_audio).to(flat.device)] = self.standardise(raw)
+        return audio / math.sqrt(raw.shape[1])
 
-    def _raw_audio(self, rows: np.ndarray) -> Tensor:
+    def _raw_audio(self, rows: np.ndarray) -> np.ndarray:
         assert self.side.audio is not None
         raw = np.asarray(self.side.audio[rows], np.float32)
         bad = ~np.isfinite(raw).all(1)
@@ -169,16 +166,13 @@ class TrackEmbedding(nn.Module):
                 f"the audio embedding of track {rows[bad][0]} is not finite: remove it from the "
                 "store"
             )
-        return torch.from_numpy(raw)
+        return raw
 
-    def _statistics(self) -> tuple[Tensor, Tensor]:
-        """(width,) mean and standard deviation of the audio embeddings of training tracks."""
+    def _training_audio(self) -> np.ndarray:
+        """(at most `STATISTICS_TRACKS`, width) audio embeddings of training tracks."""
         rows = self.vocabulary.rows[SPECIALS : self.size]
         assert self.side.has_audio is not None
         rows = rows[self.side.has_audio[rows]]
         if not len(rows):
             raise SslAudioError("no training track has an audio embedding: leave audio out")
-        raw = self._raw_audio(rows[:: -(-len(rows) // STATISTICS_TRACKS)]).double()
-        deviation = raw.std(0, unbiased=False)
-        deviation[deviation < 1e-6] = 1.0  # a constant dimension becomes 0
-        return raw.mean(0).float(), deviation.float()
+        return self._raw_audio(rows[:: -(-len(rows) // STATISTICS_TRACKS)])

@@ -66,7 +66,7 @@ def test_vectors_are_the_formula():
     graph, group = planted()
     training = training_of(graph, group)
     model, features = training.model, 3 * training.features.numpy() + 2
-    model.fit_inputs(features[:40])
+    model.standardise.fit(features[:40])
     state = features.astype(np.float64)
     state = (state - state[:40].mean(0)) / state[:40].std(0)
     for k, aggregator in enumerate(model.aggregators):
@@ -88,7 +88,7 @@ def test_missing_identity_is_that_of_the_mean():
     rng = np.random.default_rng(4)
     features = rng.normal(2, 3, (TRACKS, INPUTS)).astype(np.float32)
     model = Musig(INPUTS, SMALL, identity=2)
-    model.fit_inputs(features)
+    model.standardise.fit(features)
     without = model.vectors(features[:, :-2], graph)
     features[:, -2:] = features[:, -2:].mean(0)
     np.testing.assert_allclose(without, model.vectors(features, graph), atol=1e-6)

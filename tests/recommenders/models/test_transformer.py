@@ -190,8 +190,7 @@ def test_a_tracks_vector_is_a_sum_of_its_embeddings() -> None:
 def test_a_cold_track_is_its_projection_alone_and_is_read_so() -> None:
     audio_only = SideInformation(audio_embeddings())
     model = perturbed(PlaylistTransformer(vocabulary(), SMALL, audio_only)).eval()
-    z = (torch.from_numpy(audio_embeddings()) - model.tracks.mean) / model.tracks.deviation
-    z /= 6**0.5
+    z = model.tracks.standardise(torch.from_numpy(audio_embeddings())) / 6**0.5
     torch.testing.assert_close(
         model.output_vectors(np.arange(COLD, CATALOGUE)),
         z[COLD:] @ model.tracks.audio_projection.weight.T,
