@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ssl_audio.io.console import warn
 from ssl_audio.io.errors import SslAudioError, first_line
 from ssl_audio.io.files import AnyPath
 
@@ -60,7 +61,7 @@ def find_other_audio(root: AnyPath) -> list[str]:
 
 def _walk(root: str, suffixes: Sequence[str]) -> Iterator[str]:
     seen = set()
-    for folder, folders, names in os.walk(root, followlinks=True):
+    for folder, folders, names in os.walk(root, onerror=_not_listed, followlinks=True):
         real = os.path.realpath(folder)
         if real in seen:  # a link to a parent folder would loop
             folders.clear()
@@ -70,6 +71,10 @@ def _walk(root: str, suffixes: Sequence[str]) -> Iterator[str]:
         for name in names:
             if not name.startswith(".") and os.path.splitext(name)[1].lower() in suffixes:
                 yield os.path.join(folder, name)
+
+
+def _not_listed(error: OSError) -> None:
+    warn(f"cannot list {error.filename} ({error.strerror}): what is in it is left out")
 
 
 def read_list(path: AnyPath) -> list[Source]:

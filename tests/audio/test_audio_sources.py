@@ -183,3 +183,20 @@ def test_a_file_has_one_path_however_a_list_spells_it(tmp_path: Path) -> None:
     found = [source.path for source in sources.read_list(listing)]
     music = str(tmp_path / "music" / "a.wav")
     assert found == [music, music, music, str(tmp_path / "far" / "b.wav"), music]
+
+
+def test_a_folder_that_cannot_be_listed_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a/1.wav", "b/2.wav"):
+        audio(tmp_path / name)
+    scandir = os.scandir
+
+    def refuse(path: str) -> object:  # as for a user without permission; a superuser has it
+        if Path(path).name == "a":
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert names(sources.find_audio(tmp_path)) == ["2.wav"]
+    assert f"cannot list {tmp_path / 'a'} (Permission denied)" in capsys.readouterr().err
