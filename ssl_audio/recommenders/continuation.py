@@ -18,7 +18,7 @@ from ssl_audio.recommenders.data.m3u import read_m3u, write_m3u
 from ssl_audio.recommenders.data.records import SourceTrack
 from ssl_audio.recommenders.data.store import open_store
 from ssl_audio.recommenders.data.track_ids import TrackIds, unknown_lines
-from ssl_audio.recommenders.recommender import AllTracks, Recommender
+from ssl_audio.recommenders.recommender import Recommender
 from ssl_audio.recommenders.session_data import movielens_folder
 from ssl_audio.recommenders.trained import trained_run
 from ssl_audio.reports.results import PlaylistResults
@@ -78,7 +78,7 @@ def _load(run: Path, results: PlaylistResults, name: str, used: RecommendSetting
         raise SslAudioError(f"{used.playlists} has changed since run={run}: train again")
     one = next(one for one in make(name, used, data) if one.folder == results.models[name])
     own = run / SYSTEMS / one.folder
-    if not isinstance(one, AllTracks) and not own.is_dir():
+    if one.stored and not own.is_dir():
         raise SslAudioError(f"{own} is missing: train again")
     return fitted(one, run)[0]
 

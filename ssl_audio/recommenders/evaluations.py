@@ -190,12 +190,15 @@ def _session_evaluations(
         task.seen, task.truth, np.random.default_rng(settings.seed).permutation(rows), data.counts
     )
     caption = CATALOGUE_CAPTION.replace("but the cold ones and the seeds", "but the history's")
-    held = "session before the last" if settings.m2grl.validate else "last session"
+    what = settings.sessions.hold_out
+    held = f"{what} before the last" if settings.m2grl.validate else f"last {what}"
+    held = f"the items of the {held} are" if what == "session" else f"the {held} is"
     protocol = (
-        f"For each of {len(task)} users, the items of the {held} are to be found among the "
-        f"first {K} of all movies, without those of the user's history. Of a user with one session "
-        "its last fifth is held out."
+        f"For each of {len(task)} users, {held} to be found among the first {K} of all movies, "
+        "without those of the user's history."
     )
+    if what == "session":
+        protocol += " Of a user with one session its last fifth is held out."
     return protocol, [
         Evaluation((spec,), partial(_hits, task, rows)),
         _catalogue("Whole-catalogue ranking", caption, whole, beyond=True),

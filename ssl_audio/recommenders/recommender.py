@@ -44,6 +44,7 @@ class Recommender(ABC):
         role: what it is compared with.
         model: its name in `model=`, if it is one of those.
         random: whether the training seed makes a difference.
+        stored: whether `fit` leaves what it trained in its folder.
 
     Args:
         settings: of the comparison.
@@ -59,6 +60,7 @@ class Recommender(ABC):
     role = Role.BASELINE
     model = ""
     random = True
+    stored = True
 
     def __init__(self, settings: RecommendSettings, data: TrainingData) -> None:
         self.settings, self.data = settings, data
@@ -160,7 +162,9 @@ class InductiveModel:
 
 
 class AllTracks(Recommender):
-    """A recommender that scores the whole catalogue at once."""
+    """A recommender that scores the whole catalogue at once, and is made anew by every run."""
+
+    stored = False
 
     @abstractmethod
     def scores(self, histories: Playlists) -> np.ndarray:

@@ -123,7 +123,7 @@ def load_session_data(
         source: the folder.
         rules: which ratings count, where a session ends, and how much the items of a history count.
         kind: of the categories.
-        validate: leave each user's last session out, and hold out the one before it.
+        validate: leave each user's last session (or item) out, and hold out the one before it.
 
     Raises:
         SslAudioError: files that are missing or malformed, no categories, or too few users or
@@ -133,9 +133,10 @@ def load_session_data(
     if read.categories.nnz == 0:
         raise SslAudioError(f"{source}: no movie has {kind}; give the other m2grl.categories")
     sessions = make_sessions(read.events, rules)
-    train, task = next_session_task(sessions.playlists, sessions.owners)
+    last_item = rules.hold_out == "item"
+    train, task = next_session_task(sessions.playlists, sessions.owners, last_item)
     if validate:
-        train, task = next_session_task(train, _owners(train, sessions))
+        train, task = next_session_task(train, _owners(train, sessions), last_item)
     task = replace(task, seen=replace(task.seen, recency=rules.recency))
     if len(task) < 2:
         raise SslAudioError(

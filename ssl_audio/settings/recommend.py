@@ -113,6 +113,9 @@ class SessionSettings(Group):
     max_length: int | None = setting(
         50, help="max items in a session, else split evenly; null: no limit", min=1
     )
+    hold_out: Literal["session", "item"] = setting(
+        "session", help="what is predicted: a user's last session, or the last item alone"
+    )
     recency: float = setting(
         0.9, help="weight of an item of the history, to the power of the number of later ones",
         above=0, max=1,
@@ -226,6 +229,9 @@ class RecommendSettings(CommandSettings):
     baselines: tuple[str, ...] | None = setting(
         None, help="recommenders beside the models; null: the usual ones for the data"
     )
+    ensemble: tuple[str, ...] = setting(
+        ("ease", "playlist_knn"), help="recommenders that model=ensemble joins by reciprocal rank"
+    )
     by_features: bool = setting(
         False, help="MUSIG, GraphSAGE and Track2Vec with each group of features (MUSIG, Table 2)"
     )
@@ -245,7 +251,8 @@ class RecommendSettings(CommandSettings):
     trainer: FitSettings = group(FitSettings, "training")
 
     def check(self) -> None:
-        for key, names in (("model", self.model), ("baselines", self.baselines or ())):
+        lists = {"model": self.model, "baselines": self.baselines or (), "ensemble": self.ensemble}
+        for key, names in lists.items():
             for name in names:
                 if name not in RECOMMENDERS and "." not in name:
                     known = ", ".join(RECOMMENDERS)

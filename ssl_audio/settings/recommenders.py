@@ -29,6 +29,7 @@ RECOMMENDERS = Registry({
     "line": f"{_BASELINES}.line.Line",
     "eges": f"{_BASELINES}.eges.EgesRecommender",
     "embeddings": f"{_BASELINES}.embeddings.embeddings",
+    "ensemble": f"{_BASELINES}.ensemble.Ensemble",
     "graphsage": f"{_SYSTEMS}.musig.graphsage",
     "musig": f"{_SYSTEMS}.musig.GraphRecommender",
     "m2grl": f"{_SYSTEMS}.m2grl.m2grl",

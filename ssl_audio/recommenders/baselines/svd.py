@@ -45,7 +45,8 @@ class SVD(VectorRecommender):
     random = False  # the iteration converges from any vector
 
     def train(self, folder: Path) -> np.ndarray:
-        return svd_vectors(self.data.train, self.data.tracks, seed=self.settings.seed)
+        vectors = svd_vectors(self.data.train, self.data.tracks, seed=self.settings.seed)
+        return self.data.in_training(vectors)  # 0 but for rounding elsewhere
 
     def ranking(self, vectors: np.ndarray) -> Scorer:
         return InnerProduct(vectors)

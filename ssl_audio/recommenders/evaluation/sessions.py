@@ -1,6 +1,6 @@
-"""Next-session recommendation: M2GRL, sections 4, 5.1 and A.3.
+"""Next-session recommendation: M2GRL, sections 4, 5.1 and A.3; or leave-one-out by time.
 
-The items of a user's last session are predicted from the sessions before it.
+The items of a user's last session, or the last item alone, are predicted from those before.
 """
 
 from __future__ import annotations
@@ -31,8 +31,10 @@ class NextSessionTask:
         return len(self.truth)
 
 
-def next_session_task(sessions: Playlists, owners: np.ndarray) -> tuple[Playlists, NextSessionTask]:
-    """Hold out each user's last session.
+def next_session_task(
+    sessions: Playlists, owners: np.ndarray, last_item: bool = False
+) -> tuple[Playlists, NextSessionTask]:
+    """Hold out each user's last session, or last item.
 
     Of a user with one session, its last fifth is held out, 1 to 10 items; a session of one item is
     only trained on. Users without a new item in the held-out part are only trained on.
@@ -40,6 +42,7 @@ def next_session_task(sessions: Playlists, owners: np.ndarray) -> tuple[Playlist
     Args:
         sessions: those of a user in order of time.
         owners: (sessions,) the user of each.
+        last_item: hold out the last item alone, of a session with others or with none.
 
     Returns:
         The sessions to train on, and the task, its users in the order of `owners`' values.
@@ -54,6 +57,8 @@ def next_session_task(sessions: Playlists, owners: np.ndarray) -> tuple[Playlist
     lengths = sessions.lengths[only]
     last_part = np.clip(np.round(HELD_OUT_SHARE * lengths), 1, MAX_HELD_OUT).astype(np.int64)
     held[only] = np.where(lengths > 1, last_part, 0)
+    if last_item:
+        held = np.minimum(held, 1)
 
     left = np.repeat(sessions.lengths, sessions.lengths) - sessions.places
     out = left <= np.repeat(held, sessions.lengths)

@@ -4,11 +4,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.baselines import ease
 from ssl_audio.recommenders.baselines.artist_popularity import ArtistPopularity
 from ssl_audio.recommenders.baselines.ease import Ease
+from ssl_audio.recommenders.baselines.ensemble import Ensemble
 from ssl_audio.recommenders.baselines.factors import (
     CONFIDENCE,
     REGULARISATION,
@@ -132,6 +134,27 @@ def test_bpr_ranks_tracks_of_a_playlist_above_others():
     assert vectors.shape == (TRACKS, 8) and not vectors[36:].any()
     found = InnerProduct(vectors).score(playlists_of([[0, 1], [13]]), None)[:, :36]
     assert (np.argsort(-found)[:, :10] // 12 == [[0], [1]]).all()
+
+
+def test_an_ensemble_sums_reciprocal_ranks(lists, tmp_path):
+    settings = SimpleNamespace(ensemble=("ease", "item_cf"), seed=0)
+    counts = np.bincount(lists.tracks, minlength=TRACKS)
+    data = SimpleNamespace(train=lists, tracks=TRACKS, counts=counts)
+    model = Ensemble(settings, data)
+    assert model.name == "Ensemble of EASE, Item-CF" and not model.random
+    model.fit(tmp_path / "ensemble")
+    expected = 0
+    for part in (fitted(Ease, lists), fitted(ItemCF, lists)):
+        order = np.argsort(-part.scores(SEEDS), axis=1, kind="stable")
+        expected = expected + 1 / (61 + np.argsort(order, axis=1))
+    np.testing.assert_allclose(model.score(SEEDS, None), expected, rtol=1e-6)
+    candidates = playlists_of([[3, 20, 8], [0], [30, 31]])
+    own = model.score(SEEDS, candidates)
+    single = [part.score(SEEDS, candidates) for part in model.parts]
+    for k in range(3):
+        rows = candidates.owners == k
+        ranks = [stats.rankdata(-one[rows], "ordinal") for one in single]
+        np.testing.assert_allclose(own[rows], sum(1 / (60 + r) for r in ranks), rtol=1e-6)
 
 
 def test_tracks_of_the_historys_artists_come_first_and_by_popularity():

@@ -38,6 +38,16 @@ def test_a_fifth_of_an_only_session_is_held_out(length, held):
     assert lists(train) == lists(task.seen) == [list(range(length - held))]
 
 
+def test_leave_one_out_holds_out_the_last_item():
+    sessions = playlists_of([[1, 2], [7, 8], [3], [4, 5, 6], [9], [1, 3]])
+    train, task = next_session_task(sessions, np.array([6, 2, 6, 6, 5, 6]), last_item=True)
+    assert lists(train) == [[7], [9], [1, 2], [3], [4, 5, 6], [1]]
+    assert list(task.truth.ids) == ["2"] and lists(task.truth) == [[8]]  # 6 has had 3, 5 has one
+    train, task = next_session_task(sessions, np.array([6, 2, 6, 6, 5, 5]), last_item=True)
+    assert lists(task.seen) == [[7], [9, 1], [1, 2, 3, 4, 5]]
+    assert lists(task.truth) == [[8], [3], [6]]
+
+
 def test_users_without_a_new_item_are_only_trained_on():
     sessions = playlists_of([[1], [1, 2], [2, 1], [5, 6], [6, 7]])
     train, task = next_session_task(sessions, np.array([1, 2, 2, 3, 3]))
