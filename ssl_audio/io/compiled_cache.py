@@ -41,11 +41,15 @@ def allow_librosa() -> None:
 
 
 def _can_be_written(folder: Path) -> bool:
-    """True if files can be made in a folder, or the folder itself."""
+    """True if a file can be made in a folder, which is made; numba tries the same."""
     if not folder.is_absolute():  # "~" without a home folder
         return False
-    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    return existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError:
+        return False
+    return True
 
 
 def _temporary_folder() -> str:
