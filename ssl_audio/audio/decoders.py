@@ -77,11 +77,12 @@ def _open_with_sndfile(path: Path, layout: Layout) -> Reader:
     """A reader of all audio in a file, also where its header gives too little of it."""
     if len(layout.parts) > 1:
         return ChainReader(path, layout)
+    if layout.parts and layout.frames is None:
+        return SoundFileReader(path, layout, layout.parts[0])
     reader = SoundFileReader(path, layout)
-    if not layout.parts:
+    if not layout.parts or layout.frames is None:
         return reader
-    found, right = reader.frames, layout.frames
-    if found is not None and right is not None and abs(found - right) <= TAIL * reader.rate:
+    if reader.frames is not None and abs(reader.frames - layout.frames) <= TAIL * reader.rate:
         return reader
     reader.__exit__()
     return SoundFileReader(path, layout, layout.parts[0])

@@ -135,7 +135,9 @@ def layout(file: BinaryIO, start: int, size: int) -> Layout:
         fault = "its sample rate or its number of channels changes"
     if first.format.layer != 3:  # no other layer has headers of the stream
         return Layout((), None, seconds, fault)
-    frames = first.samples if len(first.spans) == 1 else None  # decoders stop at what is between
+    # a decoder stops at what is between spans, and prints a line about a header that is wrong
+    wrong = first.info is not None and first.info.frames not in (None, first.count)
+    frames = None if wrong or len(first.spans) > 1 else first.samples
     return Layout(((_info_frame(first), *first.spans),), frames, seconds, fault)
 
 

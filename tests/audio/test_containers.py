@@ -108,6 +108,15 @@ def test_all_audio_is_read_and_a_crop_is_that_of_the_whole(tmp_path, name):
         np.testing.assert_allclose(whole[8_000:40_000], right, atol=1e-3)
 
 
+@pytest.mark.parametrize("name", ["mp3 half", "mp3 double", "mp3 joined with a tag"])
+def test_the_decoder_prints_nothing_about_a_wrong_header(tmp_path, capfd, name):
+    path = tmp_path / "a.mp3"
+    path.write_bytes(WRONG[name](encoded("mp3", 2), encoded("mp3", 2)))
+    decode.read(path, 0.5, 1.0)
+    decode.read(path)
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize("kind", FORMATS)
 def test_what_is_missing_is_named_with_the_seconds_read(tmp_path, kind):
     path = tmp_path / "a.bin"
