@@ -1,5 +1,6 @@
 """timm's networks for log-mels: transformers and mixers too."""
 
+from functools import cache
 from importlib.util import find_spec
 
 import numpy as np
@@ -24,6 +25,7 @@ def noise(*shape):
     return 0.1 * torch.randn(*shape, generator=torch.Generator().manual_seed(1))
 
 
+@cache
 def encoder_of(name, segment=4.0):
     torch.manual_seed(0)
     return build_encoder(backbone=name, embedding_size=8, segment=segment).eval()
