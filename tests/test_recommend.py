@@ -240,10 +240,11 @@ def test_the_two_tower_model_gives_vectors_to_cold_and_new_tracks(
     made: Made, tmp_path: Path
 ) -> None:
     store, run = f"stores.embeddings={made.folder / 'embeddings.parquet'}", tmp_path / "run"
-    words = ["model=two_tower", "baselines=[popularity]", "two_tower.steps=3", f"run_dir={run}"]
+    words = ["model=[lightgcn,two_tower]", "baselines=[popularity]", "lightgcn.steps=3",
+             "two_tower.steps=3", f"run_dir={run}"]  # fmt: skip
     assert "give stores.embeddings=" in refused(*made.words(*words))
     results = compared(*made.words(*words, store))
-    assert [row.system for row in results.tables[1].rows] == ["Popularity", "Two-tower"]
+    assert [row.system for row in results.tables[1].rows] == ["Popularity", "LightGCN", "Two-tower"]
     kept = read_store(run / "two_tower-tracks.parquet")
     assert kept.vectors.any(1).tolist() == [k >= 3 for k in range(TRACKS)]  # three lack audio
     words = [f"run={run}", store, f"output={tmp_path / 'v.parquet'}"]

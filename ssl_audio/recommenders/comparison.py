@@ -228,7 +228,8 @@ def write_vectors(path: Path, name: str, ids: Sequence[str], vectors: np.ndarray
 def identity_of(settings: RecommendSettings, data: TrainingData) -> dict[str, Any]:
     """The settings and inputs that determine what a comparison trains."""
     values = plain(settings)
-    keys = ("seed", "stores", "missing", "graph", "musig", "transformer", "two_tower", "sessions")
+    keys = ("seed", "stores", "missing", "graph", "musig", "transformer", "two_tower", "lightgcn",
+            "sessions")  # fmt: skip
     m2grl = {key: value for key, value in values["m2grl"].items() if key != "by_weights"}
     cold = settings.completion.cold
     return {**{k: values[k] for k in keys}, "m2grl": m2grl, "completion.cold": cold, **data.hashes}

@@ -154,6 +154,18 @@ class TransformerSettings(Group):
 
 
 @dataclass(frozen=True, kw_only=True)
+class LightGCNSettings(Group):
+    """LightGCN: vectors of playlists and tracks, smoothed over the graph of both."""
+
+    dimensions: int = setting(64, help="dimensions of a vector", min=1)
+    layers: int = setting(3, help="layers; the vectors of all are averaged", min=1)
+    batch_size: int = setting(4096, help="positions of playlists in a batch", min=1)
+    regularisation: float = setting(1e-4, help="weight of the vectors' squared norms", min=0)
+    learning_rate: float = setting(5e-3, help="learning rate of Adam", above=0)
+    steps: int = setting(1000, help="training steps", min=1)
+
+
+@dataclass(frozen=True, kw_only=True)
 class TwoTowerSettings(Group):
     """Two-tower model: vectors of tracks from their audio embeddings, by shared playlists."""
 
@@ -203,7 +215,7 @@ class RecommendSettings(CommandSettings):
     )  # fmt: skip
     model: tuple[str, ...] = setting(
         ("musig",), help="models to train and compare, by name or MODULE.CLASS: musig, m2grl, "
-        "transformer, two_tower or any of baselines=",
+        "transformer, two_tower, lightgcn or any of baselines=",
     )  # fmt: skip
     unknown: Literal["keep", "drop", "refuse"] = setting(
         "drop", help="tracks of the playlists that no feature store has: drop lists them and exits "
@@ -246,6 +258,7 @@ class RecommendSettings(CommandSettings):
     m2grl: M2GRLSettings = group(M2GRLSettings, "M2GRL")
     sessions: SessionSettings = group(SessionSettings, "sessions of MovieLens")
     transformer: TransformerSettings = group(TransformerSettings, "transformer")
+    lightgcn: LightGCNSettings = group(LightGCNSettings, "LightGCN")
     two_tower: TwoTowerSettings = group(TwoTowerSettings, "two-tower model of content")
     completion: CompletionSettings = group(CompletionSettings, "completion of held-out playlists")
     trainer: FitSettings = group(FitSettings, "training")

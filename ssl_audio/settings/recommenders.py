@@ -34,6 +34,7 @@ RECOMMENDERS = Registry({
     "musig": f"{_SYSTEMS}.musig.GraphRecommender",
     "m2grl": f"{_SYSTEMS}.m2grl.m2grl",
     "transformer": f"{_SYSTEMS}.transformer.TransformerRecommender",
+    "lightgcn": f"{_SYSTEMS}.lightgcn.LightGCNRecommender",
     "two_tower": f"{_SYSTEMS}.two_tower.TwoTowerRecommender",
 })  # fmt: skip
 # variants of the models, by the setting that includes them

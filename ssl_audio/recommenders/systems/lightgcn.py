@@ -1,0 +1,23 @@
+"""LightGCN as a recommender."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ssl_audio.recommenders.models.lightgcn import LightGCN, TripleBatches
+from ssl_audio.recommenders.recommender import VectorRecommender
+
+
+class LightGCNRecommender(VectorRecommender):
+    """LightGCN over the training playlists; a new playlist is the sum of its tracks' vectors."""
+
+    name = "LightGCN"
+
+    def train(self, folder: Path) -> np.ndarray:
+        data, settings, seed = self.data, self.settings.lightgcn, self.settings.seed
+        model = LightGCN(data.train, data.tracks, settings, seed)
+        batches = TripleBatches(data.train, data.tracks, settings.batch_size, seed)
+        self.fit_model(folder, "lightgcn.steps", settings.steps, model, batches)
+        return data.in_training(model.vectors())
