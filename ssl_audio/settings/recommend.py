@@ -141,6 +141,10 @@ class TransformerSettings(Group):
         "up to 20,000 tracks, 1,000 of more", min=1,
     )  # fmt: skip
     corrected: bool = setting(True, help="correct the bias of the sampled softmax")
+    calibration: float | None = setting(
+        None, help="gSASRec's t: binary cross-entropy calibrated by it, instead of the softmax",
+        min=0, max=1,
+    )  # fmt: skip
     learning_rate: float = setting(5e-4, help="learning rate of Adam", above=0)
     warmup: int = setting(100, help="steps in which the learning rate rises to its value", min=0)
     clip: float | None = setting(1.0, help="max norm of the gradient; null: no limit", above=0)

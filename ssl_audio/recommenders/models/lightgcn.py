@@ -101,7 +101,9 @@ class LightGCN(nn.Module):
         places = torch.from_numpy(np.stack([scaled.row, scaled.col]).astype(np.int64))
         values = torch.from_numpy(scaled.data.astype(np.float32))
         shape = len(playlists), tracks
-        matrix = torch.sparse_coo_tensor(places, values, shape, check_invariants=True).coalesce()
+        matrix = torch.sparse_coo_tensor(
+            places, values, shape, check_invariants=True, is_coalesced=True
+        )  # by rows and then by columns, as scipy's
         self.register_buffer("scaled", matrix, persistent=False)
         self.register_buffer("roots", torch.from_numpy(roots.astype(np.float32)), persistent=False)
 

@@ -24,6 +24,7 @@ from ssl_audio.io.errors import CheckpointError
 from ssl_audio.models.weight_decay import parameter_groups
 from ssl_audio.recommenders.data.collection import Playlists
 from ssl_audio.recommenders.data.vocabulary import END, SPECIALS, UNKNOWN, Vocabulary
+from ssl_audio.recommenders.models.calibrated_bce import calibrated_bce_loss
 from ssl_audio.recommenders.models.model_folder import load_model, save_model
 from ssl_audio.recommenders.models.sampled_softmax import sampled_softmax_loss
 from ssl_audio.recommenders.models.sparse_adamw import SparseAdamW
@@ -124,7 +125,7 @@ class PlaylistTransformer(nn.Module):
         return self.norm(x)
 
     def loss(self, batch: TransformerBatch) -> dict[str, Tensor]:
-        """Softmax cross-entropy of each next token, over all tokens or sampled ones, in nats.
+        """Softmax or calibrated binary cross-entropy of each next token, in nats.
 
         Positions up to and including the prediction of a playlist's first `<eop>` count.
 
@@ -135,13 +136,20 @@ class PlaylistTransformer(nn.Module):
         vectors = self.tracks(tokens)
         counted = tokens[:, :-1] != END
         states, targets = self._hidden(vectors[:, :-1])[counted], tokens[:, 1:][counted]
-        if batch.negatives is None:
+        negatives, candidates = batch.negatives, self.vocabulary.size - 1
+        if self.settings.calibration is not None:
+            negatives = self._predicted_tokens() if negatives is None else negatives
+            losses = calibrated_bce_loss(
+                states, targets, vectors[:, 1:][counted], negatives, self.tracks(negatives),
+                candidates, self.settings.calibration,
+            )  # fmt: skip
+        elif negatives is None:
             logits = states @ self.tracks(self._predicted_tokens()).T
             losses = nn.functional.cross_entropy(logits.float(), targets - 1, reduction="none")
         else:
             losses = sampled_softmax_loss(
-                states, targets, vectors[:, 1:][counted], batch.negatives,
-                self.tracks(batch.negatives), self.vocabulary.size - 1, self.settings.corrected,
+                states, targets, vectors[:, 1:][counted], negatives, self.tracks(negatives),
+                candidates, self.settings.corrected,
             )  # fmt: skip
         tracks = losses.detach()[targets >= SPECIALS]
         return {"total": losses.mean(), "tracks": tracks.mean()}
@@ -219,7 +227,7 @@ class PlaylistTransformer(nn.Module):
             log 1/n sum_k exp(h_k . v) / Z_k,    Z_k = sum over tokens j of exp(h_k . v_j),
 
         over the tokens of training, or over `MAX_FULL_SOFTMAX` of more, drawn uniformly, which
-        adds a constant to all scores.
+        adds a constant to all scores. With `calibration`, a probability is sigmoid(h_k . v).
 
         Returns:
             (positions of candidates,) float32.
@@ -239,7 +247,11 @@ class PlaylistTransformer(nn.Module):
                 after = one[min(end, 1) : end + 1]
                 start, stop = candidates.offsets[len(found) : len(found) + 2]
                 own = places[start:stop]
-                logs = after @ vectors[own].T - (after @ softmax.T).logsumexp(1, keepdim=True)
+                logs = after @ vectors[own].T
+                if self.settings.calibration is None:
+                    logs = logs - (after @ softmax.T).logsumexp(1, keepdim=True)
+                else:
+                    logs = nn.functional.logsigmoid(logs)
                 found.append(logs.logsumexp(0) - math.log(len(after)) + share[own])
         return torch.cat(found).cpu().numpy() if found else np.zeros(0, np.float32)
 

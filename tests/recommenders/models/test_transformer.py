@@ -146,6 +146,31 @@ def test_the_sampled_loss_is_the_formula() -> None:
     assert found == pytest.approx(np.mean(losses), rel=1e-5)
 
 
+def test_the_calibrated_loss_is_the_formula() -> None:
+    """gSASRec's in float64, position by position."""
+    settings = replace(SMALL, batch_size=4, negatives=7, calibration=0.75)
+    model = perturbed(PlaylistTransformer(vocabulary(), settings)).eval()
+    batch = TransformerBatches(some_playlists(), vocabulary(), settings)(2)
+    assert batch.negatives is not None
+    with torch.no_grad():
+        found = float(model.loss(batch)["total"])
+        states = model.hidden(batch.tokens[:, :-1]).double().numpy()
+    table = model.tracks.ids.weight.detach().double().numpy()
+    losses = []
+    for row, place in np.argwhere(batch.tokens[:, :-1].numpy() != END):
+        target = int(batch.tokens[row, place + 1])
+        others = [j for j in batch.negatives.tolist() if j != target]
+        chances = 1 / (1 + np.exp(-(table @ states[row, place])))
+        alpha = len(others) / (len(table) - 2)
+        beta = alpha * (0.75 * (1 - 1 / alpha) + 1 / alpha)
+        total = beta * np.log(chances[target]) + np.log(1 - chances[others]).sum()
+        losses.append(-total / (len(others) + 1))
+    assert found == pytest.approx(np.mean(losses), rel=1e-5)
+    whole = model.loss(TransformerBatch(batch.tokens, None))["total"]
+    every = torch.arange(1, model.vocabulary.size)
+    torch.testing.assert_close(whole, model.loss(TransformerBatch(batch.tokens, every))["total"])
+
+
 def test_later_tokens_change_no_earlier_state() -> None:
     model = perturbed(PlaylistTransformer(vocabulary(), SMALL)).eval()
     tokens = torch.randint(SPECIALS, 30, (3, 9), generator=torch.Generator().manual_seed(0))
@@ -265,9 +290,13 @@ def test_sparse_adamw_is_adamw_on_rows_that_every_step_touches() -> None:
     assert torch.equal(sparse[[1, 2, 4]], start[[1, 2, 4]])
 
 
-def test_scores_are_mean_probabilities_after_each_track(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("calibration", [None, 0.75])
+def test_scores_are_mean_probabilities_after_each_track(
+    monkeypatch: pytest.MonkeyPatch, calibration: float | None
+) -> None:
     """Playlists longer than the context, empty seeds and empty candidates among them."""
-    model = perturbed(PlaylistTransformer(vocabulary(), SMALL, side())).eval()
+    settings = replace(SMALL, calibration=calibration)
+    model = perturbed(PlaylistTransformer(vocabulary(), settings, side())).eval()
     seeds = [list(range(20)), [3], [], [36, 2, 9], [1, 2]]
     candidates = [[1, 38, 4], [36, 35], [7], [], [2]]
     found = model.scores(playlists_of(seeds), playlists_of(candidates))
@@ -282,7 +311,8 @@ def test_scores_are_mean_probabilities_after_each_track(monkeypatch: pytest.Monk
             table = model.tracks(torch.arange(1, model.vocabulary.size)).double()
         logits = states @ model.output_vectors(np.array(rows, int)).double().T
         partition = (states @ table.T).exp().sum(1, keepdim=True)
-        expected += (logits.exp() / partition).mean(0).log().tolist()
+        chances = logits.exp() / partition if calibration is None else logits.sigmoid()
+        expected += chances.mean(0).log().tolist()
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
     monkeypatch.setattr(transformer, "MAX_FULL_SOFTMAX", 20)  # of 37 tokens: close to all
     sampled = model.scores(playlists_of(seeds), playlists_of(candidates))
