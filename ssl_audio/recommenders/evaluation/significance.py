@@ -58,19 +58,21 @@ def paired_differences(
 ) -> tuple[Difference, ...]:
     """Differences of pairs of systems, with intervals and p-values.
 
-    The p-values of a metric are corrected over all pairs (Holm); with several training seeds, they
+    The p-values are corrected over all pairs and metrics (Holm); with several training seeds, they
     are of the playlists' means over the seeds. `figures` are (playlists,) or (seeds, playlists) of
     the same playlists, by system and metric; seed and resamples are those of `interval_of`.
     """
-    found: list[Difference] = []
-    for metric in metrics if pairs else ():
-        columns = [_checked(figures[a][metric] - figures[b][metric]) for a, b in pairs]
-        means = np.stack([values.mean(0) for values in columns], axis=1)
-        p_values = holm(sign_flip_tests(means, seed))
-        for (a, b), values, p in zip(pairs, columns, p_values.tolist(), strict=True):
-            one = interval(values, seed, resamples)
-            found.append(Difference(a, b, metric, one.mean, one.low, one.high, LEVEL, p))
-    return tuple(found)
+    tests = [(*pair, metric) for metric in metrics for pair in pairs]
+    if not tests:
+        return ()
+    columns = [_checked(figures[a][metric] - figures[b][metric]) for a, b, metric in tests]
+    means = np.stack([values.mean(0) for values in columns], axis=1)
+    p_values = holm(sign_flip_tests(means, seed))
+    intervals = (interval(values, seed, resamples) for values in columns)
+    return tuple(
+        Difference(*test, one.mean, one.low, one.high, LEVEL, p)
+        for test, one, p in zip(tests, intervals, p_values.tolist(), strict=True)
+    )
 
 
 def sign_flip_tests(differences: np.ndarray, seed: int = 0, flips: int = FLIPS) -> np.ndarray:
