@@ -19,7 +19,7 @@ class ExportedFiles:
     """
 
     def __init__(self, once: Callable[..., Any]) -> None:
-        self._once = once
+        self._once, self._formats = once, dict(export.FORMATS)  # which a test may change
         self._opened: dict[str, export.Run] = {}
         self._program = functools.cache(
             lambda trace=export._program: trace(load_encoder("contrastive"))
@@ -37,11 +37,11 @@ class ExportedFiles:
         """Waveforms to embeddings by a file; opening a .pt2 takes seconds, so once here."""
         path = self(suffix).path
         if suffix not in self._opened:  # another worker has written it
-            self._opened[suffix] = export.FORMATS[suffix][1](path)
+            self._opened[suffix] = self._formats[suffix][1](path)
         return self._opened[suffix]
 
     def _make(self, suffix: str, folder: Path) -> export.Exported:
-        write, open_file = export.FORMATS[suffix]
+        write, open_file = self._formats[suffix]
 
         def opened(path: Path) -> export.Run:
             self._opened[suffix] = open_file(path)
