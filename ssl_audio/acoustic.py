@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from functools import partial
 
-from ssl_audio.io.console import SOME_FAILED, say
+from ssl_audio.io.console import say
 from ssl_audio.settings.acoustic import AcousticSettings
 from ssl_audio.settings.command import Command
 
@@ -36,10 +36,9 @@ def run(settings: AcousticSettings) -> int:
 def _describe(settings: AcousticSettings) -> int:
     from ssl_audio.catalogue.description import describe_catalogue
 
-    assert settings.source is not None
-    summary = describe_catalogue(settings.source, settings.output, settings.workers, settings.group)
+    summary = describe_catalogue(settings)
     say("\n".join(summary.lines()))
-    return SOME_FAILED if summary.failures else 0
+    return summary.status(settings.max_failed)
 
 
 def _project(settings: AcousticSettings) -> int:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 from functools import partial
 
+from ssl_audio.io.csv_file import CsvWriter
 from ssl_audio.settings.command import Command
 from ssl_audio.settings.search import SearchSettings
 
@@ -25,10 +25,10 @@ def run(settings: SearchSettings) -> None:
     matches = similar_tracks(
         settings.index, settings.query, settings.k, settings.checkpoint, settings.approximate
     )
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["rank", "similarity", "id", "path"])
+    writer = CsvWriter(sys.stdout)
+    writer.row(["rank", "similarity", "id", "path"])
     for rank, match in enumerate(matches, 1):
-        writer.writerow([rank, f"{match.similarity:.4f}", match.id, match.path])
+        writer.row([rank, f"{match.similarity:.4f}", match.id, match.path])
 
 
 main = partial(COMMAND.main, run)

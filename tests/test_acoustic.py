@@ -11,7 +11,8 @@ from ssl_audio import acoustic
 from ssl_audio.catalogue.acoustic_model import load_acoustic
 from ssl_audio.catalogue.tags import tag_correlations, tagged_features
 from ssl_audio.io.console import SOME_FAILED
-from ssl_audio.stores.feature_store import Row, Stored, read_store
+from ssl_audio.stores.columns import Row
+from ssl_audio.stores.feature_store import Stored, read_store
 from ssl_audio.stores.writer import Store
 
 TRACKS = 60
@@ -112,8 +113,8 @@ def test_tags_are_matched_by_file(tmp_path):
         (["kind=descriptors", "output=a.parquet"], "source=null: required for kind=descriptors"),
         (["kind=descriptors", "source=nothing", "output=a.parquet"], "nothing: no such folder"),
         (["features=f.parquet"], "output= is required"),
-        (["features=f.parquet", "output=a.npy"], "Parquet"),
-        (["features=f.parquet", "output=null"], "output=null: a feature store is a Parquet file"),
+        (["features=f.parquet", "output=a.npy"], "NAME.parquet"),
+        (["features=f.parquet", "output=null"], "output=null: a feature store is named"),
         (["features=f.parquet", "output=s3://b/a.parquet"], "s3://b/a.parquet: a local path"),
         (["features=nothing.parquet", "output=a.parquet"], "nothing.parquet"),
         (["features=f.parquet", "output=a.parquet", "kind=siamese"], "playlists="),

@@ -10,6 +10,7 @@ import time
 from importlib.util import find_spec
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 from processes import start
@@ -75,7 +76,7 @@ def test_embeddings_equal_embed_file_and_failures_are_listed(
         np.testing.assert_allclose(vector, expected.track, atol=1e-5)
         np.testing.assert_allclose(segments, expected.segments, atol=1e-5)
         np.testing.assert_array_equal(times, expected.times)
-    failures = list(csv.DictReader((tmp_path / "failures.csv").open()))
+    failures = list(csv.DictReader((tmp_path / "f-failures.csv").open()))
     assert [f["id"] for f in failures] == ["broken.wav", "empty.mp3"]
     assert all(f["reason"] for f in failures)
     assert read_about("f.parquet")["model"] == encoder.weights_hash
@@ -104,7 +105,7 @@ def test_the_runtime_is_chosen_by_the_number_of_tracks_and_recorded(
 ):
     monkeypatch.setattr(embedding, "MIN_OPENVINO_TRACKS", min_tracks)
     run(f"source={music / '0.wav'}", "output=f.parquet")
-    recorded = json.loads((tmp_path / "f.parquet.run.json").read_text())
+    recorded = json.loads((tmp_path / "f.parquet" / "_run.json").read_text())
     assert recorded["config"]["runtime"] == runtime
     assert recorded["config"]["source"] == str(music / "0.wav")
 
@@ -115,7 +116,7 @@ def test_the_same_command_resumes_and_adds_new_tracks(run, music, tmp_path):
     (folder / "0.wav").write_bytes((music / "0.wav").read_bytes())
     assert run(f"source={folder}", "output=f.parquet")[0] == 0
     status, said = run(f"source={folder}", "output=f.parquet")
-    assert status == 0 and "resuming after 1 tracks" in said
+    assert status == 0 and "up to date" in said
     (folder / "2.ogg").write_bytes((music / "2.ogg").read_bytes())
     assert run(f"source={folder}", "output=f.parquet")[0] == 0
     assert read_store("f.parquet").ids == ["0.wav", "2.ogg"]
@@ -151,11 +152,11 @@ def test_names_are_literal(run, music, tmp_path, name):
     [
         (["source=/nowhere", "output=f.parquet"], "/nowhere"),
         (["source=MUSIC"], "output= is required"),
-        (["source=MUSIC", "output=f.pkl"], ".parquet"),
+        (["source=MUSIC", "output=f.pkl"], "NAME.parquet"),
         (["source=MUSIC", "output=f.csv"], ".parquet"),
         (["source=MUSIC", "output=MUSIC/0.wav/f.parquet"], "0.wav"),
         (["source=MUSIC", "output=s3://bucket/f.parquet"], "s3://bucket/f.parquet: a local path"),
-        (["source=MUSIC", "output=null"], "output=null: a feature store is a Parquet file"),
+        (["source=MUSIC", "output=null"], "output=null: a feature store is named"),
         (["source=s3://bucket", "output=f.parquet"], "s3://bucket: a local path"),
         (["source=MUSIC", "output=f.parquet", "precision=int8"], "bfloat16"),
         (["source=MUSIC", "output=f.parquet", "precison=bfloat16"], "Did you mean precision?"),
@@ -166,6 +167,8 @@ def test_names_are_literal(run, music, tmp_path, name):
         (["source=MUSIC", "output=f.parquet", "wrokers=1"], "Did you mean workers?"),
         (["source=MUSIC", "output=f.parquet", "workers=1.5"], "workers=1.5: a whole number"),
         (["source=MUSIC", "output=f.parquet", "batch_size=null"], "batch_size=null: a whole"),
+        (["source=MUSIC", "output=f.parquet", "max_failed=1.5"], "max_failed=1.5: a number"),
+        (["source=MUSIC", "output=f.parquet", "shard=4/3"], "shard=4/3: NUMBER/COUNT"),
         (["source=MUSIC", "output=f.parquet", "group=0"], "group=0: a whole number, 1 or more"),
         (["source=MUSIC", "output=f.parquet", "dtype=int8"], "float16"),
         (["source=MUSIC", "output=f.parquet", "checkpoint=null"], "null"),
@@ -185,17 +188,46 @@ def test_unreadable_music_is_one_line_and_the_same_command_works_afterwards(run,
     track = tmp_path / "music" / "0.wav"
     track.write_bytes(b"RIFF nothing of use")
     status, said = run("source=music", "output=f.parquet", "runtime=torch")
-    assert status == 1 and "failures.csv" in said.splitlines()[-1]
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["failures.csv", "music"]
+    assert status == 1 and "f-failures.csv" in said.splitlines()[-1]
     track.write_bytes((music / "0.wav").read_bytes())
     assert run("source=music", "output=f.parquet", "runtime=torch")[0] == 0
-    assert sorted(p.name for p in tmp_path.iterdir()) == [
-        "f.parquet", "f.parquet.run.json", "music",
-    ]  # fmt: skip
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["f.parquet", "music"]
+
+
+def test_a_store_is_kept_from_night_to_night(run, music, tmp_path):
+    folder = tmp_path / "music"
+    folder.mkdir()
+    for name in ("0.wav", "2.ogg"):
+        (folder / name).write_bytes((music / name).read_bytes())
+    (folder / "broken.wav").write_bytes(b"RIFF nothing of use")
+    soundfile.write(folder / "silent.wav", np.zeros(16_000), 16_000)
+    words = ["source=music", "output=f.parquet", "runtime=torch", "report=run.json"]
+    assert run(*words)[0] == SOME_FAILED
+    frame = pq.read_table("f.parquet").to_pandas().set_index("id")
+    assert frame["note"].map(bool).to_dict() == {"0.wav": 0, "2.ogg": 0, "silent.wav": 1}
+    status, said = run(*words)  # a failure that lasts is not tried again
+    assert status == 0 and "up to date" in said and "1 files failed (1 of them before)" in said
+    report = json.loads((tmp_path / "run.json").read_text())
+    assert report["up_to_date"] and report["failed"] == 1 and report["tracks"] == 3
+    assert run(*words, "retry_failed=true")[0] == SOME_FAILED
+    assert run(*words, "retry_failed=true", "max_failed=25%")[0] == 0
+    (folder / "2.ogg").rename(folder / "moved.ogg")
+    (folder / "0.wav").write_bytes((music / "4.wav").read_bytes())
+    (folder / "silent.wav").unlink()
+    before = read_store("f.parquet")
+    assert run(*words)[0] == 0
+    after = read_store("f.parquet")
+    vectors = dict(zip(after.ids, after.vectors, strict=True))
+    np.testing.assert_array_equal(vectors["moved.ogg"], before.vectors[before.ids.index("2.ogg")])
+    assert np.abs(vectors["0.wav"] - before.vectors[before.ids.index("0.wav")]).max() > 1e-3
+    frame = pq.read_table("f.parquet").to_pandas().set_index("id")
+    assert frame["state"].to_dict() == {"0.wav": "", "moved.ogg": "", "silent.wav": "deleted"}
+    assert run(*words, "deleted=drop")[0] == 0
+    assert sorted(read_store("f.parquet").ids) == ["0.wav", "moved.ogg"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_a_run_that_was_stopped_is_resumed(run, encoder_folder, tmp_path, how):
     folder = tmp_path / "music"
     folder.mkdir()
@@ -204,15 +236,16 @@ def test_a_run_that_was_stopped_is_resumed(run, encoder_folder, tmp_path, how):
         soundfile.write(folder / f"{k:03d}.flac", noise, 16_000)
     words = [f"source={folder}", "output=f.parquet", "group=5", "workers=1"]
     process = start(embed.main, [f"checkpoint={encoder_folder}", *words])
-    parts = tmp_path / "f.parquet.parts"
-    while len(list(parts.glob("0*.parquet"))) < 2 and process.is_alive():
+    store = tmp_path / "f.parquet"
+    while len(list(store.glob("part-*.parquet"))) < 2 and process.is_alive():
         time.sleep(0.02)
     os.kill(process.pid, how)
     process.join(60)
-    assert process.exitcode == (130 if how == signal.SIGINT else -signal.SIGKILL)
-    assert not (tmp_path / "f.parquet").exists()
+    expected = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -signal.SIGKILL}
+    assert process.exitcode == expected[how]
+    assert 10 <= len(read_store(store).ids) < 60
     status, said = run(*words)
-    assert status == 0 and "resuming after" in said
+    assert status == 0 and "tracks were there before" in said
     found = read_store("f.parquet")
     assert found.ids == [f"{k:03d}.flac" for k in range(60)]
     encoder = load_encoder(encoder_folder)

@@ -30,7 +30,8 @@ from ssl_audio.recommenders.generate import generate
 from ssl_audio.recommenders.generate_settings import GeneratorSettings
 from ssl_audio.recommenders.tables import BY_TASK, BY_WEIGHTS, MAIN, Role, pairs_to_compare
 from ssl_audio.reports.results import PlaylistResults, read_results, write_results
-from ssl_audio.stores.feature_store import Row, read_rows, read_store
+from ssl_audio.stores.columns import Row
+from ssl_audio.stores.feature_store import read_rows, read_store
 from ssl_audio.stores.writer import Store
 
 Command = Callable[[Sequence[str]], int]

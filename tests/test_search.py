@@ -8,8 +8,9 @@ import pytest
 import soundfile
 
 from ssl_audio import embed, search
+from ssl_audio.io.csv_file import plain_cell
 from ssl_audio.models.encoder import build_encoder
-from ssl_audio.stores.feature_store import Row
+from ssl_audio.stores.columns import Row
 from ssl_audio.stores.writer import write_store
 
 # ids and file names that a shell, YAML or Hydra would read as something else
@@ -36,7 +37,9 @@ def index(tmp_path, monkeypatch):
 def test_ids_are_literal(index, capsys, query):
     status, rows, said = run(capsys, "index=f.parquet", f"query={query}", "k=100")
     assert status == 0, said
-    assert {row["id"] for row in rows} == set(LITERAL) - {query}
+    assert {row["id"] for row in rows} == {plain_cell(name) for name in LITERAL} - {
+        plain_cell(query)
+    }
 
 
 def test_the_graph_is_kept_until_the_store_changes(index, tmp_path, capsys):

@@ -30,13 +30,16 @@ from timing import aim, benchmark, race, table
 from ssl_audio.audio import SAMPLE_RATE
 from ssl_audio.audio.decode import Stream
 from ssl_audio.audio.logmel import LogMel
+from ssl_audio.catalogue.changes import Changes
 from ssl_audio.catalogue.local_engine import LocalEngine
-from ssl_audio.catalogue.tracks import Item, fill_store
+from ssl_audio.catalogue.tracks import Item
+from ssl_audio.catalogue.update import update_store
 from ssl_audio.io.parallel import available_processors, in_order
 from ssl_audio.models.encoder import Encoder, build_encoder
 from ssl_audio.models.runtime import PRECISIONS, for_embedding
 from ssl_audio.settings.fields import Group, setting
-from ssl_audio.stores.feature_store import Row, read_ids
+from ssl_audio.stores.columns import Row
+from ssl_audio.stores.feature_store import read_ids
 from ssl_audio.stores.writer import Store
 
 MIN_RATE = 4.0  # times the tracks per second of the published script, on two CPU cores
@@ -211,11 +214,13 @@ def memory(options: BenchmarkEmbedSettings) -> None:
         engine = LocalEngine(for_embedding(build_encoder(segment=1.0)))
         items = [Item(f"{k}.wav", folder / f"{k}.wav") for k in range(options.files)]
         with Store(folder / "f.parquet", {"kind": "embedding"}, "float16", group=512) as store:
-            rows, failures = engine.rows(marked(items)), folder / "failed.csv"
-            summary = fill_store(store, rows, len(items), "embedding", failures)
+            changes = Changes(store)
+            summary = update_store(
+                store, changes, marked(items), lambda tracks: engine, "embedding"
+            )
         count = len(read_ids(folder / "f.parquet"))
     print(f"\n{options.files} files, {damaged} damaged: {summary.total} rows ({count} read), "
-          f"{len(summary.failures)} failures, {count / summary.elapsed:.0f} tracks/s")  # fmt: skip
+          f"{len(summary.tried)} failures, {count / summary.seconds:.0f} tracks/s")  # fmt: skip
     print(f"  MiB after each fifth: {', '.join(f'{value:.0f}' for value in marks)}")
 
 

@@ -6,7 +6,6 @@ python tools/near_duplicates.py features.parquet near.csv
 
 from __future__ import annotations
 
-import csv
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from ssl_audio.io.atomic import atomic_file
+from ssl_audio.io.csv_file import CsvWriter
 from ssl_audio.settings.command import Command
 from ssl_audio.settings.fields import Group, setting
 from ssl_audio.stores.feature_store import Stored, read_store
@@ -64,9 +64,9 @@ def run(settings: NearSettings) -> None:
         atomic_file(settings.output) as temporary,
         open(temporary, "w", newline="", encoding="utf-8") as file,
     ):
-        writer = csv.writer(file)
-        writer.writerow(["path", "other", "cosine"])
-        writer.writerows(
+        writer = CsvWriter(file)
+        writer.row(["path", "other", "cosine"])
+        writer.rows(
             (stored.paths[other], stored.paths[track], f"{cosine:.4f}")
             for track, other, cosine in pairs
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import math
 import os
@@ -19,6 +18,7 @@ from ssl_audio.audio import isolated
 from ssl_audio.audio.sources import Source, read_parquet
 from ssl_audio.io.atomic import atomic_file
 from ssl_audio.io.cache import cache_folder
+from ssl_audio.io.csv_file import CsvWriter
 from ssl_audio.io.errors import AudioError, SslAudioError
 from ssl_audio.io.files import AnyPath
 from ssl_audio.io.parallel import available_processors, in_order
@@ -98,10 +98,10 @@ class Manifest:
             atomic_file(path) as temporary,
             open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file,
         ):
-            writer = csv.writer(file)
-            writer.writerow(["path", "reason", "detail"])
+            writer = CsvWriter(file)
+            writer.row(["path", "reason", "detail"])
             rows = self.skipped + damaged
-            writer.writerows([item.path, item.reason, item.detail] for item in rows)
+            writer.rows([item.path, item.reason, item.detail] for item in rows)
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from ssl_audio.catalogue.acoustic_model import (
     DIMENSIONS,
@@ -17,7 +17,7 @@ from ssl_audio.io.console import say
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.progress import with_progress
 from ssl_audio.settings.acoustic import AcousticSettings
-from ssl_audio.stores.feature_store import Row, read_about, read_rows, read_segments, read_store
+from ssl_audio.stores.feature_store import read_about, read_rows, read_segments, read_store
 from ssl_audio.stores.writer import Store, check_output
 
 Playlists = Mapping[str, Sequence[str]]  # ids of the tracks of each playlist
@@ -26,7 +26,7 @@ Playlists = Mapping[str, Sequence[str]]  # ids of the tracks of each playlist
 def acoustic_features(
     settings: AcousticSettings, playlists: Playlists | None = None, digest: str = ""
 ) -> None:
-    """Add the acoustic features of a store's tracks to another store.
+    """Bring a store of acoustic features up to date with a store of embeddings.
 
     Args:
         settings: `features` is the store of embeddings, `model` the folder of the fitted model; if
@@ -53,9 +53,14 @@ def acoustic_features(
     if "memberships" in model.about:
         about["memberships"] = model.about["memberships"]
     with Store(settings.output, about, group=settings.group) as store:
-        for row in with_progress(_rows(settings.features, model), "acoustic features"):
-            if row.id not in store.finished:
-                store.add(row)
+        gone = set(store.records)
+        for row in with_progress(read_rows(settings.features), "acoustic features"):
+            gone.discard(row.id)
+            known = store.records.get(row.id)
+            if known is None or (known.path, known.sha256) != (row.path, row.sha256):
+                store.add(replace(row, vector=model.features(row.vector[None])[0]))
+        store.flush()
+        store.drop(gone if settings.deleted == "drop" else ())
         say(f"{store.close()} tracks x {DIMENSIONS} ({model.method}): {settings.output}")
 
 
@@ -96,9 +101,3 @@ def _fit(settings: AcousticSettings, playlists: Playlists | None, digest: str) -
 
     about["memberships"] = digest
     return fit_siamese(windows, membership(playlists, stored.ids), about, settings.siamese)
-
-
-def _rows(features: Path, model: AcousticModel) -> Iterator[Row]:
-    for row in read_rows(features):
-        vector = model.features(row.vector[None])[0]
-        yield Row(row.id, row.path, row.duration, row.sha256, vector)

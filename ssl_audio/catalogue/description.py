@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from ssl_audio.audio import SAMPLE_RATE, isolated
 from ssl_audio.catalogue.descriptors import DESCRIPTORS, descriptors_of_blocks, normalised
-from ssl_audio.catalogue.tracks import Analysis, Summary, fill_store, list_items, missing, row_of
+from ssl_audio.catalogue.tracks import Analysis, Item, list_items, row_of
+from ssl_audio.catalogue.update import Summary, update_catalogue
 from ssl_audio.io.parallel import in_order
+from ssl_audio.settings.acoustic import AcousticSettings
+from ssl_audio.stores.columns import Row
+from ssl_audio.stores.failures import Failure
 from ssl_audio.stores.writer import Store, check_output
 
 ABOUT = {"kind": "descriptors", "model": "42", "names": [d.name for d in DESCRIPTORS]}
@@ -20,25 +26,27 @@ def _describe(path: Path) -> Analysis:
     return Analysis(duration, normalised(descriptors_of_blocks(blocks)), note=stream.note)
 
 
-def describe_catalogue(
-    source: Path, output: Path, workers: int | None = None, group: int = 1024
-) -> Summary:
-    """Add the descriptors, 0 to 1, of the tracks of a source that a store does not have yet.
+@dataclass(frozen=True)
+class DescriptorEngine:
+    """Computes the descriptors, 0 to 1, of tracks."""
 
-    Args:
-        source: see `list_items`.
-        output: the store.
-        workers: tracks at a time; None is the number of processors.
-        group: tracks in a row group.
+    workers: int | None = None  # tracks at a time; None is the number of processors
+    runtime: str = ""
+
+    def rows(self, items: Iterable[Item]) -> Iterator[Row | Failure]:
+        """The rows of tracks, in their order."""
+        return in_order(items, lambda item: row_of(item, _describe), self.workers)
+
+
+def describe_catalogue(settings: AcousticSettings) -> Summary:
+    """Bring a store of descriptors up to date with a source.
 
     Raises:
         SslAudioError: an unreadable source, or a store of other features.
     """
-    check_output(output)
-    items = list_items(source)
-    failures = output.with_name(f"{output.stem}-failures.csv")  # embed writes failures.csv
-    with Store(output, ABOUT, group=group) as store:
-        rest = missing(items, store.finished)
-        total = len(rest) if isinstance(rest, list) else None
-        results = in_order(rest, lambda item: row_of(item, _describe), workers)
-        return fill_store(store, results, total, "describing", failures)
+    assert settings.source is not None
+    check_output(settings.output)
+    items = list_items(settings.source, settings.part)
+    store = Store(settings.output, ABOUT, group=settings.group)
+    engine = DescriptorEngine(settings.workers)
+    return update_catalogue(settings, store, items, lambda tracks: engine, "describing")

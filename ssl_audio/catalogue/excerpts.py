@@ -13,14 +13,15 @@ from ssl_audio.audio import SAMPLE_RATE, decode, isolated
 from ssl_audio.audio.sources import read_jamendo
 from ssl_audio.catalogue.descriptors import DESCRIPTORS, descriptors, normalised
 from ssl_audio.catalogue.local_engine import LocalEngine
-from ssl_audio.catalogue.tracks import Failure, Item
+from ssl_audio.catalogue.tracks import Item
 from ssl_audio.io.console import say, warn
 from ssl_audio.io.errors import AudioError, SslAudioError
 from ssl_audio.io.parallel import in_order
 from ssl_audio.io.progress import with_progress
 from ssl_audio.models.embedder import Embedder
 from ssl_audio.models.encoder import Encoder
-from ssl_audio.stores.feature_store import Row
+from ssl_audio.stores.columns import Row
+from ssl_audio.stores.failures import Failure
 from ssl_audio.stores.writer import write_store
 
 GENRE = "genre---"  # prefix of genre tags in MTG-Jamendo's tables

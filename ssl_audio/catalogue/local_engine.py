@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from ssl_audio.audio import isolated
-from ssl_audio.catalogue.tracks import Analysis, Failure, Item, row_of
+from ssl_audio.catalogue.tracks import Analysis, Item, row_of
 from ssl_audio.io.parallel import in_order
 from ssl_audio.models.embedder import BATCH, Embedder
 from ssl_audio.models.runtime import runtime_of
-from ssl_audio.stores.feature_store import Row
+from ssl_audio.stores.columns import Row
+from ssl_audio.stores.failures import Failure
 
 
 @dataclass(frozen=True)

@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from ssl_audio.catalogue.local_engine import LocalEngine
-from ssl_audio.catalogue.tracks import Failure, Item
+from ssl_audio.catalogue.tracks import Item
 from ssl_audio.io.errors import CheckpointError, SslAudioError
 from ssl_audio.io.files import printable
 from ssl_audio.io.parallel import available_processors
 from ssl_audio.models.encoder import load_encoder
 from ssl_audio.models.runtime import for_embedding
-from ssl_audio.stores.feature_store import Row
+from ssl_audio.stores.columns import Row
+from ssl_audio.stores.failures import Failure
 
 BLOCK = 8  # tracks per thread of an actor: the most that a dead actor loses
 AHEAD = 4  # blocks per actor whose results may wait to be taken

@@ -15,13 +15,15 @@ import pyarrow.parquet as pq
 
 from ssl_audio.catalogue.embedding import MIN_OPENVINO_TRACKS
 from ssl_audio.catalogue.local_engine import LocalEngine
-from ssl_audio.catalogue.tracks import Failure, list_items, write_failures
+from ssl_audio.catalogue.tracks import list_items
 from ssl_audio.io.atomic import atomic_file
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.progress import with_progress
 from ssl_audio.models.encoder import Encoder
 from ssl_audio.models.runtime import for_embedding
-from ssl_audio.stores.feature_store import METADATA_KEY, Row, read_about, read_ids, read_rows
+from ssl_audio.stores.columns import METADATA_KEY, Row
+from ssl_audio.stores.failures import Failure, failures_table, write_failures_table
+from ssl_audio.stores.feature_store import read_about, read_ids, read_rows
 
 KIND = "tags"  # of the table, in its metadata
 COLUMN = "probability:"  # before a tag: the name of its column
@@ -62,7 +64,7 @@ class Tagged:
     @property
     def failures_path(self) -> Path:
         """The table of the failed tracks; it exists if there are any."""
-        return self.output.with_name(f"{self.output.stem}-failures.csv")
+        return failures_table(self.output)
 
     def lines(self) -> list[str]:
         """What a command prints at its end."""
@@ -158,7 +160,7 @@ def write_tags(tracks: Tracks, tagger: Tagger, output: Path) -> Tagged:
         while group := list(islice(rows, GROUP)):
             writer.write_table(_table(group, tagger, schema))
             done.rows += len(group)
-        write_failures(done.failures_path, done.failures)
+        write_failures_table(done.failures_path, {f.id: f for f in done.failures})
         if not done.rows:
             raise SslAudioError(f"no track can be tagged: see {done.failures_path}")
     return done

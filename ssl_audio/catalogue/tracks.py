@@ -1,27 +1,25 @@
-"""The tracks of a catalogue: listed from a source, computed by an engine, kept in a store."""
+"""The tracks of a source, and how an engine turns each into a row or a failure."""
 
 from __future__ import annotations
 
-import csv
+import hashlib
 import io
 import os
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from stat import S_ISREG
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from ssl_audio.audio.isolated import TEMPORARY
 from ssl_audio.audio.sources import LIST_SUFFIXES, list_audio
-from ssl_audio.io.atomic import write_text
-from ssl_audio.io.console import say
-from ssl_audio.io.errors import AudioError, SslAudioError
-from ssl_audio.io.files import file_sha256, printable, regular_size
-from ssl_audio.io.progress import with_progress
-from ssl_audio.stores.feature_store import Row
-from ssl_audio.stores.writer import Store
+from ssl_audio.io.errors import AudioError
+from ssl_audio.io.files import AnyPath, file_sha256, printable, regular_size
+from ssl_audio.stores.columns import Row
+from ssl_audio.stores.failures import Failure
 
 
 class Item(NamedTuple):
@@ -31,22 +29,29 @@ class Item(NamedTuple):
     path: Path
 
 
-class Failure(NamedTuple):
-    """A track without a result, and why."""
-
-    id: str
-    path: str
-    reason: str
-
-
 Items = list[Item] | Iterator[Item]  # of unknown number where they are read from standard input
 
 
-def list_items(source: Path) -> Items:
+class Engine(Protocol):
+    """What computes the rows of tracks."""
+
+    @property
+    def runtime(self) -> str:
+        """What the network runs on; "" without a network."""
+
+    def rows(self, items: Iterable[Item]) -> Iterator[Row | Failure]:
+        """One result for each track, in their order, computed lazily."""
+
+
+def list_items(source: Path, shard: tuple[int, int] = (1, 1)) -> Items:
     """The tracks of a folder, of a list (.txt, .csv, .parquet), of a file, or of "-".
 
     An id is the path relative to the folder, or to the folder of the list; a path outside of it is
     its own id. "-" is a path per line of standard input, read as they come.
+
+    Args:
+        source: see above.
+        shard: number, from 1, and count: only the tracks of this part, chosen by a hash of the id.
 
     Raises:
         SslAudioError: no such source, or no audio in it.
@@ -55,13 +60,25 @@ def list_items(source: Path) -> Items:
         if isinstance(sys.stdin, io.TextIOWrapper):
             sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")
         lines = (line.rstrip("\r\n") for line in sys.stdin)
-        return (Item(printable(name), Path(name)) for name in lines if name)
-    if os.path.isfile(source) and source.suffix.lower() not in LIST_SUFFIXES:
-        return [Item(printable(source.name), source)]
+        named = (Item(printable(name), Path(os.path.abspath(name))) for name in lines if name)
+        return filter(lambda item: in_shard(item.id, shard), named)
     source = Path(os.path.abspath(source))
-    root = source if os.path.isdir(source) else source.parent
-    paths = (Path(found.path) for found in list_audio(source))
-    return [Item(_id(path, root), path) for path in paths]
+    if os.path.isfile(source) and source.suffix.lower() not in LIST_SUFFIXES:
+        items = [Item(printable(source.name), source)]
+    else:
+        root = source if os.path.isdir(source) else source.parent
+        paths = (Path(found.path) for found in list_audio(source))
+        items = [Item(_id(path, root), path) for path in paths]
+    return [item for item in items if in_shard(item.id, shard)]
+
+
+def in_shard(track: str, shard: tuple[int, int]) -> bool:
+    """True if a track belongs to part `shard[0]` of `shard[1]`, the same on every machine."""
+    number, count = shard
+    if count == 1:
+        return True
+    digest = hashlib.blake2b(track.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") % count == number - 1
 
 
 def _id(path: Path, root: Path) -> str:
@@ -70,6 +87,30 @@ def _id(path: Path, root: Path) -> str:
         if path.is_relative_to(base):
             return printable(path.relative_to(base).as_posix())
     return printable(str(path))
+
+
+class Fingerprint(NamedTuple):
+    """What changes with a file's content, read without opening it."""
+
+    size: int  # bytes
+    mtime_ns: int  # time of the last change, nanoseconds since 1970
+
+
+def fingerprint(path: AnyPath) -> Fingerprint:
+    """Size and time of a regular file.
+
+    Raises:
+        OSError: there is none; without `errno`, there is a pipe, a device or a folder instead.
+    """
+    try:
+        found = os.stat(path)
+        if not S_ISREG(found.st_mode):
+            regular_size(path)  # says what it is
+        return Fingerprint(found.st_size, found.st_mtime_ns)
+    except AudioError as error:
+        raise OSError(error.detail) from error
+    except ValueError as error:  # a name with a zero byte
+        raise FileNotFoundError(str(error)) from error
 
 
 @dataclass(frozen=True)
@@ -85,105 +126,24 @@ class Analysis:
 
 def row_of(item: Item, analyse: Callable[[Path], Analysis]) -> Row | Failure:
     """The row of a track, or why there is none."""
-    path = printable(str(item.path))
+    path, digest, found = printable(str(item.path)), "", Fingerprint(0, 0)
     try:
-        regular_size(item.path)
+        found = fingerprint(item.path)
         digest = file_sha256(item.path)
-        found = analyse(item.path)
+        result = analyse(item.path)
+        if fingerprint(item.path) != found:
+            return Failure(item.id, path, "it changed while it was read")
     except OSError as error:
-        return Failure(item.id, path, f"{path}: {error.strerror or error}")
+        return Failure(item.id, path, os_reason(error))
     except AudioError as error:
-        return Failure(item.id, path, str(error))
-    if not np.isfinite(found.vector).all():
-        return Failure(item.id, path, "its features are not finite")
-    return Row(item.id, path, found.duration, digest, found.vector, found.segments, found.times)
+        lasting = not error.detail.startswith(TEMPORARY)
+        return Failure(item.id, path, printable(str(error)), lasting, digest, *found)
+    if not np.isfinite(result.vector).all():
+        return Failure(item.id, path, "its features are not finite", True, digest, *found)
+    return Row(item.id, path, result.duration, digest, result.vector, result.segments, result.times,
+               *found, result.note)  # fmt: skip
 
 
-@dataclass
-class Summary:
-    """The outcome of one run."""
-
-    output: Path  # the store
-    failures_path: Path  # table of the failed tracks; it exists if there are any
-    kept: int  # tracks that the store had before
-    rows: int = 0  # tracks that this run added
-    audio_seconds: float = 0.0  # their duration
-    elapsed: float = 0.0  # seconds
-    failures: list[Failure] = field(default_factory=list)
-    total: int = 0  # tracks in the store
-
-    def lines(self) -> list[str]:
-        """What a command prints at its end."""
-        rate = self.rows / self.elapsed if self.elapsed else 0.0
-        hours = self.audio_seconds / 3600
-        lines = [f"{self.rows} tracks ({hours:.2f} hours) in {self.elapsed:.0f} s, "
-                 f"{rate:.1f} per second"]  # fmt: skip
-        if self.kept:
-            lines.append(f"{self.kept} tracks were there before")
-        if self.failures:
-            lines.append(f"{len(self.failures)} files failed: {self.failures_path}")
-        return [*lines, f"{self.total} tracks: {self.output}"]
-
-
-def missing(items: Items, finished: set[str]) -> Items:
-    """The tracks that are not finished; of several with one id, the first."""
-    seen: set[str] = set()
-
-    def is_new(item: Item) -> bool:
-        new = item.id not in seen and item.id not in finished
-        seen.add(item.id)
-        return new
-
-    rest = filter(is_new, items)
-    return list(rest) if isinstance(items, list) else rest
-
-
-def fill_store(
-    store: Store, results: Iterable[Row | Failure], total: int | None, title: str, failures: Path
-) -> Summary:
-    """Add results to a store as they come, and close it.
-
-    Args:
-        store: has none of the tracks.
-        results: one per track, computed lazily.
-        total: number of tracks; None if unknown.
-        title: shown before the progress bar.
-        failures: table of the failed tracks, written anew.
-
-    Raises:
-        SslAudioError: the store has no track in the end.
-    """
-    summary = Summary(store.output, failures, len(store.finished))
-    if summary.kept:
-        say(f"{store.output}: resuming after {summary.kept} tracks")
-    started = time.monotonic()
-    try:
-        for result in with_progress(results, title, total):
-            if isinstance(result, Failure):
-                summary.failures.append(result)
-            else:
-                store.add(result)
-                summary.rows += 1
-                summary.audio_seconds += result.duration
-    except KeyboardInterrupt:
-        store.flush()
-        say(f"{len(store.finished)} tracks are in {store.parts}; the same command resumes")
-        raise
-    summary.elapsed = time.monotonic() - started
-    write_failures(failures, summary.failures)
-    summary.total = store.close()
-    if not summary.total:
-        raise SslAudioError(f"none of the files can be read: see {failures}")
-    return summary
-
-
-def write_failures(path: Path, failures: list[Failure]) -> None:
-    """Write id, path and reason of each failed track as CSV; without any, remove the file."""
-    if not failures:
-        path.unlink(missing_ok=True)
-        return
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["id", "path", "reason"])
-    writer.writerows(failures)
-    write_text(path, text.getvalue())
+def os_reason(error: OSError) -> str:
+    """Why a file cannot be opened."""
+    return printable(error.strerror or str(error))

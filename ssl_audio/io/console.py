@@ -4,9 +4,12 @@ import errno
 import io
 import logging
 import os
+import signal
 import sys
+import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from ssl_audio.io.errors import SslAudioError
 
@@ -16,12 +19,17 @@ EXIT_STATUSES = {
     1: "an error of the user, in one line",
     SOME_FAILED: "done, but some items failed and are listed",
     130: "interrupted",
+    143: "terminated",
 }
 # errors of files that are nobody's fault in the code: a full disk, no permission, a long name
 _OF_THE_MACHINE = {
     errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG,
     errno.ELOOP, errno.EIO,
 }  # fmt: skip
+
+
+class Terminated(KeyboardInterrupt):
+    """The process was asked to end (SIGTERM)."""
 
 
 def say(message: str) -> None:
@@ -44,6 +52,9 @@ def guarded(run: Callable[[], int | None]) -> int:
     except SslAudioError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except Terminated:
+        print("terminated", file=sys.stderr)
+        return 143
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
@@ -56,6 +67,23 @@ def guarded(run: Callable[[], int | None]) -> int:
         name = f"{error.filename}: " if error.filename is not None else ""
         print(f"error: {name}{error.strerror}", file=sys.stderr)
         return 1
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Within it, SIGTERM ends the work as Ctrl-C does: what is finished can be written."""
+
+    def end(number: int, frame: object) -> None:
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def quieten_lightning() -> None:

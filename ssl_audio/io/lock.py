@@ -17,7 +17,7 @@ def exclusive_lock(path: Path) -> IO[str] | None:
     Raises:
         OSError: the file cannot be opened.
     """
-    file = path.open("w")
+    file = path.open("a")  # which does not touch a file that is there
     try:
         import fcntl
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.progress import with_progress
 from ssl_audio.models.extraction import extract
 from ssl_audio.probing.encoders import TrackEncoder
-from ssl_audio.stores.feature_store import Row, read_aligned, read_ids, read_segments, read_tables
+from ssl_audio.stores.columns import Row
+from ssl_audio.stores.feature_store import read_aligned, read_ids, read_segments, read_tables
 from ssl_audio.stores.writer import Store, StoreBusy
 
 FORMAT = 2
@@ -88,14 +90,14 @@ def _store_path(
 
 
 def _cached(path: Path) -> set[str]:
-    """The tracks of a finished store; a damaged one is removed."""
+    """The tracks of a store; a damaged one is removed."""
     if not path.exists():
         return set()
     try:
         return set(read_ids(path))
     except SslAudioError as error:
         warn(f"{error}: its features are computed again")
-        path.unlink()
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
         return set()
 
 
@@ -134,8 +136,8 @@ def _compute(
 
 def _row(track: str, rows: np.ndarray, keep_segments: bool) -> Row:
     mean = rows.mean(0).astype(np.float32)
-    segments = {"segments": rows, "times": np.arange(len(rows))} if keep_segments else {}
-    return Row(track, "", 0.0, "", mean, **segments)
+    segments = (rows, np.arange(len(rows))) if keep_segments else (None, None)
+    return Row(track, "", 0.0, "", mean, *segments)
 
 
 def _mapped_segments(

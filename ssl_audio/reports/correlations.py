@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ssl_audio.io.atomic import write_bytes, write_text
+from ssl_audio.io.csv_file import CsvWriter
 from ssl_audio.reports import drawing
 
 
@@ -27,10 +27,10 @@ def save_correlations(
     from matplotlib.figure import Figure
 
     table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(["feature", *tags])
+    writer = CsvWriter(table)
+    writer.row(["feature", *tags])
     for name, row in zip(features, correlations, strict=True):
-        writer.writerow([name, *("" if np.isnan(v) else f"{v:.4f}" for v in row)])
+        writer.row([name, *("" if np.isnan(v) else f"{v:.4f}" for v in row)])
     with drawing.style():
         figure = Figure(figsize=(2.5 + 0.28 * len(tags), 1.5 + 0.2 * len(features)))
         axes = figure.subplots()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ssl_audio.io.csv_file import CsvWriter
 from ssl_audio.reports.estimates import Cost, Interval
 from ssl_audio.reports.grids import (
     Cell,
@@ -345,8 +345,8 @@ def playlist_csv(many: Sequence[PlaylistResults]) -> str:
 
 def _csv(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
     file = io.StringIO()
-    writer = csv.DictWriter(file, columns, lineterminator="\n")
-    writer.writeheader()
+    writer = CsvWriter(file)
+    writer.row(columns)
     for row in rows:
-        writer.writerow({k: "" if v != v else v for k, v in row.items()})
+        writer.row("" if row[name] != row[name] else row[name] for name in columns)
     return file.getvalue()

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ssl_audio.settings.fields import CommandSettings, Group, SettingError, setting, variants
+from ssl_audio.settings.catalogue import CatalogueSettings
+from ssl_audio.settings.fields import Group, SettingError, setting, variants
 from ssl_audio.settings.fields import group as settings_group
 from ssl_audio.settings.probe import DATASETS
 from ssl_audio.settings.registry import Registry
@@ -38,7 +39,7 @@ TAGS = Registry({"none": "ssl_audio.settings.acoustic.NoTags", **DATASETS.paths}
 
 
 @dataclass(frozen=True, kw_only=True)
-class AcousticSettings(CommandSettings):
+class AcousticSettings(CatalogueSettings):
     kind: Literal["auto", "siamese", "pca", "descriptors"] = setting(
         "auto", help="8 features of embeddings, by playlists (siamese) or without (pca); auto: "
         "one of the two; or 42 descriptors of audio"
@@ -47,11 +48,9 @@ class AcousticSettings(CommandSettings):
         None, help="store of embed; with segments, the projection is learnt from windows of 30 s"
     )
     source: Path | None = setting(None, help="audio for kind=descriptors, as in embed")
-    output: Path = setting(help="feature store, NAME.parquet; rows that it has are kept")
+    output: Path = setting(help="feature store, NAME.parquet; it is brought up to date")
     playlists: Path | None = setting(None, help="playlists of the features' ids, as in recommend")
     model: Path | None = setting(None, help="model, fitted if absent; null: beside the output")
-    workers: int | None = setting(None, help="parallel tracks; null: number of processors", min=1)
-    group: int = setting(1024, help="tracks in a row group: the most that a crash loses", min=1)
     tags: Group = variants(
         TAGS, "none", selector="tags",
         help="labelled data set whose tags each feature is correlated with",

@@ -6,17 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ssl_audio.settings.fields import CommandSettings, setting
+from ssl_audio.settings.catalogue import CatalogueSettings
+from ssl_audio.settings.fields import setting
 
 
 @dataclass(frozen=True, kw_only=True)
-class EmbedSettings(CommandSettings):
+class EmbedSettings(CatalogueSettings):
     source: Path = setting(
         help="folder, list (.txt, or .csv or .parquet with a column path), file, or - for a list "
         "on standard input"
     )
     checkpoint: Path = setting(help="encoder: a folder, or the name of one in the package")
-    output: Path = setting(help="feature store, NAME.parquet; rows that it has are kept")
+    output: Path = setting(help="feature store, NAME.parquet; it is brought up to date")
     segments: bool = setting(False, help="keep the embedding and the start of each segment too")
     hop: float | None = setting(
         None, help="seconds between segment starts; null: no overlap", above=0
@@ -29,6 +30,4 @@ class EmbedSettings(CommandSettings):
     )
     dtype: Literal["float32", "float16"] = setting("float32", help="of the embeddings in the file")
     batch_size: int = setting(32, help="segments in a batch", min=1)
-    group: int = setting(1024, help="tracks in a row group: the most that a crash loses", min=1)
-    workers: int | None = setting(None, help="parallel tracks; null: number of processors", min=1)
     engine: Literal["local", "ray"] = setting("local", help="this machine, or a Ray cluster")

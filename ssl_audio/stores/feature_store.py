@@ -1,13 +1,14 @@
-"""Reading of feature stores: Parquet files with a row per track, written by `stores.writer`.
+"""Reading of feature stores: tables with a row per track, written by `stores.writer`.
 
-All readers raise an SslAudioError for a file that is missing, damaged or of another format.
+A store is one Parquet file, or a folder of them with a manifest. All readers raise an
+SslAudioError for a store that is missing, damaged or of another format.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,23 +19,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ssl_audio.io.errors import SslAudioError, first_line
+from ssl_audio.stores.columns import EMBEDDING, METADATA_KEY, Row, vectors_of
+from ssl_audio.stores.manifest import Part, read_manifest
 
-METADATA_KEY = b"ssl_audio"
 TEXTS = ["id", "path", "duration", "sha256"]
-EMBEDDING = "embedding"
-
-
-@dataclass(frozen=True)
-class Row:
-    """One track of a store."""
-
-    id: str  # unique in the store
-    path: str  # of the audio file
-    duration: float  # seconds
-    sha256: str  # of the file
-    vector: np.ndarray  # (dimensions,)
-    segments: np.ndarray | None = None  # (n, dimensions), in stores with segments
-    times: np.ndarray | None = None  # (n,) starts of the segments, seconds
 
 
 @dataclass(frozen=True)
@@ -50,15 +38,18 @@ class Stored:
 def read_store(path: str | Path) -> Stored:
     """Read the vectors of a store into memory."""
     path = Path(path)
-    about, ids = read_about(path), read_ids(path)
-    paths: list[str] = []
-    vectors = np.zeros((len(ids), 0), np.float32)
-    for table, part in _read_vectors(path, ["path"]):
-        if not paths:
-            vectors = np.empty((len(ids), part.shape[1]), np.float32)
-        vectors[len(paths) : len(paths) + len(part)] = part
-        paths += table["path"].to_pylist()
-    return Stored(ids, paths, vectors, about)
+    with _opened(path) as files:
+        count = sum(opened.count for opened in files)
+        ids: list[str] = []
+        paths: list[str] = []
+        vectors = np.zeros((count, 0), np.float32)
+        for table, part in _vectors(files, ["path"]):
+            if not vectors.shape[1]:
+                vectors = np.empty((count, part.shape[1]), np.float32)
+            vectors[len(ids) : len(ids) + len(part)] = part
+            ids += table["id"].to_pylist()
+            paths += table["path"].to_pylist()
+    return Stored(ids, paths, vectors, read_about(path))
 
 
 def read_ids(path: str | Path) -> list[str]:
@@ -68,7 +59,7 @@ def read_ids(path: str | Path) -> list[str]:
 
 def read_rows(path: str | Path) -> Iterator[Row]:
     """The rows of a store without their segments, one row group in memory at a time."""
-    for table, vectors in _read_vectors(Path(path), TEXTS):
+    for table, vectors in _read_vectors(Path(path), TEXTS[1:]):
         columns = (table[name].to_pylist() for name in TEXTS)
         for values in zip(*columns, vectors, strict=True):
             yield Row(*values)
@@ -88,21 +79,20 @@ def read_aligned(path: str | Path, ids: Sequence[str]) -> tuple[np.ndarray, np.n
     Raises:
         SslAudioError: no track in common.
     """
-    path = Path(path)
-    known = pa.array(read_ids(path), pa.string())
-    found = pc.index_in(known, value_set=pa.array(list(ids), pa.string()))
-    places = found.fill_null(-1).to_numpy(zero_copy_only=False)
-    if not (places >= 0).any():
-        raise SslAudioError(f"{path} has none of the {len(ids)} tracks: do the ids agree?")
-    values, present, first = np.zeros((len(ids), 0), np.float32), np.zeros(len(ids), bool), 0
-    for _, vectors in _read_vectors(path, []):
+    wanted = pa.array(list(ids), pa.string())
+    values, present = np.zeros((len(ids), 0), np.float32), np.zeros(len(ids), bool)
+    known = np.zeros(len(ids), bool)
+    for table, vectors in _read_vectors(Path(path), []):
         if not values.shape[1]:
             values = np.zeros((len(ids), vectors.shape[1]), np.float32)
-        places_here = places[first : first + len(vectors)]
-        usable = (places_here >= 0) & np.isfinite(vectors).all(axis=1)
-        values[places_here[usable]] = vectors[usable]
-        present[places_here[usable]] = True
-        first += len(vectors)
+        found = pc.index_in(table["id"].cast(pa.string()), value_set=wanted).fill_null(-1)
+        places = found.to_numpy()
+        known[places[places >= 0]] = True
+        usable = (places >= 0) & np.isfinite(vectors).all(axis=1)
+        values[places[usable]] = vectors[usable]
+        present[places[usable]] = True
+    if not known.any():
+        raise SslAudioError(f"{path} has none of the {len(ids)} tracks: do the ids agree?")
     return values, present
 
 
@@ -125,61 +115,119 @@ def read_segments(path: str | Path) -> Iterator[tuple[str, np.ndarray, np.ndarra
 
 def read_about(path: str | Path) -> dict[str, Any]:
     """How the vectors of a store were made; empty for a Parquet file of another program."""
-    with _opened(Path(path)) as file:
-        metadata = file.schema_arrow.metadata or {}
+    path = Path(path)
+    if path.is_dir():
+        return dict(read_manifest(path).about)
+    with _opened(path) as (opened,):
+        metadata = opened.file.schema_arrow.metadata or {}
         return dict(json.loads(metadata.get(METADATA_KEY, b"{}")))
 
 
 def read_tables(path: Path, columns: list[str] | None = None) -> Iterator[pa.Table]:
     """The row groups of a store."""
-    with _opened(path) as file:
-        missing = sorted({"id", *(columns or [])} - set(file.schema_arrow.names))
+    with _opened(path) as files:
+        for opened in files:
+            yield from opened.tables(columns)
+
+
+def read_part(folder: Path, part: Part, columns: list[str] | None = None) -> Iterator[pa.Table]:
+    """The row groups of one part of a store."""
+    with _open(folder / part.name, part) as opened:
+        yield from opened.tables(columns)
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A Parquet file of a store, open."""
+
+    path: Path
+    file: pq.ParquetFile
+    dropped: np.ndarray  # rows that are not of the store
+
+    @property
+    def count(self) -> int:
+        """Rows of the store."""
+        return int(self.file.metadata.num_rows) - len(self.dropped)
+
+    def tables(self, columns: list[str] | None) -> Iterator[pa.Table]:
+        """The row groups without the dropped rows."""
+        with _named(self.path):
+            yield from self._groups(columns)
+
+    def _groups(self, columns: list[str] | None) -> Iterator[pa.Table]:
+        missing = sorted({"id", *(columns or [])} - set(self.file.schema_arrow.names))
         if missing:
             raise ValueError(f"no column {', '.join(missing)}")
-        for group in range(file.num_row_groups):
-            yield file.read_row_group(group, columns=columns)
+        first = 0
+        for group in range(self.file.num_row_groups):
+            table = self.file.read_row_group(group, columns=columns)
+            rows = np.ones(table.num_rows, bool)
+            here = self.dropped[(self.dropped >= first) & (self.dropped < first + len(rows))]
+            first += len(rows)
+            rows[here - first + len(rows)] = False
+            yield table if rows.all() else table.filter(pa.array(rows))
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[pq.ParquetFile]:
-    """An open Parquet file; its errors become SslAudioErrors."""
+def _opened(path: Path) -> Iterator[list[_Opened]]:
+    """The Parquet files of a store, all open: what a writer removes meanwhile is still read."""
     if not path.exists():
         raise SslAudioError(f"{path}: no such file")
     if path.suffix != ".parquet":
         raise SslAudioError(
-            f"{path}: a feature store is a Parquet file. With pandas: DataFrame({{'id': ids, "
+            f"{path}: a feature store is NAME.parquet. With pandas: DataFrame({{'id': ids, "
             "'path': paths, 'embedding': list(vectors)}).to_parquet('NAME.parquet')"
         )
+    with ExitStack() as stack:
+        yield _open_all(path, stack)
+
+
+def _open_all(path: Path, stack: ExitStack) -> list[_Opened]:
+    while True:
+        files = _files(path)
+        try:
+            return [stack.enter_context(_open(one, part)) for one, part in files]
+        except SslAudioError:
+            if files == _files(path):  # else a writer has just replaced parts
+                raise
+
+
+def _files(path: Path) -> list[tuple[Path, Part | None]]:
+    """The files of a store, in its order."""
+    if not path.is_dir():
+        return [(path, None)]
+    return [(path / part.name, part) for part in read_manifest(path).parts]
+
+
+@contextmanager
+def _open(path: Path, part: Part | None = None) -> Iterator[_Opened]:
+    with _named(path):
+        file = pq.ParquetFile(path, memory_map=True, page_checksum_verification=True)
+        if part and file.metadata.num_rows != part.rows:
+            raise ValueError(f"{file.metadata.num_rows} rows, not {part.rows}")
+    with file:
+        yield _Opened(path, file, np.array(part.dropped if part else [], np.int64))
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Errors of a Parquet file become SslAudioErrors that name it."""
     try:
-        with pq.ParquetFile(path, memory_map=True) as file:
-            yield file
+        yield
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         reason = first_line(error)
         raise SslAudioError(f"{path} is damaged or no feature store: {reason}") from error
 
 
 def _read_vectors(path: Path, columns: list[str]) -> Iterator[tuple[pa.Table, np.ndarray]]:
-    """Each row group, with the vectors of its rows."""
-    with _opened(path):
-        for table in read_tables(path, [*columns, EMBEDDING]):
-            yield table, _vectors(table)
+    """Each row group with the given columns and `id`, and the vectors of its rows."""
+    with _opened(path) as files:
+        yield from _vectors(files, columns)
 
 
-def _vectors(table: pa.Table) -> np.ndarray:
-    """(rows, dimensions) float32 of the column `embedding`; NaN for a row without a vector.
-
-    Raises:
-        ValueError: vectors of different lengths.
-    """
-    column = pa.concat_arrays(table[EMBEDDING].chunks) if table.num_rows else table[EMBEDDING]
-    lengths = pc.unique(pc.list_value_length(column).drop_null()).to_pylist()
-    if len(lengths) > 1:
-        raise ValueError(f"vectors of {len(lengths)} different lengths")
-    filled = column.is_valid().to_numpy(zero_copy_only=False)
-    numbers = column.flatten().to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
-    width = lengths[0] if lengths else 0
-    if filled.all():
-        return numbers.reshape(len(column), width)
-    vectors = np.full((len(column), width), np.nan, np.float32)
-    vectors[filled] = numbers.reshape(-1, width)
-    return vectors
+def _vectors(files: list[_Opened], columns: list[str]) -> Iterator[tuple[pa.Table, np.ndarray]]:
+    for opened in files:
+        for table in opened.tables(["id", *columns, EMBEDDING]):
+            with _named(opened.path):
+                vectors = vectors_of(table)
+            yield table, vectors

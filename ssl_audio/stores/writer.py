@@ -1,41 +1,51 @@
-"""Writing of feature stores: finished row groups survive a crash, and the output is atomic.
+"""Writing of feature stores: a folder that is changed in small steps, or one whole file.
 
-While rows are being computed, they are kept in `OUTPUT.parts/`, one Parquet file per row group.
-`Store.close` merges them into the output in one step.
+`Store` appends parts to a folder, and each step is complete on disk before the next one: whatever
+stops a run, all rows but those of the last group are there.
 """
 
 from __future__ import annotations
 
-import json
+import errno
 import os
+import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Self
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from ssl_audio.io.atomic import atomic_file, write_json
 from ssl_audio.io.console import warn
 from ssl_audio.io.errors import SslAudioError, first_line
 from ssl_audio.io.lock import exclusive_lock
-from ssl_audio.stores.feature_store import (
-    EMBEDDING,
-    METADATA_KEY,
+from ssl_audio.stores.columns import (
+    RECORD_TYPES,
+    Record,
     Row,
-    read_about,
-    read_ids,
-    read_tables,
+    completed,
+    rows_table,
+    with_records,
 )
+from ssl_audio.stores.failures import (
+    Failure,
+    failures_table,
+    read_failures,
+    write_failures,
+    write_failures_table,
+)
+from ssl_audio.stores.feature_store import read_about, read_part, read_tables
+from ssl_audio.stores.manifest import MANIFEST, Manifest, Part, read_manifest, write_manifest
+from ssl_audio.stores.parts import LARGE_BYTES, LARGE_ROWS, regrouped, write_file, write_parts
 
-ABOUT, PARTS, LOCK = "about.json", ".parts", "lock"
-TYPES = {"float32": pa.float32(), "float16": pa.float16()}
+LOCK = "_lock"
 NOT_COMPARED = {"checkpoint"}  # a folder's name; the model's hash is compared instead
-MAX_WAITING_BYTES = 1 << 28  # of the rows that are not yet in a row group
+MAX_WAITING_BYTES = 1 << 28  # of the rows that are not yet in a part
+MAX_SMALL = 64  # parts that are not large, before they are merged
+_OLD = "_before.parquet"  # the single file that a folder has replaced
+_LEFTOVER = re.compile(rf"part-\d+\.parquet|\..*\.tmp|{re.escape(_OLD)}")
 
 
 class StoreBusy(SslAudioError):
@@ -46,15 +56,19 @@ class StoreBusy(SslAudioError):
 class Store:
     """A store that is being written; a context manager, so that its lock is released.
 
-    Rows of an earlier, interrupted or finished run with the same output are kept.
+    It is a folder of Parquet files. A store of one file is turned into a folder first.
 
     Args:
-        output: the Parquet file.
+        output: the folder, NAME.parquet.
         about: JSON values that determine the vectors (model hash, precision, ...). Rows made with
             other values are refused.
         dtype: "float32" or "float16".
         segments: True if rows have segments.
-        group: rows per row group: the most that a crash loses.
+        group: rows that are written together: the most that a crash loses.
+
+    Attributes:
+        records: the files of the tracks that are on disk, by id.
+        failures: the tracks that have none; changes are written with the next rows.
 
     Raises:
         SslAudioError: another format, or rows made with other values.
@@ -65,8 +79,12 @@ class Store:
     about: Mapping[str, Any]
     dtype: str = "float32"
     segments: bool = False
-    group: int = 1024
-    finished: set[str] = field(init=False, default_factory=set)
+    group: int = 256
+    records: dict[str, Record] = field(init=False, default_factory=dict)
+    failures: dict[str, Failure] = field(init=False, default_factory=dict)
+    _places: dict[str, int] = field(init=False, default_factory=dict)  # part << 32 | row
+    _manifest: Manifest = field(init=False)
+    _kept_failures: dict[str, Failure] = field(init=False, default_factory=dict)
     _waiting: list[Row] = field(init=False, default_factory=list)
     _bytes: int = field(init=False, default=0)
     _lock: IO[str] = field(init=False)
@@ -74,88 +92,272 @@ class Store:
     def __post_init__(self) -> None:
         check_output(self.output)
         self.about = {**self.about, "dtype": self.dtype, "segments": self.segments}
-        if self.output.exists():
-            self._check_same(read_about(self.output))
-        if self._part_files():
-            self._check_same(_read_json(self.parts / ABOUT))
+        self._check_output()
         try:
-            self.parts.mkdir(parents=True, exist_ok=True)
-            lock = exclusive_lock(self.parts / LOCK)
-            if lock is None:
-                raise StoreBusy(f"another process is writing {self.parts}: wait for it")
-            self._lock = lock
-            write_json(self.parts / ABOUT, self.about)
+            self._lock = self._locked()
+            if self.output.is_file():
+                self._adopt()
+            self._manifest = Manifest(self.about)
+            if (self.output / MANIFEST).exists():
+                self._manifest = read_manifest(self.output)
+                self._check_same(self._manifest.about)
+            self._remove_leftovers()
+            self._read_parts()
         except OSError as error:
-            raise SslAudioError(f"output={self.output}: {error.strerror}") from error
-        kept = set(read_ids(self.output)) if self.output.exists() else set()
-        self.finished = kept | self._ids_of_parts(kept)
+            raise self._error(error) from error
+        self.failures = read_failures(self.output)
+        self._kept_failures = dict(self.failures)
 
     @property
-    def parts(self) -> Path:
-        """The folder of the finished row groups."""
-        return self.output.with_name(self.output.name + PARTS)
+    def finished(self) -> set[str]:
+        """The ids of the tracks that are on disk."""
+        return set(self.records)
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The files of the store, in its order."""
+        return self._manifest.parts
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Keep finished rows; without any, remove the folder of parts."""
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Write what is finished; a store that has nothing is removed."""
         if self._lock.closed:
             return
-        self.flush()
-        if not self._part_files():
-            shutil.rmtree(self.parts)
-        self._lock.close()
+        try:
+            if kind is None or not issubclass(kind, SslAudioError):
+                self.flush()
+        finally:
+            if not (self.output / MANIFEST).exists():
+                shutil.rmtree(self.output, ignore_errors=True)
+            self._lock.close()
 
     def add(self, row: Row) -> None:
-        """Add a row; it is on disk once its row group is full, or after `flush`."""
+        """Add a row, in place of an older one with its id; it is on disk after `flush` at last."""
         self._waiting.append(row)
         self._bytes += row.vector.nbytes + (0 if row.segments is None else row.segments.nbytes)
         if len(self._waiting) >= self.group or self._bytes > MAX_WAITING_BYTES:
             self.flush()
 
     def flush(self) -> None:
-        """Write the waiting rows as one row group."""
-        if not self._waiting:
-            return
-        numbers = [int(path.stem) for path in self._part_files()]
-        path = self.parts / f"{max(numbers, default=-1) + 1:08d}.parquet"
-        table = _table(self._waiting, self.about)
-        with atomic_file(path) as temporary, open(temporary, "wb") as file:
-            pq.write_table(table, file, compression="zstd", write_page_checksum=True)
-            file.flush()
-            os.fsync(file.fileno())  # else a power cut may leave the name without its content
-        self.finished.update(row.id for row in self._waiting)
+        """Write the waiting rows, and what has changed of the failures.
+
+        Raises:
+            SslAudioError: the disk is full, for example; what was written before stays.
+        """
+        waiting = list({row.id: row for row in self._waiting}.values())
         self._waiting, self._bytes = [], 0
+        if waiting:
+            self.append([rows_table(waiting, self.about)])
+            self._merge_small()
+        self._write_failures()
+
+    def append(self, tables: Iterable[pa.Table], dropped: Iterable[str] = ()) -> None:
+        """Add the rows of tables, each in place of an older one with its id, in one step.
+
+        Args:
+            tables: with all columns.
+            dropped: ids of rows that are removed in the same step.
+        """
+        try:
+            new = write_parts(self.output, self._manifest.numbered, tables, self.about)
+            found = [(part, self._read_records(part)) for part in new]
+            gone = {track for track in dropped if track in self._places}
+            replaced = {track for _, rows in found for track, _ in rows if track in self._places}
+            if not new and not gone:
+                return
+            self._commit([*self._without(gone | replaced), *new])
+        except OSError as error:
+            raise self._error(error) from error
+        for track in gone:
+            del self.records[track], self._places[track]
+        for part, rows in found:
+            self._index(part, rows)
+
+    def drop(self, ids: Iterable[str]) -> None:
+        """Remove the rows of some tracks."""
+        self.append([], ids)
+
+    def revise(
+        self, changes: Iterable[tuple[str, str, Record]], dropped: Iterable[str] = ()
+    ) -> None:
+        """Give vectors that the store has to other files, in one step.
+
+        Args:
+            changes: a track whose vector is used, and the id and the record of its new row, which
+                takes the place of an older one with this id.
+            dropped: ids of rows that are removed in the same step.
+        """
+        wanted: dict[int, list[tuple[int, str, Record]]] = {}
+        for source, track, record in changes:
+            number, row = divmod(self._places[source], 1 << 32)
+            wanted.setdefault(number, []).append((row, track, record))
+        tables = (
+            table
+            for part in self.parts
+            for table in self._revised(part, wanted.get(part.number, []))
+        )
+        self.append(regrouped(tables), dropped)
 
     def close(self) -> int:
-        """Merge all row groups into the output in one step; returns the number of rows."""
+        """Leave files of live rows alone, and few of them; returns the number of rows."""
         self.flush()
-        parts = self._part_files()
-        if parts:
-            earlier = [self.output] if self.output.exists() else []
-            _write(self.output, self.about, (t for p in (*earlier, *parts) for t in read_tables(p)))
-        self._lock.close()
-        shutil.rmtree(self.parts)
-        return len(self.finished)
+        for part in [part for part in self.parts if part.dropped]:
+            self._rewrite([part])
+        self._merge_small()
+        if not (self.output / MANIFEST).exists():  # an empty store
+            self._commit([])
+        self.__exit__(None)
+        return len(self.records)
 
-    def _ids_of_parts(self, kept: set[str]) -> set[str]:
-        """The ids of the parts; parts already merged into the output, and damaged ones, are
-        removed."""
-        found: set[str] = set()
-        for path in self._part_files():
-            try:
-                ids = set(pq.read_table(path, page_checksum_verification=True)["id"].to_pylist())
-            except (OSError, ValueError, KeyError, pa.ArrowException):
-                warn(f"{path} is damaged: its tracks are computed again")
-                ids = set()
-            if ids <= kept:
+    def _revised(self, part: Part, wanted: list[tuple[int, str, Record]]) -> Iterator[pa.Table]:
+        """The wanted rows of a part with their new ids and records."""
+        wanted, first = sorted(wanted), 0
+        if not wanted:
+            return
+        for table in read_part(self.output, replace(part, dropped=())):
+            here = [change for change in wanted if first <= change[0] < first + table.num_rows]
+            if here:
+                rows, ids, records = zip(*here, strict=True)
+                taken = table.take([row - first for row in rows])
+                yield with_records(taken, ids, records, self.about)
+            first += table.num_rows
+
+    def _rewrite(self, parts: Sequence[Part]) -> None:
+        """Replace parts by new ones without their dropped rows."""
+        try:
+            tables = regrouped(table for part in parts for table in read_part(self.output, part))
+            new = write_parts(self.output, self._manifest.numbered, tables, self.about)
+            self._commit([*(part for part in self.parts if part not in parts), *new])
+            for part in new:
+                self._index(part, self._read_records(part))
+        except OSError as error:
+            raise self._error(error) from error
+
+    def _merge_small(self) -> None:
+        small = [p for p in self.parts if p.rows < LARGE_ROWS and p.size < LARGE_BYTES]
+        if len(small) > MAX_SMALL:
+            self._rewrite(small)
+
+    def _without(self, tracks: Iterable[str]) -> list[Part]:
+        """The parts, with the rows of some tracks dropped."""
+        rows: dict[int, list[int]] = {}
+        for track in tracks:
+            number, row = divmod(self._places[track], 1 << 32)
+            rows.setdefault(number, []).append(row)
+        parts = [
+            replace(part, dropped=tuple(sorted({*part.dropped, *rows[part.number]})))
+            if part.number in rows else part
+            for part in self.parts
+        ]  # fmt: skip
+        return [part for part in parts if part.live]
+
+    def _commit(self, parts: Sequence[Part]) -> None:
+        """Make these the parts of the store, and remove the files of the others."""
+        numbered = max(self._manifest.numbered, *(part.number + 1 for part in parts), 0)
+        before, names = self.parts, {part.name for part in parts}
+        manifest = Manifest(self.about, tuple(parts), numbered)
+        write_manifest(self.output, manifest)
+        self._manifest = manifest
+        for part in before:
+            if part.name not in names:
+                (self.output / part.name).unlink(missing_ok=True)
+
+    def _write_failures(self) -> None:
+        if self.failures == self._kept_failures:
+            return
+        try:
+            if not (self.output / MANIFEST).exists():
+                self._commit([])
+            write_failures(self.output, self.failures.values())
+            write_failures_table(failures_table(self.output), self.failures)
+        except OSError as error:
+            raise self._error(error) from error
+        self._kept_failures = dict(self.failures)
+
+    def _error(self, error: OSError) -> SslAudioError:
+        reason = error.strerror or first_line(error)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            reason += "; what is finished is kept: make room and run the same command again"
+        return SslAudioError(f"output={self.output}: {reason}")
+
+    # --- opening
+
+    def _check_output(self) -> None:
+        """Refuse an output before anything is created.
+
+        Raises:
+            SslAudioError: it has other vectors, or is no store.
+        """
+        if not self.output.exists() and (self._adopted / _OLD).exists():  # between two renames
+            os.rename(self._adopted, self.output)
+        if self.output.is_dir() and not (self.output / MANIFEST).exists():
+            names = {path.name for path in self.output.iterdir()} - {LOCK}
+            if other := sorted(name for name in names if not _LEFTOVER.fullmatch(name)):
+                raise SslAudioError(
+                    f"output={self.output} is a folder with {other[0]} in it and no feature store"
+                )
+        elif self.output.exists():
+            self._check_same(read_about(self.output))
+
+    def _locked(self) -> IO[str]:
+        """The lock of the store, whose folder is created."""
+        folder = self._adopted if self.output.is_file() else self.output
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = exclusive_lock(folder / LOCK)
+        if lock is None:
+            raise StoreBusy(f"another process is writing {self.output}: wait for it")
+        return lock
+
+    @property
+    def _adopted(self) -> Path:
+        """The folder in which a store of one file becomes one of several."""
+        return self.output.with_name(f".{self.output.name}.folder")
+
+    def _adopt(self) -> None:
+        """Turn a store of one file into a folder."""
+        tables = regrouped(completed(t, self.about) for t in read_tables(self.output))
+        parts = write_parts(self._adopted, 0, tables, self.about)
+        write_manifest(self._adopted, Manifest(self.about, tuple(parts), len(parts)))
+        os.rename(self.output, self._adopted / _OLD)
+        os.rename(self._adopted, self.output)
+
+    def _remove_leftovers(self) -> None:
+        """Remove what an earlier run has left when it was stopped."""
+        live = {part.name for part in self.parts}
+        for path in self.output.iterdir():
+            if path.name not in live and _LEFTOVER.fullmatch(path.name):
                 path.unlink()
-            found |= ids
-        return found
+        for path in self.output.parent.glob(f".{failures_table(self.output).name}.*.tmp"):
+            path.unlink()
 
-    def _part_files(self) -> list[Path]:
-        return sorted(self.parts.glob("[0-9]*.parquet"))
+    def _read_parts(self) -> None:
+        """Note the tracks of all parts; those of a damaged part are computed again."""
+        damaged = []
+        for part in self.parts:
+            try:
+                self._index(part, self._read_records(part))
+            except SslAudioError as error:
+                warn(f"{error}; its tracks are computed again")
+                damaged.append(part)
+        if damaged:
+            self._commit([part for part in self.parts if part not in damaged])
+
+    def _read_records(self, part: Part) -> list[tuple[str, Record]]:
+        """Id and record of each row of a part, also of dropped ones."""
+        whole = replace(part, dropped=())
+        tables = list(read_part(self.output, whole, ["id", *RECORD_TYPES]))
+        columns = pa.concat_tables(tables).to_pydict()
+        return [(track, Record(*each)) for track, *each in zip(*columns.values(), strict=True)]
+
+    def _index(self, part: Part, rows: Sequence[tuple[str, Record]]) -> None:
+        """Note the tracks of a part."""
+        dropped = set(part.dropped)
+        for row, (track, record) in enumerate(rows):
+            if row not in dropped:
+                self.records[track] = record
+                self._places[track] = part.number << 32 | row
 
     def _check_same(self, other: Mapping[str, Any]) -> None:
         if not other:
@@ -164,13 +366,12 @@ class Store:
             if self.about.get(key) != other.get(key):
                 raise SslAudioError(
                     f"{self.output} was made with {key}={other.get(key)}, not with "
-                    f"{key}={self.about.get(key)}: give another output=, or remove it and "
-                    f"{self.parts.name}"
+                    f"{key}={self.about.get(key)}: give another output=, or remove it"
                 )
 
 
 def write_store(output: Path, about: Mapping[str, Any], rows: Iterable[Row]) -> int:
-    """Write a whole store of float32 vectors in one step, over an older one.
+    """Write a whole store of float32 vectors as one file in one step, over an older one.
 
     Returns:
         the number of rows.
@@ -179,79 +380,22 @@ def write_store(output: Path, about: Mapping[str, Any], rows: Iterable[Row]) -> 
         SslAudioError: the output cannot be written.
     """
     check_output(output)
+    if output.is_dir():
+        raise SslAudioError(f"output={output} is a folder: give the name of a file")
     about = {**about, "dtype": "float32", "segments": False}
     waiting = iter(rows)
     groups = iter(lambda: list(islice(waiting, 1024)), [])
-    return _write(output, about, (_table(group, about) for group in groups))
+    try:
+        return write_file(output, (rows_table(group, about) for group in groups), about)
+    except OSError as error:
+        raise SslAudioError(f"output={output}: {first_line(error)}") from error
 
 
 def check_output(output: Path) -> None:
     """Refuse an output that no store can be written to.
 
     Raises:
-        SslAudioError: another suffix, or a folder.
+        SslAudioError: another suffix.
     """
     if output.suffix != ".parquet":
-        raise SslAudioError(f"output={output}: a feature store is a Parquet file, NAME.parquet")
-    if output.is_dir():
-        raise SslAudioError(f"output={output} is a folder: give the name of a file")
-
-
-def _write(output: Path, about: Mapping[str, Any], tables: Iterator[pa.Table]) -> int:
-    """Write tables atomically; returns the number of rows."""
-    first = next(tables)
-    rows = first.num_rows
-    schema = first.schema.with_metadata(_metadata(about))
-    try:
-        with (
-            atomic_file(output) as temporary,
-            pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
-        ):
-            writer.write_table(first)
-            for table in tables:
-                writer.write_table(table)
-                rows += table.num_rows
-    except OSError as error:
-        raise SslAudioError(f"output={output}: {first_line(error)}") from error
-    return rows
-
-
-def _metadata(about: Mapping[str, Any]) -> dict[bytes, bytes]:
-    return {METADATA_KEY: json.dumps(dict(about)).encode()}
-
-
-def _table(rows: Sequence[Row], about: Mapping[str, Any]) -> pa.Table:
-    """Rows as columns, with `about` as metadata."""
-    vector = pa.list_(TYPES[about["dtype"]], len(rows[0].vector))
-    columns: dict[str, pa.Array] = {
-        "id": pa.array([row.id for row in rows], pa.string()),
-        "path": pa.array([row.path for row in rows], pa.string()),
-        "duration": pa.array([row.duration for row in rows], pa.float64()),
-        "sha256": pa.array([row.sha256 for row in rows], pa.string()),
-        EMBEDDING: _fixed(np.stack([row.vector for row in rows]), vector),
-    }
-    if about["segments"]:
-        times = [row.times for row in rows if row.times is not None]
-        segments = [row.segments for row in rows if row.segments is not None]
-        columns["times"] = _lists(times, lambda t: pa.array(t, pa.float64()))
-        columns["segments"] = _lists(segments, lambda s: _fixed(s, vector))
-    return pa.table(columns).replace_schema_metadata(_metadata(about))
-
-
-def _fixed(vectors: np.ndarray, kind: pa.DataType) -> pa.Array:
-    """(n, dimensions) as a column of fixed-size lists."""
-    numbers = np.ascontiguousarray(vectors, kind.value_type.to_pandas_dtype()).ravel()
-    return pa.FixedSizeListArray.from_arrays(pa.array(numbers, kind.value_type), type=kind)
-
-
-def _lists(groups: Sequence[np.ndarray], column: Callable[[np.ndarray], pa.Array]) -> pa.Array:
-    """Arrays of different lengths as a column of lists."""
-    offsets = np.cumsum([0, *map(len, groups)])
-    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), column(np.concatenate(groups)))
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise SslAudioError(f"{path} is damaged: {error}; remove {path.parent}") from error
+        raise SslAudioError(f"output={output}: a feature store is named NAME.parquet")

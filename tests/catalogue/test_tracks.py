@@ -1,6 +1,5 @@
 """The tracks of a source, and the list of those that failed."""
 
-import csv
 import io
 import os
 import socket
@@ -9,14 +8,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from ssl_audio.catalogue.tracks import (
-    Failure,
-    Item,
-    list_items,
-    missing,
-    row_of,
-    write_failures,
-)
+from ssl_audio.catalogue.tracks import Item, in_shard, list_items, row_of
 from ssl_audio.io.errors import SslAudioError
 
 
@@ -54,21 +46,13 @@ def test_a_name_that_is_not_text(music):
     assert all(item.id.encode() for item in items)
 
 
-def test_finished_and_repeated_tracks_are_left_out(tmp_path):
-    items = [Item(name, tmp_path) for name in "abcab"]
-    assert [item.id for item in missing(items, {"c"})] == ["a", "b"]
-    lazy = missing(iter(items), {"a"})
-    assert not isinstance(lazy, list) and [item.id for item in lazy] == ["b", "c"]
-
-
-def test_failures_are_listed_and_an_old_list_is_removed(tmp_path):
-    path = tmp_path / "failures.csv"
-    write_failures(path, [Failure("a,b", "/music/a,b", "cut off")])
-    assert list(csv.DictReader(path.open())) == [
-        {"id": "a,b", "path": "/music/a,b", "reason": "cut off"}
-    ]
-    write_failures(path, [])
-    assert not path.exists()
+def test_shards_divide_the_tracks(music):
+    names = [f"{k}.wav" for k in range(200)]
+    shards = [{name for name in names if in_shard(name, (k, 3))} for k in (1, 2, 3)]
+    assert sum(map(len, shards)) == 200 and set.union(*shards) == set(names)
+    assert min(map(len, shards)) > 40
+    parts = [list_items(music, (k, 2)) for k in (1, 2)]
+    assert sorted(parts[0] + parts[1]) == list_items(music)
 
 
 def test_what_is_no_file_is_refused_before_it_is_opened(music):
@@ -113,4 +97,5 @@ def test_names_on_standard_input_are_bytes(music, monkeypatch):
     given = io.TextIOWrapper(io.BytesIO(b"caf\xe9.wav\n"), encoding="ascii")
     monkeypatch.setattr("sys.stdin", given)
     (item,) = list_items(Path("-"))
-    assert os.fsencode(item.path) == b"caf\xe9.wav" and item.id == "caf\\xe9.wav"
+    assert item.path.is_absolute() and os.fsencode(item.path.name) == b"caf\xe9.wav"
+    assert item.id == "caf\\xe9.wav"

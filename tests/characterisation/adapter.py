@@ -352,7 +352,7 @@ def write_store(
         vectors: (tracks, d).
         segments: (tracks, n, d), one every 4 s.
     """
-    from ssl_audio.stores.feature_store import Row
+    from ssl_audio.stores.columns import Row
     from ssl_audio.stores.writer import Store
 
     about = {"kind": "embedding", "model": "made"}

@@ -34,7 +34,7 @@ from ssl_audio.settings.recommend import (
     TransformerSettings,
 )
 from ssl_audio.settings.tree import plain
-from ssl_audio.stores.feature_store import Row
+from ssl_audio.stores.columns import Row
 from ssl_audio.stores.writer import Store
 
 TRACKS, WARM = 40, 30  # the last ten are in no playlist

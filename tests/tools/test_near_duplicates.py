@@ -6,7 +6,7 @@ from pathlib import Path
 import near_duplicates
 import numpy as np
 
-from ssl_audio.stores.feature_store import Row
+from ssl_audio.stores.columns import Row
 from ssl_audio.stores.writer import write_store
 
 

@@ -11,7 +11,7 @@ from ssl_audio.audio.scan import Track
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.models.encoder import load_encoder
 from ssl_audio.models.musicnn import load_musicnn
-from ssl_audio.stores.feature_store import Row
+from ssl_audio.stores.columns import Row
 from ssl_audio.stores.writer import Store
 from ssl_audio.training.targets import Targets
 from ssl_audio.training.teachers import create_teacher

@@ -1,0 +1,80 @@
+"""A store that is a folder: its Parquet files, and the manifest that says which of them are live.
+
+A part is written once and never changes. A change of the store writes new parts, and then the
+manifest in one step; only then are files removed that it no longer names. A reader therefore sees
+the store before the change or after it, whatever stops the writer.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ssl_audio.io.atomic import atomic_file
+from ssl_audio.io.errors import SslAudioError
+
+MANIFEST = "_manifest.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Part:
+    """One Parquet file of a store."""
+
+    number: int  # later parts have higher numbers; none is used twice
+    rows: int  # in the file
+    size: int  # of the file, bytes
+    dropped: tuple[int, ...] = ()  # rows in the file that are no longer of the store, ascending
+
+    @property
+    def name(self) -> str:
+        return f"part-{self.number:08d}.parquet"
+
+    @property
+    def live(self) -> int:
+        """Rows of the store."""
+        return self.rows - len(self.dropped)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a store consists of."""
+
+    about: Mapping[str, Any]  # how the vectors were made
+    parts: tuple[Part, ...] = ()  # in the order of the store
+    numbered: int = 0  # parts so far: the number of the next one
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a store.
+
+    Raises:
+        SslAudioError: there is none, or it is damaged.
+    """
+    path = folder / MANIFEST
+    try:
+        read = json.loads(path.read_text(encoding="utf-8"))
+        if read["format"] != FORMAT:
+            raise SslAudioError(f"{folder} is of format {read['format']}: upgrade ssl_audio")
+        parts = tuple(
+            Part(int(p["number"]), int(p["rows"]), int(p["size"]), tuple(map(int, p["dropped"])))
+            for p in read["parts"]
+        )
+        return Manifest(dict(read["about"]), parts, int(read["numbered"]))
+    except FileNotFoundError as error:
+        raise SslAudioError(f"{folder} is a folder without {MANIFEST}: no feature store") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SslAudioError(f"{path} is damaged: restore it, or remove {folder}") from error
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write the manifest in one step, so that it also survives a power cut."""
+    text = json.dumps({"format": FORMAT, **asdict(manifest)}, separators=(",", ":"))
+    with atomic_file(folder / MANIFEST) as temporary, open(temporary, "wb") as file:
+        file.write(text.encode())
+        file.flush()
+        os.fsync(file.fileno())
