@@ -243,7 +243,7 @@ def test_a_run_that_was_stopped_is_resumed(run, encoder_folder, tmp_path, how):
     process.join(60)
     expected = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -signal.SIGKILL}
     assert process.exitcode == expected[how]
-    assert 10 <= len(read_store(store).ids) < 60
+    assert 5 <= len(read_store(store).ids) < 60  # the second part may not be in the manifest
     status, said = run(*words)
     assert status == 0 and "tracks were there before" in said
     found = read_store("f.parquet")
