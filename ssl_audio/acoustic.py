@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from functools import partial
 
-from ssl_audio.io.console import say
+from ssl_audio.io.console import SOME_FAILED, say
 from ssl_audio.settings.acoustic import AcousticSettings
 from ssl_audio.settings.command import Command
 
