@@ -35,7 +35,7 @@ from ssl_audio.reports.results import (
 from ssl_audio.settings.recommend import RecommendSettings
 from ssl_audio.settings.recommenders import ON_PLAYLISTS, ON_SESSIONS, RECOMMENDERS, VARIANTS
 from ssl_audio.settings.tree import plain, to_yaml
-from ssl_audio.stores.feature_store import Row as StoredRow
+from ssl_audio.stores.columns import Row as StoredRow
 from ssl_audio.stores.writer import write_store
 
 INPUTS = ("train.parquet", "playlists.duckdb")  # files of a run folder that are not results
