@@ -121,7 +121,7 @@ def test_what_does_not_belong_together_is_refused_by_name(run, home, tmp_path, m
     right = load_encoder(home / "mine" / "encoder").weights_hash
     Probe("logistic").fit(x, x[:, :2] > 0, encoder=right).save(tmp_path / "whole-hop")
     Probe("logistic").fit(x, x[:, :2] > 0).save(tmp_path / "unknown")
-    before = store.read_bytes()
+    before = {path: path.read_bytes() for path in store.iterdir()}
     for words, message in [
         ({"features": store, "probe": "foreign"}, f"for encoder {other.weights_hash[:12]}"),
         ({"features": store, "probe": "whole-hop"}, "hop=0.5, and the probe takes hop=1.0"),
@@ -136,7 +136,7 @@ def test_what_does_not_belong_together_is_refused_by_name(run, home, tmp_path, m
     ]:
         status, _, err = run(**words)
         assert status == 1 and message in err and err.count("\n") == 1, err
-    assert store.read_bytes() == before
+    assert {path: path.read_bytes() for path in store.iterdir()} == before
     monkeypatch.setattr(shipped, "_found", lambda name: None)
     status, _, err = run(source=home / "music", probe=None, checkpoint=None)
     assert status == 1 and f"probe={shipped.BEST}: no probe of this encoder comes with" in err

@@ -29,9 +29,13 @@ class CsvWriter:
 
     def __init__(self, file: TextIO) -> None:
         self._writer = csv.writer(file, lineterminator="\n")
+        self._quoting = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
 
     def row(self, cells: Iterable[Any]) -> None:
-        self._writer.writerow([plain_cell(cell) for cell in cells])
+        plain = [plain_cell(cell) for cell in cells]
+        # a carriage return ends a line for readers, and is not quoted by Python before 3.13
+        quoted = any(isinstance(cell, str) and "\r" in cell for cell in plain)
+        (self._quoting if quoted else self._writer).writerow(plain)
 
     def rows(self, rows: Iterable[Iterable[Any]]) -> None:
         for cells in rows:

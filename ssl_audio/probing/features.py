@@ -90,19 +90,15 @@ def _store_path(
 
 
 def _cached(path: Path) -> set[str]:
-    """The tracks of a store; a damaged one is removed."""
-    if not path.exists():
-        return set()
+    """The tracks of a store; none of one that is damaged, which its writer notices by its parts."""
     try:
-        return set(read_ids(path))
-    except SslAudioError as error:
-        warn(f"{error}: its features are computed again")
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        return set(read_ids(path)) if path.exists() else set()
+    except SslAudioError:
         return set()
 
 
 def _opened(path: Path, encoder: TrackEncoder, keep_segments: bool) -> Store:
-    """The store, as soon as no other process is writing it."""
+    """The store, as soon as no other process is writing it; what is no store is made anew."""
     about = {"kind": "features", "encoder": encoder.key}
     waiting = False
     while True:
@@ -113,6 +109,11 @@ def _opened(path: Path, encoder: TrackEncoder, keep_segments: bool) -> Store:
                 say(f"{encoder.name}: waiting for another process that computes these features")
             waiting = True
             time.sleep(0.5)
+        except SslAudioError as error:
+            if not path.exists():
+                raise
+            warn(f"{error}: its features are computed again")
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _compute(

@@ -348,5 +348,6 @@ def _csv(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
     writer = CsvWriter(file)
     writer.row(columns)
     for row in rows:
-        writer.row("" if row[name] != row[name] else row[name] for name in columns)
+        cells = (row.get(name, "") for name in columns)
+        writer.row("" if cell != cell else cell for cell in cells)
     return file.getvalue()

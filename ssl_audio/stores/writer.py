@@ -346,8 +346,7 @@ class Store:
 
     def _read_records(self, part: Part) -> list[tuple[str, Record]]:
         """Id and record of each row of a part, also of dropped ones."""
-        whole = replace(part, dropped=())
-        tables = list(read_part(self.output, whole, ["id", *RECORD_TYPES]))
+        tables = read_part(self.output, replace(part, dropped=()), ["id", *RECORD_TYPES])
         columns = pa.concat_tables(tables).to_pydict()
         return [(track, Record(*each)) for track, *each in zip(*columns.values(), strict=True)]
 
@@ -381,7 +380,7 @@ def write_store(output: Path, about: Mapping[str, Any], rows: Iterable[Row]) -> 
     """
     check_output(output)
     if output.is_dir():
-        raise SslAudioError(f"output={output} is a folder: give the name of a file")
+        raise SslAudioError(f"output={output} is a folder: name a file")
     about = {**about, "dtype": "float32", "segments": False}
     waiting = iter(rows)
     groups = iter(lambda: list(islice(waiting, 1024)), [])

@@ -94,7 +94,7 @@ def test_a_damaged_part_is_computed_again(tracks, tmp_path, capsys):
     cache = tmp_path / "cache"
     with pytest.raises(KeyboardInterrupt):
         track_features(Interrupted(), ids, paths, cache=cache, workers=1)
-    part = sorted(cache.rglob("0*.parquet"))[0]
+    part = sorted(cache.rglob("part-*.parquet"))[0]
     part.write_bytes(part.read_bytes()[:100])
     again = Counting()
     found = track_features(again, ids, paths, cache=cache, workers=1)
@@ -103,12 +103,13 @@ def test_a_damaged_part_is_computed_again(tracks, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("kept", [8, 300])
-def test_a_damaged_cache_is_rebuilt(tracks, tmp_path, capsys, kept):
+@pytest.mark.parametrize("name", ["part-*.parquet", "_manifest.json"])
+def test_a_damaged_cache_is_rebuilt(tracks, tmp_path, capsys, name, kept):
     ids, paths = tracks
     cache = tmp_path / "cache"
     track_features(Counting(), ids, paths, cache=cache)
-    [store] = cache.iterdir()
-    store.write_bytes(store.read_bytes()[:kept])
+    for damaged in list(cache.glob(f"*/{name}")):
+        damaged.write_bytes(damaged.read_bytes()[: min(kept, damaged.stat().st_size - 1)])
     again = Counting()
     found = track_features(again, ids, paths, cache=cache)
     assert again.calls == 10 and "damaged" in capsys.readouterr().err
