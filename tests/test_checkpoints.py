@@ -29,3 +29,12 @@ def test_each_loads_and_its_card_states_its_origin(name):
 def test_the_best_one_has_a_name():
     best, named = ssl_audio.load_encoder("best"), ssl_audio.load_encoder(BEST)
     assert best.weights_hash == named.weights_hash
+
+
+@pytest.mark.parametrize("folder", sorted((FOLDER / "probes").glob("*")), ids=lambda f: f.name)
+def test_each_probe_is_for_the_encoder_of_its_name_and_its_card_states_its_limits(folder):
+    probe = ssl_audio.load_probe(folder.name)
+    assert probe.encoder_ == ssl_audio.load_encoder(folder.name).weights_hash
+    assert len(probe.tags_) > 1 and probe.hop_ is None
+    assert "Limits" in (folder / "README.md").read_text()
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 500_000

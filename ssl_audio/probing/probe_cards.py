@@ -55,11 +55,11 @@ def _card(measured: Measured, probe: Probe, dataset: DatasetSummary, data: Encod
     return f"""# Tags of `{dataset.name}` from embeddings of `{results.name}`
 
 A {results.probe} probe: {tags} tags from {results.dimensions} dimensions, trained on
-{counts["train"]} tracks. {counts["validation"]} validation tracks chose how long it was trained,
-the calibration of its probabilities and its thresholds (highest F1). It predicts {rule}.
+{counts["train"]} tracks. {counts["validation"]} validation tracks chose how it was trained, the
+calibration of its probabilities and its thresholds (highest F1). It predicts {rule}.
 
 ```bash
-ssl-audio tag checkpoint=ENCODER probe=THIS_FOLDER source=/music output=tags.parquet
+ssl-audio tag checkpoint={results.source} probe=FOLDER source=/music output=tags.parquet
 ```
 
 ## Evaluation
@@ -96,7 +96,7 @@ def _limits(probe: Probe, dataset: DatasetSummary, validation: np.ndarray) -> st
     hop = "null" if probe.hop_ is None else f"{probe.hop_:g}"
     few = int(((validation == 1).sum(0) < FEW).sum())
     limits = [
-        f"It takes embeddings of one encoder alone, {probe.encoder_[:12]}, made with hop={hop}.",
+        f"It takes embeddings of one encoder alone (hash {probe.encoder_[:8]}), with hop={hop}.",
         f"It was trained, calibrated and measured on `{dataset.name}`: on other music its "
         "probabilities and thresholds may be wrong, and a tag that is not in its list is never "
         "predicted.",

@@ -1,5 +1,6 @@
 """The tracks of a source, and the list of those that failed."""
 
+import contextlib
 import io
 import os
 import socket
@@ -59,8 +60,8 @@ def test_what_is_no_file_is_refused_before_it_is_opened(music):
     os.mkfifo(music / "pipe.wav")
     (music / "loop.wav").symlink_to("loop.wav")
     (music / "loop").symlink_to(music)
-    with socket.socket(socket.AF_UNIX) as listening:
-        os.chdir(music)  # names of sockets are short
+    # names of sockets are short
+    with socket.socket(socket.AF_UNIX) as listening, contextlib.chdir(music):
         listening.bind("socket.wav")
     listing = music / "list.txt"
     names = ["pipe.wav", "loop.wav", "socket.wav", "/dev/zero", "a\0b.wav", "x" * 300, "more"]
