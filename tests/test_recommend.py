@@ -532,7 +532,7 @@ def test_duplicates_and_short_playlists_are_counted(tmp_path: Path) -> None:
         (["playlists=PLAYLISTS", "stores.acoustic=EMBEDDINGS"], "vectors of 12"),
         (["playlists=none.csv"], "playlists=none.csv: no such file or folder"),
         (["playlists=none.duckdb"], "none.duckdb: no such file"),
-        (["playlists=EMBEDDINGS"], "no column playlist among id, path, "),
+        (["playlists=EMBEDDINGS"], "embeddings.parquet: no mpd.slice"),
         (["playlists=PLAYLISTS"], "musig.similarity=acoustic needs stores.acoustic="),
         (["playlists=PLAYLISTS", "model=m2grl", "completion.min_tracks=200"],
          "200 distinct tracks"),

@@ -101,7 +101,7 @@ def test_other_stores_are_refused(tmp_path):
     with pytest.raises(SslAudioError, match="no such file"):
         read_group(tmp_path / "none.parquet", "audio", catalogue())
     (tmp_path / "plain.csv").write_text("id,e0\na,1\n")
-    with pytest.raises(SslAudioError, match="Parquet"):
+    with pytest.raises(SslAudioError, match="a feature store is NAME.parquet"):
         read_group(tmp_path / "plain.csv", "audio", catalogue())
     (tmp_path / "torn.parquet").write_bytes(wide.read_bytes()[:100])
     pq.write_table(pa.table({"id": IDS}), tmp_path / "bare.parquet")
