@@ -17,3 +17,9 @@ def first_mentions(playlists: Playlists, tracks: int) -> np.ndarray:
     mask = np.zeros(len(playlists.tracks), bool)
     mask[np.unique(pair_keys(playlists, tracks), return_index=True)[1]] = True
     return mask
+
+
+def among(values: np.ndarray, ordered: np.ndarray) -> np.ndarray:
+    """True for the values that are in a sorted, non-empty array."""
+    place = np.minimum(np.searchsorted(ordered, values), len(ordered) - 1)
+    return ordered[place] == values

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from ssl_audio.recommenders.data.collection import Playlists
+from ssl_audio.recommenders.data.pairs import among, pair_keys
 from ssl_audio.recommenders.evaluation.completion import ideal_gain
-from ssl_audio.recommenders.evaluation.membership import among, pair_keys
 
 LIST_LENGTH = 500  # tracks per list
 PAGE = 10  # tracks that one click shows

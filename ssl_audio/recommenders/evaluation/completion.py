@@ -13,7 +13,7 @@ import numpy as np
 
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import Playlists
-from ssl_audio.recommenders.evaluation.membership import among, first_mentions, pair_keys
+from ssl_audio.recommenders.data.pairs import among, first_mentions, pair_keys
 
 CUTOFFS = (1, 5, 10)
 MRR_SCALE = 10  # ranks that share a reciprocal rank

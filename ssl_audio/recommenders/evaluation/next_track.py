@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ssl_audio.recommenders.data.collection import Playlists, codes_of
+from ssl_audio.recommenders.data.pairs import first_mentions, pair_keys
 from ssl_audio.recommenders.evaluation.beyond_accuracy import list_figures
 from ssl_audio.recommenders.evaluation.challenge import LIST_LENGTH, challenge_figures
 from ssl_audio.recommenders.evaluation.completion import CompletionTask
-from ssl_audio.recommenders.evaluation.membership import first_mentions, pair_keys
 from ssl_audio.recommenders.evaluation.ranking import Scorer, ranked
 
 MAX_PLAYLISTS = 2000

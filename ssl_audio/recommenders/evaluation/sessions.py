@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ssl_audio.recommenders.data.collection import Playlists
-from ssl_audio.recommenders.evaluation.membership import among, first_mentions, pair_keys
+from ssl_audio.recommenders.data.pairs import among, first_mentions, pair_keys
 
 HELD_OUT_SHARE, MAX_HELD_OUT = 0.2, 10  # of a user's only session
 

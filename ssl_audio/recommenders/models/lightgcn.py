@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import Playlists
-from ssl_audio.recommenders.evaluation.membership import among, pair_keys
+from ssl_audio.recommenders.data.pairs import among, pair_keys
 from ssl_audio.settings.recommend import LightGCNSettings
 
 INITIAL_DEVIATION = 0.1
