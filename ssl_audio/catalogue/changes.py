@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from ssl_audio.catalogue.tracks import Fingerprint, Item, Items, fingerprint, os_reason
-from ssl_audio.io.files import file_sha256, printable
+from ssl_audio.io.files import file_sha256, printable, unprintable
 from ssl_audio.io.parallel import in_order
 from ssl_audio.stores.columns import Record, Row
 from ssl_audio.stores.failures import Failure
@@ -98,7 +98,7 @@ class Changes:
             if track not in self.listed:
                 self._look_for(track, record)
         for track in [track for track in self.store.failures if track not in self.listed]:
-            if _is_gone(self.store.failures[track].path):
+            if _is_gone(unprintable(self.store.failures[track].path)):
                 del self.store.failures[track]
         dropped, changes = set(), []
         for track, state in self._marks.items():
@@ -118,7 +118,7 @@ class Changes:
     def _look_for(self, track: str, record: Record) -> None:
         """Note what became of a file that the source does not list; it may be of another source."""
         try:
-            fingerprint(record.path)
+            fingerprint(unprintable(record.path))
         except _GONE:
             self._marks[track] = DELETED
         except OSError as error:

@@ -11,6 +11,7 @@ from os import PathLike
 from ssl_audio.io.errors import AudioError
 
 AnyPath = str | PathLike[str]
+_BYTE = re.compile(rb"\\x([0-9a-f]{2})")
 _LIKE_A_BYTE = re.compile(r"\\(?=x[0-9a-f]{2})")
 
 
@@ -22,6 +23,12 @@ def printable(name: str) -> str:
     """
     plain = _LIKE_A_BYTE.sub(r"\\x5c", name)
     return plain.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def unprintable(text: str) -> str:
+    """The file name that `printable` has written as text."""
+    name = _BYTE.sub(lambda found: bytes([int(found[1], 16)]), text.encode())
+    return name.decode("utf-8", "surrogateescape")
 
 
 def regular_size(path: AnyPath) -> int:

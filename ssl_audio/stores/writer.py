@@ -270,8 +270,8 @@ class Store:
         try:
             if not (self.output / MANIFEST).exists():
                 self._commit([])
-            write_failures(self.output, self.failures.values())
             write_failures_table(failures_table(self.output), self.failures)
+            write_failures(self.output, self.failures.values())  # last: a stopped run repeats both
         except OSError as error:
             raise self._error(error) from error
         self._kept_failures = dict(self.failures)
