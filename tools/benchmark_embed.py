@@ -39,7 +39,7 @@ from ssl_audio.models.encoder import Encoder, build_encoder
 from ssl_audio.models.runtime import PRECISIONS, for_embedding
 from ssl_audio.settings.fields import Group, setting
 from ssl_audio.stores.columns import Row
-from ssl_audio.stores.feature_store import read_ids
+from ssl_audio.stores.feature_store import count_rows
 from ssl_audio.stores.writer import Store
 
 MIN_RATE = 4.0  # times the tracks per second of the published script, on two CPU cores
@@ -218,7 +218,7 @@ def memory(options: BenchmarkEmbedSettings) -> None:
             summary = update_store(
                 store, changes, marked(items), lambda tracks: engine, "embedding"
             )
-        count = len(read_ids(folder / "f.parquet"))
+        count = count_rows(folder / "f.parquet")
     print(f"\n{options.files} files, {damaged} damaged: {summary.total} rows ({count} read), "
           f"{len(summary.tried)} failures, {count / summary.seconds:.0f} tracks/s")  # fmt: skip
     print(f"  MiB after each fifth: {', '.join(f'{value:.0f}' for value in marks)}")

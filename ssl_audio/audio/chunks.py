@@ -7,7 +7,7 @@ import struct
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from ssl_audio.audio.container import TAIL, UNKNOWN, Layout, Part
+from ssl_audio.audio.container import TAIL, UNKNOWN, Layout, Part, read_at
 
 _OPEN_SIZE = 0x7FFF0000  # bytes of a chunk; programs that write to a pipe mean "to the end" by it
 _FORMS = (b"RIFF", b"RIFX", b"RF64", b"FORM")
@@ -38,7 +38,7 @@ class _Form:
 def layout(file: BinaryIO, size: int) -> Layout:
     """The layout of a file of chunks, or of several that were joined."""
     forms = [_form(file, 0, size)]
-    while _read(file, forms[-1].end, 4) in _FORMS and len(forms) < 1000:
+    while read_at(file, forms[-1].end, 4) in _FORMS and len(forms) < 1000:
         forms.append(_form(file, forms[-1].end, size))
     if any(form.rate <= 0 or not form.audio for form in forms):
         return UNKNOWN
@@ -46,7 +46,7 @@ def layout(file: BinaryIO, size: int) -> Layout:
     seconds = sum(promised) if None not in promised else None  # type: ignore[arg-type]
     last = forms[-1]
     rest = size - last.end
-    lost = rest / last.rate > TAIL and not _read(file, last.end, 11).startswith(_TAGS)
+    lost = rest / last.rate > TAIL and not read_at(file, last.end, 11).startswith(_TAGS)
     if len(forms) > 1:
         fault = f"{rest} bytes at its end are in no chunk" if lost else ""
         return Layout(tuple(((form.start, form.end),) for form in forms), None, seconds, fault)
@@ -63,23 +63,23 @@ def layout(file: BinaryIO, size: int) -> Layout:
 
 def _form(file: BinaryIO, start: int, size: int) -> _Form:
     """Read the chunks of the file that starts here."""
-    magic = _read(file, start, 4)
+    magic = read_at(file, start, 4)
     aiff, order = magic == b"FORM", ">" if magic in (b"FORM", b"RIFX") else "<"
     form = _Form(start, start + 12)
     while form.end + 8 <= size:
-        name = _read(file, form.end, 4)
-        length, place = struct.unpack(f"{order}I", _read(file, form.end + 4, 4))[0], form.end + 8
+        name = read_at(file, form.end, 4)
+        length, place = struct.unpack(f"{order}I", read_at(file, form.end + 4, 4))[0], form.end + 8
         audio = name == (b"SSND" if aiff else b"data")
         if name in _FORMS or not name.isascii() or not name.decode("ascii").isprintable():
             return form
         if place + length > size and not audio:
             return form
         if name == b"ds64":
-            form.wide_size = int.from_bytes(_read(file, place + 8, 8), "little")
+            form.wide_size = int.from_bytes(read_at(file, place + 8, 8), "little")
         elif name == b"fmt ":
-            _read_fmt(form, order, _read(file, place, 16).ljust(16, b"\0"))
+            _read_fmt(form, order, read_at(file, place, 16).ljust(16, b"\0"))
         elif name == b"COMM":
-            _read_comm(form, _read(file, place, min(length, 22)).ljust(22, b"\0"))
+            _read_comm(form, read_at(file, place, min(length, 22)).ljust(22, b"\0"))
         elif audio:
             head = 8 if aiff else 0
             form.audio, form.size = place + head, max(0, length - head)
@@ -109,13 +109,8 @@ def _read_comm(form: _Form, chunk: bytes) -> None:
 
 def _resized(file: BinaryIO, form: _Form, count: int) -> Part:
     """The file with so many bytes of audio, whatever the size that its chunk gives."""
-    aiff = _read(file, 0, 4) == b"FORM"
+    aiff = read_at(file, 0, 4) == b"FORM"
     place = form.audio - (12 if aiff else 4)
-    order = "<" if _read(file, 0, 4) == b"RIFF" else ">"
+    order = "<" if read_at(file, 0, 4) == b"RIFF" else ">"
     field = struct.pack(f"{order}I", count + (8 if aiff else 0))
     return ((0, place), field, (place + 4, form.audio + count))
-
-
-def _read(file: BinaryIO, place: int, count: int) -> bytes:
-    file.seek(place)
-    return file.read(count)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import BinaryIO
 
-TAIL = 0.064  # s; audio below it is not missed: two mp3 frames at 44.1 kHz are 52 ms
+# s; less audio is not missed: two mp3 frames at 44.1 kHz are 52 ms, and headers round to a frame
+TAIL = 0.064
 
 Piece = bytes | tuple[int, int]  # of a part: bytes, or a span of the file, start and end
 Part = tuple[Piece, ...]  # a stream that a decoder reads like a file of its own
@@ -39,12 +40,17 @@ UNKNOWN = Layout()
 def after_tag(file: BinaryIO, place: int) -> int:
     """The place after an ID3v2 tag, or after several; `place` where there is none."""
     while True:
-        file.seek(place)
-        head = file.read(10)
+        head = read_at(file, place, 10)
         if len(head) < 10 or head[:3] != b"ID3" or max(head[6:10]) > 127:
             return place
         size = sum(byte << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
         place += 10 + size + (10 if head[5] & 16 else 0)  # with a footer
+
+
+def read_at(file: BinaryIO, place: int, count: int) -> bytes:
+    """Bytes of a file from a place on; fewer at its end."""
+    file.seek(place)
+    return file.read(count)
 
 
 def open_part(path: str, part: Part) -> BinaryIO:

@@ -10,11 +10,11 @@ import numpy as np
 import soxr
 
 from ssl_audio.audio import SAMPLE_RATE
+from ssl_audio.audio.container import TAIL
 from ssl_audio.audio.decoders import Reader, open_audio, open_whole
 from ssl_audio.io.errors import AudioError
 from ssl_audio.io.files import AnyPath
 
-END_TOLERANCE = 0.064  # s; two mp3 frames at 44.1 kHz are 52 ms, and headers round to a frame
 _MARGIN = 512  # input samples on either side, at equal rates: twice soxr's HQ filter
 _SHORTFALL = 0.25  # s; containers of lossy formats give their length to a packet or two
 _MAX_VALUE = 1e6  # 16-bit integers stored as floats reach 3e4; a flipped exponent bit, 1e38
@@ -188,7 +188,7 @@ def _fill(
     path: AnyPath, samples: np.ndarray, count: int, start: float, sample_rate: int
 ) -> np.ndarray:
     missing = count - len(samples)
-    if missing > END_TOLERANCE * sample_rate or not len(samples):
+    if missing > TAIL * sample_rate or not len(samples):
         end = start + count / sample_rate
         detail = f"crop {start:.2f} to {end:.2f} s, the last {missing / sample_rate:.2f} s"
         raise AudioError(path, "truncated", f"{detail} are missing")
@@ -238,7 +238,7 @@ def _readable_frames(path: AnyPath, header: AudioInfo) -> tuple[int, str]:
             return frames, _damage(reader, frames)  # `info` has counted them
         tail = min(frames, header.sample_rate // 2)
         got = sum(len(block) for block in reader.blocks(frames - tail, tail))
-        if tail - got <= END_TOLERANCE * reader.rate:
+        if tail - got <= TAIL * reader.rate:
             return frames - tail + got, _damage(reader, frames - tail + got)
     with open_audio(path) as reader:
         frames = sum(len(block) for block in reader.blocks(0, None))

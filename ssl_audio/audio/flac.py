@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
-from ssl_audio.audio.container import TAIL, UNKNOWN, Layout, Part
+from ssl_audio.audio.container import TAIL, UNKNOWN, Layout, Part, read_at
 
 _START = b"fLaC"
 _TAIL_BYTES = 1 << 17  # in which the last frame begins: 8 channels of 24 bits rarely take more
@@ -31,11 +31,8 @@ def layout(file: BinaryIO, size: int) -> Layout:
 def sampled(file: BinaryIO, size: int) -> Layout | None:
     """The layout by the last frame, if frames before it have lower numbers; else None."""
     _, rate, total, held = _stream(file, 0, size)
-    file.seek(0)
-    head, ends = file.read(42), []
-    for quarter in (1, 2, 3):
-        file.seek(quarter * size // 4)
-        ends.append(_end(file.read(_TAIL_BYTES), head))
+    head = read_at(file, 0, 42)
+    ends = [_end(read_at(file, k * size // 4, _TAIL_BYTES), head) for k in (1, 2, 3)]
     if not rate or not 0 < ends[0] < ends[1] < ends[2] < held == total:
         return None
     return Layout((), held, total / rate)
@@ -61,14 +58,13 @@ def _streams(file: BinaryIO, size: int) -> list[int]:
 def _stream(file: BinaryIO, start: int, end: int) -> tuple[Part, int, int, int]:
     """A stream with the right number of samples; its rate, that number by its header, and by its
     last frame."""
-    file.seek(start)
-    head = file.read(42)
+    head = read_at(file, start, 42)
     if len(head) < 42 or head[4] & 0x7F:
         return ((start, end),), 0, 0, 0
     described = int.from_bytes(head[18:26], "big")
     rate, total = described >> 44, described & _TOTAL_BITS
-    file.seek(max(start + 42, end - _TAIL_BYTES))
-    held = _end(file.read(end - file.tell()), head) or total
+    tail = max(start + 42, end - _TAIL_BYTES)
+    held = _end(read_at(file, tail, end - tail), head) or total
     right = (described & ~_TOTAL_BITS | held).to_bytes(8, "big")
     return ((start, start + 18), right, (start + 26, end)), rate, total, held
 

@@ -38,18 +38,21 @@ _F_SETPIPE_SZ = 1031  # of Linux
 
 
 class Stream:
-    """A whole file as mono in blocks, decoded in another process: see `decode.Stream`."""
+    """A whole file as mono in blocks, decoded in another process: see `decode.Stream`.
+
+    Attributes:
+        samples: given so far.
+    """
 
     def __init__(self, path: AnyPath, sample_rate: int = SAMPLE_RATE) -> None:
         self._path, self._sample_rate = os.fspath(path), sample_rate
-        self.note = ""
+        self.samples, self.note = 0, ""
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        samples = 0
         with _process() as process:
             for kind, *answer in process.ask("stream", self._path, self._sample_rate, TIME_LIMIT):
                 if kind == "block":
-                    samples += len(answer[0])
+                    self.samples += len(answer[0])
                     yield answer[0]
                 elif kind == "end":
                     self.note = answer[0]
@@ -57,7 +60,7 @@ class Stream:
                 else:
                     reason, detail = answer
                     if detail.startswith(TEMPORARY):
-                        detail += f" after {samples / self._sample_rate:.1f} s of audio"
+                        detail += f" after {self.samples / self._sample_rate:.1f} s of audio"
                     raise AudioError(self._path, reason, detail)
 
 

@@ -10,7 +10,7 @@ import struct
 from dataclasses import dataclass, field
 from typing import BinaryIO, NamedTuple
 
-from ssl_audio.audio.container import TAIL, UNKNOWN, Layout, after_tag
+from ssl_audio.audio.container import TAIL, UNKNOWN, Layout, after_tag, read_at
 
 _WINDOW = 1 << 20  # bytes read at a time
 _ALIKE = 3  # frames of one format in a row that are no chance
@@ -220,7 +220,7 @@ def _begins(file: BinaryIO, place: int, size: int) -> bool:
     """True if frames of one format follow each other from here, up to the end if that is near."""
     expected = 0
     for number in range(_ALIKE):
-        header = _read(file, place, 4)
+        header = read_at(file, place, 4)
         length, bits = frame_length(header), int.from_bytes(header, "big") & _FORMAT_BITS
         if not length or (number and bits != expected):
             return number > 0 and (size - place < 4 or header[:3] in (b"TAG", b"ID3", b"APE"))
@@ -232,7 +232,7 @@ def _begins(file: BinaryIO, place: int, size: int) -> bool:
 
 def _begin(file: BinaryIO, place: int) -> tuple[_Format, _Info | None, int]:
     """Format and header of the stream that begins here, and where its audio does."""
-    frame = _read(file, place, frame_length(_read(file, place, 4)))
+    frame = read_at(file, place, frame_length(read_at(file, place, 4)))
     bits = int.from_bytes(frame[:4], "big")
     format_ = _Format(bits & _FORMAT_BITS, bits & _MONO == _MONO)
     info = _read_info(frame, format_) if format_.layer == 3 else None
@@ -274,13 +274,8 @@ def _info_frame(run: _Run) -> bytes:
 
 def _end_tags(file: BinaryIO, place: int, size: int) -> int:
     """Bytes of tags, or of zeros, from here to the end of a file."""
-    found = _read(file, place, _WINDOW)
+    found = read_at(file, place, _WINDOW)
     starts = [start for mark in _TAG_MARKS if (start := found.find(mark)) >= 0]
     if starts:
         return size - place - min(starts)
     return 0 if found.strip(b"\0") else size - place
-
-
-def _read(file: BinaryIO, place: int, count: int) -> bytes:
-    file.seek(place)
-    return file.read(count)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from ssl_audio.audio.container import UNKNOWN, Layout
+from ssl_audio.audio.container import UNKNOWN, Layout, read_at
 
 _HEADER = 27  # bytes of a page before its table of segments
 _FIRST, _LAST = 2, 4  # flags of a stream's first and last page
@@ -71,8 +71,7 @@ def sampled(file: BinaryIO, size: int) -> Layout | None:
 
 def _page_at(file: BinaryIO, place: int, count: int, last: bool = False) -> bytes | None:
     """The header of the first page in `count` bytes, or of the one that ends them."""
-    file.seek(place)
-    data = file.read(count)
+    data = read_at(file, place, count)
     find = data.rfind if last else data.find
     offset = find(b"OggS")
     while offset >= 0:

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ssl_audio.audio import SAMPLE_RATE, isolated
-from ssl_audio.audio.decode import END_TOLERANCE
+from ssl_audio.audio.container import TAIL
 from ssl_audio.audio.scan import Track
 from ssl_audio.audio.shard_reader import FULL_SCALE
 from ssl_audio.io.atomic import write_text
@@ -121,7 +121,7 @@ def shard_name(number: int) -> str:
 def _entry(result: DecodedTrack, start: int) -> Entry:
     duration, length = result.track.duration, len(result.samples)
     # the measured duration gives the same pairs as the file itself, unless decoding contradicts it
-    if abs(length / SAMPLE_RATE - duration) > END_TOLERANCE:
+    if abs(length / SAMPLE_RATE - duration) > TAIL:
         duration = length / SAMPLE_RATE
     return {"path": result.track.path, "start": start, "samples": length, "duration": duration,
             "sha256": result.sha256, "damage": result.damage}  # fmt: skip

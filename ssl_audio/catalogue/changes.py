@@ -7,12 +7,10 @@ left to an engine.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
-from pathlib import Path
 from typing import Literal
 
 from ssl_audio.catalogue.tracks import Fingerprint, Item, Items, fingerprint, os_reason
@@ -98,7 +96,8 @@ class Changes:
             if track not in self.listed:
                 self._look_for(track, record)
         for track in [track for track in self.store.failures if track not in self.listed]:
-            if _is_gone(unprintable(self.store.failures[track].path)):
+            error = _error_of(self.store.failures[track].path)
+            if error is not None and _is_gone(error):
                 del self.store.failures[track]
         dropped, changes = set(), []
         for track, state in self._marks.items():
@@ -117,16 +116,12 @@ class Changes:
 
     def _look_for(self, track: str, record: Record) -> None:
         """Note what became of a file that the source does not list; it may be of another source."""
-        try:
-            fingerprint(unprintable(record.path))
-        except _GONE:
-            self._marks[track] = DELETED
-        except OSError as error:
-            if error.errno is None:  # a folder or a pipe has taken its place
-                self._marks[track] = DELETED
-            else:
-                self._marks[track] = UNREADABLE
-                self._fail(Failure(track, record.path, os_reason(error)))
+        error = _error_of(record.path)
+        if error is None:
+            return
+        self._marks[track] = DELETED if _is_gone(error) else UNREADABLE
+        if not _is_gone(error):
+            self._fail(Failure(track, record.path, os_reason(error)))
 
     def _compare(self, items: Sequence[Item]) -> list[Item]:
         """Those of some tracks that must be computed."""
@@ -215,8 +210,7 @@ class Changes:
     def _cannot_read(self, item: Item, error: OSError) -> None:
         self._fail(Failure(item.id, printable(str(item.path)), os_reason(error)))
         if item.id in self.store.records:
-            gone = isinstance(error, _GONE) or error.errno is None
-            self._marks[item.id] = DELETED if gone else UNREADABLE
+            self._marks[item.id] = DELETED if _is_gone(error) else UNREADABLE
 
     def _fail(self, failure: Failure) -> Failure:
         tried = failure.tried(self.store.failures.get(failure.id))
@@ -225,12 +219,16 @@ class Changes:
         return tried
 
 
-def _is_gone(path: str) -> bool:
-    """True if there is no such file, which differs from one that cannot be looked at."""
+def _error_of(path: str) -> OSError | None:
+    """Why a file, by its printable path, has no fingerprint; None if it has one."""
     try:
-        os.stat(path)
-    except (*_GONE, ValueError):
-        return True
-    except OSError:
-        return False
-    return not Path(path).is_file()
+        fingerprint(unprintable(path))
+    except OSError as error:
+        return error
+    return None
+
+
+def _is_gone(error: OSError) -> bool:
+    """True if there is no file, or a folder or a pipe in its place (an error without `errno`);
+    False if it cannot be looked at."""
+    return isinstance(error, _GONE) or error.errno is None

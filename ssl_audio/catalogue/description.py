@@ -21,9 +21,8 @@ ABOUT = {"kind": "descriptors", "model": "42", "names": [d.name for d in DESCRIP
 
 def _describe(path: Path) -> Analysis:
     stream = isolated.Stream(path)
-    blocks = list(stream)
-    duration = sum(map(len, blocks)) / SAMPLE_RATE
-    return Analysis(duration, normalised(descriptors_of_blocks(blocks)), note=stream.note)
+    vector = normalised(descriptors_of_blocks(list(stream)))
+    return Analysis(stream.samples / SAMPLE_RATE, vector, note=stream.note)
 
 
 @dataclass(frozen=True)

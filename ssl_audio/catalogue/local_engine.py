@@ -6,8 +6,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from ssl_audio.audio import isolated
 from ssl_audio.catalogue.tracks import Analysis, Item, row_of
 from ssl_audio.io.parallel import in_order
@@ -40,16 +38,8 @@ class LocalEngine:
         return row_of(item, self._embed)
 
     def _embed(self, path: Path) -> Analysis:
-        samples = 0
         stream = isolated.Stream(path, self.embedder.sample_rate)
-
-        def counted() -> Iterator[np.ndarray]:
-            nonlocal samples
-            for block in stream:
-                samples += len(block)
-                yield block
-
-        found = self.embedder.embed_blocks(counted(), self.hop, self.batch_size)
+        found = self.embedder.embed_blocks(stream, self.hop, self.batch_size)
         segments, times = (found.segments, found.times) if self.segments else (None, None)
-        duration = samples / self.embedder.sample_rate
+        duration = stream.samples / self.embedder.sample_rate
         return Analysis(duration, found.track, segments, times, stream.note)

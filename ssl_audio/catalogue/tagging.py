@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -21,9 +20,9 @@ from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.progress import with_progress
 from ssl_audio.models.encoder import Encoder
 from ssl_audio.models.runtime import for_embedding
-from ssl_audio.stores.columns import METADATA_KEY, Row
+from ssl_audio.stores.columns import Row, metadata
 from ssl_audio.stores.failures import Failure, failures_table, write_failures_table
-from ssl_audio.stores.feature_store import read_about, read_ids, read_rows
+from ssl_audio.stores.feature_store import count_rows, read_about, read_rows
 
 KIND = "tags"  # of the table, in its metadata
 COLUMN = "probability:"  # before a tag: the name of its column
@@ -115,7 +114,7 @@ def stored_tracks(features: Path, tagger: Tagger) -> Tracks:
             f"features={features} was made with hop={hops[0]}, and the probe takes "
             f"hop={hops[1]} (seconds): embed again with that hop"
         )
-    return Tracks(_checked(read_rows(features), features, tagger), len(read_ids(features)))
+    return Tracks(_checked(read_rows(features), features, tagger), count_rows(features))
 
 
 def _check_encoder(what: str, about: Mapping[str, Any], tagger: Tagger) -> None:
@@ -181,7 +180,7 @@ def _schema(tagger: Tagger) -> pa.Schema:
     columns = [("id", pa.string()), ("path", pa.string()), ("duration", pa.float64()),
                ("tags", pa.list_(pa.string()))]  # fmt: skip
     columns += [(COLUMN + tag, pa.float32()) for tag in tagger.tags_]
-    return pa.schema(columns, {METADATA_KEY: json.dumps(about).encode()})
+    return pa.schema(columns, metadata(about))
 
 
 def _table(rows: Sequence[Row], tagger: Tagger, schema: pa.Schema) -> pa.Table:

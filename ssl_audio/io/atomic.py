@@ -25,13 +25,20 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def atomic_file(path: str | os.PathLike[str]) -> Iterator[str]:
-    """Yield a temporary name, a hidden one; the file written there replaces `path` on leaving."""
+def atomic_file(path: str | os.PathLike[str], durable: bool = False) -> Iterator[str]:
+    """Yield a temporary name, a hidden one; the file written there replaces `path` on leaving.
+
+    With `durable`, its content is on disk before its name: else a power cut may leave the name
+    without the content.
+    """
     folder, name = os.path.split(os.path.abspath(path))
     os.makedirs(folder, exist_ok=True)
     temporary = os.path.join(folder, f".{name}.{os.getpid()}.{threading.get_ident()}.tmp")
     try:
         yield temporary
+        if durable:
+            with open(temporary, "r+b") as file:
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
         if os.path.exists(temporary):

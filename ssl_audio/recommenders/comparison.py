@@ -21,7 +21,7 @@ from ssl_audio.recommenders.data.node_features import ACOUSTIC, AUDIO
 from ssl_audio.recommenders.data.training_data import TrainingData, load_training_data
 from ssl_audio.recommenders.evaluation.correlation import co_occurrence_by_similarity
 from ssl_audio.recommenders.evaluations import Evaluation, evaluations_of
-from ssl_audio.recommenders.recommender import Recommender, training_seconds
+from ssl_audio.recommenders.recommender import Recommender, make, training_seconds
 from ssl_audio.recommenders.session_data import load_session_data, movielens_folder
 from ssl_audio.recommenders.tables import BY_TASK, BY_WEIGHTS, MAIN, Figures, Reporter, Role
 from ssl_audio.recommenders.training import check_trainer, read_history
@@ -33,7 +33,7 @@ from ssl_audio.reports.results import (
     write_results,
 )
 from ssl_audio.settings.recommend import RecommendSettings
-from ssl_audio.settings.recommenders import ON_PLAYLISTS, ON_SESSIONS, RECOMMENDERS, VARIANTS
+from ssl_audio.settings.recommenders import ON_PLAYLISTS, ON_SESSIONS, VARIANTS
 from ssl_audio.settings.tree import plain, to_yaml
 from ssl_audio.stores.columns import Row as StoredRow
 from ssl_audio.stores.writer import write_store
@@ -106,12 +106,6 @@ def make_recommenders(settings: RecommendSettings, data: TrainingData) -> list[R
         if one.key not in found or one.role is Role.MODEL:
             found[one.key] = one
     return list(found.values())
-
-
-def make(name: str, settings: RecommendSettings, data: TrainingData) -> list[Recommender]:
-    """The recommenders of a name."""
-    made = RECOMMENDERS[name](settings, data)
-    return list(made) if isinstance(made, list) else [made]
 
 
 def fitted(one: Recommender, folder: Path, number: int = 0) -> tuple[Recommender, Path]:

@@ -12,13 +12,13 @@ import numpy as np
 
 from ssl_audio.io.console import say
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.recommenders.comparison import SYSTEMS, fitted, load_data, make
+from ssl_audio.recommenders.comparison import SYSTEMS, fitted, load_data
 from ssl_audio.recommenders.data.collection import Catalogue
 from ssl_audio.recommenders.data.m3u import read_m3u, write_m3u
 from ssl_audio.recommenders.data.records import SourceTrack
 from ssl_audio.recommenders.data.store import open_store
 from ssl_audio.recommenders.data.track_ids import TrackIds, unknown_lines
-from ssl_audio.recommenders.recommender import Recommender
+from ssl_audio.recommenders.recommender import Recommender, make
 from ssl_audio.recommenders.session_data import movielens_folder
 from ssl_audio.recommenders.trained import trained_run
 from ssl_audio.reports.results import PlaylistResults

@@ -30,6 +30,7 @@ from ssl_audio.recommenders.tables import MAIN, Reporter, Role
 from ssl_audio.recommenders.training import fit_or_resume
 from ssl_audio.reports.results import Table
 from ssl_audio.settings.recommend import RecommendSettings
+from ssl_audio.settings.recommenders import RECOMMENDERS
 
 VECTORS, MODEL, SECONDS = "vectors.npy", "model", "seconds.json"  # in a recommender's folder
 
@@ -228,3 +229,9 @@ def training_seconds(folder: Path) -> float | None:
     if not path.exists():
         return None
     return float(json.loads(path.read_text(encoding="utf-8"))["training"])
+
+
+def make(name: str, settings: RecommendSettings, data: TrainingData) -> list[Recommender]:
+    """The recommenders of a name in the registry."""
+    made = RECOMMENDERS[name](settings, data)
+    return list(made) if isinstance(made, list) else [made]

@@ -8,7 +8,6 @@ the store before the change or after it, whatever stops the writer.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -74,7 +73,5 @@ def read_manifest(folder: Path) -> Manifest:
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest in one step, so that it also survives a power cut."""
     text = json.dumps({"format": FORMAT, **asdict(manifest)}, separators=(",", ":"))
-    with atomic_file(folder / MANIFEST) as temporary, open(temporary, "wb") as file:
-        file.write(text.encode())
-        file.flush()
-        os.fsync(file.fileno())
+    with atomic_file(folder / MANIFEST, durable=True) as temporary:
+        Path(temporary).write_text(text, "utf-8")

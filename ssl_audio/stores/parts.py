@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import chain
@@ -69,7 +68,7 @@ def write_file(
     """
     first = next(rest := iter(tables))
     schema, rows = first.schema.with_metadata(metadata(about)), 0
-    with atomic_file(path) as temporary, open(temporary, "wb") as file:
+    with atomic_file(path, durable=True) as temporary, open(temporary, "wb") as file:
         writer = pq.ParquetWriter(file, schema, compression="zstd", write_page_checksum=True)
         with writer:
             for table in chain([first], rest):
@@ -77,8 +76,6 @@ def write_file(
                 rows += table.num_rows
                 if rows >= max_rows or file.tell() >= max_bytes:
                     break
-        file.flush()
-        os.fsync(file.fileno())  # else a power cut may leave the name without its content
     return rows
 
 

@@ -16,9 +16,8 @@ from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import Playlists
 from ssl_audio.recommenders.data.csr import places_of
 from ssl_audio.recommenders.data.training_data import TrainingData
-from ssl_audio.recommenders.recommender import Recommender
+from ssl_audio.recommenders.recommender import Recommender, make
 from ssl_audio.settings.recommend import RecommendSettings
-from ssl_audio.settings.recommenders import RECOMMENDERS
 
 CONSTANT = 60
 
@@ -41,8 +40,7 @@ class Ensemble(Recommender):
     def _made(self) -> list[Recommender]:
         if "ensemble" in self.settings.ensemble:
             raise SslAudioError("ensemble=[ensemble]: name other recommenders")
-        made = [RECOMMENDERS[name](self.settings, self.data) for name in self.settings.ensemble]
-        return [one[0] if isinstance(one, list) else one for one in made]
+        return [make(name, self.settings, self.data)[0] for name in self.settings.ensemble]
 
     def fit(self, folder: Path) -> None:
         self.parts = self._made()  # with the training seed of this copy

@@ -86,10 +86,13 @@ def playlist_statistics(playlists: Playlists, artists: Sequence[str]) -> Playlis
 
 
 def gini(counts: np.ndarray) -> float:
-    """Gini coefficient: mean absolute difference of two counts over twice their mean."""
+    """Gini coefficient: mean absolute difference of two counts over twice their mean; 0 for zeros.
+
+    With the counts x_1 <= ... <= x_n it is sum over i of (2 i - n - 1) x_i / (n sum of x).
+    """
     ranks = np.arange(1, len(counts) + 1)
     total = np.sort(counts).astype(np.float64)
-    return float((2 * ranks - len(counts) - 1) @ total / (len(counts) * total.sum()))
+    return float((2 * ranks - len(counts) - 1) @ total / max(len(counts) * total.sum(), 1))
 
 
 def _zipf(counts: np.ndarray) -> float:

@@ -176,8 +176,8 @@ def _collect(
     sizes = np.fromiter(lengths.values(), np.int64, len(lengths))
     playlists, names = Playlists(tracks, offsets_of(sizes), list(lengths)), list(numbers)
     report = StoreReport()
-    artists = _described(names, described, catalogue).artists
-    report.statistics = playlist_statistics(playlists, artists)
+    found = _described(names, described, catalogue)
+    report.statistics = playlist_statistics(playlists, found.artists)
     report.duplicates = len(tracks)
     playlists = playlists.keep(first_mentions(playlists, len(names)))
     report.duplicates -= len(playlists.tracks)
@@ -185,9 +185,9 @@ def _collect(
         _count_unknown(playlists, names, known, report)
         if report.unknown and unknown != "keep":
             playlists, names = _without_unknown(playlists, names, known, source, unknown)
+            found = _described(names, described, catalogue)
     report.empty = int((playlists.lengths == 0).sum())
-    playlists = playlists.take(playlists.lengths > 0)
-    return playlists, _described(names, described, catalogue), report
+    return playlists.take(playlists.lengths > 0), found, report
 
 
 def _count_unknown(playlists: Playlists, names: list[str], known: int, report: StoreReport) -> None:

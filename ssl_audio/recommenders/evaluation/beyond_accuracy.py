@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ssl_audio.recommenders.data.statistics import gini
+
 CUTOFF = 50  # tracks of a list that count
 
 
@@ -21,8 +23,7 @@ def list_figures(
     - artist_diversity: distinct artists / tracks of a known artist, 0 to 1.
     - coverage: share of `rows` that are in a list, 0 to 1; of all lists together.
     - gini: inequality of how often each of `rows` is recommended, 0 to 1, where 1 is one track
-      alone; of all lists together. With the counts x_1 <= ... <= x_n it is
-      sum over i of (2 i - n - 1) x_i / (n sum of x).
+      alone; of all lists together.
 
     Args:
         lists: (playlists, length) rows of the catalogue, the best first; -1 where a list ends. The
@@ -38,13 +39,11 @@ def list_figures(
     filled = lists >= 0
     bits = -np.log2((counts + 1) / (counts.max(initial=0) + 1))
     length = np.maximum(filled.sum(1), 1)
-    times = np.sort(np.bincount(lists[filled], minlength=len(counts))[rows])
-    n = len(times)
-    gini = (2 * np.arange(1, n + 1) - n - 1) @ times / max(n * times.sum(), 1)
+    times = np.bincount(lists[filled], minlength=len(counts))[rows]
     figures = {
         "novelty": np.where(filled, bits[lists], 0).sum(1) / length,
         "coverage": np.array([(times > 0).mean()]),
-        "gini": np.array([gini]),
+        "gini": np.array([gini(times)]),
     }
     if artists is not None:
         of = np.sort(np.where(filled, artists[lists], -1), axis=1)

@@ -13,9 +13,10 @@ without sampling).
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from ssl_audio.recommenders.models.sampled_softmax import logits_of
 
 
 def calibrated_bce_loss(
@@ -34,11 +35,9 @@ def calibrated_bce_loss(
             `sampled_softmax_loss`.
         calibration: t.
     """
-    own, logits = (hidden * target_vectors).sum(-1), hidden @ negative_vectors.T
-    wide = torch.promote_types(logits.dtype, torch.float32)
-    own, logits = own.to(wide), logits.to(wide)
+    own, logits = logits_of(hidden, target_vectors, negative_vectors)
     others = targets[:, None] != negatives
-    sampled = others.sum(-1).to(wide)
+    sampled = others.sum(-1).to(logits.dtype)
     alpha = sampled / max(candidates - 1, 1)
     beta = calibration * (alpha - 1) + 1
     of_others = (F.softplus(logits) * others).sum(-1)

@@ -48,9 +48,7 @@ def sampled_softmax_loss(
     Returns:
         (n,) losses, of float32 or wider.
     """
-    own, logits = (hidden * target_vectors).sum(-1), hidden @ negative_vectors.T
-    wide = torch.promote_types(logits.dtype, torch.float32)  # for the sums of exponentials
-    own, logits = own.to(wide), logits.to(wide)
+    own, logits = logits_of(hidden, target_vectors, negative_vectors)
     hits = targets[:, None] == negatives
     sampled = (~hits).sum(-1).to(logits.dtype)  # m
     others = candidates - 1  # N
@@ -76,3 +74,13 @@ def _relative_variance(scaled: Tensor, partition: Tensor, sampled: Tensor, other
     finite = (1 - sampled / max(others, 1)).clamp(min=0)
     factor = torch.where(sampled > 1, sampled / (sampled - 1).clamp(min=1) * finite, 0.0)
     return squares * factor
+
+
+def logits_of(
+    hidden: Tensor, target_vectors: Tensor, negative_vectors: Tensor
+) -> tuple[Tensor, Tensor]:
+    """(n,) logits of the targets and (n, S) of the negatives, of float32 or wider: for sums of
+    exponentials."""
+    own, logits = (hidden * target_vectors).sum(-1), hidden @ negative_vectors.T
+    wide = torch.promote_types(logits.dtype, torch.float32)
+    return own.to(wide), logits.to(wide)
