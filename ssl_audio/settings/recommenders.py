@@ -23,7 +23,7 @@ RECOMMENDERS = Registry({
     "bpr": f"{_BASELINES}.factors.BPR",
     "warp": f"{_BASELINES}.matrix_factorisation.Warp",
     "track2vec": f"{_BASELINES}.track2vec.Track2Vec",
-    "skipgram": f"{_BASELINES}.sgns.SkipGram",
+    "skipgram": f"{_BASELINES}.track2vec.SkipGram",
     "deepwalk": f"{_BASELINES}.node2vec.DeepWalk",
     "node2vec": f"{_BASELINES}.node2vec.Node2Vec",
     "line": f"{_BASELINES}.line.Line",

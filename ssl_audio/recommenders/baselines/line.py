@@ -1,44 +1,23 @@
 """LINE: vectors that keep second-order proximity, by which nodes with common neighbours are near.
 
 Tang et al. 2015, "LINE: Large-scale Information Network Embedding", equation 6 and section 4.2.
+Skip-gram with negative sampling on edges: gensim trains it on lists of two nodes.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from ssl_audio.io.compiled import compiled
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.recommenders.baselines.alias import alias_table
-from ssl_audio.recommenders.data.csr import owners_of
+from ssl_audio.recommenders.baselines.track2vec import Word2VecSettings, word2vec
 from ssl_audio.recommenders.data.graph import TrackGraph
 from ssl_audio.recommenders.recommender import VectorRecommender
 
-MIN_RATE = 1e-4  # at the end, as a share of the first learning rate
-PART = 1_000_000  # samples drawn from one generator
-
-
-@dataclass(frozen=True)
-class LineSettings:
-    """How vectors are trained.
-
-    Attributes:
-        dimensions: of a vector.
-        negatives: of each edge, drawn with probability proportional to (sum of weights) ** 0.75.
-        samples: sampled edges for each node that has neighbours.
-        learning_rate: at the first step; it falls linearly.
-        seed: of all random numbers.
-    """
-
-    dimensions: int = 64
-    negatives: int = 5
-    samples: int = 5_000
-    learning_rate: float = 0.1
-    seed: int = 0
+SAMPLES, SAMPLES_ON_SESSIONS = 5_000, 100  # steps for each node that has neighbours
+PART = 100_000  # edges drawn at once
 
 
 class Line(VectorRecommender):
@@ -47,89 +26,56 @@ class Line(VectorRecommender):
     name = "LINE"
 
     def train(self, folder: Path) -> np.ndarray:
-        return line_vectors(self.data.graph, LineSettings(
-            dimensions=self.settings.m2grl.dimensions, negatives=10, seed=self.settings.seed,
-            samples=100 if self.data.in_sessions else LineSettings.samples,
+        samples = SAMPLES_ON_SESSIONS if self.data.in_sessions else SAMPLES
+        return line_vectors(self.data.graph, samples, Word2VecSettings(
+            dimensions=self.settings.m2grl.dimensions, window=1, negatives=10, epochs=1, sample=0,
+            learning_rate=0.1, seed=self.settings.seed,
         ))  # fmt: skip
 
 
-def line_vectors(graph: TrackGraph, settings: LineSettings) -> np.ndarray:
-    """(nodes, dimensions) float32 vectors; zero for a node without neighbours.
+def line_vectors(graph: TrackGraph, samples: int, settings: Word2VecSettings) -> np.ndarray:
+    """(nodes, dimensions) float32 vectors; zero for a node of which no edge is drawn.
+
+    Args:
+        graph: of the nodes.
+        samples: steps for each node that has neighbours; one on an edge in each direction is two.
+        settings: with a window of 1; its seed is that of the edges, too.
 
     Raises:
-        SslAudioError: the graph has no edge.
+        SslAudioError: gensim is missing, or the graph has no edge.
     """
     if not len(graph.neighbours):
         raise SslAudioError("the track graph has no edge: lower graph.min_weight")
-    nodes = len(graph)
-    sources = owners_of(graph.offsets)
-    strength = np.bincount(sources, graph.weights, nodes)
-    edges, noise = alias_table(graph.weights), alias_table(strength**0.75)
-    rng = np.random.default_rng((settings.seed, 0))
-    vectors = (rng.random((nodes, settings.dimensions), np.float32) - 0.5) / settings.dimensions
-    contexts = np.zeros_like(vectors)
-    samples = settings.samples * int((strength > 0).sum())
-    for part, start in enumerate(range(0, samples, PART)):
-        count = min(PART, samples - start)
-        falling = 1 - np.array([start, start + count]) / samples
-        first, last = settings.learning_rate * np.maximum(falling, MIN_RATE)
-        _train(
-            sources, graph.neighbours, *edges, *noise, vectors, contexts, settings.negatives, count,
-            first, last, np.random.default_rng((settings.seed, part + 1)),
-        )  # fmt: skip
-    vectors[strength == 0] = 0
-    return vectors
+    edges = _Edges(graph, samples * int((graph.degree > 0).sum()) // 2, settings.seed)
+    return word2vec(edges, edges.counts(len(graph)), settings)[0]
 
 
-@compiled(fastmath=True)
-def pull(
-    vector: np.ndarray, context: np.ndarray, label: float, rate: float, change: np.ndarray
-) -> None:
-    """An SGD step on -log sigmoid(+-vector @ context): of `context` in place, of `vector` in
-    `change`.
+class _Edges:
+    """Lists of the two ends of an edge, drawn with probability proportional to its weight.
 
-    Args:
-        vector, context, change: (dimensions,).
-        label: 1.0 for an edge, 0.0 for a negative.
-        rate: learning rate.
+    All steps then have the same size (section 4.2). Each iteration draws the same edges.
     """
-    product = vector[0] * context[0]
-    for k in range(1, len(vector)):
-        product += vector[k] * context[k]
-    step = rate * (label - 1 / (1 + math.exp(-product)))
-    for k in range(len(vector)):
-        change[k] += step * context[k]
-        context[k] += step * vector[k]
 
+    def __init__(self, graph: TrackGraph, count: int, seed: int) -> None:
+        left, right, weights = graph.upper()
+        self.ends = np.stack([left, right], 1)
+        self.bounds = np.cumsum(weights, dtype=np.int64)
+        self.count, self.seed = count, seed
 
-@compiled()
-def draw(keep: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> int:
-    """One outcome of an alias table."""
-    position = rng.random() * len(keep)
-    slot = int(position)
-    return slot if position - slot < keep[slot] else other[slot]
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for part in self._parts():
+            yield from part
 
+    def _parts(self) -> Iterator[np.ndarray]:
+        """(edges, 2) ends of some edges at a time."""
+        rng = np.random.default_rng(self.seed)
+        for start in range(0, self.count, PART):
+            drawn = rng.integers(self.bounds[-1], size=min(PART, self.count - start))
+            yield self.ends[np.searchsorted(self.bounds, drawn, side="right")]
 
-@compiled()
-def _train(  # type: ignore[no-untyped-def]
-    sources, targets, edge_keep, edge_other, noise_keep, noise_other, vectors, contexts, negatives,
-    count, first, last, rng,
-):  # fmt: skip
-    """`count` samples at rates from `first` to `last`, in place.
-
-    An edge is drawn with probability proportional to its weight, and all steps have the same size
-    (section 4.2). A negative that is an end of the edge is left out.
-    """
-    change = np.zeros(vectors.shape[1], vectors.dtype)
-    for number in range(count):
-        rate = first + (last - first) * number / count
-        edge = draw(edge_keep, edge_other, rng)
-        vector, target = vectors[sources[edge]], targets[edge]
-        change[:] = 0
-        pull(vector, contexts[target], 1.0, rate, change)
-        for _ in range(negatives):
-            node = draw(noise_keep, noise_other, rng)
-            if node != target and node != sources[edge]:
-                pull(vector, contexts[node], 0.0, rate, change)
-        for k in range(len(change)):
-            vector[k] += change[k]
+    def counts(self, nodes: int) -> np.ndarray:
+        """(nodes,) how often each node is an end."""
+        return sum(  # type: ignore[return-value]
+            (np.bincount(part.ravel(), minlength=nodes) for part in self._parts()),
+            np.zeros(nodes, np.int64),
+        )

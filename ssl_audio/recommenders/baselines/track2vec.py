@@ -1,6 +1,7 @@
-"""Track2Vec: skip-gram with negative sampling (Word2Vec) over playlists, by gensim.
+"""Track2Vec and plain skip-gram: Word2Vec over playlists, by gensim.
 
-MUSIG, section 4.2; Mikolov et al. 2013, "Distributed representations of words and phrases".
+MUSIG, section 4.2; M2GRL, equations 1 to 3; Mikolov et al. 2013, "Distributed representations of
+words and phrases".
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import Playlists
 from ssl_audio.recommenders.data.training_data import TrainingData
 from ssl_audio.recommenders.recommender import VECTORS, VectorRecommender
-from ssl_audio.recommenders.tables import Role
+from ssl_audio.recommenders.tables import BY_WEIGHTS, MAIN, Role
 from ssl_audio.settings.recommend import RecommendSettings
 
 MAX_LENGTH = 10_000  # positions of a list; gensim drops the others without a warning
@@ -28,18 +29,22 @@ class Word2VecSettings:
 
     Attributes:
         dimensions: of a vector.
-        window: max distance of a context, in positions; each centre draws its own, from 1 to this.
+        window: max distance of a context, in positions.
+        draw_windows: whether each centre draws its own window, from 1 to `window`.
         negatives: of each pair, drawn with probability proportional to count ** 0.75.
         epochs: passes over the lists.
         sample: share of all positions above which a track is subsampled; 0: no subsampling.
+        learning_rate: at the start; it falls linearly to 1e-4.
         seed: of all random numbers.
     """
 
     dimensions: int = 128
     window: int = 5
+    draw_windows: bool = True
     negatives: int = 5
     epochs: int = 10
     sample: float = 1e-3
+    learning_rate: float = 0.025
     seed: int = 0
 
 
@@ -70,6 +75,20 @@ class Track2Vec(VectorRecommender):
         return concatenated(
             vectors[0], self.data.features([self.features], self.settings.missing)[0]
         )
+
+
+class SkipGram(VectorRecommender):
+    """Skip-gram of items alone, with M2GRL's settings: all pairs within the window."""
+
+    name = "SGNS, items alone"
+    tables = (MAIN, BY_WEIGHTS)
+
+    def train(self, folder: Path) -> np.ndarray:
+        chosen = self.settings.m2grl
+        return track2vec(self.data.train, self.data.tracks, Word2VecSettings(
+            dimensions=chosen.dimensions, window=chosen.window, draw_windows=False,
+            negatives=chosen.negatives, epochs=5, sample=0, seed=self.settings.seed,
+        ))  # fmt: skip
 
 
 def track2vec(playlists: Playlists, tracks: int, settings: Word2VecSettings) -> np.ndarray:
@@ -130,14 +149,15 @@ def word2vec(
         from gensim.models import Word2Vec
     except ImportError as error:
         raise SslAudioError(
-            "Track2Vec and Node2Vec need gensim: pip install 'ssl_audio[playlists]'"
+            "Word2Vec needs gensim: pip install 'ssl_audio[playlists]'"
         ) from error
     seen = np.flatnonzero(counts)
     if not len(seen):
         raise SslAudioError("no track to learn from: give playlists that are not empty")
     model = Word2Vec(
         vector_size=settings.dimensions, window=settings.window, negative=settings.negatives,
-        sample=settings.sample, seed=settings.seed, workers=1, sg=1, min_count=1,
+        shrink_windows=settings.draw_windows, sample=settings.sample, alpha=settings.learning_rate,
+        seed=settings.seed, workers=1, sg=1, min_count=1,
     )  # fmt: skip
     model.build_vocab_from_freq({str(k): int(counts[k]) for k in seen})
     sentences, words = _Sentences(lists, len(counts)), int(counts.sum())

@@ -4,6 +4,7 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.baselines.item_cf import ItemCF, cosine, item_similarity
-from ssl_audio.recommenders.baselines.line import LineSettings, line_vectors, pull
+from ssl_audio.recommenders.baselines.line import _Edges, line_vectors
 from ssl_audio.recommenders.baselines.matrix_factorisation import (
     rank_weight,
     warp_epoch,
@@ -83,7 +84,8 @@ def deep_walk(seed: int) -> np.ndarray:
 
 
 def line(seed: int) -> np.ndarray:
-    return line_vectors(planted_graph(), LineSettings(dimensions=16, samples=3000, seed=seed))
+    given = Word2VecSettings(dimensions=16, window=1, epochs=1, sample=0, seed=seed)
+    return line_vectors(planted_graph(), 3000, replace(given, learning_rate=0.1))
 
 
 ALL = [warp, skip, walked, deep_walk, line]
@@ -176,12 +178,10 @@ def test_nothing_to_learn_from_is_refused():
     with pytest.raises(SslAudioError, match="not empty"):
         track2vec(empty, 5, Word2VecSettings())
     nothing = TrackGraph.from_edges(np.empty((0, 2), np.int64), 5)
-    for baseline, settings in (
-        (line_vectors, LineSettings()),
-        (node2vec_vectors, Node2VecSettings()),
-    ):
-        with pytest.raises(SslAudioError, match="no edge"):
-            baseline(nothing, settings)
+    with pytest.raises(SslAudioError, match="no edge"):
+        line_vectors(nothing, 1, Word2VecSettings())
+    with pytest.raises(SslAudioError, match="no edge"):
+        node2vec_vectors(nothing, Node2VecSettings())
 
 
 # Track2Vec and Node2Vec
@@ -232,20 +232,14 @@ def test_concatenation_is_plain():
 # LINE
 
 
-def test_a_line_step_is_gradient_descent_on_its_loss():
-    """Equation 7: -log sigmoid(c_j . u) - sum_n log sigmoid(-c_n . u)."""
-    rng = np.random.default_rng(0)
-    vector, contexts = rng.normal(size=8), rng.normal(size=(6, 8))
-    leaf, leaves = (torch.tensor(x, requires_grad=True) for x in (vector, contexts))
-    products = leaves @ leaf
-    log_sigmoid = torch.nn.functional.logsigmoid
-    (-log_sigmoid(products[0]) - log_sigmoid(-products[1:]).sum()).backward()
-    expected = vector - 0.3 * leaf.grad.numpy(), contexts - 0.3 * leaves.grad.numpy()
-    change = np.zeros(8)
-    for k, context in enumerate(contexts):
-        pull(vector, context, float(k == 0), 0.3, change)
-    np.testing.assert_allclose(vector + change, expected[0], rtol=1e-12)
-    np.testing.assert_allclose(contexts, expected[1], rtol=1e-12)
+def test_edges_of_line_are_drawn_by_their_weights():
+    graph = TrackGraph.from_edges(np.array([[0, 1], [1, 2], [2, 4]]), 5, np.array([1, 6, 3]))
+    edges = _Edges(graph, 20_000, seed=0)
+    drawn = np.array(list(edges))
+    assert (np.bincount(drawn.ravel(), minlength=5) == edges.counts(5)).all()
+    shares = np.bincount(drawn[:, 0], minlength=3) / len(drawn)
+    np.testing.assert_allclose(shares, [0.1, 0.6, 0.3], atol=0.015)
+    assert {tuple(pair) for pair in drawn.tolist()} == {(0, 1), (1, 2), (2, 4)}
 
 
 # item-CF
