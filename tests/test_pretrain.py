@@ -370,7 +370,7 @@ AT_ONCE = {  # before torch is imported
     "online_probe=nne": "Did you mean none?",
     "schedule=papr": "Did you mean paper?",
     "ckpt_path=last": "run_dir=",
-    "logger=[{project: x}]": "logger[0]._target_=null: its class",
+    "logger=[{project: x}]": "give name: or _target_:, one of them",
     "callbacks=[{_target_: lightning.pytorch.callbacks.EarlyStopping, monitr: x}]": "monitor?",
     "recipe=none": "barlow_twins, byol, clustering, contrastive, distillation, masked, vicreg",
     "recipe=missing.yaml": "no such file",

@@ -25,9 +25,9 @@ from ssl_audio.audio.views.noise import Noise
 from ssl_audio.audio.views.transform import Context, Rows, Transform
 from ssl_audio.models.encoder import build_encoder
 from ssl_audio.objectives.contrastive import Contrastive, nt_xent
-from ssl_audio.settings.components import instantiate
+from ssl_audio.settings.components import component_of, instantiate
 from ssl_audio.settings.fields import Group, setting
-from ssl_audio.settings.views import TRANSFORMS, component_of
+from ssl_audio.settings.views import TRANSFORMS
 
 FORMS = ("wav", "flac", "ogg", "mp3", "shards")
 LOADED_PAIRS, PASSES = 64, 4  # pairs in a batch, and batches, that a loader is timed with
@@ -271,7 +271,7 @@ def views(options: BenchmarkSettings) -> dict:
         return torch.no_grad()(lambda: transform(x, Context(rows, 0, 0, 0, waveforms, frontend)))
 
     for name in TRANSFORMS:
-        candidates[name] = once(instantiate(component_of({"name": name}), name))
+        candidates[name] = once(instantiate(component_of(name, TRANSFORMS), name))
     candidates["pink noise"] = once(Noise(colour="pink"))
     seconds = race(candidates, options.repeats)
     found = table(f"transforms, {options.pairs} pairs of 4 s", seconds, options.pairs, "pairs")

@@ -16,6 +16,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from ssl_audio.io.console import say
 from ssl_audio.io.errors import SslAudioError, first_line
+from ssl_audio.io.loggers import logger_arguments
 from ssl_audio.io.precision import multiplies_bfloat16
 
 
@@ -92,7 +93,7 @@ def make_trainer(
     accelerator: str,
     precision: str,
     callbacks: Sequence[lightning.Callback] = (),
-    loggers: Sequence[Logger] = (),
+    loggers: Sequence[Logger] | None = None,
     run_dir: Path | None = None,
     **options: Any,
 ) -> lightning.Trainer:
@@ -105,21 +106,23 @@ def make_trainer(
         monitor: the logged value whose smallest value makes a checkpoint the best.
         accelerator: as Lightning's.
         precision: as Lightning's, or "auto".
-        callbacks, loggers: further ones.
+        callbacks: further ones.
+        loggers: of the run; None: CSV and TensorBoard, below `folder`.
         run_dir: shown in the message on how to resume; None: `folder`.
         options: further arguments of `lightning.Trainer`.
 
     Raises:
         SslAudioError: Lightning refuses an option, or this machine has no such accelerator.
     """
+    if loggers is None:
+        loggers = [
+            CSVLogger(**logger_arguments("csv", folder)),
+            TensorBoardLogger(**logger_arguments("tensorboard", folder)),
+        ]
     try:
         return lightning.Trainer(
             default_root_dir=folder,
-            logger=[
-                CSVLogger(folder / "logs", name="", version="csv"),
-                TensorBoardLogger(folder / "logs", name="", version="tensorboard"),
-                *loggers,
-            ],
+            logger=list(loggers),
             callbacks=[
                 *callbacks, _checkpoints(folder, checkpoint_every, monitor),
                 Interrupted(folder, run_dir or folder), ProgressBar(),
@@ -146,14 +149,6 @@ def fit(trainer: lightning.Trainer, module: lightning.LightningModule, **options
             raise
         signal.signal(signal.SIGINT, handler)
         raise KeyboardInterrupt from error
-
-
-def keep_earlier_log(folder: Path) -> None:
-    """Rename the CSV log of the run so far: Lightning overwrites it when a run resumes."""
-    log = folder / "logs" / "csv" / "metrics.csv"
-    if log.is_file():
-        number = 1 + len(list(log.parent.glob("metrics-*.csv")))
-        log.rename(log.with_name(f"metrics-{number}.csv"))
 
 
 def _checkpoints(folder: Path, every: int, monitor: str) -> ModelCheckpoint:

@@ -22,7 +22,8 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from ssl_audio.io.console import quieten_lightning
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.lightning_run import fit as run_fit
-from ssl_audio.io.lightning_run import keep_earlier_log, make_trainer, resume_path
+from ssl_audio.io.lightning_run import make_trainer, resume_path
+from ssl_audio.io.loggers import keep_earlier_log
 from ssl_audio.settings.recommend import FitSettings
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.settings.fields import Group, SettingError
-from ssl_audio.settings.tree import keys_of, suggestion
+from ssl_audio.settings.tree import NAME, keys_of, suggestion
 from ssl_audio.settings.types import Component
 from ssl_audio.settings.words import Words, value_at
 
@@ -58,6 +58,43 @@ def check_components(recipe: Mapping[str, Any], given: Words) -> None:
             )
 
 
+def component_of(given: str | Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """A component, its name replaced by the path of its class.
+
+    Args:
+        given: a name, or `name` or `_target_` with arguments.
+        names: paths of classes by name.
+    """
+    arguments = {NAME: given} if isinstance(given, str) else dict(given)
+    name = arguments.pop(NAME, None)
+    return arguments if name is None else {TARGET: names[name], **arguments}
+
+
+def check_named(
+    key: str, listed: Sequence[str | Mapping[str, Any]], names: Mapping[str, str]
+) -> None:
+    """Refuse components of a list by an unknown name, and those that `check_listed` refuses.
+
+    Args:
+        key: the setting's name.
+        listed: as `component_of` takes them.
+        names: paths of classes by name.
+
+    Raises:
+        SettingError: names the component by its place.
+    """
+    for place, one in enumerate(listed):
+        given = {NAME: one} if isinstance(one, str) else one
+        name = given.get(NAME)
+        if (name is None) == (TARGET not in given):
+            expected = f"give {NAME}: or {TARGET}:, one of them"
+            raise SettingError(f"{key}[{place}]", dict(given), expected)
+        if name is not None and name not in names:
+            expected = f"one of {', '.join(names)}.{suggestion(str(name), names)}"
+            raise SettingError(f"{key}[{place}].{NAME}", name, expected.rstrip("."))
+    check_listed(key, [component_of(one, names) for one in listed])
+
+
 def check_listed(key: str, components: Sequence[Mapping[str, Any]]) -> None:
     """Refuse components of a list without a class, and arguments that their class does not have.
 
@@ -73,7 +110,7 @@ def check_listed(key: str, components: Sequence[Mapping[str, Any]]) -> None:
         target = arguments.pop(TARGET, None)
         if not isinstance(target, str):
             raise SettingError(f"{one}.{TARGET}", target, "its class, such as MODULE.CLASS")
-        known = argument_names(target)
+        known = argument_names(target) if arguments else None
         for argument, value in arguments.items():
             if known is not None and argument not in (*known, PARTIAL):
                 expected = f"no such argument.{suggestion(argument, known)} Arguments: "

@@ -9,7 +9,8 @@ from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ssl_audio.settings.components import check_listed
+from ssl_audio.io.loggers import LOGGERS
+from ssl_audio.settings.components import check_listed, check_named
 from ssl_audio.settings.fields import (
     CommandSettings,
     Group,
@@ -23,7 +24,7 @@ from ssl_audio.settings.fields import (
 )
 from ssl_audio.settings.tree import NAME, build, suggestion
 from ssl_audio.settings.types import Component
-from ssl_audio.settings.views import check_views
+from ssl_audio.settings.views import TRANSFORMS
 
 PRECISIONS = Literal["auto", "32-true", "bf16-mixed", "16-mixed", "64-true"]
 ACCELERATORS = Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"]
@@ -351,20 +352,29 @@ class PretrainSettings(CommandSettings):
         {"tags": TagProbe, "none": NoProbe}, "tags",
         help="linear probe on tags, before and after training", selector="online_probe",
     )  # fmt: skip
-    logger: tuple[Component, ...] = setting(
-        (), help="further loggers of Lightning, such as "
-        "[{_target_: lightning.pytorch.loggers.WandbLogger, project: music}]"
+    logger: tuple[str | Component, ...] = setting(
+        ("csv", "tensorboard"), help="loggers: csv, tensorboard, wandb, mlflow, also with "
+        "arguments ({name: wandb, project: music}); a list of _target_ alone is added to "
+        "[csv,tensorboard]"
     )  # fmt: skip
     callbacks: tuple[Component, ...] = setting(
         (), help="further callbacks of Lightning, such as "
         "[{_target_: lightning.pytorch.callbacks.DeviceStatsMonitor}]"
     )  # fmt: skip
 
+    @property
+    def loggers(self) -> tuple[Component, ...]:
+        """The loggers of a run, each with `name` or `_target_`."""
+        given = [{NAME: one} if isinstance(one, str) else one for one in self.logger]
+        if not any(NAME in one for one in given):
+            given += [{NAME: "csv"}, {NAME: "tensorboard"}]
+        return tuple(given)
+
     @classmethod
     def check_alone(cls, values: Mapping[str, Any]) -> None:
-        check_views(values.get("views", ()))
-        for key in ("logger", "callbacks"):
-            check_listed(key, values.get(key, ()))
+        check_named("views", values.get("views", ()), TRANSFORMS)
+        check_named("logger", values.get("logger", ()), LOGGERS)
+        check_listed("callbacks", values.get("callbacks", ()))
         optimizer = values.get("optimizer", {})
         lr = optimizer.get("lr", 1.0)
         if not _is_number(lr) or not lr > 0:

@@ -88,6 +88,7 @@ _NAMES: dict[Any, str] = {
 _PLURALS: dict[Any, str] = {
     int: "whole numbers", float: "numbers", str: "names", Path: "local paths",
     Component: "components (name or _target_, and arguments)",
+    str | Component: "names or components (name or _target_, and arguments)",
 }  # fmt: skip
 
 
@@ -148,7 +149,8 @@ def _parse_one(hint: Any, text: str) -> Any:
         return _choice(hint, text)
     if typing.get_origin(hint) is tuple:
         element = typing.get_args(hint)[0]
-        return _components(text) if element == Component else _list(element, text)
+        is_component = Component in members(element)
+        return _components(element, text) if is_component else _list(element, text)
     if hint is type(None) and text == "null":
         return None
     if hint is bool and text.lower() in ("true", "false"):
@@ -162,12 +164,14 @@ def _parse_one(hint: Any, text: str) -> Any:
     raise ValueError
 
 
-def _components(text: str) -> tuple[Any, ...]:
-    """Components in YAML's inline form, such as `[{name: gain, db: 6}]`."""
+def _components(element: Any, text: str) -> tuple[Any, ...]:
+    """Components in YAML's inline form, such as `[{name: gain, db: 6}]`; also names, or one."""
     import yaml
 
     try:
-        return convert(tuple[Component, ...], yaml.safe_load(text))
+        found = yaml.safe_load(text)
+        found = [found] if isinstance(found, str) else found
+        return convert(tuple[element, ...], found)
     except yaml.YAMLError:
         raise ValueError from None
 

@@ -18,10 +18,10 @@ from ssl_audio.models.backbone import RESNET
 from ssl_audio.models.encoder import Encoder, build_encoder
 from ssl_audio.objectives.objective import Objective
 from ssl_audio.objectives.schedules import WarmupCosine
-from ssl_audio.settings.components import instantiate
+from ssl_audio.settings.components import component_of, instantiate
 from ssl_audio.settings.fields import shown
 from ssl_audio.settings.pretrain import DemoData, PretrainSettings, TagProbe
-from ssl_audio.settings.views import component_of
+from ssl_audio.settings.views import TRANSFORMS
 from ssl_audio.training.budget import Audio, Budget, Machine, plan, seconds_of
 from ssl_audio.training.callbacks import CollapseWatch, FiniteLoss, ReadFailures
 from ssl_audio.training.extras import Extras
@@ -136,7 +136,7 @@ def build_stage(settings: PretrainSettings, frontend: LogMel) -> ViewStage:
         SslAudioError: an argument of a transform out of range.
     """
     made = [
-        instantiate(component_of(view), f"views[{place}]")
+        instantiate(component_of(view, TRANSFORMS), f"views[{place}]")
         for place, view in enumerate(settings.views)
     ]
     return ViewStage(made, settings.seed, frontend)
@@ -229,7 +229,7 @@ def build_trainer(
     Args:
         settings: of the run.
         folder: of the run.
-        extras: further loggers and callbacks.
+        extras: loggers, and further callbacks.
         labelled: the set of probes during training.
         budget: length of the run; None for a trainer that shows its device and does not train.
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import shutil
 import time
-from contextlib import nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 
 import lightning
 
 from ssl_audio.io.console import quieten_lightning, say
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.io.lightning_run import Checkpoint, find_checkpoint, fit, keep_earlier_log
+from ssl_audio.io.lightning_run import Checkpoint, find_checkpoint, fit
+from ssl_audio.io.loggers import keep_earlier_log, log_figures, open_logs
 from ssl_audio.io.run_folder import (
     CONFIG,
     RESULTS,
@@ -44,7 +45,7 @@ def pretrain(settings: PretrainSettings) -> PretrainResults:
     """Train an encoder.
 
     Writes into the folder of the run: `config.yaml` and `versions.json`; `skipped.csv` (files that
-    were not used); `logs/` (CSV and TensorBoard); `checkpoints/` (to resume from); `encoder/` (read
+    were not used); `logs/` (of the loggers); `checkpoints/` (to resume from); `encoder/` (read
     by `load_encoder`) and what it was trained beside (`export`); `encoder-best/`, if one is
     selected; `results.json`. The folder is created once all inputs are checked.
 
@@ -56,7 +57,7 @@ def pretrain(settings: PretrainSettings) -> PretrainResults:
     lightning.seed_everything(settings.seed, workers=False, verbose=False)
     folder = _folder(settings)
     resume = _checkpoint(settings, folder)
-    extras = build_extras(settings)
+    extras = build_extras(settings, folder)
     device = build.build_trainer(settings, folder, extras)  # refuses before anything slow
     teacher = build.build_teacher(settings)
     target_size = None if teacher is None else teacher.size
@@ -76,7 +77,12 @@ def pretrain(settings: PretrainSettings) -> PretrainResults:
         module.targets = teacher.targets(data.tracks, settings.data.cache, len(data.dataset))
     config, resumed = to_yaml(settings), resume is not None and (folder / CONFIG).exists()
     opened = open_run_folder(folder, config, resumed, inputs=[selection.FOLDER])
-    with opened if is_leader() else nullcontext():
+    with ExitStack() as stack:
+        if is_leader():
+            stack.enter_context(opened)
+            keep_earlier_log(folder)
+            known = {**plain(settings), "steps": budget.steps, "batch_size": budget.batch_size}
+            stack.enter_context(open_logs(extras.loggers, folder, known))
         trainer = build.build_trainer(settings, folder, extras, during, budget)
         seconds = {"training": _train(trainer, module, data, folder, resume)}
         encoder, probe = module.encoder.to("cpu").eval(), dict[str, Scores]()
@@ -86,6 +92,7 @@ def pretrain(settings: PretrainSettings) -> PretrainResults:
             started = time.monotonic()
             probe = _probe(settings, encoder, labelled, selected)
             seconds["probe"] = round(time.monotonic() - started, 1)
+            log_figures(extras.loggers, _figures(probe), trainer.global_step)
         results = _results(settings, folder, trainer, data, probe, seconds, selected)
         if is_leader():
             export(module, folder, model_card(settings, results))
@@ -133,7 +140,6 @@ def _train(
     """Run the trainer; returns the seconds it took."""
     if is_leader():
         data.manifest.save_report(folder / "skipped.csv")
-        keep_earlier_log(folder)
     started = time.monotonic()
     try:
         fit(trainer, module, datamodule=data, ckpt_path=resume and resume.path)
@@ -162,6 +168,15 @@ def _probe(
         features = encoder_features(system)
         scores[name] = probe_scores(labelled, features, name, system.sample_rate)
     return scores
+
+
+def _figures(probe: dict[str, Scores]) -> dict[str, float]:
+    """The probe's scores by the names that they have in a log."""
+    return {
+        f"probe/{name.replace(' ', '_')}/{metric}": value
+        for name, scores in probe.items()
+        for metric, value in (("roc_auc", scores.roc_auc), ("map", scores.map))
+    }
 
 
 def _results(

@@ -32,4 +32,5 @@ def summary(results: PretrainResults) -> Iterator[str]:
     yield f"encoder: {folder / 'encoder'}; to use it:"
     yield f"  import ssl_audio; encoder = ssl_audio.load_encoder('{folder / 'encoder'}')"
     yield "  encoder.embed_file('song.mp3').track"
-    yield f"logs: tensorboard --logdir {folder / 'logs'}"
+    shown = "tensorboard --logdir " if (folder / "logs" / "tensorboard").is_dir() else ""
+    yield f"logs: {shown}{folder / 'logs'}"

@@ -8,10 +8,10 @@ import pytest
 
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.pretrain import COMMAND
-from ssl_audio.settings.components import argument_names, instantiate
+from ssl_audio.settings.components import argument_names, component_of, instantiate
 from ssl_audio.settings.recipes import view_sets
 from ssl_audio.settings.tree import to_yaml
-from ssl_audio.settings.views import TRANSFORMS, component_of
+from ssl_audio.settings.views import TRANSFORMS
 
 
 def load(*words: str):
@@ -27,7 +27,7 @@ def test_each_set_can_be_made_and_printed(name: str, tmp_path: Path) -> None:
     settings = load(f"views={name}")
     assert settings.views
     for view in settings.views:
-        assert instantiate(component_of(view), "views").stage
+        assert instantiate(component_of(view, TRANSFORMS), "views").stage
     own = tmp_path / "mine.yaml"
     own.write_text(to_yaml(settings))
     assert COMMAND.load([f"recipe={own}"]).views == settings.views
