@@ -440,9 +440,7 @@ def test_wrong_settings_are_refused_before_torch_is_imported(tmp_path):
         ("run_dir=/proc/run", "run_dir=/proc/run"),
     ],
 )
-def test_a_refused_or_failed_start_leaves_nothing(
-    word, message, music, capsys
-):
+def test_a_refused_or_failed_start_leaves_nothing(word, message, music, capsys):
     import torch
 
     if word == "trainer.accelerator=gpu" and torch.cuda.is_available():

@@ -184,7 +184,8 @@ def startup(options: BenchmarkEmbedSettings) -> None:
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
 
     def process(words: list[str]) -> object:
-        return subprocess.run([sys.executable, *words], env=environment, capture_output=True)
+        command = [sys.executable, *words]
+        return subprocess.run(command, env=environment, capture_output=True)  # noqa: S603 - own code
 
     seconds = race({n: partial(process, words) for n, words in commands.items()}, options.repeats)
     print("\nstart-up")

@@ -129,7 +129,7 @@ class TrackByTrack(nn.Module):
     def __init__(self, graph: TrackGraph) -> None:
         super().__init__()
         self.lists = [graph[track].tolist() for track in range(len(graph))]
-        self.random = random.Random(0)
+        self.random = random.Random(0)  # noqa: S311 - a repeatable sample
 
     def sample(self, nodes: Tensor, size: int, generator: torch.Generator) -> Tensor:
         """(n, size) neighbours of the nodes; `generator` is not used."""

@@ -60,7 +60,7 @@ def render(kind: str, content: bytes, target: Path, seconds: float, seed: int) -
             score.write_bytes(other_programs(content, rng))
             words = _fluidsynth(score, wave, rng)
         try:
-            subprocess.run(words, capture_output=True, timeout=120, check=False)
+            subprocess.run(words, capture_output=True, timeout=120, check=False)  # noqa: S603 - ours
             return _to_ogg(wave, target, seconds)
         except (subprocess.TimeoutExpired, soundfile.LibsndfileError):
             return False

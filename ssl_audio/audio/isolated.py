@@ -93,7 +93,7 @@ class _Process:
         self.usable = True  # waits for the next file
         self._late = False
         code = f"import sys; sys.path[:] = {sys.path!r}; import {__name__} as m; m.serve()"
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # noqa: S603 - Python itself; files' names go to its stdin
             [sys.executable, "-c", code],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

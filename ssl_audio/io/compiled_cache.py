@@ -13,7 +13,8 @@ from pathlib import Path
 from ssl_audio.io.errors import SslAudioError
 
 _VARIABLE = "NUMBA_CACHE_DIR"
-_IN_MEMORY = "/dev/shm"  # of Linux, also in a container whose file systems are read-only
+# of Linux, also in a container whose file systems are read-only
+_IN_MEMORY = "/dev/shm"  # noqa: S108 - only the parent of a folder that mkdtemp makes
 
 
 def allow_librosa() -> None:

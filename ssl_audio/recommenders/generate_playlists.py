@@ -39,9 +39,7 @@ class Choices:
         return Choices(*(values[these] for values in vars(self).values()))
 
 
-def draw_choices(
-    tracks: Tracks, settings: GeneratorSettings, rng: np.random.Generator
-) -> Choices:
+def draw_choices(tracks: Tracks, settings: GeneratorSettings, rng: np.random.Generator) -> Choices:
     count = settings.playlists
     sources = (settings.genre, settings.audio, settings.scene, settings.popularity)
     shares = (1 - settings.min_popularity) * rng.dirichlet(sources, count)

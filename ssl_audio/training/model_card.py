@@ -22,7 +22,7 @@ def model_card(
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    environment = Environment(
+    environment = Environment(  # noqa: S701 - Markdown of the run's own settings
         loader=PackageLoader("ssl_audio.training", ""), undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip

@@ -94,9 +94,7 @@ def test_what_a_file_does_to_its_process_is_its_error(tmp_path, dangerous, monke
         except AudioError as error:
             return error.detail
 
-    for (name, detail), found in zip(
-        expected.items(), in_order(expected, outcome, 2), strict=True
-    ):
+    for (name, detail), found in zip(expected.items(), in_order(expected, outcome, 2), strict=True):
         assert detail in found and bool(detail) == bool(found), name
     assert capfd.readouterr() == ("", "")
 

@@ -16,9 +16,7 @@ def read_only(monkeypatch):
     """Where numba finds no folder of its own, as in a read-only container."""
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     monkeypatch.setattr(numba.config, "CACHE_DIR", "")
-    monkeypatch.setattr(
-        caching.CacheImpl, "_locator_classes", [caching.UserProvidedCacheLocator]
-    )
+    monkeypatch.setattr(caching.CacheImpl, "_locator_classes", [caching.UserProvidedCacheLocator])
     monkeypatch.setattr(compiled_cache, "_can_be_written", lambda folder: False)
     monkeypatch.setattr(compiled_cache.atexit, "register", lambda *_, **__: None)
 

@@ -222,9 +222,7 @@ def test_playlists_of_audio_are_near_in_whitened_audio():
 def test_scale_and_offset_of_the_vectors_do_not_matter():
     audio, genres = made()
     asked = only("audio", playlists=30)
-    np.testing.assert_allclose(
-        np.abs(whitened_audio(audio, 8)), np.abs(whitened(audio)), atol=2e-3
-    )
+    np.testing.assert_allclose(np.abs(whitened_audio(audio, 8)), np.abs(whitened(audio)), atol=2e-3)
     one, other = generate(audio, genres, asked), generate(audio * 64 + 1, genres, asked)
     same = np.isin(one.playlists.tracks, other.playlists.tracks).mean()
     assert same > 0.95

@@ -17,7 +17,7 @@ import numpy as np
 from ssl_audio.io.errors import SslAudioError, first_line
 
 Schema = Mapping[str, Mapping[str, str]]  # table -> column -> DuckDB type
-CLOSED = {  # of every connection that reads; `lock_configuration` makes them final
+CLOSED = {  # of every connection; `lock_configuration` makes them final
     "enable_external_access": False,
     "autoload_known_extensions": False,
     "autoinstall_known_extensions": False,
@@ -51,10 +51,11 @@ def write_tables(path: str, tables: Mapping[str, Mapping[str, Any]]) -> None:
     """Write a new file of tables; each is a mapping of column names to arrays or lists."""
     import pyarrow as pa
 
-    with import_duckdb().connect(path) as connection:
+    with connect(Path(path), read_only=False) as connection:
         for name, columns in tables.items():
             connection.register("columns", pa.table(columns))
-            connection.execute(f"create table {name} as select * from columns")
+            query = f"create table {name} as select * from columns"  # noqa: S608 - names of our own
+            connection.execute(query)
             connection.unregister("columns")
 
 
@@ -66,7 +67,7 @@ def check_tables(path: Path, schema: Schema) -> None:
     """
     duckdb = import_duckdb()
     try:
-        with _connect(path) as connection:
+        with connect(path) as connection:
             columns = connection.execute(_COLUMNS).fetchall()
             code = connection.execute(_CODE).fetchall()
     except duckdb.Error as error:
@@ -94,7 +95,7 @@ def fetch(path: Path, query: str) -> dict[str, np.ndarray]:
     """
     duckdb = import_duckdb()
     try:
-        with _connect(path) as connection:
+        with connect(path) as connection:
             found: dict[str, np.ndarray] = connection.execute(query).fetchnumpy()
     except duckdb.Error as error:
         raise SslAudioError(f"{path} is damaged: {first_line(error)}") from error
@@ -104,6 +105,10 @@ def fetch(path: Path, query: str) -> dict[str, np.ndarray]:
     return {name: np.asarray(column) for name, column in found.items()}
 
 
-def _connect(path: Path) -> Any:
-    """A closed connection; an absolute path is no URL and names no extension."""
-    return import_duckdb().connect(str(path.absolute()), read_only=True, config=dict(CLOSED))
+def connect(path: Path | None = None, read_only: bool = True) -> Any:
+    """A closed connection to a file, or to memory; all connections are made here.
+
+    An absolute path is no URL and names no extension.
+    """
+    name, fixed = (str(path.absolute()), read_only) if path else (":memory:", False)
+    return import_duckdb().connect(name, read_only=fixed, config=dict(CLOSED))

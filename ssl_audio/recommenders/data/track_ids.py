@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
-from ssl_audio.recommenders.data.duckdb_file import import_duckdb
+from ssl_audio.recommenders.data.duckdb_file import connect
 
 MAX_LISTED = 50  # unknown tracks that are named
 MIN_FOLDERS = 1  # that a path and an id must share beside the file name, where neither is absolute
@@ -102,7 +102,7 @@ def _nearest(tracks: Sequence[str], known: Sequence[str]) -> dict[str, str]:
 
     if not tracks or not known:
         return {}
-    with import_duckdb().connect() as connection:
+    with connect() as connection:
         connection.register("a", pa.table({"id": tracks, "end": [_end(t) for t in tracks]}))
         connection.register("b", pa.table({"id": known, "end": [_end(t) for t in known]}))
         rows = connection.execute(

@@ -131,9 +131,7 @@ def test_json_of_other_shapes_is_refused(tmp_path: Path, playlist: object) -> No
         ({"pos": True}, "pos is not a number"),
     ],
 )
-def test_json_values_of_other_types_are_refused(
-    tmp_path: Path, change: dict, error: str
-) -> None:
+def test_json_values_of_other_types_are_refused(tmp_path: Path, change: dict, error: str) -> None:
     path = mpd_slice(tmp_path / "a.json", {5: [mpd_track(0, "a"), mpd_track(1, "b") | change]})
     with pytest.raises(SslAudioError, match=rf"a.json, playlist 1 \(pid 5\), track 2: {error}"):
         list(read_source(path))

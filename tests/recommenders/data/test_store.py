@@ -343,8 +343,15 @@ def test_a_store_with_impossible_content_is_refused(stored: Path, change: str, e
 
 @pytest.mark.parametrize(
     "about",
-    ["", "3", "[]", "{}", '{"kind": "other", "version": 1, "content": "", "counts": {}}',
-     '{"kind": "ssl_audio playlists", "version": 1, "content": "", "counts": [1]}', "[" * 10**5],
+    [
+        "",
+        "3",
+        "[]",
+        "{}",
+        '{"kind": "other", "version": 1, "content": "", "counts": {}}',
+        '{"kind": "ssl_audio playlists", "version": 1, "content": "", "counts": [1]}',
+        "[" * 10**5,
+    ],
 )
 def test_a_store_with_another_about_is_refused(stored: Path, about: str) -> None:
     with duckdb.connect(str(stored)) as connection:
