@@ -15,6 +15,7 @@ COMMANDS = {
     "pretrain": "train an encoder on unlabelled audio",
     "probe": "measure encoders by probes on tags, with confidence intervals",
     "embed": "write the embeddings of a catalogue to a feature store",
+    "merge": "bring a feature store up to date with the stores of several machines or sources",
     "tag": "write the tags of a catalogue, by a probe that was trained before",
     "search": "find the tracks of a feature store that are nearest to a query",
     "acoustic": "compact acoustic features from embeddings, or descriptors from audio",

@@ -98,14 +98,33 @@ def update_catalogue(
     with store:
         changes = Changes(store, settings.deleted, settings.retry_failed, settings.workers)
         summary = update_store(store, changes, items, engine_for, title)
-    paths = [store.output / RUN] if summary.changed else []
-    config = {**plain(settings), **({"runtime": summary.runtime} if summary.runtime else {})}
+    runtime = {"runtime": summary.runtime} if summary.runtime else {}
+    describe_run(summary, {**plain(settings), **runtime}, settings.report)
+    return summary
+
+
+def describe_run(
+    summary: Summary, config: dict[str, Any], report: Path | None, **more: Any
+) -> None:  # fmt: skip
+    """Describe a run in `_run.json` of its store, if it changed anything, and in a report.
+
+    Args:
+        summary: of the run.
+        config: its settings.
+        report: a further file, or None.
+        more: further values, kept in `_run.json`.
+
+    Raises:
+        SslAudioError: a file cannot be written.
+    """
+    files = [(summary.output / RUN, more)] if summary.changed else []
+    files += [(report, {})] if report else []
+    described = {**summary.json(), "config": config, **({"versions": versions()} if files else {})}
     try:
-        for path in [*paths, *([settings.report] if settings.report else [])]:
-            write_json(path, {**summary.json(), "config": config, "versions": versions()})
+        for path, values in files:
+            write_json(path, {**described, **values})
     except OSError as error:
         raise SslAudioError(f"{path} cannot be written: {error.strerror}") from error
-    return summary
 
 
 def update_store(

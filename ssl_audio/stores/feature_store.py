@@ -7,7 +7,7 @@ SslAudioError for a store that is missing, damaged or of another format.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,11 +129,20 @@ def read_about(path: str | Path) -> dict[str, Any]:
         return dict(json.loads(metadata.get(METADATA_KEY, b"{}")))
 
 
-def read_tables(path: Path, columns: list[str] | None = None) -> Iterator[pa.Table]:
-    """The row groups of a store."""
+def read_schema(path: Path) -> pa.Schema | None:
+    """The columns of a store; None for one without rows."""
+    with _opened(path) as files:
+        return files[0].file.schema_arrow if files else None
+
+
+def read_tables(
+    path: Path, columns: list[str] | None = None, ids: Set[str] | None = None
+) -> Iterator[pa.Table]:
+    """The row groups of a store; with `ids`, the rows of these tracks, and nothing of a row group
+    without any is read but its column `id`."""
     with _opened(path) as files:
         for opened in files:
-            yield from opened.tables(columns)
+            yield from opened.tables(columns, ids)
 
 
 def read_part(folder: Path, part: Part, columns: list[str] | None = None) -> Iterator[pa.Table]:
@@ -155,22 +164,27 @@ class _Opened:
         """Rows of the store."""
         return int(self.file.metadata.num_rows) - len(self.dropped)
 
-    def tables(self, columns: list[str] | None) -> Iterator[pa.Table]:
-        """The row groups without the dropped rows."""
+    def tables(self, columns: list[str] | None, ids: Set[str] | None = None) -> Iterator[pa.Table]:
+        """The row groups without the dropped rows; with `ids`, without other tracks."""
         with _named(self.path):
-            yield from self._groups(columns)
+            yield from self._groups(columns, ids)
 
-    def _groups(self, columns: list[str] | None) -> Iterator[pa.Table]:
+    def _groups(self, columns: list[str] | None, ids: Set[str] | None) -> Iterator[pa.Table]:
         missing = sorted({"id", *(columns or [])} - set(self.file.schema_arrow.names))
         if missing:
             raise ValueError(f"no column {', '.join(missing)}")
         first = 0
         for group in range(self.file.num_row_groups):
-            table = self.file.read_row_group(group, columns=columns)
-            rows = np.ones(table.num_rows, bool)
+            rows = np.ones(self.file.metadata.row_group(group).num_rows, bool)
+            if ids is not None:
+                names = self.file.read_row_group(group, columns=["id"])["id"].to_pylist()
+                rows = np.fromiter((name in ids for name in names), bool, len(names))
             here = self.dropped[(self.dropped >= first) & (self.dropped < first + len(rows))]
             first += len(rows)
             rows[here - first + len(rows)] = False
+            if ids is not None and not rows.any():
+                continue
+            table = self.file.read_row_group(group, columns=columns)
             yield table if rows.all() else table.filter(pa.array(rows))
 
 

@@ -41,7 +41,7 @@ from ssl_audio.stores.manifest import MANIFEST, Manifest, Part, read_manifest, w
 from ssl_audio.stores.parts import LARGE_BYTES, LARGE_ROWS, regrouped, write_file, write_parts
 
 LOCK = "_lock"
-NOT_COMPARED = {"checkpoint"}  # a folder's name; the model's hash is compared instead
+NOT_COMPARED = {"checkpoint", "merged"}  # names of folders: the model's hash is compared instead
 MAX_WAITING_BYTES = 1 << 28  # of the rows that are not yet in a part
 MAX_SMALL = 64  # parts that are not large, before they are merged
 _OLD = "_before.parquet"  # the single file that a folder has replaced
