@@ -26,8 +26,15 @@ SERIES = (
     ("#1b1f26", "#ffffff"),
 )  # fmt: skip
 MARKERS = "osD^vPX"
-PAPER, INK, SOFT, LINE = "#ffffff", "#1b1f24", "#5b6570", "#d9dee4"
-_VARIABLES = {PAPER: "--paper", INK: "--ink", SOFT: "--soft", LINE: "--line"} | {
+# the other colours of a page, on light and on dark
+PALETTE = {
+    "--ink": ("#1b1f24", "#e8ebee"), "--soft": ("#5b6570", "#a3adb7"),
+    "--line": ("#d9dee4", "#3a424b"), "--paper": ("#ffffff", "#14181c"),
+    "--panel": ("#f6f8fa", "#1d2329"), "--accent": ("#0072b2", "#56b4e9"),
+    "--warn": ("#fff4d6", "#3a3110"), "--warn-line": ("#e0b400", "#a88700"),
+}  # fmt: skip
+INK, SOFT, LINE, PAPER = (PALETTE[name][0] for name in ("--ink", "--soft", "--line", "--paper"))
+_VARIABLES = {light: name for name, (light, _) in PALETTE.items()} | {
     light: f"--series-{k}" for k, (light, _) in enumerate(SERIES)
 }
 _MARK = "mark:"

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +14,7 @@ from ssl_audio.io.console import say, warn
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.run_folder import RESULTS
 from ssl_audio.reports import drawing, tables
+from ssl_audio.reports.components import templates
 from ssl_audio.reports.figures import ROW, Figures, playlist_figures, probe_figures, tag_orders
 from ssl_audio.reports.results import PlaylistResults, PretrainResults, ProbeResults, read_results
 
@@ -114,15 +113,8 @@ def _listed(figures: Figures) -> Iterator[tuple[str, str, str, Figure]]:
 
 
 def _render(many: Sequence[Comparison], pictures: Sequence[Pictures]) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("ssl_audio.reports"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters["pretty"] = partial(json.dumps, indent=2, default=str)
-    return environment.get_template("page.html").render(
-        sections=list(zip(many, pictures, strict=True)), series=drawing.SERIES, tables=tables,
+    return templates().get_template("page.html").render(
+        sections=list(zip(many, pictures, strict=True)), tables=tables,
         side_by_side=tables.side_by_side(many), map_data=_map_data, tag_orders=tag_orders,
         row_pitch=72 * ROW,
     )  # fmt: skip

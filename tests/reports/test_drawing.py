@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from ssl_audio.reports import drawing
 
-BACKGROUNDS = ("#ffffff", "#14181c")  # of page.css, light and dark
+BACKGROUNDS = drawing.PALETTE["--paper"]  # light and dark
 
 
 def linear(colour):

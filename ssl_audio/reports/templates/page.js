@@ -1,14 +1,3 @@
-"use strict";
-const tooltip = document.getElementById("tooltip");
-
-function showTip(text, event) {
-  tooltip.textContent = text;
-  tooltip.style.left = Math.max(0, Math.min(event.clientX + 14, innerWidth - 330)) + "px";
-  tooltip.style.top = event.clientY + 14 + "px";
-  tooltip.classList.add("on");
-}
-function hideTip() { tooltip.classList.remove("on"); }
-
 // a browser shows the <title> of a mark after a second; this shows it at once
 for (const title of document.querySelectorAll("svg title")) {
   const mark = title.parentNode, text = title.textContent;
