@@ -252,3 +252,19 @@ def test_a_run_that_was_stopped_is_resumed(run, encoder_folder, tmp_path, how):
     for k in (0, 30, 59):
         expected = encoder.embed_file(folder / found.ids[k]).track
         np.testing.assert_allclose(found.vectors[k], expected, atol=1e-5)
+
+
+def test_structured_logs_count_tracks_and_name_failures(encoder_folder, music, tmp_path, capsys):
+    listed = tmp_path / "list.txt"
+    listed.write_text("\n".join(str(music / name) for name in ("0.wav", "broken.wav")))
+    words = [f"checkpoint={encoder_folder}", f"source={listed}", "log=json"]
+    status = embed.main([*words, f"output={tmp_path / 'f.parquet'}"])
+    said = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    events = {one["event"]: one for one in said}
+    assert [one["event"] for one in said[:2]] == ["start", "progress"]
+    assert events["failure"]["path"] == str(music / "broken.wav") and events["failure"]["reason"]
+    assert events["summary"]["computed"] == events["summary"]["failed_now"] == 1
+    assert events["end"]["status"] == status == SOME_FAILED
+    assert max(one["done"] for one in said if one["event"] == "progress") == 2
+    embed.main([*words, "wrong=1"])
+    assert json.loads(capsys.readouterr().err.splitlines()[0])["event"] == "error"

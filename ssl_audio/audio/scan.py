@@ -16,11 +16,12 @@ from typing import Any
 
 from ssl_audio.audio import isolated
 from ssl_audio.audio.sources import Source, read_parquet
+from ssl_audio.io import log
 from ssl_audio.io.atomic import atomic_file
 from ssl_audio.io.cache import cache_folder
 from ssl_audio.io.csv_file import CsvWriter
 from ssl_audio.io.errors import AudioError, SslAudioError
-from ssl_audio.io.files import AnyPath
+from ssl_audio.io.files import AnyPath, printable
 from ssl_audio.io.parallel import available_processors, in_order
 from ssl_audio.io.progress import progress_bar
 
@@ -151,6 +152,7 @@ def scan(
             duration, damage = isolated.examine(path, time_limit)
             return _Verdict(*stamps[path], duration, "", damage)
         except AudioError as error:
+            log.event("failure", path=printable(path), reason=error.reason, detail=error.detail)
             return _Verdict(*stamps[path], 0.0, error.reason, error.detail)
 
     if todo:

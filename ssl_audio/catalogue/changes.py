@@ -14,6 +14,7 @@ from itertools import chain, islice
 from typing import Literal
 
 from ssl_audio.catalogue.tracks import Fingerprint, Item, Items, fingerprint, os_reason
+from ssl_audio.io import log
 from ssl_audio.io.files import file_sha256, printable, unprintable
 from ssl_audio.io.parallel import in_order
 from ssl_audio.stores.columns import Record, Row
@@ -216,6 +217,7 @@ class Changes:
         tried = failure.tried(self.store.failures.get(failure.id))
         self.store.failures[failure.id] = tried
         self.tried.append(tried)
+        log.event("failure", id=tried.id, path=tried.path, reason=tried.reason, tries=tried.tries)
         return tried
 
 

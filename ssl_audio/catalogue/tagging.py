@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from ssl_audio.catalogue.embedding import MIN_OPENVINO_TRACKS
 from ssl_audio.catalogue.local_engine import LocalEngine
 from ssl_audio.catalogue.tracks import list_items
+from ssl_audio.io import log
 from ssl_audio.io.atomic import atomic_file
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.progress import with_progress
@@ -162,6 +163,7 @@ def write_tags(tracks: Tracks, tagger: Tagger, output: Path) -> Tagged:
         write_failures_table(done.failures_path, {f.id: f for f in done.failures})
         if not done.rows:
             raise SslAudioError(f"no track can be tagged: see {done.failures_path}")
+    log.event("summary", output=str(output), tracks=done.rows, failed_now=len(done.failures))
     return done
 
 
@@ -169,6 +171,7 @@ def _good(results: Iterable[Row | Failure], failures: list[Failure]) -> Iterator
     for result in results:
         if isinstance(result, Failure):
             failures.append(result)
+            log.event("failure", id=result.id, path=result.path, reason=result.reason)
         else:
             yield result
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from ssl_audio.catalogue.changes import Changes
 from ssl_audio.catalogue.tracks import Engine, Items
+from ssl_audio.io import log
 from ssl_audio.io.atomic import write_json
 from ssl_audio.io.console import SOME_FAILED, say, terminable
 from ssl_audio.io.errors import SslAudioError
@@ -117,6 +118,7 @@ def describe_run(
     Raises:
         SslAudioError: a file cannot be written.
     """
+    log.event("summary", **summary.json())
     files = [(summary.output / RUN, more)] if summary.changed else []
     files += [(report, {})] if report else []
     described = {**summary.json(), "config": config, **({"versions": versions()} if files else {})}

@@ -7,11 +7,13 @@ import os
 import signal
 import sys
 import threading
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from ssl_audio.io.errors import SslAudioError
+from ssl_audio.io import log
+from ssl_audio.io.errors import SslAudioError, first_line
 
 SOME_FAILED = 3
 EXIT_STATUSES = {
@@ -34,12 +36,19 @@ class Terminated(KeyboardInterrupt):
 
 def say(message: str) -> None:
     """Print one message."""
-    print(message, file=sys.stderr, flush=True)
+    _print(message, "message", message)
 
 
 def warn(message: str) -> None:
     """Print one warning."""
-    say(f"warning: {message}")
+    _print(f"warning: {message}", "warning", message)
+
+
+def _print(line: str, event: str, message: str) -> None:
+    if log.as_json():
+        log.event(event, text=message)
+    else:
+        print(line, file=sys.stderr, flush=True)
 
 
 def guarded(run: Callable[[], int | None]) -> int:
@@ -47,26 +56,40 @@ def guarded(run: Callable[[], int | None]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # names that a terminal cannot show stop nothing
             stream.reconfigure(errors="backslashreplace")
+    status = _guarded(run)
+    log.event("end", status=status, meaning=EXIT_STATUSES.get(status))
+    return status
+
+
+def _guarded(run: Callable[[], int | None]) -> int:
     try:
         return run() or 0
     except SslAudioError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+        return _failed(str(error))
     except Terminated:
-        print("terminated", file=sys.stderr)
+        say("terminated")
         return 143
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        say("interrupted")
         return 130
     except BrokenPipeError:  # the reader has closed the pipe, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except OSError as error:
-        if error.errno not in _OF_THE_MACHINE:
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
+            name = f"{error.filename}: " if error.filename is not None else ""
+            return _failed(f"{name}{error.strerror}")
+        if not log.as_json():
             raise
-        name = f"{error.filename}: " if error.filename is not None else ""
-        print(f"error: {name}{error.strerror}", file=sys.stderr)
-        return 1
+        return _failed(first_line(error), traceback=traceback.format_exc())
+
+
+def _failed(message: str, **details: str) -> int:
+    if log.as_json():
+        log.event("error", text=message, **details)
+    else:
+        print(f"error: {message}", file=sys.stderr)
+    return 1
 
 
 @contextmanager

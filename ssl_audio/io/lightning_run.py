@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from ssl_audio.io import log
 from ssl_audio.io.console import say
 from ssl_audio.io.errors import SslAudioError, first_line
 from ssl_audio.io.loggers import logger_arguments
@@ -119,13 +120,14 @@ def make_trainer(
             CSVLogger(**logger_arguments("csv", folder)),
             TensorBoardLogger(**logger_arguments("tensorboard", folder)),
         ]
+    bar = ProgressEvents if log.as_json() else ProgressBar
     try:
         return lightning.Trainer(
             default_root_dir=folder,
             logger=list(loggers),
             callbacks=[
                 *callbacks, _checkpoints(folder, checkpoint_every, monitor),
-                Interrupted(folder, run_dir or folder), ProgressBar(),
+                Interrupted(folder, run_dir or folder), bar(),
             ],
             accelerator=accelerator,
             precision=pick_precision(precision, accelerator),  # type: ignore[arg-type]
@@ -133,6 +135,7 @@ def make_trainer(
             limit_train_batches=batches,
             use_distributed_sampler=False,
             enable_model_summary=False,
+            enable_progress_bar=not log.as_json(),
             **options,
         )  # fmt: skip
     except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:
@@ -205,3 +208,32 @@ class ProgressBar(RichProgressBar):
         metrics = super().get_metrics(trainer, pl_module)
         metrics.pop("v_num", None)
         return {**metrics, **self.notes}
+
+
+class ProgressEvents(lightning.Callback):
+    """The progress of training as events, with the newest logged values as `metrics`."""
+
+    def __init__(self) -> None:
+        self._progress: log.Progress | None = None
+
+    def on_train_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        if trainer.is_global_zero:
+            steps = trainer.max_steps if trainer.max_steps > 0 else None
+            self._progress = log.Progress("training", steps, "steps", trainer.global_step)
+
+    def on_train_batch_end(self, *arguments: Any) -> None:
+        if self._progress is not None and self._progress.is_due():
+            self._write(arguments[0])
+
+    def on_train_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        self._write(trainer)
+
+    def _write(self, trainer: lightning.Trainer) -> None:
+        if self._progress is not None:
+            metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+            self._progress.done = trainer.global_step
+            self._progress.write(metrics=metrics)

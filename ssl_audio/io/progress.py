@@ -1,10 +1,12 @@
-"""Progress bars on standard error."""
+"""Progress on standard error: a bar with rate and time left, or events (`log=json`)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from typing import TypeVar
+
+from ssl_audio.io import log
 
 Item = TypeVar("Item")
 
@@ -24,6 +26,11 @@ def progress_bar(
     """
     if not shown:
         yield lambda: None
+        return
+    if log.as_json():
+        progress = log.Progress(title, total, unit, done)
+        yield progress.advance
+        progress.write()
         return
     from rich import progress as rich
     from rich.console import Console

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ssl_audio.io import log
 from ssl_audio.io.atomic import atomic_file
 from ssl_audio.io.cache import cache_folder
 from ssl_audio.io.console import say, warn
@@ -126,6 +127,7 @@ def _compute(
     for track, found in zip(todo, with_progress(results, encoder.name, len(todo)), strict=True):
         if found.rows is None:
             errors.append(found.error)
+            log.event("failure", id=track, reason=str(found.error))
         else:
             store.add(_row(track, found.rows, store.segments))
     if len(errors) == len(tracks):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ssl_audio.io import log
 from ssl_audio.io.console import guarded
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.version import __version__
@@ -56,7 +57,11 @@ class Command(Declaration[Settings]):
             arguments: the words after the command; default is the process's own.
         """
         words = list(sys.argv[1:] if arguments is None else arguments)
-        return guarded(lambda: self._dispatch(run, words))
+        log.set_json("log=json" in words)  # before the settings are read: they may be wrong
+        try:
+            return guarded(lambda: self._dispatch(run, words))
+        finally:
+            log.set_json(False)
 
     def _dispatch(self, run: Callable[[Settings], int | None], words: list[str]) -> int | None:
         options, rest = option_words(words)
@@ -74,6 +79,8 @@ class Command(Declaration[Settings]):
         if isinstance(settings, CommandSettings):
             line = f"{self.program} {shlex.join(words)}".strip()
             settings = replace(settings, command=line)
+            log.set_json(settings.log == "json")
+            log.event("start", command=line, version=__version__)
         return run(settings)
 
 

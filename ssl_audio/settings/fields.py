@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.settings.types import convert, describe
@@ -159,6 +159,9 @@ class CommandSettings(Group):
     """Base of the settings of one command."""
 
     command: str = setting("", help="the command line of the run", internal=True)
+    log: Literal["text", "json"] = setting(
+        "text", help="standard error: text, or json, one object a line with time and event"
+    )
 
 
 def settings_of(kind: type[Group]) -> dict[str, Field[Any]]:
@@ -176,7 +179,10 @@ def all_fields(kind: type[Group]) -> dict[str, Field[Any]]:
     hints = get_type_hints(kind)
     for one in fields(kind):
         one.type = hints[one.name]
-    _FIELDS[kind] = {one.name: one for one in fields(kind)}
+    # what all commands have comes last
+    common = {one.name for one in fields(CommandSettings)} if kind is not CommandSettings else set()
+    ordered = sorted(fields(kind), key=lambda one: one.name in common)
+    _FIELDS[kind] = {one.name: one for one in ordered}
     return _FIELDS[kind]
 
 

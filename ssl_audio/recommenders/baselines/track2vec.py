@@ -148,9 +148,7 @@ def word2vec(
     try:
         from gensim.models import Word2Vec
     except ImportError as error:
-        raise SslAudioError(
-            "Word2Vec needs gensim: pip install 'ssl_audio[playlists]'"
-        ) from error
+        raise SslAudioError("Word2Vec needs gensim: pip install 'ssl_audio[playlists]'") from error
     seen = np.flatnonzero(counts)
     if not len(seen):
         raise SslAudioError("no track to learn from: give playlists that are not empty")
