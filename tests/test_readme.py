@@ -31,7 +31,7 @@ READMES = sorted(
 # set-up and checks, which .ci/run itself does
 BY_CI = (
     "pip install", "pytest", "uv sync", "git clone", "cd ", "python -m venv", ". .venv",
-    "ruff check", "mypy", "lint-imports", "bash .ci", "apt-get",
+    "ruff ", "mypy", "lint-imports", "bash .ci", "apt-get",
 )  # fmt: skip
 SMALL_PRETRAIN = [
     "data.workers=0", "data.batch_size=4", "trainer.max_steps=2", "trainer.accelerator=cpu",
