@@ -170,11 +170,17 @@ def test_other_probes(run, table, tmp_path, kind):
     assert system.probe == kind and system.roc_auc.test > 0.7
 
 
-def test_training_on_single_segments(run, table, encoder, tmp_path):
-    status, _, err = run("dataset=csv", f"data.table={table}", f"checkpoint={encoder}",
-                         "baselines=[]", "train_on=segments", "run_dir=run")  # fmt: skip
+def test_single_segments_of_an_encoder_and_of_a_network_by_name(run, table, encoder, tmp_path):
+    status, _, err = run(
+        "dataset=csv", f"data.table={table}", f"checkpoint=[timm:test_resnet:random,{encoder}]",
+        "baselines=[]", "train_on=segments", "run_dir=run",
+    )  # fmt: skip
     assert status == 0, err
-    assert read_results(tmp_path / "run").protocol.train_on == "segments"
+    results = read_results(tmp_path / "run")
+    assert results.protocol.train_on == "segments"
+    kinds = [(one.name, one.kind) for one in results.systems]
+    assert kinds == [("mine", "checkpoint"), ("timm:test_resnet:random", "timm")]
+    assert [path.name for path in (tmp_path / "run" / "probes").iterdir()] == ["mine"]
 
 
 def test_segments_stay_with_their_tracks_when_another_is_left_out():

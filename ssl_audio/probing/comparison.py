@@ -15,7 +15,7 @@ from ssl_audio.io.atomic import atomic_file
 from ssl_audio.io.console import say, warn
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.run_folder import versions
-from ssl_audio.probing.baselines import create_baseline
+from ssl_audio.probing.baselines import create_baseline, is_network
 from ssl_audio.probing.baselines.untrained import untrained_encoder
 from ssl_audio.probing.batches import TrainingRows
 from ssl_audio.probing.bootstrap import paired_difference
@@ -103,10 +103,16 @@ def _print_measured(measured: Measured) -> None:
 
 
 def _encoders(settings: ProbeSettings, dataset: TaggingDataset) -> list[TrackEncoder]:
-    """Checkpoints, baselines, fine-tuned checkpoints, and the supervised baseline."""
+    """Checkpoints, networks, baselines, fine-tuned checkpoints, and the supervised baseline."""
     hop, seed, names = settings.hop, settings.seed, settings.baselines
-    checkpoints = load_checkpoints(settings.checkpoint, hop)
-    baselines = [create_baseline(name, hop, seed) for name in names if name != "supervised"]
+    folders = [path for path in settings.checkpoint if not is_network(str(path))]
+    checkpoints = load_checkpoints(folders, hop)
+    others = [str(path) for path in settings.checkpoint if is_network(str(path))]
+    baselines = [
+        create_baseline(name, hop, seed)
+        for name in dict.fromkeys([*others, *names])
+        if name != "supervised"
+    ]
     trained = settings.finetune
     jobs = [
         (f"{one.name} (fine-tuned)", "finetune", one.encoder, trained)

@@ -24,8 +24,8 @@ class TrackEncoder(Protocol):
 
     Attributes:
         name: in tables; unique in a comparison.
-        kind: "checkpoint", "untrained", "features", "timm", "hear", "musicnn", "finetune" or
-            "supervised".
+        kind: "checkpoint", "untrained", "features", "musicnn", "finetune", "supervised", or that of
+            another package's network (`networks/`).
         source: the folder or name that it was made from.
         key: hash of everything that determines its features, which are cached by it.
         sample_rate: of the waveforms that it takes, Hz.

@@ -330,7 +330,7 @@ class PretrainSettings(CommandSettings):
     objective: Component = setting(help="the objective: _target_ and its arguments")
     teacher: str | None = setting(
         None, help="frozen teacher of recipe=distillation: folder or name of an encoder, musicnn, "
-        "hear:MODULE, hf:ORG/MODEL, onnx:FILE, or a feature store with segments"
+        "hear:MODULE, hf:ORG/MODEL, onnx:FILE, timm:MODEL, or a feature store with segments"
     )  # fmt: skip
     teacher_hop: float = setting(
         4.0, help="seconds between the cached outputs of the teacher", min=0.1

@@ -111,11 +111,14 @@ class RobustnessSettings(Group):
 @dataclass(frozen=True, kw_only=True)
 class ProbeSettings(CommandSettings):
     data: Group = variants(DATASETS, None, help="labelled data set", selector="dataset")
-    checkpoint: tuple[Path, ...] = setting((), help="encoder folders to compare")
+    checkpoint: tuple[Path, ...] = setting(
+        (), help="encoders to compare: folders, hf:ORG/MODEL, hear:MODULE[:WEIGHTS], onnx:FILE, "
+        "timm:MODEL[:random]",
+    )  # fmt: skip
     baselines: tuple[str, ...] = setting(
         ("untrained", "mel_statistics", "mfcc"),
-        help="baselines; also supervised, musicnn[:FOLDER[:OUTPUT]], timm:MODEL, "
-        "hear:MODULE[:WEIGHTS], MODULE.CLASS",
+        help="baselines; also supervised, musicnn[:FOLDER[:OUTPUT]], MODULE.CLASS, and what "
+        "checkpoint= takes but for folders",
     )
     part: Literal["test", "validation"] = setting(
         "test",

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.probing.encoders import BaselineOptions, TrackEncoder
+from ssl_audio.probing.networks import NETWORKS
+from ssl_audio.probing.networks.windows import WindowedEncoder
 from ssl_audio.settings.registry import Registry
 
 # `supervised` is not among them: it is trained on the data set (ssl_audio.probing.finetune).
@@ -11,8 +15,6 @@ BASELINES = Registry({
     "untrained": "ssl_audio.probing.baselines.untrained.Untrained",
     "mel_statistics": "ssl_audio.probing.baselines.mel.MelStatistics",
     "mfcc": "ssl_audio.probing.baselines.mfcc.MFCC",
-    "timm": "ssl_audio.probing.baselines.timm_model.TimmModel",
-    "hear": "ssl_audio.probing.baselines.hear.HearModule",
     "musicnn": "ssl_audio.probing.baselines.musicnn.MusicnnTagger",
 })  # fmt: skip
 
@@ -30,8 +32,15 @@ def create_baseline(name: str, hop: float | None = None, seed: int = 0) -> Track
         SslAudioError: no such baseline, or it cannot be loaded.
     """
     kind, _, argument = name.partition(":")
+    options = BaselineOptions(name, argument, hop, seed)
+    if kind in NETWORKS:
+        return WindowedEncoder.made(NETWORKS[kind], options)
     if kind not in BASELINES and "." not in kind:
-        raise SslAudioError(
-            f"baselines: {name!r} is none of {', '.join(BASELINES)}, supervised and MODULE.CLASS"
-        )
-    return BASELINES[kind](BaselineOptions(name, argument, hop, seed))
+        known = ", ".join((*BASELINES, *(f"{kind}:..." for kind in NETWORKS)))
+        raise SslAudioError(f"baselines: {name!r} is none of {known}, supervised and MODULE.CLASS")
+    return BASELINES[kind](options)
+
+
+def is_network(name: str) -> bool:
+    """True for KIND:ARGUMENT of another package's network, where no file has this name."""
+    return name.partition(":")[0] in NETWORKS and ":" in name and not Path(name).exists()

@@ -6,16 +6,17 @@ from pathlib import Path
 
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.models.shipped import shipped_folder
+from ssl_audio.probing.encoders import BaselineOptions
+from ssl_audio.probing.networks import NETWORKS
+from ssl_audio.probing.networks.windows import Network
 from ssl_audio.settings.registry import Registry
 from ssl_audio.training.teachers.store import StoredTeacher
-from ssl_audio.training.teachers.teacher import Network, Teacher
+from ssl_audio.training.teachers.teacher import Teacher
 
 TEACHERS = Registry({
     "encoder": "ssl_audio.training.teachers.encoder.EncoderTeacher",
     "musicnn": "ssl_audio.training.teachers.musicnn.MusicnnTeacher",
-    "hear": "ssl_audio.training.teachers.hear.HearTeacher",
-    "hf": "ssl_audio.training.teachers.hugging_face.HuggingFaceTeacher",
-    "onnx": "ssl_audio.training.teachers.onnx.OnnxTeacher",
+    **NETWORKS.paths,
 })  # fmt: skip
 
 
@@ -42,5 +43,5 @@ def create_teacher(name: str, window: float, hop: float) -> Teacher | StoredTeac
                 f"(NAME.parquet), and none of musicnn, {kinds}"
             )
         kind, argument = "encoder", name
-    network: Network = TEACHERS[kind](argument)
+    network: Network = TEACHERS[kind](BaselineOptions(name, argument))
     return Teacher(name, network, window, hop)

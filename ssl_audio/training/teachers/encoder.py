@@ -6,13 +6,16 @@ from torch import Tensor
 
 from ssl_audio.models.encoder import load_encoder
 from ssl_audio.models.runtime import for_embedding
+from ssl_audio.probing.encoders import BaselineOptions
 
 
 class EncoderTeacher:
     """`FOLDER` or the name of a shipped encoder: its embeddings."""
 
-    def __init__(self, folder: str) -> None:
-        encoder = load_encoder(folder)
+    window = None
+
+    def __init__(self, options: BaselineOptions) -> None:
+        encoder = load_encoder(options.argument)
         self.key, self.sample_rate = encoder.weights_hash, encoder.sample_rate
         self._embedder = for_embedding(encoder, runtime="torch")
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from ssl_audio.audio import SAMPLE_RATE
 from ssl_audio.io.precision import multiplies_bfloat16
 from ssl_audio.models.musicnn import load_musicnn
-from ssl_audio.probing.encoders import digest, weights_hash
+from ssl_audio.probing.encoders import BaselineOptions, digest, weights_hash
 
 
 class MusicnnTeacher:
@@ -17,10 +17,10 @@ class MusicnnTeacher:
     In bfloat16 where the processor multiplies it faster; outputs then have two to three digits.
     """
 
-    sample_rate = SAMPLE_RATE
+    sample_rate, window = SAMPLE_RATE, None
 
-    def __init__(self, folder: str) -> None:
-        self._network = load_musicnn(folder or "musicnn")
+    def __init__(self, options: BaselineOptions) -> None:
+        self._network = load_musicnn(options.argument or "musicnn")
         self._half = multiplies_bfloat16("cpu")
         self.key = digest(weights_hash(self._network), "pooled", self._half)
 

@@ -2,73 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
-from itertools import islice
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from ssl_audio.audio.scan import Track
-from ssl_audio.models.embedder import segments
-from ssl_audio.probing.encoders import digest
 from ssl_audio.probing.features import track_features
+from ssl_audio.probing.networks.windows import WindowedEncoder
 from ssl_audio.training.targets import Targets
 
-BATCH = 16  # windows computed at a time
 
-
-class Network(Protocol):
-    """What a kind of teacher implements.
-
-    Attributes:
-        key: hash of everything that determines its outputs, which are cached by it.
-        sample_rate: of the waveforms that it takes, Hz.
-    """
-
-    key: str
-    sample_rate: int
-
-    def __call__(self, waveforms: Tensor) -> Tensor:
-        """(batch, samples) on the CPU to (batch, dimensions); several threads call this at once."""
-
-
-class Teacher:
-    """The outputs of a network for the windows of tracks; a `TrackEncoder`, so they are cached.
-
-    Windows start every `hop` seconds, and the last one ends with the track. A track shorter than a
-    window is one, padded with silence.
-
-    Args:
-        name: in messages.
-        network: of the teacher.
-        window, hop: seconds.
-    """
-
-    kind = "teacher"
-
-    def __init__(self, name: str, network: Network, window: float, hop: float) -> None:
-        self.name = self.source = name
-        self.window, self.hop, self.sample_rate = window, hop, network.sample_rate
-        self.key = digest("teacher", network.key, window, hop)
-        self._network = network
-
-    @torch.inference_mode()
-    def features(self, blocks: Iterable[np.ndarray]) -> np.ndarray:
-        """(windows, dimensions) float32 of a track given in blocks, at `sample_rate`."""
-        length, step = round(self.window * self.sample_rate), round(self.hop * self.sample_rate)
-        parts = (part for _, part in segments(blocks, length, step))
-        rows = [self._network(batch).float().cpu() for batch in _batches(parts, length)]
-        return torch.cat(rows).numpy()
-
-    @cached_property
-    def size(self) -> int:
-        """Dimensions of the output."""
-        return self.features([np.zeros(round(self.window * self.sample_rate), np.float32)]).shape[1]
+class Teacher(WindowedEncoder):
+    """The outputs of a network for windows of tracks, which are cached; its window is a number."""
 
     def targets(
         self, tracks: Sequence[Track], cache: Path | None, trained: int | None = None
@@ -98,10 +45,6 @@ class Teacher:
             windows: their number.
             duration: of the track, seconds.
         """
+        assert self.hop is not None and self.window is not None
         starts = np.arange(windows) * self.hop
         return np.minimum(starts, max(0.0, duration - self.window)) + self.window / 2
-
-
-def _batches(parts: Iterator[np.ndarray], length: int) -> Iterator[Tensor]:
-    while batch := list(islice(parts, BATCH)):
-        yield torch.from_numpy(np.stack([np.pad(part, (0, length - len(part))) for part in batch]))

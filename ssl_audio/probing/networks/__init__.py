@@ -1,0 +1,12 @@
+"""Networks of other packages, a file each, by the names that `probe` and `teacher=` share."""
+
+from __future__ import annotations
+
+from ssl_audio.settings.registry import Registry
+
+NETWORKS = Registry({
+    "hear": "ssl_audio.probing.networks.hear.HearModule",
+    "hf": "ssl_audio.probing.networks.hugging_face.HuggingFaceModel",
+    "onnx": "ssl_audio.probing.networks.onnx.OnnxFile",
+    "timm": "ssl_audio.probing.networks.timm_model.TimmModel",
+})  # fmt: skip
