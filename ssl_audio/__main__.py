@@ -23,6 +23,7 @@ COMMANDS = {
     "demo": "generate playlists over excerpts of recordings, with features of each track",
     "recommend": "train and compare playlist models",
     "complete": "continue a playlist, or compute vectors of new tracks, with a trained model",
+    "serve": "answer over HTTP: tags, neighbours and playlists of tracks and of new files",
     "report": "put the results of several runs on one page",
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,43 @@ from ssl_audio.settings.recommend import RecommendSettings, StoreSettings
 from ssl_audio.settings.tree import build
 
 
+@dataclass(frozen=True)
+class PlaylistModel:
+    """A trained recommender of a run."""
+
+    name: str  # in `model=`
+    recommender: Recommender
+    catalogue: Catalogue  # its tracks, with all metadata
+    music: Path | None  # the folder that the tracks' ids are relative to, if known
+
+
+def open_model(
+    run: Path | None,
+    model: str | None = None,
+    stores: StoreSettings | None = None,
+    music: Path | None = None,
+) -> PlaylistModel:
+    """A trained recommender that can continue playlists.
+
+    Args:
+        run: a finished run of `recommend`; None: the newest one below runs/.
+        model: of the run; None: the transformer if it has one, else its first.
+        stores: feature stores that were moved since the run.
+        music: the folder that ids are relative to; None: as in the run.
+
+    Raises:
+        SslAudioError: no such run, a run without such a model, or whose playlists have changed.
+    """
+    run, results, name = trained_run(run, model, _preferred, "model")
+    used = build(RecommendSettings, results.config)
+    if stores is not None:
+        used = replace(used, stores=_moved(used.stores, stores))
+    recommender = _load(run, results, name, used)
+    return PlaylistModel(
+        name, recommender, _catalogue(run, used, recommender), music or _music(used)
+    )
+
+
 def continue_playlist(settings: CompleteSettings) -> int:
     """Write an M3U file of the tracks that continue a playlist, in order, without its own tracks.
 
@@ -45,19 +82,16 @@ def continue_playlist(settings: CompleteSettings) -> int:
     assert playlist is not None
     output = settings.output or playlist.with_name(f"{playlist.stem}-more.m3u")
     _check_files(playlist, output)
-    run, results, name = trained_run(settings.run, settings.model, _preferred, "model")
-    used = build(RecommendSettings, results.config)
-    used = replace(used, stores=_moved(used.stores, settings.stores))
-    recommender = _load(run, results, name, used)
-    catalogue, music = _catalogue(run, used, recommender), settings.music or _music(used)
-    entries = read_m3u(playlist, music, TrackIds(catalogue.ids))
+    opened = open_model(settings.run, settings.model, settings.stores, settings.music)
+    recommender, catalogue = opened.recommender, opened.catalogue
+    entries = read_m3u(playlist, opened.music, TrackIds(catalogue.ids))
     history, unknown = _known(entries, recommender, playlist)
     added = recommender.continuation(
         history, settings.length, settings.k, settings.seed, settings.approximate
     )
     if len(added) < settings.length:
-        raise SslAudioError(f"{name} gives {len(added)} tracks: give a smaller length=")
-    write_m3u(output, [_entry(catalogue, row, music) for row in added])
+        raise SslAudioError(f"{opened.name} gives {len(added)} tracks: give a smaller length=")
+    write_m3u(output, [_entry(catalogue, row, opened.music) for row in added])
     say(f"{len(added)} tracks: {output}")
     return unknown
 

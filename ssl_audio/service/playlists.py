@@ -1,0 +1,73 @@
+"""Playlists that are continued, by a model of a run or by similarity."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+
+from ssl_audio.recommenders.continuation import PlaylistModel
+from ssl_audio.service.problems import Problem
+from ssl_audio.service.schemas import Completion
+from ssl_audio.service.tracks import Tracks
+
+SIMILARITY = "similarity"  # the model that every store has
+CANDIDATES = 20  # models of sequences draw each next track from so many, as `complete` does
+
+
+def by_similarity(tracks: Tracks, ids: Sequence[str], length: int) -> Completion:
+    """The tracks that are nearest to the mean direction of a playlist's embeddings.
+
+    Raises:
+        Problem: no track is known.
+    """
+    known = [track for track in ids if track in tracks.row]
+    if not known:
+        raise _none_known(ids, tracks.ids, SIMILARITY)
+    centre = tracks.centre([tracks.row[track] for track in known])
+    found = tracks.nearest(centre, length, exclude=known)
+    unknown = [track for track in ids if track not in tracks.row]
+    return Completion(model=SIMILARITY, ids=[one.id for one in found], unknown=unknown)
+
+
+class Continuer:
+    """Continues playlists by a trained recommender, one at a time.
+
+    Args:
+        model: of `open_model`.
+    """
+
+    def __init__(self, model: PlaylistModel) -> None:
+        self.name, self.ids = model.name, model.catalogue.ids
+        self._recommender = model.recommender
+        self._row = {track: k for k, track in enumerate(model.recommender.data.catalogue.ids)}
+        self._known = model.recommender.known()
+        self._one_at_a_time = threading.Lock()
+
+    def complete(self, ids: Sequence[str], length: int, seed: int) -> Completion:
+        """The continuation of tracks by their ids.
+
+        Raises:
+            Problem: the model knows none of them.
+        """
+        rows = np.array([self._row.get(track, -1) for track in ids])
+        known = (rows >= 0) & self._known[rows]
+        if not known.any():
+            like = self.ids[int(self._known.argmax()) :]
+            raise _none_known(ids, like, self.name)
+        length = min(length, int(self._known.sum()) - len(set(rows[known].tolist())))
+        with self._one_at_a_time:
+            added = (
+                self._recommender.continuation(rows, length, CANDIDATES, seed, None)
+                if length > 0
+                else []
+            )
+        unknown = [track for track, k in zip(ids, known.tolist(), strict=True) if not k]
+        return Completion(model=self.name, ids=[self.ids[row] for row in added], unknown=unknown)
+
+
+def _none_known(ids: Sequence[str], like: Sequence[str], model: str) -> Problem:
+    return Problem(
+        422, f"{model} knows none of the {len(ids)} tracks; {ids[0]!r} should be like {like[0]!r}"
+    )

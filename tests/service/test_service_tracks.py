@@ -1,0 +1,116 @@
+"""Tracks by id, name and similarity, and playlists without a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+import pytest
+import soundfile
+from made_service import IDS, RATE, Client, tone
+
+
+def url(track: str, more: str = "") -> str:
+    return f"/tracks/{quote(track, safe='')}{more}"
+
+
+@pytest.mark.parametrize("track", IDS)
+def test_any_id_works_percent_encoded(client: Client, music: Path, track: str) -> None:
+    service = client()
+    found = service.get(url(track)).json()
+    assert found["id"] == track and found["seconds"] == 0.5 and found["tags"] is None
+    heard = service.get(url(track, "/audio"))
+    assert heard.content == (music / track).read_bytes()
+    part = service.get(url(track, "/audio"), headers={"Range": "bytes=10-19"})
+    assert part.status_code == 206 and part.content == heard.content[10:20]
+    assert part.headers["content-range"] == f"bytes 10-19/{len(heard.content)}"
+    if track.endswith(".wav"):
+        assert heard.headers["content-type"] == "audio/wav"
+
+
+def test_slashes_may_be_sent_as_they_are(client: Client) -> None:
+    assert client().get("/tracks/a/b c.wav").json()["id"] == "a/b c.wav"
+    assert client().get("/tracks/a/audio.wav/audio").status_code == 200
+
+
+def test_waveform_is_that_of_the_file(client: Client) -> None:
+    found = client().get(url(IDS[2], "/waveform?points=5")).json()
+    expected = np.abs(soundfile.read(_file(tone(2)))[0]).reshape(5, -1).max(1)
+    assert found["seconds"] == 0.5
+    np.testing.assert_allclose(found["peaks"], expected, atol=1e-4)
+    assert len(client().get(url(IDS[2], "/waveform")).json()["peaks"]) == 25  # one per 20 ms
+
+
+def _file(samples: np.ndarray) -> object:
+    import io
+
+    made = io.BytesIO()
+    soundfile.write(made, samples, RATE, format="WAV")
+    made.seek(0)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [("motorhead", [1]), ("LIVE mot", [1]), ("日本", [3]), ("", range(7)), ("b c", [0]),
+     ("nothing", []), ("AUDIO", [2])],
+)  # fmt: skip
+def test_search_by_part_of_the_name(client: Client, query: str, found: list[int]) -> None:
+    answer = client().get("/tracks", params={"query": query}).json()
+    assert {track["id"] for track in answer["tracks"]} == {IDS[k] for k in found}
+    assert answer["total"] == len(found)
+    assert len(client().get("/tracks", params={"limit": 2}).json()["tracks"]) == 2
+
+
+def test_neighbours_are_those_of_highest_cosine(client: Client) -> None:
+    vectors = np.eye(len(IDS)) + 0.1 * np.arange(len(IDS))[:, None]
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    service = client()
+    found = service.post("/neighbours", json={"id": IDS[0], "k": 3}).json()
+    order = [k for k in np.argsort(-(unit @ unit[0]), kind="stable") if k][:3]
+    assert [one["id"] for one in found] == [IDS[k] for k in order]
+    np.testing.assert_allclose([one["similarity"] for one in found], (unit @ unit[0])[order], 1e-5)
+    by_vector = {"vector": vectors[0].tolist(), "k": 4}
+    found = service.post("/neighbours", json=by_vector).json()
+    assert [one["id"] for one in found] == [IDS[0], *(IDS[k] for k in order)]
+    more = {**by_vector, "prefix": "a/", "exclude": [IDS[0]]}
+    found = service.post("/neighbours", json=more).json()
+    assert {one["id"] for one in found} == {"a/audio.wav", "a/b/waveform"}
+    assert service.post("/neighbours", json={**by_vector, "prefix": "none"}).json() == []
+
+
+def test_playlists_are_continued_by_similarity(client: Client) -> None:
+    service = client()
+    answer = service.post("/complete", json={"ids": [IDS[5], "new"], "length": 3}).json()
+    expected = service.post("/neighbours", json={"id": IDS[5], "k": 3}).json()
+    assert answer == {
+        "model": "similarity", "ids": [one["id"] for one in expected], "unknown": ["new"]
+    }  # fmt: skip
+    answer = service.post("/complete", json={"ids": IDS, "length": 3}).json()
+    assert answer["ids"] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "said"),
+    [
+        ("/tracks/none", None, 404, "no track 'none'"),
+        ("/tracks/%ff", None, 404, "not UTF-8"),
+        ("/tracks?limit=0", None, 422, "query.limit"),
+        ("/nowhere", None, 404, "Not Found"),
+        ("/neighbours", {"id": "none"}, 404, "no track"),
+        ("/neighbours", {"id": IDS[0], "vector": [1]}, 422, "exactly one"),
+        ("/neighbours", {"vector": [1, 2]}, 422, "vector: 7 numbers, not 2"),
+        ("/neighbours", {"id": IDS[0], "K": 1}, 422, "K"),
+        ("/complete", {"ids": ["none"]}, 422, "'none' should be like 'a/b c.wav'"),
+        ("/complete", {"ids": [IDS[0]], "model": "x"}, 422, "one of similarity"),
+    ],
+)
+def test_errors_are_problem_documents(
+    client: Client, path: str, body: object, status: int, said: str
+) -> None:
+    answer = client().post(path, json=body) if body else client().get(path)
+    assert answer.headers["content-type"] == "application/problem+json"
+    document = answer.json()
+    assert answer.status_code == document["status"] == status and document["title"]
+    assert said in document["detail"], document
