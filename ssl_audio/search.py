@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import sys
 from functools import partial
+from pathlib import Path
 
+from ssl_audio.io.console import SOME_FAILED, warn
 from ssl_audio.io.csv_file import CsvWriter
+from ssl_audio.io.errors import SslAudioError
 from ssl_audio.settings.command import Command
 from ssl_audio.settings.search import SearchSettings
 
@@ -13,22 +16,36 @@ COMMAND = Command(
     name="search",
     summary="Print the tracks of a feature store that are nearest to a query, as CSV.",
     usage="index=FILE query=FILE_OR_ID [KEY=VALUE ...]",
-    examples=("index=features.parquet query=song.mp3 k=10",),
+    examples=("index=features.parquet query=song.mp3 k=10",
+              "index=features.parquet queries=songs.txt prefix=rock/"),
     settings=SearchSettings,
-)
+)  # fmt: skip
 
 
-def run(settings: SearchSettings) -> None:
-    """Search, and print rank, similarity, id and path."""
-    from ssl_audio.catalogue.search import similar_tracks
+def run(settings: SearchSettings) -> int:
+    """Search, and print rank, similarity, id and path; of several queries, the query too."""
+    from ssl_audio.catalogue.search import Query, read_queries, similar_tracks
 
-    matches = similar_tracks(
-        settings.index, settings.query, settings.k, settings.checkpoint, settings.approximate
-    )
-    writer = CsvWriter(sys.stdout)
-    writer.row(["rank", "similarity", "id", "path"])
-    for rank, match in enumerate(matches, 1):
-        writer.row([rank, f"{match.similarity:.4f}", match.id, match.path])
+    if settings.queries is None:
+        queries = [Query(settings.query, Path(settings.query), "query=")]
+    else:
+        queries = read_queries(settings.queries)
+    results = similar_tracks(
+        settings.index, queries, settings.k, settings.checkpoint, settings.approximate,
+        settings.prefix, settings.deleted,
+    )  # fmt: skip
+    failed = [result for result in results if isinstance(result, SslAudioError)]
+    if len(failed) == len(results):
+        raise failed[0]
+    writer, several = CsvWriter(sys.stdout), settings.queries is not None
+    writer.row([*(["query"] if several else []), "rank", "similarity", "id", "path"])
+    for query, result in zip(queries, results, strict=True):
+        for rank, match in enumerate(() if isinstance(result, SslAudioError) else result, 1):
+            cells = [rank, f"{match.similarity:.4f}", match.id, match.path]
+            writer.row([*([query.text] if several else []), *cells])
+    for error in failed:
+        warn(str(error))
+    return SOME_FAILED if failed else 0
 
 
 main = partial(COMMAND.main, run)

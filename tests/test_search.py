@@ -8,15 +8,19 @@ import pytest
 import soundfile
 
 from ssl_audio import embed, search
+from ssl_audio.io.console import SOME_FAILED
 from ssl_audio.io.csv_file import plain_cell
 from ssl_audio.models.encoder import build_encoder
 from ssl_audio.stores.columns import Row
-from ssl_audio.stores.writer import write_store
+from ssl_audio.stores.writer import Store, write_store
 
 # ids and file names that a shell, YAML or Hydra would read as something else
 LITERAL = ["1e3", "null", "true", "2020", "Hungarian_Dance_(x).ogg", "Motörhead, (live) it's",
            "a=b", "a=[b", "{x: y}", "${HOME}", "#1", '"quoted"', " x ", "!~&;", "日本", "-",
            "k=3", "--help=1"]  # fmt: skip
+
+VECTORS = np.random.default_rng(0).normal(size=(len(LITERAL), 8)).astype(np.float32)
+ROWS = [Row(name, f"/m/{name}", 1.0, "", v) for name, v in zip(LITERAL, VECTORS, strict=True)]
 
 
 def run(capsys, *words):
@@ -28,9 +32,7 @@ def run(capsys, *words):
 @pytest.fixture
 def index(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    vectors = np.random.default_rng(0).normal(size=(len(LITERAL), 8))
-    rows = [Row(name, f"/m/{name}", 1.0, "", v) for name, v in zip(LITERAL, vectors, strict=True)]
-    write_store(tmp_path / "f.parquet", {"kind": "acoustic, pca", "model": "abc"}, rows)
+    write_store(tmp_path / "f.parquet", {"kind": "acoustic, pca", "model": "abc"}, ROWS)
 
 
 @pytest.mark.parametrize("query", LITERAL)
@@ -42,19 +44,50 @@ def test_ids_are_literal(index, capsys, query):
     }
 
 
-def test_the_graph_is_kept_until_the_store_changes(index, tmp_path, capsys):
-    pytest.importorskip("usearch", reason="usearch is not installed")
-    words = ["index=f.parquet", "query=null", "approximate=true"]
-    _, expected, _ = run(capsys, *words[:2])
-    for said_once in (True, False):
-        _, rows, said = run(capsys, *words)
-        assert rows == expected and ("building the graph" in said) == said_once
-    (kept,) = tmp_path.glob("*.usearch")
-    vector = np.arange(8.0)
-    write_store(tmp_path / "f.parquet", {}, [Row(i, i, 1.0, "", vector) for i in ("null", "a")])
-    assert [row["id"] for row in run(capsys, *words)[1]] == ["a"]
-    (renewed,) = tmp_path.glob("*.usearch")
-    assert renewed != kept
+def test_many_queries(index, tmp_path, capsys):
+    """Each as it would be alone; what is wrong with one is said with its line."""
+    _, expected, _ = run(capsys, "index=f.parquet", "query=2020", "k=3")
+    (vector,) = (row.vector for row in ROWS if row.id == "2020")
+    (tmp_path / "lists").mkdir()
+    np.save(tmp_path / "lists" / "v.npy", vector)
+    np.save(tmp_path / "lists" / "short.npy", vector[:3])
+    numbers = ",".join(map(str, vector))
+    lines = ["2020", "", "v.npy", numbers, "none", "short.npy", "1,2,x", "日本", "1,nan", "null"]
+    (tmp_path / "lists" / "q.txt").write_text("\n".join(lines))
+    status, rows, said = run(capsys, "index=f.parquet", "queries=lists/q.txt", "k=3")
+    assert status == SOME_FAILED
+    assert [row["query"] for row in rows[::3]] == ["2020", "v.npy", numbers, "日本", "null"]
+    assert [{**row, "query": "2020"} for row in rows[:3]] == [
+        {"query": "2020", **row} for row in expected
+    ]
+    for start in (3, 6):  # the vector of a track finds the track itself
+        assert [row["id"] for row in rows[start : start + 3]] == [
+            "2020", *(row["id"] for row in expected[:2])
+        ]  # fmt: skip
+    for line, reason in ((5, "none: no such file"), (6, r"short.npy is of shape [3], but a vector"),
+                         (7, "1,2,x: no such file"), (9, "1,nan: no such")):  # fmt: skip
+        assert f"warning: lists/q.txt, line {line}: {reason}" in said
+    assert said.count("\n") == 4
+
+
+def test_prefix_and_deleted(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with Store(tmp_path / "f.parquet", {"kind": "acoustic, pca", "model": "abc"}) as store:
+        for row in ROWS:
+            store.add(row)
+        store.flush()
+        gone = store.records["2020"]._replace(state="deleted")
+        store.revise([("2020", "2020", gone)])
+        store.close()
+    words = ["index=f.parquet", "query=1e3", "k=100"]
+    ids = [row["id"] for row in run(capsys, *words)[1]]
+    assert "2020" not in ids and len(ids) == len(ROWS) - 2
+    assert len(run(capsys, *words, "deleted=true")[1]) == len(ROWS) - 1
+    assert {row["id"] for row in run(capsys, *words, "prefix=a=", "approximate=true")[1]} == {
+        "a=b", "a=[b",
+    }  # fmt: skip
+    assert run(capsys, *words, "prefix=nothing")[:2] == (0, [])
+    assert run(capsys, words[0], "query=2020", "k=1")[0] == 0
 
 
 def test_files_and_ids(tmp_path, monkeypatch, capsys):
@@ -91,7 +124,11 @@ def test_files_and_ids(tmp_path, monkeypatch, capsys):
         (["query=1e3", "index=s3://bucket/f.parquet"], "s3://bucket/f.parquet: a local path"),
         (["query=1e3", "index=f.npy"], "f.npy"),
         (["query=f.parquet"], "holds no embeddings"),
-        ([], "query= is required"),
+        (["query=1,2"], "query=1,2 is of shape [2], but a vector of the store of shape [8]"),
+        (["queries=f.npy"], "f.npy has no query"),
+        (["queries=none.txt"], "none.txt: No such file"),
+        (["queries=f.npy", "query=1e3"], "query=1e3: give this or queries="),
+        ([], "query=: give this or queries="),
     ],
 )
 def test_bad_input_is_one_line(index, tmp_path, capsys, words, said):

@@ -83,8 +83,8 @@ def read_list(path: AnyPath) -> list[Source]:
     Raises:
         SslAudioError: the list cannot be read, or is empty.
     """
-    lines = (line.strip() for _, line in _lines(path))
-    return _listed(path, [Source(_beside(path, line)) for line in lines if line])
+    lines = (line.strip() for _, line in numbered_lines(path))
+    return _listed(path, [Source(beside(path, line)) for line in lines if line])
 
 
 def read_table(path: AnyPath) -> list[Source]:
@@ -104,7 +104,7 @@ def read_table(path: AnyPath) -> list[Source]:
         if not isinstance(row.get("path"), str) or not row["path"].strip():
             raise SslAudioError(f"{os.fspath(path)}: row {number} has no path")
         group = str(row["group"]) if row.get("group") is not None else ""
-        sources.append(Source(_beside(path, row["path"].strip()), _tags(row.get("tags")), group))
+        sources.append(Source(beside(path, row["path"].strip()), _tags(row.get("tags")), group))
     return _listed(path, sources)
 
 
@@ -140,7 +140,7 @@ def read_jamendo(tsv: AnyPath, root: AnyPath) -> list[Source]:
         SslAudioError: the file cannot be read, is empty, or has a malformed line, which is named.
     """
     sources = []
-    for number, line in _lines(tsv):
+    for number, line in numbered_lines(tsv):
         if not line.strip() or (number == 1 and line.startswith("TRACK_ID\t")):
             continue
         artist, album, name, tags = _jamendo_line(f"{os.fspath(tsv)}, line {number}", line)
@@ -174,7 +174,8 @@ def _jamendo_path(root: str, name: str) -> str:
     return low if not os.path.exists(path) and os.path.exists(low) else path
 
 
-def _lines(path: AnyPath) -> Iterator[tuple[int, str]]:
+def numbered_lines(path: AnyPath) -> Iterator[tuple[int, str]]:
+    """The lines of a text file and their numbers, from 1; bytes that are not UTF-8 are kept."""
     try:
         # utf-8-sig: some editors begin a file with a byte-order mark
         with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
@@ -184,7 +185,7 @@ def _lines(path: AnyPath) -> Iterator[tuple[int, str]]:
         raise SslAudioError(f"cannot read {os.fspath(path)}: {error.strerror}") from error
 
 
-def _beside(table: AnyPath, name: str) -> str:
+def beside(table: AnyPath, name: str) -> str:
     """The path of a file that a table names, without ".." in it: each file has one path."""
     path = os.path.join(os.path.dirname(os.path.abspath(table)), name)
     plain = os.path.normpath(path)
@@ -202,7 +203,7 @@ def _listed(path: AnyPath, sources: list[Source]) -> list[Source]:
 
 
 def _csv_rows(path: AnyPath) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    reader = csv.DictReader((f"{line}\n" for _, line in _lines(path)), strict=True)
+    reader = csv.DictReader((f"{line}\n" for _, line in numbered_lines(path)), strict=True)
     number, line = 0, 1
     try:
         if "path" not in (reader.fieldnames or ()):

@@ -6,7 +6,6 @@ merged; only what differs is written, in steps that are each complete on disk.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import time
@@ -22,13 +21,20 @@ import pyarrow as pa
 from ssl_audio.catalogue.update import RUN, Summary, describe_run
 from ssl_audio.io.console import terminable
 from ssl_audio.io.errors import SslAudioError
+from ssl_audio.io.files import file_sha256
 from ssl_audio.io.progress import with_progress
 from ssl_audio.settings.merge import MergeSettings
 from ssl_audio.settings.tree import plain
 from ssl_audio.stores.columns import RECORD_TYPES, Record, completed
 from ssl_audio.stores.failures import FAILURES, Failure, read_failures
-from ssl_audio.stores.feature_store import count_rows, read_about, read_schema, read_tables
-from ssl_audio.stores.manifest import MANIFEST
+from ssl_audio.stores.feature_store import (
+    count_rows,
+    read_about,
+    read_completed,
+    read_schema,
+    read_tables,
+    read_version,
+)
 from ssl_audio.stores.parts import LARGE_BYTES, regrouped
 from ssl_audio.stores.writer import NOT_COMPARED, Store, check_output
 
@@ -160,19 +166,12 @@ def _check_others(store: Store, plan: _Plan) -> None:
 
 
 def _rows(path: Path, about: Mapping[str, Any], ids: set[str]) -> Iterator[pa.Table]:
-    return (completed(table, about) for table in read_tables(path, ids=ids))
+    return (completed(table, about) for table in read_tables(path, chosen=ids.__contains__))
 
 
 def _known(path: Path) -> Iterator[tuple[str, Record, int]]:
     """The id, record and key of each row."""
-    schema = read_schema(path)
-    if schema is None:
-        return
-    if set(_KNOWN) <= set(schema.names):
-        tables = read_tables(path, _KNOWN)
-    else:  # a store of one file, of an older version
-        tables = (completed(table, read_about(path)) for table in read_tables(path))
-    for table in tables:
+    for table in read_completed(path, _KNOWN):
         columns = (table[name].to_pylist() for name in _KNOWN)
         for track, *record, key in zip(*columns, strict=True):
             yield track, Record(*record), key
@@ -223,12 +222,9 @@ def _check_equal(what: str, one: object, other: object, path: Path, first: Path)
 
 
 def _version(path: Path) -> str:
-    """What changes with every change of a store."""
-    if not path.is_dir():
-        status = path.stat()
-        return f"{status.st_size}:{status.st_mtime_ns}"
-    files = [file for name in (MANIFEST, FAILURES) if (file := path / name).exists()]
-    return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
+    """What changes with every change of a store's rows or failures."""
+    failures = path / FAILURES
+    return read_version(path) + (file_sha256(failures) if failures.exists() else "")
 
 
 def _nothing_to_do(output: Path, versions: Mapping[str, str]) -> Summary | None:

@@ -2,81 +2,159 @@
 
 from __future__ import annotations
 
-import hashlib
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from ssl_audio.audio.sources import beside, numbered_lines
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.stores.feature_store import Stored, read_store
-from ssl_audio.stores.neighbours import NeighbourIndex
+from ssl_audio.stores.feature_store import read_about, read_vectors
+from ssl_audio.stores.store_search import Match, nearest_tracks
+
+_VECTOR = re.compile(r"[-+.\deE]+(,[-+.\deE]+)+")
 
 
 @dataclass(frozen=True)
-class Match:
-    """A track near a query; the similarity is a cosine, -1 to 1."""
+class Query:
+    """What is searched for: the id of a track of the store, an audio file, or a vector, which is
+    the file of a NumPy array (.npy) or numbers with commas between them."""
 
-    id: str
-    path: str
-    similarity: float
+    text: str
+    path: Path  # if it is a file
+    where: str = ""  # the line of a list
+
+
+def read_queries(path: Path) -> list[Query]:
+    """The queries of a text file, one a line; files are relative to its folder.
+
+    Raises:
+        SslAudioError: it cannot be read, or is empty.
+    """
+    found = [
+        Query(line, Path(beside(path, line)), f"{path}, line {number}: ")
+        for number, line in numbered_lines(path)
+        if line.strip()
+    ]
+    if not found:
+        raise SslAudioError(f"{path} has no query: write one a line")
+    return found
 
 
 def similar_tracks(
-    path: Path, query: str, k: int, checkpoint: Path | None = None, approximate: bool | None = None
-) -> list[Match]:
-    """The k tracks of a store that are nearest to a query, by cosine, the nearest first.
-
-    The graph of an approximate search is kept beside the store.
+    path: Path, queries: Sequence[Query], k: int, checkpoint: Path | None = None,
+    approximate: bool | None = None, prefix: str = "", deleted: bool = False,
+) -> list[list[Match] | SslAudioError]:  # fmt: skip
+    """The k tracks of a store that are nearest to each query, by cosine, the nearest first.
 
     Args:
         path: the store.
-        query: id of one of its tracks, which is left out; or else an audio file.
+        queries: what is searched for; a track of the store is not among its own results.
         k: number of tracks.
-        checkpoint: the encoder of the store, for a query by file; None: the one that it records.
-        approximate: as in `NeighbourIndex`.
+        checkpoint: the encoder of the store, for audio files; None: the one that it records.
+        approximate, prefix, deleted: as in `nearest_tracks`.
+
+    Returns:
+        for each query, its results or what is wrong with it.
 
     Raises:
-        SslAudioError: an unreadable store, a query that is neither, or another encoder.
+        SslAudioError: an unreadable store, or another encoder.
     """
-    stored = read_store(path)
-    row = {track: k for k, track in enumerate(stored.ids)}.get(query)
-    vector = _embedded(path, stored, query, checkpoint) if row is None else stored.vectors[row]
-    graph = _graph_file(path)
-    index = NeighbourIndex(stored.vectors, "cosine", approximate, graph)
-    if index.graph is not None:
-        for old in path.parent.glob(f"{path.name}.*.usearch"):
-            if old != graph:
-                old.unlink()
-    (rows,), (similarities,) = index.nearest(vector[None], k + 1)
-    found = [(r, s) for r, s in zip(rows.tolist(), similarities, strict=True) if r not in (row, -1)]
-    return [Match(stored.ids[r], stored.paths[r], float(s)) for r, s in found[:k]]
+    vectors = _Vectors(path, checkpoint).of(queries)
+    usable = [vector for vector in vectors if isinstance(vector, np.ndarray)]
+    if not usable:
+        return [vector for vector in vectors if isinstance(vector, SslAudioError)]
+    found = iter(nearest_tracks(path, np.stack(usable), k + 1, approximate, prefix, deleted))
+    return [
+        [match for match in next(found) if match.id != query.text][:k]
+        if isinstance(vector, np.ndarray)
+        else vector
+        for query, vector in zip(queries, vectors, strict=True)
+    ]
 
 
-def _embedded(path: Path, stored: Stored, query: str, checkpoint: Path | None) -> np.ndarray:
-    """The embedding of an audio file by the encoder of a store."""
-    if not _is_file(query):
-        raise SslAudioError(f"query={query}: no such file, and no track of {path}")
-    if stored.about.get("kind") != "embedding":
-        raise SslAudioError(f"query={query}: {path} holds no embeddings; give the id of a track")
-    from ssl_audio.models.encoder import load_encoder
+@dataclass(frozen=True)
+class _Vectors:
+    """The vectors of queries."""
 
-    folder = checkpoint or stored.about["checkpoint"]
-    encoder = load_encoder(folder)
-    if encoder.weights_hash != stored.about["model"]:
-        raise SslAudioError(f"{path} was made with another encoder than {folder}: give checkpoint=")
-    return encoder.folded().embed_file(query, stored.about["hop"]).track
+    store: Path
+    checkpoint: Path | None
+
+    def of(self, queries: Sequence[Query]) -> list[np.ndarray | SslAudioError]:
+        """A vector for each query, (dimensions,), or why there is none."""
+        _, first = next(read_vectors(self.store, []), (None, np.zeros((0, 0))))
+        texts = {query.text for query in queries}
+        tracks: dict[str, np.ndarray] = {}
+        for table, vectors in read_vectors(self.store, [], texts.__contains__):
+            tracks.update(zip(table["id"].to_pylist(), vectors, strict=True))
+        found: list[np.ndarray | SslAudioError | Path] = []
+        for query in queries:
+            try:
+                found.append(tracks[query.text] if query.text in tracks else self._read(query))
+            except SslAudioError as error:
+                found.append(error)
+        audio = [one for one in found if isinstance(one, Path)]
+        embedded = self._embedded(audio) if audio else {}
+        results = (embedded[one] if isinstance(one, Path) else one for one in found)
+        return [_checked(q, one, first.shape[1]) for q, one in zip(queries, results, strict=True)]
+
+    def _read(self, query: Query) -> np.ndarray | Path:
+        """A vector, or the path of an audio file."""
+        if _is_file(query.path):
+            if query.path.suffix.lower() != ".npy":
+                return query.path
+            try:
+                return np.load(query.path, allow_pickle=False).astype(np.float32)
+            except (OSError, ValueError, TypeError, EOFError) as error:
+                raise SslAudioError(f"{query.text}: no NumPy array of numbers") from error
+        if _VECTOR.fullmatch(query.text):
+            try:
+                return np.array([float(number) for number in query.text.split(",")], np.float32)
+            except ValueError as error:
+                raise SslAudioError(f"{query.text}: {error}") from error
+        raise SslAudioError(f"{query.text}: no such file, and no track of {self.store}")
+
+    def _embedded(self, paths: Sequence[Path]) -> dict[Path, np.ndarray | SslAudioError]:
+        """The embeddings of audio files by the encoder of the store."""
+        about = read_about(self.store)
+        if about.get("kind") != "embedding":
+            reason = f"{self.store} holds no embeddings; give the id of a track"
+            return {path: SslAudioError(f"{path}: {reason}") for path in paths}
+        from ssl_audio.models.encoder import load_encoder
+
+        folder = self.checkpoint or about["checkpoint"]
+        encoder = load_encoder(folder)
+        if encoder.weights_hash != about["model"]:
+            raise SslAudioError(
+                f"{self.store} was made with another encoder than {folder}: give checkpoint="
+            )
+        results = encoder.embed_files(paths, about["hop"], progress=len(paths) > 1)
+        return {
+            path: SslAudioError(str(result.error)) if result.embedding is None
+            else result.embedding.track
+            for path, result in zip(paths, results, strict=True)
+        }  # fmt: skip
 
 
-def _is_file(name: str) -> bool:
+def _checked(
+    query: Query, found: np.ndarray | SslAudioError, dimensions: int
+) -> np.ndarray | SslAudioError:
+    if not isinstance(found, np.ndarray):
+        return SslAudioError(f"{query.where}{found}")
+    if found.shape != (dimensions,):
+        return SslAudioError(
+            f"{query.where}{query.text} is of shape {list(found.shape)}, but a vector of the store "
+            f"of shape [{dimensions}]"
+        )
+    if not np.isfinite(found).all():
+        return SslAudioError(f"{query.where}{query.text}: its vector is not finite")
+    return found
+
+
+def _is_file(path: Path) -> bool:
     try:
-        return Path(name).is_file()
-    except OSError:  # a name that is too long
+        return path.is_file()
+    except (OSError, ValueError):  # a name that is too long, or has a zero byte
         return False
-
-
-def _graph_file(path: Path) -> Path:
-    """The file of a store's graph; its name depends on the version of the store."""
-    stat = path.stat()
-    version = hashlib.sha256(f"2:{stat.st_size}:{stat.st_mtime_ns}".encode()).hexdigest()[:16]
-    return path.with_name(f"{path.name}.{version}.usearch")

@@ -52,7 +52,8 @@ RECORD_TYPES = {
     "path": pa.string(), "sha256": pa.string(), "size": pa.int64(), "mtime_ns": pa.int64(),
     "state": pa.string(), "note": pa.string(),
 }  # fmt: skip
-_EMPTY = {"state": "", "note": "", "size": None, "mtime_ns": None}  # in stores without the column
+# in stores without the column
+_EMPTY = {"sha256": "", "state": "", "note": "", "size": None, "mtime_ns": None, "duration": None}
 
 
 def rows_table(rows: Sequence[Row], about: Mapping[str, Any]) -> pa.Table:
@@ -88,11 +89,11 @@ def with_records(
 
 
 def completed(table: pa.Table, about: Mapping[str, Any]) -> pa.Table:
-    """A table of an older version with the columns that were added since."""
+    """A table of an older version, or of another program, with the columns that it lacks."""
     columns: dict[str, Any] = {name: table[name] for name in table.column_names}
     for name, value in _EMPTY.items():
         if name not in columns:
-            columns[name] = pa.array([value] * table.num_rows, RECORD_TYPES[name])
+            columns[name] = pa.array([value] * table.num_rows, RECORD_TYPES.get(name, pa.float64()))
     return _ordered(columns, about)
 
 

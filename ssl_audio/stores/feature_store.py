@@ -7,7 +7,7 @@ SslAudioError for a store that is missing, damaged or of another format.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +19,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ssl_audio.io.errors import SslAudioError, first_line
-from ssl_audio.stores.columns import EMBEDDING, METADATA_KEY, Row, vectors_of
-from ssl_audio.stores.manifest import Part, read_manifest
+from ssl_audio.io.files import file_sha256
+from ssl_audio.stores.columns import EMBEDDING, METADATA_KEY, Row, completed, vectors_of
+from ssl_audio.stores.manifest import MANIFEST, Part, read_manifest
 
+Chosen = Callable[[str], bool]  # of an id
 TEXTS = ["id", "path", "duration", "sha256"]
 
 
@@ -65,7 +67,7 @@ def read_ids(path: str | Path) -> list[str]:
 
 def read_rows(path: str | Path) -> Iterator[Row]:
     """The rows of a store without their segments, one row group in memory at a time."""
-    for table, vectors in _read_vectors(Path(path), TEXTS[1:]):
+    for table, vectors in read_vectors(Path(path), TEXTS[1:]):
         columns = (table[name].to_pylist() for name in TEXTS)
         for values in zip(*columns, vectors, strict=True):
             yield Row(*values)
@@ -88,7 +90,7 @@ def read_aligned(path: str | Path, ids: Sequence[str]) -> tuple[np.ndarray, np.n
     wanted = pa.array(list(ids), pa.string())
     values, present = np.zeros((len(ids), 0), np.float32), np.zeros(len(ids), bool)
     known = np.zeros(len(ids), bool)
-    for table, vectors in _read_vectors(Path(path), []):
+    for table, vectors in read_vectors(Path(path), []):
         if not values.shape[1]:
             values = np.zeros((len(ids), vectors.shape[1]), np.float32)
         found = pc.index_in(table["id"].cast(pa.string()), value_set=wanted).fill_null(-1)
@@ -135,14 +137,33 @@ def read_schema(path: Path) -> pa.Schema | None:
         return files[0].file.schema_arrow if files else None
 
 
+def read_version(path: Path) -> str:
+    """What changes with every change of a store's rows."""
+    if path.is_dir():
+        return file_sha256(path / MANIFEST)
+    status = path.stat()
+    return f"{status.st_size}:{status.st_mtime_ns}"
+
+
 def read_tables(
-    path: Path, columns: list[str] | None = None, ids: Set[str] | None = None
+    path: Path, columns: list[str] | None = None, chosen: Chosen | None = None
 ) -> Iterator[pa.Table]:
-    """The row groups of a store; with `ids`, the rows of these tracks, and nothing of a row group
-    without any is read but its column `id`."""
+    """The row groups of a store; with `chosen`, the rows of the ids for which it is true, and
+    nothing of a row group without any is read but its column `id`."""
     with _opened(path) as files:
         for opened in files:
-            yield from opened.tables(columns, ids)
+            yield from opened.tables(columns, chosen)
+
+
+def read_completed(path: Path, columns: list[str]) -> Iterator[pa.Table]:
+    """The row groups of a store; columns that an older version or another program has not written
+    are empty, and `key` is computed."""
+    schema = read_schema(path)
+    if schema is None:
+        return
+    missing = not set(columns) <= set(schema.names)
+    for table in read_tables(path, None if missing else columns):
+        yield completed(table, {}).select(columns) if missing else table
 
 
 def read_part(folder: Path, part: Part, columns: list[str] | None = None) -> Iterator[pa.Table]:
@@ -164,25 +185,25 @@ class _Opened:
         """Rows of the store."""
         return int(self.file.metadata.num_rows) - len(self.dropped)
 
-    def tables(self, columns: list[str] | None, ids: Set[str] | None = None) -> Iterator[pa.Table]:
-        """The row groups without the dropped rows; with `ids`, without other tracks."""
+    def tables(self, columns: list[str] | None, chosen: Chosen | None = None) -> Iterator[pa.Table]:
+        """The row groups without the dropped rows; with `chosen`, without other tracks."""
         with _named(self.path):
-            yield from self._groups(columns, ids)
+            yield from self._groups(columns, chosen)
 
-    def _groups(self, columns: list[str] | None, ids: Set[str] | None) -> Iterator[pa.Table]:
+    def _groups(self, columns: list[str] | None, chosen: Chosen | None) -> Iterator[pa.Table]:
         missing = sorted({"id", *(columns or [])} - set(self.file.schema_arrow.names))
         if missing:
             raise ValueError(f"no column {', '.join(missing)}")
         first = 0
         for group in range(self.file.num_row_groups):
             rows = np.ones(self.file.metadata.row_group(group).num_rows, bool)
-            if ids is not None:
+            if chosen is not None:
                 names = self.file.read_row_group(group, columns=["id"])["id"].to_pylist()
-                rows = np.fromiter((name in ids for name in names), bool, len(names))
+                rows = np.fromiter(map(chosen, names), bool, len(names))
             here = self.dropped[(self.dropped >= first) & (self.dropped < first + len(rows))]
             first += len(rows)
             rows[here - first + len(rows)] = False
-            if ids is not None and not rows.any():
+            if chosen is not None and not rows.any():
                 continue
             table = self.file.read_row_group(group, columns=columns)
             yield table if rows.all() else table.filter(pa.array(rows))
@@ -243,15 +264,19 @@ def _named(path: Path) -> Iterator[None]:
         raise SslAudioError(f"{path} is damaged or no feature store: {reason}") from error
 
 
-def _read_vectors(path: Path, columns: list[str]) -> Iterator[tuple[pa.Table, np.ndarray]]:
+def read_vectors(
+    path: Path, columns: list[str], chosen: Chosen | None = None
+) -> Iterator[tuple[pa.Table, np.ndarray]]:
     """Each row group with the given columns and `id`, and the vectors of its rows."""
     with _opened(path) as files:
-        yield from _vectors(files, columns)
+        yield from _vectors(files, columns, chosen)
 
 
-def _vectors(files: list[_Opened], columns: list[str]) -> Iterator[tuple[pa.Table, np.ndarray]]:
+def _vectors(
+    files: list[_Opened], columns: list[str], chosen: Chosen | None = None
+) -> Iterator[tuple[pa.Table, np.ndarray]]:
     for opened in files:
-        for table in opened.tables(["id", *columns, EMBEDDING]):
+        for table in opened.tables(["id", *columns, EMBEDDING], chosen):
             with _named(opened.path):
                 vectors = vectors_of(table)
             yield table, vectors

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
-from ssl_audio.io.atomic import atomic_file
-from ssl_audio.io.console import say, warn
 from ssl_audio.io.errors import SslAudioError
+from ssl_audio.stores.graph import Graph, unit
 
 MAX_EXACT = 200_000  # vectors; an exact search of so many takes some tens of milliseconds
 MAX_SCORES = 1 << 22  # inner products at a time: 16 MB
-EXPANSION = 256  # candidates that a graph search examines; more find more of the nearest
 
 Metric = Literal["cosine", "inner_product"]
 
@@ -30,20 +27,22 @@ class NeighbourIndex:
         vectors: (n, dimensions).
         metric: the similarity.
         approximate: search by a graph; None: for more than 200,000 vectors.
-        saved: file that keeps the graph; an existing one is used.
 
     Raises:
         SslAudioError: usearch, which the graph needs, is not installed.
     """
 
     def __init__(
-        self, vectors: np.ndarray, metric: Metric, approximate: bool | None = False,
-        saved: Path | None = None,
-    ) -> None:  # fmt: skip
+        self, vectors: np.ndarray, metric: Metric, approximate: bool | None = False
+    ) -> None:
         self.metric = metric
-        self.vectors = _unit(vectors) if metric == "cosine" else np.asarray(vectors, np.float32)
+        self.vectors = unit(vectors) if metric == "cosine" else np.asarray(vectors, np.float32)
         by_graph = len(vectors) > MAX_EXACT if approximate is None else approximate
-        self.graph = _graph(self._extended(), saved) if by_graph and len(vectors) else None
+        self.graph: Graph | None = None
+        if by_graph and len(vectors):
+            extended = self._extended()
+            self.graph = Graph(extended.shape[1])
+            self.graph.add(np.arange(len(vectors)), extended)
 
     def nearest(self, queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         """The most similar vectors of each query, the most similar first; of equals, lower rows.
@@ -65,7 +64,7 @@ class NeighbourIndex:
             raise SslAudioError(
                 f"the index has {self.vectors.shape[1]} dimensions, the query {queries.shape[1]}"
             )
-        queries = _unit(queries) if self.metric == "cosine" else np.asarray(queries, np.float32)
+        queries = unit(queries) if self.metric == "cosine" else np.asarray(queries, np.float32)
         count = min(count, len(self.vectors))
         found = self._approximate(queries, count) if self.graph else self._exact(queries, count)
         order = np.lexsort((found[0], -found[1]), axis=1)[:, :count]
@@ -85,12 +84,8 @@ class NeighbourIndex:
 
     def _approximate(self, queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         assert self.graph is not None
-        self.graph.expansion_search = max(EXPANSION, 2 * count)
-        rows = np.full((len(queries), count), -1, np.int64)
-        extra = self.graph.ndim - queries.shape[1]
-        for row, query in zip(rows, np.pad(queries, ((0, 0), (0, extra))), strict=True):
-            keys = self.graph.search(query, count).keys
-            row[: len(keys)] = keys
+        extra = self.graph.dimensions - queries.shape[1]
+        rows = self.graph.nearest(np.pad(queries, ((0, 0), (0, extra))), count)
         scores = np.einsum("qcd,qd->qc", self.vectors[rows], queries)
         return rows, np.where(rows < 0, -np.inf, scores)
 
@@ -101,31 +96,3 @@ class NeighbourIndex:
         squares = np.einsum("nd,nd->n", self.vectors, self.vectors, dtype=np.float64)
         rest = np.sqrt(np.maximum(squares.max() - squares, 0.0)).astype(np.float32)
         return np.column_stack([self.vectors, rest])
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return (vectors / np.maximum(norms, 1e-12)).astype(np.float32, copy=False)
-
-
-def _graph(vectors: np.ndarray, saved: Path | None) -> Any:
-    try:
-        from usearch.index import Index
-    except ImportError as error:
-        install = 'pip install "ssl_audio[search]", or give approximate=false'
-        raise SslAudioError(f"approximate search needs usearch: {install}") from error
-    graph = Index(ndim=vectors.shape[1], metric="cos", dtype="f16", connectivity=32,
-                  expansion_add=EXPANSION, expansion_search=EXPANSION)  # fmt: skip
-    if saved is not None and saved.exists():
-        graph.load(str(saved))
-        return graph
-    if saved is not None:
-        say(f"building the graph of {len(vectors)} vectors, once")
-    graph.add(np.arange(len(vectors)), vectors, log=saved is not None)
-    if saved is not None:
-        try:
-            with atomic_file(saved) as temporary:
-                graph.save(temporary)
-        except (OSError, RuntimeError) as error:
-            warn(f"{saved} cannot be written, so the next search builds the graph again: {error}")
-    return graph

@@ -65,15 +65,6 @@ def test_of_equal_vectors_the_first_rows_come_first():
     assert rows.tolist() == [list(range(9))]
 
 
-def test_a_graph_is_kept(tmp_path, capsys):
-    pytest.importorskip("usearch", reason="usearch is not installed")
-    saved = tmp_path / "graph"
-    made = NeighbourIndex(VECTORS, "cosine", True, saved).nearest(VECTORS[:5], 9)
-    read = NeighbourIndex(VECTORS, "cosine", True, saved).nearest(VECTORS[:5], 9)
-    np.testing.assert_array_equal(made[0], read[0])
-    assert capsys.readouterr().err.count("building the graph") == 1
-
-
 def test_refusals():
     index = NeighbourIndex(VECTORS, "cosine")
     with pytest.raises(SslAudioError, match="16 dimensions, the query 4"):

@@ -1,0 +1,137 @@
+"""Search in a store by cosine: exact, row group by row group, or by the graph kept with it."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ssl_audio.stores.feature_store import (
+    count_rows,
+    read_completed,
+    read_schema,
+    read_vectors,
+    read_version,
+)
+from ssl_audio.stores.graph import unit
+from ssl_audio.stores.kept_graph import kept_graph
+from ssl_audio.stores.neighbours import MAX_EXACT, NeighbourIndex
+
+DELETED = "deleted"  # the state of rows whose file is gone
+
+
+class Match(NamedTuple):
+    """A track near a query."""
+
+    id: str
+    path: str
+    similarity: float  # cosine, -1 to 1
+
+
+def nearest_tracks(
+    path: Path, queries: np.ndarray, count: int, approximate: bool | None = None,
+    prefix: str = "", deleted: bool = False,
+) -> list[list[Match]]:  # fmt: skip
+    """The tracks of a store that are nearest to each query, the nearest first.
+
+    An exact search reads the store once, and memory holds one row group of it.
+
+    Args:
+        path: the store.
+        queries: (queries, dimensions), 1 or more, of the store's dimensions.
+        count: tracks per query, 1 or more.
+        approximate: search by a graph; None: in stores of more than 200,000 tracks. A search with
+            `prefix` or `deleted` is exact.
+        prefix: of the ids that are searched.
+        deleted: search rows too whose file is gone.
+
+    Raises:
+        SslAudioError: a damaged store, or usearch, which a graph needs, is not installed.
+    """
+    if approximate is None:
+        approximate = count_rows(path) > MAX_EXACT
+    if approximate and not prefix and not deleted:
+        return _by_graph(path, queries, count)
+    return _exact(path, queries, count, prefix, deleted)
+
+
+def _exact(
+    path: Path, queries: np.ndarray, count: int, prefix: str, deleted: bool
+) -> list[list[Match]]:
+    schema = read_schema(path)
+    state = ["state"] if schema is not None and "state" in schema.names else []
+    best = _Best(len(queries), count)
+    for table, vectors in read_vectors(path, ["path", *state], partial(_begins, prefix)):
+        usable = np.isfinite(vectors).all(axis=1)
+        if state and not deleted:
+            usable &= _not_deleted(table)
+        if usable.any():
+            rows, scores = NeighbourIndex(vectors[usable], "cosine").nearest(queries, count)
+            best.add(table.filter(pa.array(usable)), rows, scores)
+    return best.matches()
+
+
+def _begins(prefix: str, track: str) -> bool:
+    return track.startswith(prefix)
+
+
+def _not_deleted(table: pa.Table) -> np.ndarray:
+    """(rows,) bool."""
+    return ~pc.equal(table["state"], DELETED).fill_null(False).to_numpy()
+
+
+class _Best:
+    """The nearest tracks of each query so far."""
+
+    def __init__(self, queries: int, count: int) -> None:
+        self.count = count
+        self.scores = np.zeros((queries, 0), np.float32)
+        self.ids, self.paths = (np.zeros((queries, 0), object) for _ in range(2))
+
+    def add(self, table: pa.Table, rows: np.ndarray, scores: np.ndarray) -> None:
+        """Take rows of a table, (queries, n) with their scores; -1 is none."""
+        found = np.unique(rows[rows >= 0])
+        places = np.where(rows < 0, len(found), np.searchsorted(found, rows))
+        taken = table.take(pa.array(found))
+        ids, paths = (np.array([*taken[name].to_pylist(), None], object) for name in ("id", "path"))
+        joined = np.hstack([self.scores, scores])
+        order = np.argsort(-joined, axis=1, kind="stable")[:, : self.count]
+        self.scores = np.take_along_axis(joined, order, 1)
+        self.ids = np.take_along_axis(np.hstack([self.ids, ids[places]]), order, 1)
+        self.paths = np.take_along_axis(np.hstack([self.paths, paths[places]]), order, 1)
+
+    def matches(self) -> list[list[Match]]:
+        return [
+            [
+                Match(track, path, float(s))
+                for track, path, s in zip(*query, strict=True)
+                if track is not None
+            ]
+            for query in zip(self.ids, self.paths, self.scores, strict=True)
+        ]
+
+
+def _by_graph(path: Path, queries: np.ndarray, count: int) -> list[list[Match]]:
+    version = read_version(path)  # before the rows, which may change meanwhile
+    groups = read_completed(path, ["id", "path", "state", "key"])
+    tables = [group.filter(pa.array(_not_deleted(group))) for group in groups]
+    if not any(table.num_rows for table in tables):
+        return [[] for _ in queries]
+    table = pa.concat_tables(tables)
+    graph = kept_graph(path, version, table)
+    order = np.argsort(table["key"].to_numpy(), kind="stable")
+    keys = table["key"].to_numpy()[order]
+    rows = np.full((len(queries), min(count, len(graph))), -1, np.int64)
+    scores = np.full(rows.shape, -np.inf, np.float32)
+    for k, found in enumerate(graph.nearest(queries, rows.shape[1]) if len(graph) else []):
+        places = np.minimum(np.searchsorted(keys, found), len(keys) - 1)
+        there = keys[places] == found
+        rows[k, there] = order[places[there]]
+        scores[k, there] = graph.vectors(found[there]) @ unit(queries[k : k + 1])[0]
+    best = _Best(len(queries), count)
+    best.add(table, rows, scores)
+    return best.matches()
