@@ -1,13 +1,12 @@
 """Ratios of the playlist models to a peer in the same run: `python tools/benchmark_playlists.py`.
 
-The size is that of MUSIG's paper: 95,000 playlists of 40 to 120 of 15,900 tracks. The playlists are
+The peer of training is PyTorch Geometric's NeighborLoader, which needs pyg-lib or torch-sparse. The
+size is that of MUSIG's paper: 95,000 playlists of 40 to 120 of 15,900 tracks. The playlists are
 drawn so that 5.2 million edges of weight 10 or more are left.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import random
 import sys
 import time
 from collections import defaultdict, deque
@@ -123,23 +122,6 @@ def measure_graph(options: BenchmarkSettings) -> dict[str, Any]:
 # --- training MUSIG ------------------------------------------------------------------------------
 
 
-class TrackByTrack(nn.Module):
-    """Stands in for `NeighbourSampler`: a loop over the tracks, with `random.choices`."""
-
-    def __init__(self, graph: TrackGraph) -> None:
-        super().__init__()
-        self.lists = [graph[track].tolist() for track in range(len(graph))]
-        self.random = random.Random(0)  # noqa: S311 - a repeatable sample
-
-    def sample(self, nodes: Tensor, size: int, generator: torch.Generator) -> Tensor:
-        """(n, size) neighbours of the nodes; `generator` is not used."""
-        drawn = [
-            self.random.choices(self.lists[t], k=size) if self.lists[t] else [-1] * size
-            for t in nodes.tolist()
-        ]
-        return torch.tensor(drawn)
-
-
 class GeometricMusig(Musig):
     """MUSIG by PyTorch Geometric's layers, over the subgraph that its NeighborLoader sampled."""
 
@@ -250,20 +232,6 @@ def untrained() -> Musig:
     return Musig(FEATURES, settings)
 
 
-def peer_trainer(graph: TrackGraph, batches: PairBatches, ours: Trainer) -> tuple[str, Trainer]:
-    """The same model with the sampler that training is compared with."""
-    model = ours.training.model
-    if any(importlib.util.find_spec(name) for name in ("pyg_lib", "torch_sparse")):
-        training = with_data(GeometricMusig(model), graph)
-        return "NeighborLoader", Trainer(training, batches, graph)
-    print("  no pyg-lib and no torch-sparse: NeighborLoader is left out")
-    copy = untrained()
-    copy.load_state_dict(model.state_dict())
-    training = with_data(copy, graph)
-    training.sampler = TrackByTrack(graph)  # type: ignore[assignment]
-    return "track by track, random.choices", Trainer(training, batches)
-
-
 def same_losses(peer: Trainer, ours: Trainer, steps: range) -> bool:
     """True if the mean losses agree."""
     expected = ours.totals(steps)
@@ -282,11 +250,11 @@ def measure_epoch(options: BenchmarkSettings) -> dict[str, Any]:
     batches = PairBatches(PairSampler(graph, PAIRS, 1, seed=0, negative_power=0.75))
     ours = Trainer(with_data(untrained(), graph), batches)
     ours.train(range(options.steps))  # the losses of untrained models would agree in any case
-    name, peer = peer_trainer(graph, batches, ours)
+    peer = Trainer(with_data(GeometricMusig(ours.training.model), graph), batches, graph)
     steps = range(options.steps, 2 * options.steps)
     agree = same_losses(peer, ours, steps)
-    candidates = {name: partial(peer.train, steps), "ssl_audio": partial(ours.train, steps)}
-    seconds = race(candidates, options.repeats)
+    runs = {"NeighborLoader": partial(peer.train, steps), "ssl_audio": partial(ours.train, steps)}
+    seconds = race(runs, options.repeats)
     title = f"MUSIG, {2 * PAIRS} pairs a step, fan-out {FAN_OUT}, {graph.edges / 1e6:.2f} M edges"
     rows = table(title, seconds, 2 * PAIRS * options.steps, "pairs")
     aim(rows["ssl_audio"]["ratio"], 5.0, "epoch")

@@ -2,14 +2,12 @@
 
 Data have the size of MagnaTagATune. The peer is the usual implementation of the same protocol: a
 torch training loop over a DataLoader, and torchmetrics. It takes minutes for all 17 probes; by
-default it trains some of them, and its time is scaled. Extraction is compared with its two parts,
-decoding and network, each on one core: on two cores it should take no longer than the longer part.
+default it trains some of them, and its time is scaled.
 """
 
 from __future__ import annotations
 
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,15 +18,11 @@ from typing import Any, Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-from benchmark import made_tracks
 from timing import aim, benchmark, race, table
 from torch.utils.data import DataLoader, RandomSampler, TensorDataset
 from torchmetrics.functional.classification import multilabel_auroc, multilabel_average_precision
 
-from ssl_audio.audio.decode import Stream
-from ssl_audio.io.parallel import available_processors, in_order
-from ssl_audio.models.extraction import extract
-from ssl_audio.probing.baselines import create_baseline
+from ssl_audio.io.parallel import in_order
 from ssl_audio.probing.batched import train_probes
 from ssl_audio.probing.batches import TrainingRows
 from ssl_audio.probing.bootstrap import bootstrap, draw_subsets
@@ -45,14 +39,13 @@ SCORE_TOLERANCE = 0.02  # macro ROC-AUC of two trainings on different batches
 
 @dataclass(frozen=True, kw_only=True)
 class BenchmarkSettings(Group):
-    what: tuple[Literal["bootstrap", "probes", "extraction"], ...] = setting(
+    what: tuple[Literal["bootstrap", "probes"], ...] = setting(
         (), help="what to measure; default: everything"
     )
     plain_probes: int = setting(2, help="probes that the peer trains; 17 are all", min=1, max=17)
     epochs: int = setting(25, help="epochs of the probes", min=1)
     steps: int = setting(128, help="batches in an epoch", min=1)
-    repeats: int = setting(5, help="repeats of all but the probes; medians are compared", min=1)
-    tracks: int = setting(12, help="tracks of the extraction", min=1)
+    repeats: int = setting(5, help="repeats of the bootstrap; medians are compared", min=1)
     json: Path | None = setting(None, help="file that the figures are written to")
 
 
@@ -180,33 +173,6 @@ def timed(run: Callable[[], Any]) -> tuple[float, Any]:
     return time.perf_counter() - started, result
 
 
-def measure_extraction(options: BenchmarkSettings) -> dict[str, Any]:
-    """Embedding of tracks, against their decoding alone and the network alone."""
-    with tempfile.TemporaryDirectory() as folder:
-        paths = [track.path for track in made_tracks(Path(folder), "mp3", options.tracks, 60)]
-        encoder = create_baseline("untrained")
-        waveforms = [list(Stream(path)) for path in paths]
-
-        def network() -> None:
-            torch.set_num_threads(1)
-            for blocks in waveforms:
-                encoder.features(blocks)
-
-        threads = torch.get_num_threads()
-        candidates = {
-            "decoding, one core": lambda: [list(Stream(path)) for path in paths],
-            "network, one core": network,
-            "extraction": lambda: list(extract(paths, encoder.features, encoder.sample_rate)),
-        }
-        seconds = race(candidates, options.repeats)
-        torch.set_num_threads(threads)
-    title = f"extraction of mp3 files of 60 s, {available_processors()} cores"
-    rows = table(title, seconds, len(paths), "tracks")
-    both = seconds.pop("extraction")
-    aim(max(seconds.values()) / both, 1 / 1.15, "extraction, against the longer part")
-    return {"rows": rows, "agree": True}
-
-
 def agree(peer: np.ndarray, ours: np.ndarray, tolerance: float) -> bool:
     """Print and return whether both found the same metrics."""
     difference = float(np.abs(peer - ours).max())
@@ -214,9 +180,9 @@ def agree(peer: np.ndarray, ours: np.ndarray, tolerance: float) -> bool:
     return difference <= tolerance
 
 
-WHAT = {"bootstrap": measure_bootstrap, "probes": measure_probes, "extraction": measure_extraction}
+WHAT = {"bootstrap": measure_bootstrap, "probes": measure_probes}
 main = benchmark(
-    "benchmark_probe", "Measure ratios of probes, bootstrap, extraction to a peer in the same run.",
+    "benchmark_probe", "Measure ratios of probes and bootstrap to a peer in the same run.",
     ("bootstrap", "probes plain_probes=17 json=figures.json"), BenchmarkSettings, WHAT,
 )  # fmt: skip
 

@@ -25,7 +25,7 @@ from zlib import crc32
 import soundfile
 from free_archives import NOT_MUSIC, Stanza, kind_of, package_files, read_copyright, stanza_of
 from free_render import render, require_programs
-from free_tagging import hold_out, write_tagging
+from free_tagging import Track, hold_out, write_tagging
 
 from ssl_audio.io.atomic import atomic_file
 from ssl_audio.io.console import SOME_FAILED, warn
@@ -64,22 +64,6 @@ COMMAND = Command(
     examples=("/music", "/music kinds=[recorded]", "/music packages=mine.csv"),
     settings=FreeMusicSettings, positional=("output",),
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Track:
-    """A row of the table."""
-
-    path: str  # below the folder of the output
-    package: str
-    seconds: float
-    kind: str  # recorded, modules, midi
-    licence: str  # as the copyright file says it for this file; empty: read PACKAGE/copyright
-    artist: str  # by the file's own tags, else its only copyright holder; empty if unknown
-    album: str
-    source: str  # path in the package
-    sound: str  # hash of the decoded audio
-    split: str = "train"  # or held_out
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from ssl_audio.io.atomic import write_text
 
@@ -15,24 +15,23 @@ MAX_TRACK_SHARE, MAX_HOURS_SHARE = 0.15, 0.15  # of the corpus
 HEADER = "TRACK_ID\tARTIST_ID\tALBUM_ID\tPATH\tDURATION\tTAGS"
 
 
-class Row(Protocol):
-    """What the tagging set needs of a track."""
+@dataclass(frozen=True)
+class Track:
+    """A row of the table."""
 
-    @property
-    def path(self) -> str: ...
-    @property
-    def package(self) -> str: ...
-    @property
-    def seconds(self) -> float: ...
-    @property
-    def artist(self) -> str: ...
-    @property
-    def album(self) -> str: ...
-    @property
-    def source(self) -> str: ...
+    path: str  # below the folder of the output
+    package: str
+    seconds: float
+    kind: str  # recorded, modules, midi
+    licence: str  # as the copyright file says it for this file; empty: read PACKAGE/copyright
+    artist: str  # by the file's own tags, else its only copyright holder; empty if unknown
+    album: str
+    source: str  # path in the package
+    sound: str  # hash of the decoded audio
+    split: str = "train"  # or held_out
 
 
-def hold_out(tracks: Sequence[Row]) -> dict[int, str]:
+def hold_out(tracks: Sequence[Track]) -> dict[int, str]:
     """Index and part of each track of the tagging set.
 
     Whole packages of 9 to 40 tracks are taken, those with the fewest hours first, each unless more
@@ -58,7 +57,7 @@ def hold_out(tracks: Sequence[Row]) -> dict[int, str]:
     return found
 
 
-def _thirds(own: list[int], tracks: Sequence[Row]) -> dict[int, str]:
+def _thirds(own: list[int], tracks: Sequence[Track]) -> dict[int, str]:
     keys: tuple[Callable[[int], str], ...] = (
         lambda k: tracks[k].artist, lambda k: tracks[k].album,
         lambda k: str(Path(tracks[k].source).parent), lambda k: tracks[k].path,
@@ -76,7 +75,7 @@ def _thirds(own: list[int], tracks: Sequence[Row]) -> dict[int, str]:
     return {k: name for name, part in parts.items() for k in part}
 
 
-def write_tagging(folder: Path, tracks: Sequence[Row], tagged: dict[int, str]) -> None:
+def write_tagging(folder: Path, tracks: Sequence[Track], tagged: dict[int, str]) -> None:
     """Write `tagging-train.tsv` and the others in MTG-Jamendo's format, paths below the corpus."""
     folder.mkdir(exist_ok=True)
     artists = sorted({tracks[k].artist or tracks[k].package for k in tagged})

@@ -13,6 +13,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from torch.utils.data import DataLoader
 
 from ssl_audio.io import log
 from ssl_audio.io.console import say
@@ -237,3 +238,13 @@ class ProgressEvents(lightning.Callback):
             metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
             self._progress.done = trainer.global_step
             self._progress.write(metrics=metrics)
+
+
+class ResumableLoader(DataLoader[Any]):
+    """A loader that Lightning takes as able to resume: its batches start at the right step."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        pass

@@ -17,7 +17,7 @@ from ssl_audio.io.parallel import available_processors, in_order
 from ssl_audio.io.precision import multiplies_bfloat16
 from ssl_audio.io.progress import progress_bar
 from ssl_audio.probing.batches import Order, SegmentBatches, TrackBatches, TrainingRows
-from ssl_audio.probing.kernels import Adam, LogisticGradient, SoftmaxGradient
+from ssl_audio.probing.kernels import Adam, LossGradient
 from ssl_audio.settings.probe import LinearProbeSettings
 
 VALIDATION_ROWS = 2048  # scored at a time
@@ -156,9 +156,10 @@ class _Training:
         shape = (len(subsets), tags, settings.batch_size)
         self.logits = torch.empty(shape, dtype=dtype, device=device)
         self.single_label = train.single_label
-        self.loss_gradient = (SoftmaxGradient if train.single_label else LogisticGradient)(
-            self.logits, self.layers[-1][1], self.targets, self.adam.gradients[-1][1]
-        )
+        self.loss_gradient = LossGradient(
+            self.logits, self.layers[-1][1], self.targets, self.adam.gradients[-1][1],
+            train.single_label,
+        )  # fmt: skip
         self.cells = _cells(self.targets, train.single_label)
 
     def run(self, advance: Callable[[], None]) -> list[TrainedProbe]:

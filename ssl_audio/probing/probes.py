@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Protocol
 
 import numpy as np
 
@@ -12,21 +11,6 @@ from ssl_audio.probing.batched import TrainedProbe, Validation, train_probes
 from ssl_audio.probing.batches import TrainingRows
 from ssl_audio.probing.logistic import LogisticProbe
 from ssl_audio.settings.probe import LinearProbeSettings
-
-
-class ProbeKind(Protocol):
-    """How probes of one kind are trained: `train_probes` is the first example."""
-
-    def __call__(
-        self,
-        train: TrainingRows,
-        validation: Validation,
-        subsets: Sequence[np.ndarray],
-        settings: LinearProbeSettings,
-        seed: int = 0,
-        title: str | None = None,
-    ) -> Sequence[TrainedProbe]:
-        """Train one probe on each subset of the training rows."""
 
 
 def train_logistic(
@@ -45,7 +29,8 @@ def train_logistic(
     return [TrainedProbe([(one.weight_, one.bias_)], []) for one in fitted]
 
 
-PROBES: dict[str, ProbeKind] = {
+# functions that train one probe on each subset of the rows, with the arguments of `train_probes`
+PROBES: dict[str, Callable[..., Sequence[TrainedProbe]]] = {
     "linear": train_probes,
     "mlp": partial(train_probes, hidden=True),
     "logistic": train_logistic,

@@ -14,6 +14,7 @@ from ssl_audio.probing.features import track_features
 from ssl_audio.probing.metrics import evaluate
 from ssl_audio.reports.estimates import Interval, Retrieval
 from ssl_audio.settings.probe import ProbeSettings
+from ssl_audio.stores.graph import unit
 
 RESAMPLES = 1000
 BLOCK = 256  # queries at a time
@@ -101,7 +102,7 @@ def _each_query(
     Returns:
         Two (tracks,) float64, NaN where no candidate or every one is relevant.
     """
-    candidates, queries = _unit(candidates), _unit(queries)
+    candidates, queries = unit(candidates), unit(queries)
     precision, hits = (np.full(len(queries), np.nan) for _ in range(2))
     for first in range(0, len(queries), BLOCK):
         rows = np.arange(first, min(first + BLOCK, len(queries)))
@@ -114,11 +115,6 @@ def _each_query(
         hits[rows] = relevant[nearest, rows - first] == 1
     hits[np.isnan(precision)] = np.nan
     return precision, hits
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors / np.maximum(lengths, np.finfo(np.float32).tiny)
 
 
 def _summary(

@@ -7,6 +7,7 @@ from scipy import sparse
 
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import Playlists
+from ssl_audio.stores.graph import unit
 
 BLOCK = 65_536  # candidates scored at a time
 
@@ -23,13 +24,13 @@ class Cosine:
 
     def __init__(self, vectors: np.ndarray) -> None:
         self.vectors = np.asarray(vectors, np.float32)
-        self.unit = _unit(self.vectors)
+        self.unit = unit(self.vectors)
 
     def score(self, histories: Playlists, candidates: Playlists | None) -> np.ndarray:
         inverse = (1 / np.maximum(histories.lengths, 1)).astype(np.float32)
         entries = np.repeat(inverse, histories.lengths), histories.tracks, histories.offsets
         averaging = sparse.csr_matrix(entries, shape=(len(histories), len(self.vectors)))
-        means = _unit(averaging @ self.vectors)
+        means = unit(averaging @ self.vectors)
         return (
             means @ self.unit.T
             if candidates is None
@@ -78,9 +79,3 @@ def row_products(left: np.ndarray, right: np.ndarray, candidates: Playlists) -> 
         part = slice(start, start + BLOCK)
         scores[part] = np.einsum("pd,pd->p", left[owners[part]], right[tracks[part]])
     return scores
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    """Rows scaled to length 1; zeros stay zeros."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)

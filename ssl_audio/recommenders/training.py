@@ -17,12 +17,12 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from torch.utils.data import IterableDataset, get_worker_info
 
 from ssl_audio.io.console import quieten_lightning
 from ssl_audio.io.errors import SslAudioError
+from ssl_audio.io.lightning_run import ResumableLoader, make_trainer, resume_path
 from ssl_audio.io.lightning_run import fit as run_fit
-from ssl_audio.io.lightning_run import make_trainer, resume_path
 from ssl_audio.io.loggers import keep_earlier_log
 from ssl_audio.settings.recommend import FitSettings
 
@@ -140,16 +140,6 @@ class _Steps(IterableDataset[Any]):
             yield self.make_batch(step)
 
 
-class _Loader(DataLoader[Any]):
-    """A loader that Lightning takes as able to resume: `_Steps` starts at the right step."""
-
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        pass
-
-
 def fit(
     model: nn.Module,
     make_batch: Callable[[int], Any],
@@ -197,7 +187,7 @@ def fit(
         max_steps=steps, gradient_clip_val=clip, devices=1,
         log_every_n_steps=min(settings.log_every, steps),
     )  # fmt: skip
-    loader = _Loader(
+    loader = ResumableLoader(
         _Steps(make_batch, start, steps), batch_size=None, num_workers=settings.workers
     )
     module = _Module(model.train(), seed, warmup)

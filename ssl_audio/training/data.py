@@ -18,6 +18,7 @@ from ssl_audio.audio.pairs import PairDataset, collate_pairs
 from ssl_audio.audio.scan import Manifest, Track
 from ssl_audio.audio.shares import track_shares
 from ssl_audio.io.errors import SslAudioError
+from ssl_audio.io.lightning_run import ResumableLoader
 from ssl_audio.io.parallel import available_processors
 from ssl_audio.settings.pretrain import DataSettings, DemoData, MixData, ValidationSettings
 from ssl_audio.settings.tree import NAME
@@ -200,7 +201,7 @@ class PairDataModule(lightning.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[dict[str, Any]]:
         """The remaining batches of the run, as `collate_pairs` makes them."""
-        return _ResumableLoader(
+        return ResumableLoader(
             self.dataset,
             batch_sampler=self._sampler(),
             num_workers=self._workers(),
@@ -266,16 +267,6 @@ class PairDataModule(lightning.LightningDataModule):
 
     def teardown(self, stage: str) -> None:
         self._start_step = 0  # the next run starts from its beginning
-
-
-class _ResumableLoader(DataLoader[dict[str, Any]]):
-    """A loader that Lightning accepts as resumable: its sampler starts at the right step."""
-
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        pass
 
 
 def worker_count(workers: int | Literal["auto"], processes: int = 1) -> int:

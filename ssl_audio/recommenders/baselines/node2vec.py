@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.recommenders.baselines.track2vec import Word2VecSettings, word2vec
 from ssl_audio.recommenders.baselines.walks import Walks
+from ssl_audio.recommenders.baselines.word2vec import Word2VecSettings, word2vec
 from ssl_audio.recommenders.data.graph import TrackGraph
 from ssl_audio.recommenders.recommender import VectorRecommender
 

@@ -6,14 +6,12 @@ words and phrases".
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from ssl_audio.io.errors import SslAudioError
+from ssl_audio.recommenders.baselines.word2vec import Word2VecSettings, word2vec
 from ssl_audio.recommenders.data.collection import Playlists
 from ssl_audio.recommenders.data.training_data import TrainingData
 from ssl_audio.recommenders.recommender import VECTORS, VectorRecommender
@@ -21,31 +19,6 @@ from ssl_audio.recommenders.tables import BY_WEIGHTS, MAIN, Role
 from ssl_audio.settings.recommend import RecommendSettings
 
 MAX_LENGTH = 10_000  # positions of a list; gensim drops the others without a warning
-
-
-@dataclass(frozen=True)
-class Word2VecSettings:
-    """How the vectors are trained.
-
-    Attributes:
-        dimensions: of a vector.
-        window: max distance of a context, in positions.
-        draw_windows: whether each centre draws its own window, from 1 to `window`.
-        negatives: of each pair, drawn with probability proportional to count ** 0.75.
-        epochs: passes over the lists.
-        sample: share of all positions above which a track is subsampled; 0: no subsampling.
-        learning_rate: at the start; it falls linearly to 1e-4.
-        seed: of all random numbers.
-    """
-
-    dimensions: int = 128
-    window: int = 5
-    draw_windows: bool = True
-    negatives: int = 5
-    epochs: int = 10
-    sample: float = 1e-3
-    learning_rate: float = 0.025
-    seed: int = 0
 
 
 class Track2Vec(VectorRecommender):
@@ -113,53 +86,3 @@ def concatenated(vectors: np.ndarray, features: np.ndarray) -> np.ndarray:
     norms.
     """
     return np.concatenate([vectors, features], axis=1).astype(np.float32)
-
-
-class _Sentences:
-    """Lists of rows as the strings that gensim needs."""
-
-    def __init__(self, lists: Iterable[np.ndarray], tracks: int) -> None:
-        self.lists = lists
-        self.names = np.array([str(k) for k in range(tracks)], object)
-
-    def __iter__(self) -> Iterator[list[str]]:
-        return (self.names[rows].tolist() for rows in self.lists)
-
-
-def word2vec(
-    lists: Iterable[np.ndarray], counts: np.ndarray, settings: Word2VecSettings
-) -> np.ndarray:
-    """Skip-gram vectors of the tracks of many lists, trained by one thread: reproducible.
-
-    The vocabulary is given in the order of the rows, in which gensim draws the initial vectors, so
-    that the result does not depend on hashes of strings (PYTHONHASHSEED).
-
-    Args:
-        lists: of rows, each list at most 10,000 long; iterated once an epoch.
-        counts: (tracks,) occurrences of each track in the lists.
-        settings: of the training.
-
-    Returns:
-        (2, tracks, dimensions) float32 input and output vectors; zero where the count is 0.
-
-    Raises:
-        SslAudioError: gensim is missing, or all counts are 0.
-    """
-    try:
-        from gensim.models import Word2Vec
-    except ImportError as error:
-        raise SslAudioError("Word2Vec needs gensim: pip install 'ssl_audio[playlists]'") from error
-    seen = np.flatnonzero(counts)
-    if not len(seen):
-        raise SslAudioError("no track to learn from: give playlists that are not empty")
-    model = Word2Vec(
-        vector_size=settings.dimensions, window=settings.window, negative=settings.negatives,
-        shrink_windows=settings.draw_windows, sample=settings.sample, alpha=settings.learning_rate,
-        seed=settings.seed, workers=1, sg=1, min_count=1,
-    )  # fmt: skip
-    model.build_vocab_from_freq({str(k): int(counts[k]) for k in seen})
-    sentences, words = _Sentences(lists, len(counts)), int(counts.sum())
-    model.train(sentences, total_words=words, epochs=settings.epochs)
-    vectors = np.zeros((2, len(counts), settings.dimensions), np.float32)
-    vectors[:, np.array(model.wv.index_to_key, np.int64)] = model.wv.vectors, model.syn1neg
-    return vectors
