@@ -21,10 +21,16 @@ from ssl_audio.recommenders.data.node_features import ACOUSTIC, AUDIO
 from ssl_audio.recommenders.data.training_data import TrainingData, load_training_data
 from ssl_audio.recommenders.evaluation.correlation import co_occurrence_by_similarity
 from ssl_audio.recommenders.evaluations import Evaluation, evaluations_of
-from ssl_audio.recommenders.recommender import Recommender, make, training_seconds
+from ssl_audio.recommenders.recommender import (
+    Recommender,
+    baseline_names,
+    make,
+    training_seconds,
+)
 from ssl_audio.recommenders.session_data import load_session_data, movielens_folder
 from ssl_audio.recommenders.tables import BY_TASK, BY_WEIGHTS, MAIN, Figures, Reporter, Role
 from ssl_audio.recommenders.training import check_trainer, read_history
+from ssl_audio.recommenders.tuning import FOLDER, tune
 from ssl_audio.reports.results import (
     CoOccurrence,
     LossHistory,
@@ -32,8 +38,8 @@ from ssl_audio.reports.results import (
     Table,
     write_results,
 )
-from ssl_audio.settings.recommend import RecommendSettings
-from ssl_audio.settings.recommenders import ON_PLAYLISTS, ON_SESSIONS, VARIANTS
+from ssl_audio.settings.recommend import OF_RECOMMENDERS, RecommendSettings, Tuning
+from ssl_audio.settings.recommenders import VARIANTS
 from ssl_audio.settings.tree import plain, to_yaml
 from ssl_audio.stores.columns import Row as StoredRow
 from ssl_audio.stores.writer import write_store
@@ -90,10 +96,8 @@ def make_recommenders(settings: RecommendSettings, data: TrainingData) -> list[R
     Raises:
         SslAudioError: one that cannot be imported, or trained with these settings and data.
     """
-    names = settings.baselines
-    if names is None:
-        names = ON_SESSIONS if data.in_sessions else ON_PLAYLISTS
-    listed = [one for name in dict.fromkeys(names) for one in make(name, settings, data)]
+    names = baseline_names(settings, data)
+    listed = [one for name in names for one in make(name, settings, data)]
     listed += VARIANTS["by_features"](settings, data) if settings.by_features else []
     for name in settings.model:
         made = make(name, settings, data)
@@ -144,6 +148,8 @@ class _Run:
     def results(self) -> PlaylistResults:
         recommenders = make_recommenders(self.settings, self.data)
         protocol, evaluations = evaluations_of(self.settings, self.data)
+        if isinstance(self.settings.tune, Tuning):
+            recommenders, evaluations = self._tuned(self.settings.tune, evaluations)
         check_kept(self.folder / SYSTEMS, identity_of(self.settings, self.data))
         figures: list[dict[str, Figures]] = [{} for _ in evaluations]
         for number, one in enumerate(recommenders, 1):
@@ -160,6 +166,22 @@ class _Run:
             correlation=_correlation(self.data, self.settings.seed),
             models={one.model: one.folder for one in recommenders if one.model},
         )  # fmt: skip
+
+    def _tuned(
+        self, chosen: Tuning, evaluations: Sequence[Evaluation]
+    ) -> tuple[list[Recommender], list[Evaluation]]:
+        """The recommenders with chosen settings, and the evaluations, which say so."""
+        started = time.monotonic()
+        check_kept(self.folder / FOLDER, identity_of(self.settings, self.data))
+        self.settings, table = tune(self.settings, self.data, self.folder)
+        self.seconds["tuning"] = time.monotonic() - started
+        self.own_tables.append(table)
+        said = f" Settings were chosen by at most {chosen.trials} trials on the validation part."
+        found = [
+            replace(one, tables=tuple(replace(t, caption=t.caption + said) for t in one.tables))
+            for one in evaluations
+        ]
+        return make_recommenders(self.settings, self.data), found
 
     @property
     def reporter(self) -> Reporter:
@@ -222,8 +244,7 @@ def write_vectors(path: Path, name: str, ids: Sequence[str], vectors: np.ndarray
 def identity_of(settings: RecommendSettings, data: TrainingData) -> dict[str, Any]:
     """The settings and inputs that determine what a comparison trains."""
     values = plain(settings)
-    keys = ("seed", "stores", "missing", "graph", "musig", "transformer", "two_tower", "lightgcn",
-            "sessions")  # fmt: skip
+    keys = ("seed", "stores", "missing", "graph", "sessions", "overrides", *OF_RECOMMENDERS)
     m2grl = {key: value for key, value in values["m2grl"].items() if key != "by_weights"}
     cold = settings.completion.cold
     return {**{k: values[k] for k in keys}, "m2grl": m2grl, "completion.cold": cold, **data.hashes}

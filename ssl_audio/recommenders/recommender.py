@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,10 @@ from ssl_audio.recommenders.tables import MAIN, Reporter, Role
 from ssl_audio.recommenders.training import fit_or_resume
 from ssl_audio.reports.results import Table
 from ssl_audio.settings.recommend import RecommendSettings
-from ssl_audio.settings.recommenders import RECOMMENDERS
+from ssl_audio.settings.recommenders import ON_PLAYLISTS, ON_SESSIONS, RECOMMENDERS
 
+Space = Mapping[str, tuple[Any, ...]]
+"""Keys of settings, and the values of each that are tried by `tune=true`."""
 VECTORS, MODEL, SECONDS = "vectors.npy", "model", "seconds.json"  # in a recommender's folder
 
 
@@ -44,6 +46,7 @@ class Recommender(ABC):
         tables: the tables that it is in; `MAIN` are those of the evaluations.
         role: what it is compared with.
         model: its name in `model=`, if it is one of those.
+        space: of its settings, those that `tune=true` may choose.
         random: whether the training seed makes a difference.
         stored: whether `fit` leaves what it trained in its folder.
 
@@ -60,6 +63,7 @@ class Recommender(ABC):
     tables: tuple[str, ...] = (MAIN,)
     role = Role.BASELINE
     model = ""
+    space: Space = {}
     random = True
     stored = True
 
@@ -231,7 +235,15 @@ def training_seconds(folder: Path) -> float | None:
     return float(json.loads(path.read_text(encoding="utf-8"))["training"])
 
 
+def baseline_names(settings: RecommendSettings, data: TrainingData) -> list[str]:
+    """Names in the registry of the recommenders beside the models."""
+    names = settings.baselines
+    if names is None:
+        names = ON_SESSIONS if data.in_sessions else ON_PLAYLISTS
+    return list(dict.fromkeys(names))
+
+
 def make(name: str, settings: RecommendSettings, data: TrainingData) -> list[Recommender]:
-    """The recommenders of a name in the registry."""
-    made = RECOMMENDERS[name](settings, data)
+    """The recommenders of a name in the registry, with the overrides of this name."""
+    made = RECOMMENDERS[name](settings.of(name), data)
     return list(made) if isinstance(made, list) else [made]

@@ -275,13 +275,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """One evaluation of several systems, with paired differences."""
+    """One evaluation of several systems, with paired differences; `about` is the title of what the
+    rows have as `features`."""
 
     name: str
     caption: str
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     differences: tuple[Difference, ...]
+    about: str = "features"
 
 
 @dataclass(frozen=True)

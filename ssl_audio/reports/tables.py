@@ -176,7 +176,7 @@ def playlist_grid(table: Table) -> Grid:
          *(_interval_cell(row, column.key, best[column.key]) for column in table.columns)]
         for k, row in enumerate(table.rows)
     ]  # fmt: skip
-    header = ("system", "features", *metric_titles(table).values())
+    header = ("system", table.about, *metric_titles(table).values())
     return Grid(table.name, table.caption, header, rows)
 
 

@@ -6,10 +6,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ssl_audio.settings.fields import CommandSettings, Group, SettingError, group, setting
+from ssl_audio.settings.baselines import (
+    ALSSettings,
+    BPRSettings,
+    EaseSettings,
+    PlaylistKNNSettings,
+    SimilarTracksSettings,
+    SVDSettings,
+    WarpSettings,
+    Word2VecSettings,
+)
+from ssl_audio.settings.fields import (
+    CommandSettings,
+    Group,
+    SettingError,
+    group,
+    setting,
+    variants,
+)
 from ssl_audio.settings.recommenders import RECOMMENDERS
-from ssl_audio.settings.tree import suggestion
+from ssl_audio.settings.tree import build, plain, suggestion
+from ssl_audio.settings.words import merged, read_words
 
+# settings that recommenders are trained with: those that overrides= may change
+OF_RECOMMENDERS = (
+    "item_cf", "pmi", "playlist_knn", "ease", "svd", "als", "bpr", "warp", "track2vec", "musig",
+    "m2grl", "transformer", "lightgcn", "two_tower",
+)  # fmt: skip
 FEATURES = Literal["genre", "popularity", "audio", "acoustic", "identity"]
 
 
@@ -201,6 +224,30 @@ class CompletionSettings(Group):
 
 
 @dataclass(frozen=True, kw_only=True)
+class NoTuning(Group):
+    """All settings as given."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuning(Group):
+    """Settings of the recommenders are chosen on the validation part, by a search of their grids.
+
+    Each recommender's grid is beside its name in its class (`Recommender.space`).
+    """
+
+    trials: int = setting(
+        20, help="trainings of each recommender, the first with its settings as given", min=1
+    )
+    metric: tuple[str, ...] = setting(
+        (), help="the mean of these metrics is maximised; []: hr and next_track@50, for sessions "
+        "hit_rate",
+    )  # fmt: skip
+    keep: tuple[str, ...] = setting(
+        (), help="settings that are not changed, such as [musig.steps,transformer.steps]"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class FitSettings(Group):
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = setting("auto", help="device type")
     precision: Literal["32-true", "bf16-mixed", "64-true"] = setting(
@@ -257,6 +304,15 @@ class RecommendSettings(CommandSettings):
     by_weights: bool = setting(
         False, help="MUSIG with each published set of task weights, and learnt"
     )
+    tune: NoTuning | Tuning = variants(
+        {"false": NoTuning, "true": Tuning}, "false",
+        help="choose settings of the recommenders on the validation part, never on test",
+        selector="tune",
+    )  # fmt: skip
+    overrides: tuple[str, ...] = setting(
+        (), help="settings of single recommenders, NAME:KEY=VALUE, such as "
+        "[ease:ease.penalty=50,graphsage:musig.steps=500]",
+    )  # fmt: skip
     graph: GraphSettings = group(GraphSettings, "graph of co-occurring tracks")
     musig: MusigSettings = group(MusigSettings, "MUSIG and GraphSAGE")
     m2grl: M2GRLSettings = group(M2GRLSettings, "M2GRL")
@@ -264,11 +320,21 @@ class RecommendSettings(CommandSettings):
     transformer: TransformerSettings = group(TransformerSettings, "transformer")
     lightgcn: LightGCNSettings = group(LightGCNSettings, "LightGCN")
     two_tower: TwoTowerSettings = group(TwoTowerSettings, "two-tower model of content")
+    item_cf: SimilarTracksSettings = group(SimilarTracksSettings, "item-CF")
+    pmi: SimilarTracksSettings = group(SimilarTracksSettings, "PMI")
+    playlist_knn: PlaylistKNNSettings = group(PlaylistKNNSettings, "playlist kNN")
+    ease: EaseSettings = group(EaseSettings, "EASE")
+    svd: SVDSettings = group(SVDSettings, "SVD")
+    als: ALSSettings = group(ALSSettings, "ALS")
+    bpr: BPRSettings = group(BPRSettings, "BPR")
+    warp: WarpSettings = group(WarpSettings, "matrix factorisation with the WARP loss")
+    track2vec: Word2VecSettings = group(Word2VecSettings, "Track2Vec")
     completion: CompletionSettings = group(CompletionSettings, "completion of held-out playlists")
     trainer: FitSettings = group(FitSettings, "training")
 
     def check(self) -> None:
-        lists = {"model": self.model, "baselines": self.baselines or (), "ensemble": self.ensemble}
+        lists = {"model": self.model, "baselines": self.baselines or (), "ensemble": self.ensemble,
+                 "overrides": tuple(one.partition(":")[0] for one in self.overrides)}  # fmt: skip
         for key, names in lists.items():
             for name in names:
                 if name not in RECOMMENDERS and "." not in name:
@@ -277,6 +343,29 @@ class RecommendSettings(CommandSettings):
                         f"{name} is not known.{suggestion(name, RECOMMENDERS)} Known: {known}"
                     )
                     raise SettingError(key, names, expected)
+        for one in self.overrides:
+            word = one.partition(":")[2]
+            if word.partition(".")[0] not in OF_RECOMMENDERS:
+                expected = f"NAME:KEY=VALUE, with a KEY of {', '.join(OF_RECOMMENDERS)}"
+                raise SettingError("overrides", one, expected)
+            read_words(type(self), [word])  # refuses wrong keys and values
+        if isinstance(self.tune, Tuning) and self.m2grl.validate:
+            expected = "m2grl.validate=true measures what tune=true chooses on: give one of them"
+            raise SettingError("tune", True, expected)
         if self.ckpt_path is not None and self.run_dir is None:
             expected = "name the folder of the run to resume with run_dir="
             raise SettingError("ckpt_path", self.ckpt_path, expected)
+
+    def of(self, name: str) -> RecommendSettings:
+        """The settings of a recommender: these, with the overrides of its name.
+
+        Raises:
+            SslAudioError: overrides that do not fit together.
+        """
+        words = [one.partition(":")[2] for one in self.overrides if one.partition(":")[0] == name]
+        if not words:
+            return self
+        values = plain(self)
+        for word in words:
+            values = merged(values, read_words(type(self), [word]).values)
+        return build(RecommendSettings, values)

@@ -31,7 +31,7 @@ class Ease(AllTracks):
 
     name = "EASE"
     random = False
-    penalty = 200.0  # l, above 0
+    space = {"ease.penalty": (10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0)}
     weights: np.ndarray
 
     def __init__(self, settings: RecommendSettings, data: TrainingData) -> None:
@@ -46,7 +46,7 @@ class Ease(AllTracks):
     def fit(self, folder: Path) -> None:
         held = self.data.train.distinct(self.data.tracks).matrix(self.data.tracks)[:, self.used]
         gram = (held.T @ held).toarray().astype(np.float64)
-        gram[np.diag_indices_from(gram)] += self.penalty
+        gram[np.diag_indices_from(gram)] += self.settings.ease.penalty
         inverse = linalg.inv(gram, overwrite_a=True, check_finite=False)
         weights = inverse / -np.diag(inverse)
         np.fill_diagonal(weights, 0)

@@ -18,29 +18,29 @@ from ssl_audio.recommenders.data.collection import Playlists
 from ssl_audio.recommenders.evaluation.ranking import Scorer
 from ssl_audio.recommenders.recommender import VectorRecommender
 from ssl_audio.recommenders.scorers import row_products
-
-REGULARISATION, CONFIDENCE = 10.0, 10.0  # of ALS; confidence of a track that is in a playlist
-BPR_RATE, BPR_REGULARISATION = 0.05, 1e-3
+from ssl_audio.settings.baselines import ALSSettings, BPRSettings
 
 
 def bpr_vectors(
-    playlists: Playlists, tracks: int, dimensions: int = 64, epochs: int = 100, seed: int = 0
+    playlists: Playlists, tracks: int, settings: BPRSettings, seed: int = 0
 ) -> np.ndarray:
     """(tracks, dimensions) float32, zero for a track in no playlist; without the tracks' biases."""
     model = _library("bpr").BayesianPersonalizedRanking(
-        dimensions, BPR_RATE, BPR_REGULARISATION, iterations=epochs, num_threads=1,
-        random_state=seed,
+        settings.dimensions, settings.learning_rate, settings.regularisation,
+        iterations=settings.epochs, num_threads=1, random_state=seed,
     )  # fmt: skip
     model.fit(_matrix(playlists, tracks), show_progress=False)
     known = np.bincount(playlists.tracks, minlength=tracks) > 0
-    return np.where(known[:, None], model.item_factors[:, :dimensions], 0).astype(np.float32)
+    return np.where(known[:, None], model.item_factors[:, : settings.dimensions], 0).astype(
+        np.float32
+    )
 
 
 def als_vectors(
-    playlists: Playlists, tracks: int, dimensions: int = 64, epochs: int = 15, seed: int = 0
+    playlists: Playlists, tracks: int, settings: ALSSettings, seed: int = 0
 ) -> np.ndarray:
     """(tracks, dimensions) float32 factors of the tracks."""
-    model = _als(dimensions, epochs, seed)
+    model = _als(settings, seed)
     model.fit(_matrix(playlists, tracks), show_progress=False)
     return np.asarray(model.item_factors, np.float32)
 
@@ -50,10 +50,11 @@ class FoldedIn:
 
     Args:
         vectors: (tracks, dimensions) of `als_vectors`.
+        settings: that they were trained with.
     """
 
-    def __init__(self, vectors: np.ndarray) -> None:
-        self.vectors, self.model = vectors, _als(vectors.shape[1])
+    def __init__(self, vectors: np.ndarray, settings: ALSSettings) -> None:
+        self.vectors, self.model = vectors, _als(settings)
         self.model.item_factors = vectors
 
     def score(self, histories: Playlists, candidates: Playlists | None) -> np.ndarray:
@@ -68,27 +69,37 @@ class ALS(VectorRecommender):
     """Alternating least squares."""
 
     name = "ALS"
+    space = {
+        "als.dimensions": (32, 64, 128), "als.regularisation": (0.1, 1.0, 10.0, 100.0),
+        "als.confidence": (1.0, 3.0, 10.0, 40.0),
+    }  # fmt: skip
 
     def train(self, folder: Path) -> np.ndarray:
-        return als_vectors(self.data.train, self.data.tracks, seed=self.settings.seed)
+        chosen, seed = self.settings.als, self.settings.seed
+        return als_vectors(self.data.train, self.data.tracks, chosen, seed)
 
     def ranking(self, vectors: np.ndarray) -> Scorer:
-        return FoldedIn(vectors)
+        return FoldedIn(vectors, self.settings.als)
 
 
 class BPR(VectorRecommender):
     """Bayesian personalised ranking."""
 
     name = "BPR"
+    space = {
+        "bpr.dimensions": (32, 64, 128), "bpr.regularisation": (1e-4, 1e-3, 1e-2),
+        "bpr.learning_rate": (0.02, 0.05, 0.1), "bpr.epochs": (50, 100, 200),
+    }  # fmt: skip
 
     def train(self, folder: Path) -> np.ndarray:
-        return bpr_vectors(self.data.train, self.data.tracks, seed=self.settings.seed)
+        chosen, seed = self.settings.bpr, self.settings.seed
+        return bpr_vectors(self.data.train, self.data.tracks, chosen, seed)
 
 
-def _als(dimensions: int, epochs: int = 15, seed: int = 0) -> Any:
+def _als(settings: ALSSettings, seed: int = 0) -> Any:
     return _library("als").AlternatingLeastSquares(
-        dimensions, REGULARISATION, alpha=CONFIDENCE, iterations=epochs, num_threads=1,
-        random_state=seed,
+        settings.dimensions, settings.regularisation, alpha=settings.confidence,
+        iterations=settings.epochs, num_threads=1, random_state=seed,
     )  # fmt: skip
 
 

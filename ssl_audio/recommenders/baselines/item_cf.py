@@ -33,9 +33,14 @@ class ItemCF(AllTracks):
 
     name = "Item-CF"
     random = False
-    neighbours = 1000
+    space = {"item_cf.neighbours": (20, 50, 100, 200, 500, 1000)}
     measure: Similarity = staticmethod(cosine)
     similarity: sparse.csr_array
+
+    @property
+    def neighbours(self) -> int:
+        """Most similar tracks that are kept of each track."""
+        return self.settings.item_cf.neighbours
 
     def fit(self, folder: Path) -> None:
         train, tracks = self.data.train, self.data.tracks

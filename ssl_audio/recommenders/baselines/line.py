@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.recommenders.baselines.word2vec import Word2VecSettings, word2vec
+from ssl_audio.recommenders.baselines.word2vec import word2vec
 from ssl_audio.recommenders.data.graph import TrackGraph
 from ssl_audio.recommenders.recommender import VectorRecommender
+from ssl_audio.settings.baselines import Word2VecSettings
 
 SAMPLES, SAMPLES_ON_SESSIONS = 5_000, 100  # steps for each node that has neighbours
 PART = 100_000  # edges drawn at once
@@ -29,25 +30,28 @@ class Line(VectorRecommender):
         samples = SAMPLES_ON_SESSIONS if self.data.in_sessions else SAMPLES
         return line_vectors(self.data.graph, samples, Word2VecSettings(
             dimensions=self.settings.m2grl.dimensions, window=1, negatives=10, epochs=1, sample=0,
-            learning_rate=0.1, seed=self.settings.seed,
-        ))  # fmt: skip
+            learning_rate=0.1,
+        ), self.settings.seed)  # fmt: skip
 
 
-def line_vectors(graph: TrackGraph, samples: int, settings: Word2VecSettings) -> np.ndarray:
+def line_vectors(
+    graph: TrackGraph, samples: int, settings: Word2VecSettings, seed: int = 0
+) -> np.ndarray:
     """(nodes, dimensions) float32 vectors; zero for a node of which no edge is drawn.
 
     Args:
         graph: of the nodes.
         samples: steps for each node that has neighbours; one on an edge in each direction is two.
-        settings: with a window of 1; its seed is that of the edges, too.
+        settings: with a window of 1.
+        seed: of the edges and the vectors.
 
     Raises:
         SslAudioError: gensim is missing, or the graph has no edge.
     """
     if not len(graph.neighbours):
         raise SslAudioError("the track graph has no edge: lower graph.min_weight")
-    edges = _Edges(graph, samples * int((graph.degree > 0).sum()) // 2, settings.seed)
-    return word2vec(edges, edges.counts(len(graph)), settings)[0]
+    edges = _Edges(graph, samples * int((graph.degree > 0).sum()) // 2, seed)
+    return word2vec(edges, edges.counts(len(graph)), settings, seed)[0]
 
 
 class _Edges:

@@ -15,8 +15,9 @@ from ssl_audio.io.compiled import compiled
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import Playlists
 from ssl_audio.recommenders.recommender import VectorRecommender
+from ssl_audio.settings.baselines import WarpSettings
 
-LEARNING_RATE, TRIALS = 0.05, 10  # of Adagrad's first step; negatives tried for a position
+TRIALS = 10  # negatives tried for a position
 MAX_WEIGHT = 10.0  # of a violation, as in LightFM
 
 
@@ -24,31 +25,35 @@ class Warp(VectorRecommender):
     """Matrix factorisation with the WARP loss; the factors rank tracks, without their biases."""
 
     name = "CF (WARP)"
+    space = {
+        "warp.dimensions": (32, 64, 128), "warp.learning_rate": (0.02, 0.05, 0.1),
+        "warp.epochs": (5, 10, 20, 40),
+    }  # fmt: skip
 
     def train(self, folder: Path) -> np.ndarray:
-        return warp_vectors(self.data.train, self.data.tracks, seed=self.settings.seed)
+        chosen, seed = self.settings.warp, self.settings.seed
+        return warp_vectors(self.data.train, self.data.tracks, chosen, seed)
 
 
 def warp_vectors(
-    playlists: Playlists, tracks: int, dimensions: int = 64, epochs: int = 10, seed: int = 0
+    playlists: Playlists, tracks: int, settings: WarpSettings, seed: int = 0
 ) -> np.ndarray:
     """(tracks, dimensions) float32 vectors; zero for a track that is in no playlist.
 
     Args:
         playlists: of training; a track counts once in a playlist, and its place does not count.
         tracks: in the catalogue.
-        dimensions: of a vector.
-        epochs: passes over the positions.
+        settings: of the training.
         seed: of the order, the initial vectors and the negatives.
 
     Raises:
         SslAudioError: no playlist holds a track.
     """
-    return warp_factors(playlists, tracks, dimensions, epochs, seed)[1][:, :-1].copy()
+    return warp_factors(playlists, tracks, settings, seed)[1][:, :-1].copy()
 
 
 def warp_factors(
-    playlists: Playlists, tracks: int, dimensions: int, epochs: int, seed: int = 0
+    playlists: Playlists, tracks: int, settings: WarpSettings, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
     """(playlists, dimensions + 1) and (tracks, dimensions + 1), whose product scores tracks.
 
@@ -59,15 +64,16 @@ def warp_factors(
     sets = playlists.distinct(tracks)
     seen = np.unique(sets.tracks)
     rng = np.random.default_rng((seed, 0))
+    dimensions = settings.dimensions
     left, right = _initial(rng, len(playlists), dimensions), _initial(rng, tracks, dimensions)
     left[:, -1], right[:, -1] = 1, 0
     squares = np.ones_like(left), np.ones_like(right)
-    for epoch in range(epochs):
+    for epoch in range(settings.epochs):
         rng = np.random.default_rng((seed, epoch + 1))
         order = rng.permutation(len(sets.tracks))
         warp_epoch(
             sets.owners, sets.tracks, sets.offsets, seen, order, left, right, *squares,
-            LEARNING_RATE, TRIALS, rng,
+            settings.learning_rate, TRIALS, rng,
         )  # fmt: skip
     right[np.bincount(sets.tracks, minlength=tracks) == 0] = 0
     return left, right

@@ -13,9 +13,10 @@ import numpy as np
 
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.baselines.walks import Walks
-from ssl_audio.recommenders.baselines.word2vec import Word2VecSettings, word2vec
+from ssl_audio.recommenders.baselines.word2vec import word2vec
 from ssl_audio.recommenders.data.graph import TrackGraph
 from ssl_audio.recommenders.recommender import VectorRecommender
+from ssl_audio.settings.baselines import Word2VecSettings
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Node2VecSettings:
         length: nodes in a walk, its first included, at most 10,000.
         rounds: walks from each node.
         p, q: of the walks; both 1 is DeepWalk.
-        skip_gram: of the vectors; its seed is that of the walks, too.
+        skip_gram: of the vectors.
     """
 
     length: int = 80
@@ -53,8 +54,7 @@ class Node2Vec(VectorRecommender):
             dimensions = self.settings.m2grl.dimensions
             skip_gram = replace(ON_SESSIONS.skip_gram, dimensions=dimensions)
             chosen = replace(ON_SESSIONS, skip_gram=skip_gram)
-        skip_gram = replace(chosen.skip_gram, seed=self.settings.seed)
-        return node2vec_vectors(self.data.graph, replace(chosen, q=self.q, skip_gram=skip_gram))
+        return node2vec_vectors(self.data.graph, replace(chosen, q=self.q), self.settings.seed)
 
 
 class DeepWalk(Node2Vec):
@@ -64,7 +64,7 @@ class DeepWalk(Node2Vec):
     q = 1.0
 
 
-def node2vec_vectors(graph: TrackGraph, settings: Node2VecSettings) -> np.ndarray:
+def node2vec_vectors(graph: TrackGraph, settings: Node2VecSettings, seed: int = 0) -> np.ndarray:
     """(nodes, dimensions) float32 vectors; zero for a node without neighbours.
 
     Raises:
@@ -72,9 +72,9 @@ def node2vec_vectors(graph: TrackGraph, settings: Node2VecSettings) -> np.ndarra
     """
     if not len(graph.neighbours):
         raise SslAudioError("the track graph has no edge: lower graph.min_weight")
-    walks = Walks(graph, settings.length, settings.p, settings.q, settings.skip_gram.seed)
+    walks = Walks(graph, settings.length, settings.p, settings.q, seed)
     corpus = _Corpus(walks, settings.rounds)
-    return word2vec(corpus, corpus.counts(len(graph)), settings.skip_gram)[0]
+    return word2vec(corpus, corpus.counts(len(graph)), settings.skip_gram, seed)[0]
 
 
 class _Corpus:

@@ -24,7 +24,7 @@ class PlaylistKNN(AllTracks):
 
     name = "Playlist kNN"
     random = False
-    neighbours = 500  # k; of equally similar playlists, the earlier ones
+    space = {"playlist_knn.neighbours": (20, 50, 100, 200, 500, 1000)}
     held: sparse.csr_array
 
     def fit(self, folder: Path) -> None:
@@ -38,8 +38,9 @@ class PlaylistKNN(AllTracks):
         shared.sort_indices()
         # the length of the history is the same for all playlists: without it, the order is kept
         shared.data = shared.data / np.sqrt(self.lengths[shared.indices])
+        k = self.settings.playlist_knn.neighbours  # of equally similar ones, the earlier
         for low, high in pairwise(shared.indptr.tolist()):
             order = np.argsort(-shared.data[low:high], kind="stable")
-            shared.data[low + order[self.neighbours :]] = 0
+            shared.data[low + order[k:]] = 0
         found: np.ndarray = (shared @ self.held).toarray()
         return found

@@ -23,4 +23,9 @@ class PMI(ItemCF):
     """The tracks of highest PMI of each track; a track's score is the sum over the history."""
 
     name = "PMI"
+    space = {"pmi.neighbours": (20, 50, 100, 200, 500, 1000)}
     measure = staticmethod(pointwise_mutual_information)
+
+    @property
+    def neighbours(self) -> int:
+        return self.settings.pmi.neighbours

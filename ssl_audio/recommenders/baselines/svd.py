@@ -42,10 +42,12 @@ class SVD(VectorRecommender):
     """PureSVD."""
 
     name = "SVD"
+    space = {"svd.dimensions": (16, 32, 64, 128, 256)}
     random = False  # the iteration converges from any vector
 
     def train(self, folder: Path) -> np.ndarray:
-        vectors = svd_vectors(self.data.train, self.data.tracks, seed=self.settings.seed)
+        chosen, seed = self.settings.svd.dimensions, self.settings.seed
+        vectors = svd_vectors(self.data.train, self.data.tracks, chosen, seed)
         return self.data.in_training(vectors)  # 0 but for rounding elsewhere
 
     def ranking(self, vectors: np.ndarray) -> Scorer:

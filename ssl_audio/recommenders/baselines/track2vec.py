@@ -11,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ssl_audio.recommenders.baselines.word2vec import Word2VecSettings, word2vec
+from ssl_audio.recommenders.baselines.word2vec import word2vec
 from ssl_audio.recommenders.data.collection import Playlists
 from ssl_audio.recommenders.data.training_data import TrainingData
 from ssl_audio.recommenders.recommender import VECTORS, VectorRecommender
 from ssl_audio.recommenders.tables import BY_WEIGHTS, MAIN, Role
+from ssl_audio.settings.baselines import Word2VecSettings
 from ssl_audio.settings.recommend import RecommendSettings
 
 MAX_LENGTH = 10_000  # positions of a list; gensim drops the others without a warning
@@ -29,6 +30,11 @@ class Track2Vec(VectorRecommender):
     """
 
     name = "Track2Vec"
+    space = {
+        "track2vec.dimensions": (64, 128, 256), "track2vec.window": (5, 10, 20),
+        "track2vec.negatives": (5, 15), "track2vec.epochs": (5, 10, 20, 40),
+        "track2vec.sample": (0.0, 1e-3),
+    }  # fmt: skip
 
     def __init__(self, settings: RecommendSettings, data: TrainingData, group: str = "") -> None:
         super().__init__(settings, data)
@@ -41,8 +47,8 @@ class Track2Vec(VectorRecommender):
         if self.features and kept.exists():
             vectors = np.load(kept, allow_pickle=False)
         else:
-            chosen = Word2VecSettings(seed=self.settings.seed)
-            vectors = track2vec(self.data.train, self.data.tracks, chosen)
+            chosen, seed = self.settings.track2vec, self.settings.seed
+            vectors = track2vec(self.data.train, self.data.tracks, chosen, seed)
         if not self.features:
             return vectors
         return concatenated(
@@ -55,16 +61,22 @@ class SkipGram(VectorRecommender):
 
     name = "SGNS, items alone"
     tables = (MAIN, BY_WEIGHTS)
+    space = {
+        "m2grl.dimensions": (32, 64, 128), "m2grl.window": (5, 9, 20),
+        "m2grl.negatives": (5, 10, 20),
+    }  # fmt: skip
 
     def train(self, folder: Path) -> np.ndarray:
         chosen = self.settings.m2grl
         return track2vec(self.data.train, self.data.tracks, Word2VecSettings(
             dimensions=chosen.dimensions, window=chosen.window, draw_windows=False,
-            negatives=chosen.negatives, epochs=5, sample=0, seed=self.settings.seed,
-        ))  # fmt: skip
+            negatives=chosen.negatives, epochs=5, sample=0,
+        ), self.settings.seed)  # fmt: skip
 
 
-def track2vec(playlists: Playlists, tracks: int, settings: Word2VecSettings) -> np.ndarray:
+def track2vec(
+    playlists: Playlists, tracks: int, settings: Word2VecSettings, seed: int = 0
+) -> np.ndarray:
     """(2, tracks, dimensions) float32 input and output vectors; 0 for a track in no playlist.
 
     Raises:
@@ -76,7 +88,7 @@ def track2vec(playlists: Playlists, tracks: int, settings: Word2VecSettings) -> 
         for start, end in pairwise(playlists.offsets.tolist())
         for part in range(start, end, MAX_LENGTH)
     ]
-    return word2vec(lists, counts, settings)
+    return word2vec(lists, counts, settings, seed)
 
 
 def concatenated(vectors: np.ndarray, features: np.ndarray) -> np.ndarray:

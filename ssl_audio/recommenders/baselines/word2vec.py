@@ -6,36 +6,11 @@ Mikolov et al. 2013, "Distributed representations of words and phrases".
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
 from ssl_audio.io.errors import SslAudioError
-
-
-@dataclass(frozen=True)
-class Word2VecSettings:
-    """How the vectors are trained.
-
-    Attributes:
-        dimensions: of a vector.
-        window: max distance of a context, in positions.
-        draw_windows: whether each centre draws its own window, from 1 to `window`.
-        negatives: of each pair, drawn with probability proportional to count ** 0.75.
-        epochs: passes over the lists.
-        sample: share of all positions above which a track is subsampled; 0: no subsampling.
-        learning_rate: at the start; it falls linearly to 1e-4.
-        seed: of all random numbers.
-    """
-
-    dimensions: int = 128
-    window: int = 5
-    draw_windows: bool = True
-    negatives: int = 5
-    epochs: int = 10
-    sample: float = 1e-3
-    learning_rate: float = 0.025
-    seed: int = 0
+from ssl_audio.settings.baselines import Word2VecSettings
 
 
 class _Sentences:
@@ -50,7 +25,7 @@ class _Sentences:
 
 
 def word2vec(
-    lists: Iterable[np.ndarray], counts: np.ndarray, settings: Word2VecSettings
+    lists: Iterable[np.ndarray], counts: np.ndarray, settings: Word2VecSettings, seed: int = 0
 ) -> np.ndarray:
     """Skip-gram vectors of the tracks of many lists, trained by one thread: reproducible.
 
@@ -61,6 +36,7 @@ def word2vec(
         lists: of rows, each list at most 10,000 long; iterated once an epoch.
         counts: (tracks,) occurrences of each track in the lists.
         settings: of the training.
+        seed: of all random numbers.
 
     Returns:
         (2, tracks, dimensions) float32 input and output vectors; zero where the count is 0.
@@ -78,7 +54,7 @@ def word2vec(
     model = Word2Vec(
         vector_size=settings.dimensions, window=settings.window, negative=settings.negatives,
         shrink_windows=settings.draw_windows, sample=settings.sample, alpha=settings.learning_rate,
-        seed=settings.seed, workers=1, sg=1, min_count=1,
+        seed=seed, workers=1, sg=1, min_count=1,
     )  # fmt: skip
     model.build_vocab_from_freq({str(k): int(counts[k]) for k in seen})
     sentences, words = _Sentences(lists, len(counts)), int(counts.sum())

@@ -14,6 +14,11 @@ class LightGCNRecommender(VectorRecommender):
     """LightGCN over the training playlists; a new playlist is the sum of its tracks' vectors."""
 
     name = "LightGCN"
+    space = {
+        "lightgcn.dimensions": (32, 64, 128), "lightgcn.layers": (1, 2, 3, 4),
+        "lightgcn.learning_rate": (1e-3, 5e-3, 1e-2), "lightgcn.steps": (500, 1000, 2000, 4000),
+        "lightgcn.regularisation": (1e-5, 1e-4, 1e-3),
+    }  # fmt: skip
 
     def train(self, folder: Path) -> np.ndarray:
         data, settings, seed = self.data, self.settings.lightgcn, self.settings.seed

@@ -6,7 +6,7 @@ import copy
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -27,6 +27,12 @@ Weights = Literal["learnt", "uniform"] | tuple[float, ...]
 # of the tasks item, category and their alignment
 PAPER_WEIGHTS = (0.05, 1.0, 1.0)  # section 5.3
 ITEMS_ALONE = (1.0, 0.0, 0.0)
+STEPS = {"m2grl.steps": (1500, 3000, 6000)}
+SESSION_STEPS = {"m2grl.session_steps.m2grl": (400, 800, 1600, 3200)}
+SPACE: dict[str, tuple[Any, ...]] = {
+    "m2grl.dimensions": (32, 64, 128), "m2grl.window": (5, 9, 20), "m2grl.negatives": (5, 10, 20),
+    "m2grl.learning_rate": (3e-3, 1e-2, 3e-2),
+}  # fmt: skip
 DIVERSITY_COLUMNS = (
     Column("new", "New categories", words="share of neighbours of other categories"),
     Column("entropy", "Entropy, bits", words="entropy of the neighbours' categories (bits)"),
@@ -54,6 +60,7 @@ class M2GRLRecommender(VectorRecommender):
         super().__init__(settings, data)
         self.weights = settings.m2grl.weights if weights is None else weights
         self.views = views_of(data)
+        self.space = SPACE | (SESSION_STEPS if data.in_sessions else STEPS)
         # refuses a wrong number of task weights
         M2GRL({view: 1 for view in self.views[2]}, list(self.views[1]), self._chosen())
         if isinstance(data, SessionData):

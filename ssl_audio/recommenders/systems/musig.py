@@ -25,6 +25,7 @@ from ssl_audio.recommenders.recommender import (
     MODEL,
     InductiveModel,
     Recommender,
+    Space,
     VectorRecommender,
 )
 from ssl_audio.recommenders.tables import BY_TASK, BY_WEIGHTS, MAIN, Role
@@ -32,6 +33,16 @@ from ssl_audio.settings.recommend import MusigSettings, RecommendSettings
 
 Weights = Literal["learnt"] | tuple[float, ...]
 PUBLISHED_WEIGHTS = ((1, 1, 1), (1, 0, 0), (0.7, 0.1, 0.2), (0.4, 0.2, 0.4))  # section 4.2
+SPACE: Space = {
+    "musig.dimensions": (64, 128, 256), "musig.learning_rate": (1e-3, 3e-3, 1e-2),
+    "musig.steps": (750, 1500, 3000, 6000), "musig.negatives": (5, 20),
+    "musig.negative_power": (0.5, 0.75, 1.0), "musig.isolated": (0.1, 0.3),
+    "musig.identity_dropout": (0.1, 0.2, 0.5),
+    "musig.weights": ((0.7, 0.1, 0.2), (0.9, 0.05, 0.05), (1.0, 0.0, 0.0)),
+}  # fmt: skip
+SESSION_SPACE: Space = {
+    "m2grl.session_steps.graphsage": (300, 600, 1200), "m2grl.dimensions": (32, 64, 128),
+}  # fmt: skip
 SESSION_RATE = 3e-3  # learning rate of GraphSAGE on sessions
 
 
@@ -56,6 +67,11 @@ class GraphRecommender(VectorRecommender):
             chosen or settings.musig, name, role, (table,)
         )  # fmt: skip
         self.features = ", ".join(self.groups)
+        self.space = SPACE
+        if data.in_sessions:
+            self.space = SESSION_SPACE
+        elif self.chosen.weights == PLAYLIST_ONLY:
+            self.space = {key: tried for key, tried in SPACE.items() if key != "musig.weights"}
         check_groups(data, self.groups, settings.missing)
         assert data.graph.edges  # an empty graph is refused
         if self.chosen.weights == "learnt" or self.chosen.weights[-1]:

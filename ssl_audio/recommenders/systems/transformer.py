@@ -22,6 +22,12 @@ class TransformerRecommender(Recommender):
     """Track ids, artists and albums, and audio embeddings where they are given."""
 
     name = "Transformer"
+    space = {
+        "transformer.layers": (1, 2, 3, 6), "transformer.dimensions": (64, 128, 256),
+        "transformer.dropout": (0.1, 0.2, 0.3, 0.5), "transformer.id_dropout": (0.0, 0.2, 0.4),
+        "transformer.batch_size": (16, 64), "transformer.learning_rate": (5e-4, 1e-3, 2e-3),
+        "transformer.steps": (1500, 3000, 6000),
+    }  # fmt: skip
     model_of_run: PlaylistTransformer
 
     def __init__(self, settings: RecommendSettings, data: TrainingData) -> None:

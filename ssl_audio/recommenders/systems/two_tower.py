@@ -21,6 +21,11 @@ class TwoTowerRecommender(VectorRecommender):
 
     name = "Two-tower"
     features = "embeddings"
+    space = {
+        "two_tower.dimensions": (64, 128, 256), "two_tower.hidden": (128, 256, 512),
+        "two_tower.dropout": (0.0, 0.1, 0.3), "two_tower.temperature": (0.05, 0.1, 0.2),
+        "two_tower.learning_rate": (3e-4, 1e-3, 3e-3), "two_tower.steps": (1000, 2000, 4000),
+    }  # fmt: skip
 
     def __init__(self, settings: RecommendSettings, data: TrainingData) -> None:
         super().__init__(settings, data)

@@ -4,7 +4,6 @@ import math
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -23,9 +22,9 @@ from ssl_audio.recommenders.baselines.matrix_factorisation import (
 )
 from ssl_audio.recommenders.baselines.node2vec import Node2VecSettings, node2vec_vectors
 from ssl_audio.recommenders.baselines.track2vec import MAX_LENGTH, concatenated, track2vec
-from ssl_audio.recommenders.baselines.word2vec import Word2VecSettings
 from ssl_audio.recommenders.data.collection import Playlists, playlists_of
 from ssl_audio.recommenders.data.graph import TrackGraph
+from ssl_audio.settings.baselines import WarpSettings, Word2VecSettings
 
 GROUPS, SIZE = 4, 15
 TRACKS = GROUPS * SIZE + 2  # the last two are in no playlist
@@ -61,27 +60,27 @@ def margin(vectors: np.ndarray) -> float:
 
 
 def warp(seed: int) -> np.ndarray:
-    return warp_vectors(planted(), TRACKS, dimensions=16, epochs=20, seed=seed)
+    return warp_vectors(planted(), TRACKS, WarpSettings(dimensions=16, epochs=20), seed)
 
 
 def skip(seed: int) -> np.ndarray:
-    settings = Word2VecSettings(dimensions=16, epochs=15, sample=0, seed=seed)
-    return track2vec(planted(), TRACKS, settings)[0]
+    settings = Word2VecSettings(dimensions=16, epochs=15, sample=0)
+    return track2vec(planted(), TRACKS, settings, seed)[0]
 
 
 def walked(seed: int) -> np.ndarray:
-    given = Word2VecSettings(dimensions=16, epochs=2, sample=0, seed=seed)
-    return node2vec_vectors(planted_graph(), Node2VecSettings(20, 10, skip_gram=given))
+    given = Word2VecSettings(dimensions=16, epochs=2, sample=0)
+    return node2vec_vectors(planted_graph(), Node2VecSettings(20, 10, skip_gram=given), seed)
 
 
 def deep_walk(seed: int) -> np.ndarray:
-    given = Word2VecSettings(dimensions=16, epochs=2, sample=0, seed=seed)
-    return node2vec_vectors(planted_graph(), Node2VecSettings(20, 10, 1, 1, given))
+    given = Word2VecSettings(dimensions=16, epochs=2, sample=0)
+    return node2vec_vectors(planted_graph(), Node2VecSettings(20, 10, 1, 1, given), seed)
 
 
 def line(seed: int) -> np.ndarray:
-    given = Word2VecSettings(dimensions=16, window=1, epochs=1, sample=0, seed=seed)
-    return line_vectors(planted_graph(), 3000, replace(given, learning_rate=0.1))
+    given = Word2VecSettings(dimensions=16, window=1, epochs=1, sample=0, learning_rate=0.1)
+    return line_vectors(planted_graph(), 3000, given, seed)
 
 
 ALL = [warp, skip, walked, deep_walk, line]
@@ -151,9 +150,9 @@ def test_only_violations_by_tracks_that_the_playlist_lacks_change_anything():
 def test_warp_biases_follow_popularity_and_playlists_rank_their_own_group():
     rng = np.random.default_rng(0)
     lists = [np.flatnonzero(rng.random(30) < np.linspace(0.9, 0.05, 30)) for _ in range(300)]
-    biases = warp_factors(playlists_of(lists), 30, 8, epochs=10)[1][:, -1]
+    biases = warp_factors(playlists_of(lists), 30, WarpSettings(dimensions=8))[1][:, -1]
     assert biases[:5].min() > biases[-5:].max()
-    playlists, tracks = warp_factors(planted(), TRACKS, 16, epochs=20)
+    playlists, tracks = warp_factors(planted(), TRACKS, WarpSettings(dimensions=16, epochs=20))
     scores = playlists @ tracks.T
     best = np.argsort(-scores[:, :-2], axis=1)[:, :10] // SIZE
     own = np.array([np.bincount(planted()[k] // SIZE).argmax() for k in range(200)])
@@ -163,14 +162,15 @@ def test_warp_biases_follow_popularity_and_playlists_rank_their_own_group():
 def test_warp_counts_a_track_once_in_a_playlist():
     lists = [[0, 1, 2], [3, 4], [2, 4, 5]]
     doubled = [one[::-1] + one for one in lists]
-    a, b = (warp_vectors(playlists_of(x), 6, 4, epochs=2) for x in (lists, doubled))
+    few = WarpSettings(dimensions=4, epochs=2)
+    a, b = (warp_vectors(playlists_of(x), 6, few) for x in (lists, doubled))
     np.testing.assert_array_equal(a, b)
 
 
 def test_nothing_to_learn_from_is_refused():
     empty = playlists_of([[], []])
     with pytest.raises(SslAudioError, match="not empty"):
-        warp_vectors(empty, 5)
+        warp_vectors(empty, 5, WarpSettings())
     with pytest.raises(SslAudioError, match="not empty"):
         track2vec(empty, 5, Word2VecSettings())
     nothing = TrackGraph.from_edges(np.empty((0, 2), np.int64), 5)
@@ -185,10 +185,11 @@ def test_nothing_to_learn_from_is_refused():
 
 HASHED = """
 import numpy as np
-from ssl_audio.recommenders.baselines.word2vec import Word2VecSettings, word2vec
+from ssl_audio.recommenders.baselines.word2vec import word2vec
+from ssl_audio.settings.baselines import Word2VecSettings
 lists = [np.array([k, (k * 7) % 20, (k + 3) % 20]) for k in range(20)]
 counts = np.bincount(np.concatenate(lists), minlength=20)
-made = word2vec(lists, counts, Word2VecSettings(dimensions=4, seed=3)).tobytes().hex()
+made = word2vec(lists, counts, Word2VecSettings(dimensions=4), 3).tobytes().hex()
 print(made, hash("a track"))
 """
 
@@ -261,8 +262,8 @@ def test_item_cf_equals_a_dense_computation(monkeypatch, products):
     expected = dense_similarity(lists, 40, 7)
     np.testing.assert_allclose(found.toarray(), expected, rtol=1e-5, atol=1e-7)
     assert np.diff(found.indptr).max() == 7
-    model = ItemCF(None, SimpleNamespace(train=lists, tracks=40))
-    model.neighbours = 7
+    settings = SimpleNamespace(item_cf=SimpleNamespace(neighbours=7))
+    model = ItemCF(settings, SimpleNamespace(train=lists, tracks=40))
     model.fit(None)
     seeds = playlists_of([[0, 3, 3], [], [39], [5, 6, 7]])
     given = np.zeros((4, 40))

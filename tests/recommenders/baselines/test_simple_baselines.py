@@ -1,5 +1,6 @@
 """Baselines with a formula, against dense NumPy in float64 and the library `implicit`."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,19 +12,16 @@ from ssl_audio.recommenders.baselines import ease
 from ssl_audio.recommenders.baselines.artist_popularity import ArtistPopularity
 from ssl_audio.recommenders.baselines.ease import Ease
 from ssl_audio.recommenders.baselines.ensemble import Ensemble
-from ssl_audio.recommenders.baselines.factors import (
-    CONFIDENCE,
-    REGULARISATION,
-    FoldedIn,
-    als_vectors,
-    bpr_vectors,
-)
+from ssl_audio.recommenders.baselines.factors import FoldedIn, als_vectors, bpr_vectors
 from ssl_audio.recommenders.baselines.item_cf import ItemCF
 from ssl_audio.recommenders.baselines.playlist_knn import PlaylistKNN
 from ssl_audio.recommenders.baselines.pmi import PMI
 from ssl_audio.recommenders.baselines.svd import svd_vectors
 from ssl_audio.recommenders.data.collection import Catalogue, Playlists, playlists_of
 from ssl_audio.recommenders.scorers import InnerProduct
+from ssl_audio.settings.baselines import ALSSettings, BPRSettings
+from ssl_audio.settings.recommend import RecommendSettings
+from ssl_audio.settings.tree import build
 
 TRACKS = 40  # the last two are in no playlist
 SEEDS = playlists_of([[0, 3], [7], [5, 6, 30]])
@@ -36,12 +34,11 @@ def lists() -> Playlists:
 
 
 def fitted(kind, playlists: Playlists, artists: list[str] | None = None, **options):
-    """A recommender of a class, trained on playlists, with other attributes of the class."""
+    """A recommender of a class, trained on playlists, with settings of its group."""
     catalogue = Catalogue([str(k) for k in range(TRACKS)], artists=artists or ())
     counts = np.bincount(playlists.tracks, minlength=TRACKS)
     data = SimpleNamespace(train=playlists, tracks=TRACKS, counts=counts, catalogue=catalogue)
-    one = kind(None, data)
-    vars(one).update(options)
+    one = kind(build(RecommendSettings, {"playlists": "none.csv", **options}), data)
     one.fit(None)
     return one
 
@@ -81,7 +78,7 @@ def test_playlist_knn_sums_the_cosines_of_the_nearest(lists, neighbours):
     cosines = given @ held.T / np.sqrt(np.outer(given.sum(1), held.sum(1)))
     for row in cosines:
         row[np.argsort(-row, kind="stable")[neighbours:]] = 0
-    found = fitted(PlaylistKNN, lists, neighbours=neighbours).scores(SEEDS)
+    found = fitted(PlaylistKNN, lists, playlist_knn={"neighbours": neighbours}).scores(SEEDS)
     expected = cosines @ held * np.sqrt(given.sum(1, keepdims=True))
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
@@ -94,7 +91,7 @@ def test_ease_is_the_constrained_least_squares_solution(lists):
         others = np.delete(np.arange(38), track)
         gram = held[:, others].T @ held[:, others] + penalty * np.eye(37)
         weights[others, track] = np.linalg.solve(gram, held[:, others].T @ held[:, track])
-    found = fitted(Ease, lists, penalty=penalty).scores(SEEDS)
+    found = fitted(Ease, lists, ease={"penalty": penalty}).scores(SEEDS)
     np.testing.assert_allclose(found[:, :38], dense(SEEDS)[:, :38] @ weights, atol=1e-5)
     assert (found[:, 38:] < -1e30).all()  # ranked last
 
@@ -116,13 +113,14 @@ def test_svd_projects_on_the_first_right_singular_vectors(lists):
 
 
 def test_als_folds_a_history_in_by_its_normal_equations(lists):
-    vectors = als_vectors(lists, TRACKS, 8, seed=1)
-    np.testing.assert_array_equal(vectors, als_vectors(lists, TRACKS, 8, seed=1))
-    found = FoldedIn(vectors).score(SEEDS, None)
+    given = ALSSettings(dimensions=8, confidence=5, regularisation=2)
+    vectors = als_vectors(lists, TRACKS, given, seed=1)
+    np.testing.assert_array_equal(vectors, als_vectors(lists, TRACKS, given, seed=1))
+    found = FoldedIn(vectors, given).score(SEEDS, None)
     y = vectors.astype(np.float64)
     for row, own in zip(found, dense(SEEDS), strict=True):
-        confidence = np.where(own > 0, CONFIDENCE, 1)
-        left = (y.T * confidence) @ y + REGULARISATION * np.eye(8)
+        confidence = np.where(own > 0, 5, 1)
+        left = (y.T * confidence) @ y + 2 * np.eye(8)
         user = np.linalg.solve(left, y.T @ (confidence * own))
         np.testing.assert_allclose(row, y @ user, rtol=2e-2, atol=2e-3)
 
@@ -130,21 +128,24 @@ def test_als_folds_a_history_in_by_its_normal_equations(lists):
 def test_bpr_ranks_tracks_of_a_playlist_above_others():
     rng = np.random.default_rng(0)
     lists = playlists_of([rng.permutation(12)[:8] + 12 * (k % 3) for k in range(60)])
-    vectors = bpr_vectors(lists, TRACKS, 8, epochs=60, seed=1)
+    vectors = bpr_vectors(lists, TRACKS, BPRSettings(dimensions=8, epochs=60), seed=1)
     assert vectors.shape == (TRACKS, 8) and not vectors[36:].any()
     found = InnerProduct(vectors).score(playlists_of([[0, 1], [13]]), None)[:, :36]
     assert (np.argsort(-found)[:, :10] // 12 == [[0], [1]]).all()
 
 
 def test_an_ensemble_sums_reciprocal_ranks(lists, tmp_path):
-    settings = SimpleNamespace(ensemble=("ease", "item_cf"), seed=0)
+    settings = build(
+        RecommendSettings, {"playlists": "none.csv", "overrides": ["ease:ease.penalty=30"]}
+    )
+    settings = replace(settings, ensemble=("ease", "item_cf"))
     counts = np.bincount(lists.tracks, minlength=TRACKS)
     data = SimpleNamespace(train=lists, tracks=TRACKS, counts=counts)
     model = Ensemble(settings, data)
     assert model.name == "Ensemble of EASE, Item-CF" and not model.random
     model.fit(tmp_path / "ensemble")
     expected = 0
-    for part in (fitted(Ease, lists), fitted(ItemCF, lists)):
+    for part in (fitted(Ease, lists, ease={"penalty": 30}), fitted(ItemCF, lists)):
         order = np.argsort(-part.scores(SEEDS), axis=1, kind="stable")
         expected = expected + 1 / (61 + np.argsort(order, axis=1))
     np.testing.assert_allclose(model.score(SEEDS, None), expected, rtol=1e-6)
