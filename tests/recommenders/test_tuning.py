@@ -45,7 +45,8 @@ def data() -> TrainingData:
     lists = [np.arange(SIZE)[k % SCENES :: SCENES] for k in range(60)]
     lists = [rng.choice(one, 8, replace=False).tolist() for one in lists]
     return TrainingData(
-        name="scenes", catalogue=Catalogue([str(k) for k in range(SIZE)], genres=["rock", "jazz"] * 30),
+        name="scenes",
+        catalogue=Catalogue([str(k) for k in range(SIZE)], genres=["rock", "jazz"] * 30),
         train=playlists_of(lists[:45]), validation=playlists_of(lists[45:]),
         test=Untouchable(),  # type: ignore[arg-type]
         cold=np.zeros(SIZE, bool), groups={}, embeddings=None, has_audio=np.zeros(SIZE, bool),
