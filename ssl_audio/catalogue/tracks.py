@@ -6,7 +6,7 @@ import hashlib
 import io
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
@@ -67,8 +67,8 @@ def list_items(source: Path, shard: tuple[int, int] = (1, 1)) -> Items:
         items = [Item(printable(source.name), source)]
     else:
         root = source if os.path.isdir(source) else source.parent
-        paths = (Path(found.path) for found in list_audio(source))
-        items = [Item(_id(path, root), path) for path in paths]
+        roots = [os.path.join(folder, "") for folder in (root, os.path.realpath(root))]
+        items = [Item(_id(found.path, roots), Path(found.path)) for found in list_audio(source)]
     return [item for item in items if in_shard(item.id, shard)]
 
 
@@ -81,12 +81,12 @@ def in_shard(track: str, shard: tuple[int, int]) -> bool:
     return int.from_bytes(digest, "big") % count == number - 1
 
 
-def _id(path: Path, root: Path) -> str:
-    """The path relative to the root, the same on every machine; else the path itself."""
-    for base in (root, root.resolve()):
-        if path.is_relative_to(base):
-            return printable(path.relative_to(base).as_posix())
-    return printable(str(path))
+def _id(path: str, roots: Sequence[str]) -> str:
+    """The path relative to one of the roots, the same on every machine; else the path itself."""
+    for root in roots:
+        if path.startswith(root):
+            return printable(path[len(root) :].replace(os.sep, "/"))
+    return printable(path)
 
 
 class Fingerprint(NamedTuple):

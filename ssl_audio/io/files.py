@@ -21,6 +21,8 @@ def printable(name: str) -> str:
     Different names give different texts: in a name with such characters of its own, the backslash
     becomes \\x5c.
     """
+    if name.isascii() and "\\" not in name:  # nearly all
+        return name
     plain = _LIKE_A_BYTE.sub(r"\\x5c", name)
     return plain.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 

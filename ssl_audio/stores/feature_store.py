@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ssl_audio.io.errors import SslAudioError, first_line
@@ -77,7 +76,7 @@ def read_aligned(path: str | Path, ids: Sequence[str]) -> tuple[np.ndarray, np.n
     """The vectors of given tracks, one row group in memory at a time.
 
     Args:
-        path: the store; its rows of other tracks are skipped.
+        path: the store; row groups without any of the tracks are skipped.
         ids: of the tracks, each once.
 
     Returns:
@@ -87,19 +86,17 @@ def read_aligned(path: str | Path, ids: Sequence[str]) -> tuple[np.ndarray, np.n
     Raises:
         SslAudioError: no track in common.
     """
-    wanted = pa.array(list(ids), pa.string())
+    place_of = {track: place for place, track in enumerate(ids)}
     values, present = np.zeros((len(ids), 0), np.float32), np.zeros(len(ids), bool)
-    known = np.zeros(len(ids), bool)
-    for table, vectors in read_vectors(Path(path), []):
-        if not values.shape[1]:
-            values = np.zeros((len(ids), vectors.shape[1]), np.float32)
-        found = pc.index_in(table["id"].cast(pa.string()), value_set=wanted).fill_null(-1)
-        places = found.to_numpy()
-        known[places[places >= 0]] = True
-        usable = (places >= 0) & np.isfinite(vectors).all(axis=1)
+    known = False
+    for table, vectors in read_vectors(Path(path), [], place_of.__contains__):
+        if not known:
+            values, known = np.zeros((len(ids), vectors.shape[1]), np.float32), True
+        places = np.array([place_of[track] for track in table["id"].to_pylist()])
+        usable = np.isfinite(vectors).all(axis=1)
         values[places[usable]] = vectors[usable]
         present[places[usable]] = True
-    if not known.any():
+    if not known:
         raise SslAudioError(f"{path} has none of the {len(ids)} tracks: do the ids agree?")
     return values, present
 

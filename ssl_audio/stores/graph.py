@@ -9,11 +9,12 @@ import numpy as np
 
 from ssl_audio.io.errors import SslAudioError
 
+STORAGE = "f16"  # numbers of the vectors
 EXPANSION = 256  # candidates that a search examines; more find more of the nearest
 
 
 class Graph:
-    """A graph whose vectors, kept as float16, are added and removed under keys.
+    """A graph whose vectors are added and removed under keys.
 
     Args:
         dimensions: of a vector.
@@ -29,7 +30,7 @@ class Graph:
             install = 'pip install "ssl_audio[search]", or give approximate=false'
             raise SslAudioError(f"approximate search needs usearch: {install}") from error
         self._index: Any = Index(
-            ndim=dimensions, metric="cos", dtype="f16", connectivity=32,
+            ndim=dimensions, metric="cos", dtype=STORAGE, connectivity=32,
             expansion_add=EXPANSION, expansion_search=EXPANSION,
         )  # fmt: skip
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest in one step, so that it also survives a power cut."""
-    text = json.dumps({"format": FORMAT, **asdict(manifest)}, separators=(",", ":"))
+    parts = [vars(part) for part in manifest.parts]  # `asdict` would copy each number
+    text = json.dumps({"format": FORMAT, **vars(manifest), "parts": parts}, separators=(",", ":"))
     with atomic_file(folder / MANIFEST, durable=True) as temporary:
         Path(temporary).write_text(text, "utf-8")

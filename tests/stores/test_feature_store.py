@@ -266,7 +266,7 @@ def test_a_store_that_pandas_wrote_is_read(tmp_path):
     ragged = pandas.DataFrame({"id": ["a", "b"], "embedding": [[1.0], [1.0, 2.0]]})
     ragged.to_parquet(tmp_path / "g.parquet")
     with pytest.raises(SslAudioError, match="different lengths"):
-        read_aligned(tmp_path / "g.parquet", ["a"])
+        read_aligned(tmp_path / "g.parquet", ["a", "b"])
 
 
 def test_pandas_reads_a_store(tmp_path):
