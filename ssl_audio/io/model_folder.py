@@ -27,6 +27,7 @@ class ModelFolder:
     config: dict[str, Any]  # JSON values that define the architecture
     arrays: dict[str, np.ndarray] = field(default_factory=dict)  # weights by name
     card: str = ""  # text of its README.md; empty without one
+    extra: dict[str, dict[str, Any]] = field(default_factory=dict)  # JSON files that others read
 
 
 def write_model_folder(
@@ -52,7 +53,9 @@ def write_model_folder(
             save_file(arrays, temporary / weights)
             checked = {"sha256": file_sha256(temporary / weights)}
             config = {"format": FORMAT, "kind": kind, **model.config, **checked}
-            (temporary / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+            for name, values in {**model.extra, CONFIG: config}.items():
+                text = json.dumps(values, indent=2) + "\n"
+                (temporary / name).write_text(text, encoding="utf-8")
             if model.card:
                 (temporary / CARD).write_text(model.card, encoding="utf-8")
     except OSError as error:

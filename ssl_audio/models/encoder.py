@@ -28,7 +28,13 @@ from ssl_audio.io.model_folder import (
 from ssl_audio.models.backbone import RESNET, create_backbone, fold_batch_norms
 from ssl_audio.models.embedder import MIN_FRAMES, Embedder, Embedding, padded, shortest_input
 from ssl_audio.models.extraction import FileEmbedding, embed_files
-from ssl_audio.models.hub import card_for_hub, local_folder
+from ssl_audio.models.hub import (
+    FEATURE_EXTRACTOR,
+    MODEL_TYPE,
+    PREPROCESSOR,
+    card_for_hub,
+    local_folder,
+)
 from ssl_audio.models.shipped import shipped_folder
 
 KIND = "encoder"
@@ -158,14 +164,20 @@ class Encoder(nn.Module, ModelHubMixin):
     ) -> Path:
         """Write the encoder's folder in one step: weights, configuration and model card.
 
+        With `ssl_audio.transformers` imported, `AutoModel.from_pretrained` reads it too.
+
         Args:
             folder: replaced if it exists.
             card: the text of its README.md.
             metadata: further JSON values for config.json.
         """
         arrays = {k: v.detach().cpu().contiguous().numpy() for k, v in self.state_dict().items()}
-        config = {"encoder": self.settings, "metadata": dict(metadata or {})}
-        return write_model_folder(folder, KIND, ModelFolder(config, arrays, card))
+        config = {
+            "model_type": MODEL_TYPE, "encoder": self.settings, "metadata": dict(metadata or {})
+        }  # fmt: skip
+        extractor = {"feature_extractor_type": FEATURE_EXTRACTOR, "sampling_rate": self.sample_rate}
+        model = ModelFolder(config, arrays, card, {PREPROCESSOR: extractor})
+        return write_model_folder(folder, KIND, model)
 
     @classmethod
     def from_pretrained(  # type: ignore[override]

@@ -1,4 +1,4 @@
-"""Encoder folders on the Hugging Face Hub: the same three files there and here."""
+"""Encoder folders on the Hugging Face Hub: the same files there and here."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from typing import Any
 
 from ssl_audio.io.errors import CheckpointError, first_line
 from ssl_audio.io.model_folder import CARD, CONFIG, WEIGHTS
+
+# what transformers needs to find the classes of ssl_audio.transformers
+MODEL_TYPE, FEATURE_EXTRACTOR = "ssl_audio", "SslAudioFeatureExtractor"
+PREPROCESSOR = "preprocessor_config.json"
+HUB_OPTIONS = ("force_download", "token", "cache_dir", "local_files_only", "revision")
 
 HEADER = """---
 library_name: ssl_audio

@@ -6,10 +6,15 @@ import pickle
 
 import pytest
 import torch
+from fake_hub import TOKEN, fake_hub
+from huggingface_hub import ModelCard
+from huggingface_hub.errors import HfHubHTTPError
 
 import ssl_audio
 from ssl_audio.io.errors import CheckpointError
 from ssl_audio.models.encoder import Encoder, build_encoder
+
+FILES = ["README.md", "config.json", "model.safetensors", "preprocessor_config.json"]
 
 
 @pytest.fixture(scope="module")
@@ -21,8 +26,7 @@ def encoder():
 def test_pretrained_folder_round_trip(encoder, tmp_path):
     encoder.save_pretrained(tmp_path / "enc")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["enc"]
-    names = ["README.md", "config.json", "model.safetensors"]
-    assert sorted(p.name for p in (tmp_path / "enc").iterdir()) == names
+    assert sorted(p.name for p in (tmp_path / "enc").iterdir()) == FILES
     assert (tmp_path / "enc" / "README.md").read_text().startswith("---\nlibrary_name: ssl_audio")
     for loaded in (Encoder.from_pretrained(tmp_path / "enc"),
                    ssl_audio.load_encoder(tmp_path / "enc")):  # fmt: skip
@@ -47,44 +51,34 @@ def test_card_metadata_and_other_files_are_kept(encoder, tmp_path):
     assert (tmp_path / "repo" / "README.md").read_text() == card
 
 
-def test_repository_is_downloaded_with_the_given_options(encoder, tmp_path, monkeypatch):
-    folder, asked = encoder.save(tmp_path / "enc", card=""), {}
-
-    def download(repository, **options):
-        asked.update(options, repository=repository)
-        return str(folder)
-
-    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
-    loaded = Encoder.from_pretrained(
-        "owner/name", revision="v1", cache_dir=tmp_path, token="t", local_files_only=True
+def test_an_encoder_goes_to_the_hub_and_comes_back(encoder, tmp_path):
+    card = "---\nlibrary_name: ssl_audio\nmodel-index:\n- name: mine\n  results:\n" + (
+        "  - task: {type: audio-classification}\n    dataset: {type: scores, name: scores}\n"
+        "    metrics: [{type: roc_auc, value: 0.87}]\n---\n# mine\n"
     )
-    assert loaded.weights_hash == encoder.weights_hash
-    assert asked == {
-        "repository": "owner/name", "revision": "v1", "cache_dir": tmp_path, "token": "t",
-        "local_files_only": True, "force_download": False,
-        "allow_patterns": ["model.safetensors", "config.json", "README.md"],
-    }  # fmt: skip
-
-
-def test_push_uploads_the_folder(encoder, tmp_path, monkeypatch):
-    uploaded = {}
-
-    class Api:
-        def __init__(self, token=None):
-            pass
-
-        def create_repo(self, repo_id, **options):
-            self.repo_id = repo_id
-            return self
-
-        def upload_folder(self, folder_path, **options):
-            uploaded["names"] = sorted(path.name for path in folder_path.iterdir())
-            uploaded["hash"] = ssl_audio.load_encoder(folder_path).weights_hash
-
-    monkeypatch.setattr("huggingface_hub.hub_mixin.HfApi", Api)
-    encoder.push_to_hub("owner/name")
-    assert uploaded["hash"] == encoder.weights_hash
-    assert uploaded["names"] == ["README.md", "config.json", "model.safetensors"]
+    trained = Encoder.from_pretrained(encoder.save(tmp_path / "run", card=card))
+    with fake_hub() as hub:
+        trained.push_to_hub("owner/name", token=TOKEN)
+        assert sorted(hub.repositories["owner/name"]) == FILES
+        [blob] = hub.blobs.values()
+        assert blob == (tmp_path / "run" / "model.safetensors").read_bytes()
+        pushed = ModelCard(hub.repositories["owner/name"]["README.md"].decode())
+        [metric] = pushed.data.eval_results
+        assert (metric.metric_type, metric.metric_value) == ("roc_auc", 0.87)
+        loaded = Encoder.from_pretrained("owner/name", cache_dir=tmp_path / "cache")
+        assert loaded.weights_hash == encoder.weights_hash
+        assert not any("preprocessor" in path for _, path in hub.requests if "resolve" in path)
+        commit = hub.commit("owner/name")
+        trained.push_to_hub("owner/name", token=TOKEN)  # again: nothing is new
+        for unknown in ({"revision": "v1", "local_files_only": True}, {"cache_dir": tmp_path}):
+            with pytest.raises(CheckpointError, match="Hugging Face Hub"):
+                Encoder.from_pretrained("owner/other", **unknown)
+        with pytest.raises(HfHubHTTPError):
+            trained.push_to_hub("owner/name", token="wrong")
+    offline = Encoder.from_pretrained(
+        "owner/name", cache_dir=tmp_path / "cache", local_files_only=True, revision=commit
+    )
+    assert offline.weights_hash == encoder.weights_hash
 
 
 def test_repository_that_is_not_there_is_one_line(tmp_path):
