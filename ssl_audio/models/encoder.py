@@ -164,7 +164,7 @@ class Encoder(nn.Module, ModelHubMixin):
     ) -> Path:
         """Write the encoder's folder in one step: weights, configuration and model card.
 
-        With `ssl_audio.transformers` imported, `AutoModel.from_pretrained` reads it too.
+        With `ssl_audio.adapters.transformers` imported, `AutoModel.from_pretrained` reads it too.
 
         Args:
             folder: replaced if it exists.

@@ -8,7 +8,7 @@ from typing import Any
 from ssl_audio.io.errors import CheckpointError, first_line
 from ssl_audio.io.model_folder import CARD, CONFIG, WEIGHTS
 
-# what transformers needs to find the classes of ssl_audio.transformers
+# what transformers needs to find the classes of ssl_audio.adapters.transformers
 MODEL_TYPE, FEATURE_EXTRACTOR = "ssl_audio", "SslAudioFeatureExtractor"
 PREPROCESSOR = "preprocessor_config.json"
 HUB_OPTIONS = ("force_download", "token", "cache_dir", "local_files_only", "revision")

@@ -12,7 +12,7 @@ pytest.importorskip("transformers", reason="needs the package transformers")
 
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel  # noqa: E402
 
-from ssl_audio.transformers import SslAudioModel  # noqa: E402
+from ssl_audio.adapters.transformers import SslAudioModel  # noqa: E402
 
 RATE = 44_100
 TRACKS = [

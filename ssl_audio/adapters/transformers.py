@@ -1,7 +1,7 @@
 """Encoders in Hugging Face transformers: importing this module registers them.
 
 ```python
-import ssl_audio.transformers
+import ssl_audio.adapters.transformers
 from transformers import AutoFeatureExtractor, AutoModel
 
 extractor = AutoFeatureExtractor.from_pretrained(FOLDER)
@@ -33,8 +33,8 @@ from transformers import (
 )
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
+from ssl_audio.adapters.segments import embed_segments
 from ssl_audio.audio import SAMPLE_RATE
-from ssl_audio.models.embedder import segments
 from ssl_audio.models.encoder import Encoder, build_encoder
 from ssl_audio.models.hub import FEATURE_EXTRACTOR, HUB_OPTIONS, MODEL_TYPE
 from ssl_audio.models.waveforms import mono_waveform
@@ -116,7 +116,7 @@ class SslAudioModel(PreTrainedModel):
     def forward(
         self, input_values: Tensor, attention_mask: Tensor | None = None, **_: Any
     ) -> BaseModelOutputWithPooling:
-        """Embed tracks by their segments, which lie where `Encoder.embed` puts them.
+        """Embed tracks by their segments (`embed_segments`).
 
         Args:
             input_values: (batch, samples) at the encoder's sample rate.
@@ -126,24 +126,10 @@ class SslAudioModel(PreTrainedModel):
             `last_hidden_state` (batch, segments, embedding_size), zeros after a track's last
             segment, and `pooler_output` (batch, embedding_size), the mean over a track's segments.
         """
-        encoder, batch = self.encoder, len(input_values)
-        lengths = [input_values.shape[1]] * batch
-        if attention_mask is not None:
-            lengths = attention_mask.sum(1).tolist()
-        size = round(encoder.segment * encoder.sample_rate)
-        starts = [
-            [start for start, _ in segments([np.zeros(length, np.float32)], size, size)]
-            for length in lengths
-        ]
-        parts = [
-            torch.nn.functional.pad(row[:length], (0, max(0, size - length)))[start : start + size]
-            for row, length, own in zip(input_values, lengths, starts, strict=True)
-            for start in own
-        ]
-        embeddings = encoder(torch.stack(parts))
-        by_track = embeddings.split([len(own) for own in starts])
+        lengths = None if attention_mask is None else attention_mask.sum(1).tolist()
+        by_track = embed_segments(self.encoder, input_values, lengths)
         return BaseModelOutputWithPooling(
-            last_hidden_state=torch.nn.utils.rnn.pad_sequence(list(by_track), batch_first=True),
+            last_hidden_state=torch.nn.utils.rnn.pad_sequence(by_track, batch_first=True),
             pooler_output=torch.stack([own.mean(0) for own in by_track]),
         )
 
