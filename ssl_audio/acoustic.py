@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from functools import partial
+from pathlib import Path
 
 from ssl_audio.io.console import SOME_FAILED, say
 from ssl_audio.settings.acoustic import AcousticSettings
@@ -23,33 +24,32 @@ COMMAND = Command(
 
 def run(settings: AcousticSettings) -> int:
     """Write the features; with tags=, also the correlation of each feature with each tag."""
+    from ssl_audio.catalogue.description import describe_catalogue
     from ssl_audio.catalogue.tags import correlate_with_tags
     from ssl_audio.datasets.dataset import LabelledData
 
     labelled = settings.tags.load("tags") if isinstance(settings.tags, LabelledData) else None
-    status = _describe(settings) if settings.kind == "descriptors" else _project(settings)
-    for path in correlate_with_tags(settings.output, labelled) if labelled else []:
-        say(str(path))
+    if settings.kind == "descriptors":
+        status = describe_catalogue(settings).finish(settings.max_failed)
+    else:
+        status = _project(settings)
+    if labelled and isinstance(settings.output, Path):
+        say("\n".join(map(str, correlate_with_tags(settings.output, labelled))))
     return status
-
-
-def _describe(settings: AcousticSettings) -> int:
-    from ssl_audio.catalogue.description import describe_catalogue
-
-    summary = describe_catalogue(settings)
-    say("\n".join(summary.lines()))
-    return summary.status(settings.max_failed)
 
 
 def _project(settings: AcousticSettings) -> int:
     from ssl_audio.catalogue.acoustic_features import acoustic_features
     from ssl_audio.recommenders.data.membership import membership_digest, read_memberships
     from ssl_audio.stores.feature_store import read_ids
+    from ssl_audio.stores.remote import fetched, published
 
-    playlists, unknown = None, 0
-    if settings.playlists and settings.features:
-        playlists, unknown = read_memberships(settings.playlists, read_ids(settings.features))
-    acoustic_features(settings, playlists, membership_digest((playlists or {}).items()))
+    features, playlists, unknown = fetched(settings.features or Path()), None, 0
+    if settings.playlists:
+        playlists, unknown = read_memberships(settings.playlists, read_ids(features))
+    digest = membership_digest((playlists or {}).items())
+    with published(settings.output) as output:
+        acoustic_features(settings, features, output.path, playlists, digest)
     return SOME_FAILED if unknown else 0
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from functools import partial
 
-from ssl_audio.io.console import say
 from ssl_audio.settings.command import Command
 from ssl_audio.settings.embed import EmbedSettings
 
@@ -22,9 +21,7 @@ def run(settings: EmbedSettings) -> int:
     """Embed what is new or has changed; files that fail are listed in NAME-failures.csv."""
     from ssl_audio.catalogue.embedding import embed_catalogue
 
-    summary = embed_catalogue(settings)
-    say("\n".join(summary.lines()))
-    return summary.status(settings.max_failed)
+    return embed_catalogue(settings).finish(settings.max_failed)
 
 
 main = partial(COMMAND.main, run)

@@ -25,13 +25,14 @@ COMMAND = Command(
 def run(settings: SearchSettings) -> int:
     """Search, and print rank, similarity, id and path; of several queries, the query too."""
     from ssl_audio.catalogue.search import Query, read_queries, similar_tracks
+    from ssl_audio.stores.remote import fetched
 
     if settings.queries is None:
         queries = [Query(settings.query, Path(settings.query), "query=")]
     else:
         queries = read_queries(settings.queries)
     results = similar_tracks(
-        settings.index, queries, settings.k, settings.checkpoint, settings.approximate,
+        fetched(settings.index), queries, settings.k, settings.checkpoint, settings.approximate,
         settings.prefix, settings.deleted,
     )  # fmt: skip
     failed = [result for result in results if isinstance(result, SslAudioError)]

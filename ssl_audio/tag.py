@@ -30,19 +30,21 @@ def run(settings: TagSettings) -> int:
     from ssl_audio.models.encoder import load_encoder
     from ssl_audio.models.shipped import shipped_probe
     from ssl_audio.probing.estimator import load_probe
+    from ssl_audio.stores.remote import fetched, published_file
 
     folder = settings.probe or shipped_probe(str(settings.checkpoint))
     if folder is None:
         raise SettingError("probe", None, "a folder that ssl-audio probe has saved")
     probe = load_probe(folder)
     if settings.features is not None:
-        tracks = stored_tracks(settings.features, probe)
+        tracks = stored_tracks(fetched(settings.features), probe)
     else:
         assert settings.source is not None
         encoder = load_encoder(settings.checkpoint)
         name = str(settings.checkpoint)
         tracks = embedded_tracks(settings.source, encoder, name, probe, settings.workers)
-    summary = write_tags(tracks, probe, settings.output)
+    with published_file(settings.output) as output:
+        summary = write_tags(tracks, probe, output)
     say("\n".join(summary.lines()))
     return SOME_FAILED if summary.failures else 0
 

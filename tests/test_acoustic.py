@@ -115,7 +115,7 @@ def test_tags_are_matched_by_file(tmp_path):
         (["features=f.parquet"], "output= is required"),
         (["features=f.parquet", "output=a.npy"], "NAME.parquet"),
         (["features=f.parquet", "output=null"], "output=null: a feature store is named"),
-        (["features=f.parquet", "output=s3://b/a.parquet"], "s3://b/a.parquet: a local path"),
+        (["features=f.parquet", "output=s3://b/a.parquet"], "model=null: a local folder"),
         (["features=nothing.parquet", "output=a.parquet"], "nothing.parquet"),
         (["features=f.parquet", "output=a.parquet", "kind=siamese"], "playlists="),
         (["features=f.parquet", "output=a.parquet", "playlists=no.csv"], "no.csv"),

@@ -121,7 +121,7 @@ def test_files_and_ids(tmp_path, monkeypatch, capsys):
         (["query=1e3", "k=2.5"], "k=2.5: a whole number"),
         (["query=1e3", "+k=2"], "k=2"),
         (["query=1e3", "approx=true"], "Did you mean approximate?"),
-        (["query=1e3", "index=s3://bucket/f.parquet"], "s3://bucket/f.parquet: a local path"),
+        (["query=1e3", "index=nosuch://bucket/f.parquet"], "nosuch://bucket/f.parquet: "),
         (["query=1e3", "index=f.npy"], "f.npy"),
         (["query=f.parquet"], "holds no embeddings"),
         (["query=1,2"], "query=1,2 is of shape [2], but a vector of the store of shape [8]"),

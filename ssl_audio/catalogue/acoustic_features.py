@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from ssl_audio.catalogue.acoustic_model import (
     DIMENSIONS,
@@ -24,13 +25,16 @@ Playlists = Mapping[str, Sequence[str]]  # ids of the tracks of each playlist
 
 
 def acoustic_features(
-    settings: AcousticSettings, playlists: Playlists | None = None, digest: str = ""
-) -> None:
+    settings: AcousticSettings, features: Path, output: Path, playlists: Playlists | None = None,
+    digest: str = "",
+) -> None:  # fmt: skip
     """Bring a store of acoustic features up to date with a store of embeddings.
 
     Args:
-        settings: `features` is the store of embeddings, `model` the folder of the fitted model; if
-            absent, a model is fitted and saved there.
+        settings: `model` is the folder of the fitted model; if absent, a model is fitted and saved
+            there.
+        features: the store of embeddings.
+        output: the store of acoustic features.
         playlists: the training data of kind=siamese; None without.
         digest: hash of the playlists, recorded with the model.
 
@@ -38,35 +42,35 @@ def acoustic_features(
         SslAudioError: a store of other features, playlists that cannot be used, a model of another
             encoder.
     """
-    assert settings.features is not None
-    check_output(settings.output)
-    about = read_about(settings.features)
+    check_output(output)
+    about = read_about(features)
     if about.get("kind") != "embedding":
         found = about.get("kind")
-        raise SslAudioError(f"features={settings.features} holds {found}, not embeddings")
-    model = _model(settings, playlists, digest)
+        raise SslAudioError(f"features={features} holds {found}, not embeddings")
+    folder = settings.model or output.with_name(f"{output.stem}-model")
+    model = _model(settings, features, folder, playlists, digest)
     if about["model"] != model.about["encoder"]:
-        raise SslAudioError(
-            f"features={settings.features}: the model was fitted to another encoder"
-        )
+        raise SslAudioError(f"features={features}: the model was fitted to another encoder")
     about = {"kind": f"acoustic, {model.method}", "model": model.hash, "encoder": about["model"]}
     if "memberships" in model.about:
         about["memberships"] = model.about["memberships"]
-    with Store(settings.output, about, group=settings.group) as store:
+    with Store(output, about, group=settings.group) as store:
         gone = set(store.records)
-        for row in with_progress(read_rows(settings.features), "acoustic features"):
+        for row in with_progress(read_rows(features), "acoustic features"):
             gone.discard(row.id)
             known = store.records.get(row.id)
             if known is None or (known.path, known.sha256) != (row.path, row.sha256):
                 store.add(replace(row, vector=model.features(row.vector[None])[0]))
         store.flush()
         store.drop(gone if settings.deleted == "drop" else ())
-        say(f"{store.close()} tracks x {DIMENSIONS} ({model.method}): {settings.output}")
+        say(f"{store.close()} tracks x {DIMENSIONS} ({model.method}): {output}")
 
 
-def _model(settings: AcousticSettings, playlists: Playlists | None, digest: str) -> AcousticModel:
+def _model(
+    settings: AcousticSettings, features: Path, folder: Path, playlists: Playlists | None,
+    digest: str,
+) -> AcousticModel:  # fmt: skip
     """The fitted model of the folder; without one, a model is fitted and saved there."""
-    folder = settings.model or settings.output.with_name(f"{settings.output.stem}-model")
     if folder.exists():
         model = load_acoustic(folder)
         if playlists is not None or settings.kind not in ("auto", model.method):
@@ -76,7 +80,7 @@ def _model(settings: AcousticSettings, playlists: Playlists | None, digest: str)
             )
         say(f"applying {folder}")
         return model
-    model = _fit(settings, playlists, digest)
+    model = _fit(settings, features, playlists, digest)
     model.save(folder)
     for key in ("held_out_roc_auc", "explained_variance"):
         if key in model.about:
@@ -85,13 +89,14 @@ def _model(settings: AcousticSettings, playlists: Playlists | None, digest: str)
     return model
 
 
-def _fit(settings: AcousticSettings, playlists: Playlists | None, digest: str) -> AcousticModel:
+def _fit(
+    settings: AcousticSettings, features: Path, playlists: Playlists | None, digest: str
+) -> AcousticModel:
     if settings.kind == "siamese" and not playlists:
         raise SslAudioError("kind=siamese learns from playlists=; without them: kind=pca")
-    assert settings.features is not None
-    stored = read_store(settings.features)
+    stored = read_store(features)
     if stored.about.get("segments"):
-        windows = windows_of(read_segments(settings.features), stored.ids)
+        windows = windows_of(read_segments(features), stored.ids)
     else:
         windows = whole_tracks(stored.vectors)
     about = {"encoder": stored.about["model"], "tracks": len(stored.ids)}

@@ -17,6 +17,7 @@ from ssl_audio.catalogue.tracks import Fingerprint, Item, Items, fingerprint, os
 from ssl_audio.io import log
 from ssl_audio.io.files import file_sha256, printable, unprintable
 from ssl_audio.io.parallel import in_order
+from ssl_audio.io.remote import Url, is_url, local_copy
 from ssl_audio.stores.columns import Record, Row
 from ssl_audio.stores.failures import Failure
 from ssl_audio.stores.writer import Store
@@ -134,7 +135,7 @@ class Changes:
                 continue
             self.listed.add(item.id)
             try:
-                found = fingerprint(item.path)
+                found = item.listed or fingerprint(item.path)
             except OSError as error:
                 self._cannot_read(item, error)
                 continue
@@ -162,7 +163,8 @@ class Changes:
     def _hashes(self, suspects: list[tuple[Item, Fingerprint]]) -> Iterator[str | OSError]:
         def hashed(suspect: tuple[Item, Fingerprint]) -> str | OSError:
             try:
-                return file_sha256(suspect[0].path)
+                with local_copy(suspect[0].path) as file:
+                    return file_sha256(file)
             except OSError as error:
                 return error
 
@@ -224,7 +226,7 @@ class Changes:
 def _error_of(path: str) -> OSError | None:
     """Why a file, by its printable path, has no fingerprint; None if it has one."""
     try:
-        fingerprint(unprintable(path))
+        fingerprint(Url(path) if is_url(path) else unprintable(path))
     except OSError as error:
         return error
     return None

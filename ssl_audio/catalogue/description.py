@@ -14,6 +14,7 @@ from ssl_audio.io.parallel import in_order
 from ssl_audio.settings.acoustic import AcousticSettings
 from ssl_audio.stores.columns import Row
 from ssl_audio.stores.failures import Failure
+from ssl_audio.stores.remote import published
 from ssl_audio.stores.writer import Store, check_output
 
 ABOUT = {"kind": "descriptors", "model": "42", "names": [d.name for d in DESCRIPTORS]}
@@ -46,6 +47,9 @@ def describe_catalogue(settings: AcousticSettings) -> Summary:
     assert settings.source is not None
     check_output(settings.output)
     items = list_items(settings.source, settings.part)
-    store = Store(settings.output, ABOUT, group=settings.group)
     engine = DescriptorEngine(settings.workers)
-    return update_catalogue(settings, store, items, lambda tracks: engine, "describing")
+    with published(settings.output) as output:
+        store = Store(output.path, ABOUT, group=settings.group)
+        return update_catalogue(
+            settings, store, items, lambda tracks: engine, "describing", output.save
+        )

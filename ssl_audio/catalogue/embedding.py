@@ -9,6 +9,7 @@ from ssl_audio.catalogue.update import Summary, update_catalogue
 from ssl_audio.models.encoder import Encoder, load_encoder
 from ssl_audio.models.runtime import for_embedding
 from ssl_audio.settings.embed import EmbedSettings
+from ssl_audio.stores.remote import Working, published
 from ssl_audio.stores.writer import Store, check_output
 
 # tracks per process that compiles the network for OpenVINO: fewer are embedded sooner in torch
@@ -22,13 +23,19 @@ def embed_catalogue(settings: EmbedSettings) -> Summary:
         SslAudioError: an unreadable source or encoder, or a store of other embeddings.
     """
     check_output(settings.output)
+    with published(settings.output) as output:
+        return _embed(settings, output)
+
+
+def _embed(settings: EmbedSettings, output: Working) -> Summary:
     items = list_items(settings.source, settings.part)
     encoder = load_encoder(settings.checkpoint)
     about = _about(settings, encoder)
-    store = Store(settings.output, about, settings.dtype, settings.segments, settings.group)
+    store = Store(output.path, about, settings.dtype, settings.segments, settings.group)
     return update_catalogue(
-        settings, store, items, lambda tracks: _engine(settings, encoder, tracks), "embedding"
-    )
+        settings, store, items, lambda tracks: _engine(settings, encoder, tracks), "embedding",
+        output.save,
+    )  # fmt: skip
 
 
 def _about(settings: EmbedSettings, encoder: Encoder) -> dict[str, object]:

@@ -19,6 +19,7 @@ from ssl_audio.io import log
 from ssl_audio.io.atomic import atomic_file
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.progress import with_progress
+from ssl_audio.io.remote import Url
 from ssl_audio.models.encoder import Encoder
 from ssl_audio.models.runtime import for_embedding
 from ssl_audio.stores.columns import Row, metadata
@@ -75,7 +76,7 @@ class Tagged:
 
 
 def embedded_tracks(
-    source: Path, encoder: Encoder, name: str, tagger: Tagger, workers: int | None = None
+    source: Path | Url, encoder: Encoder, name: str, tagger: Tagger, workers: int | None = None
 ) -> Tracks:
     """The tracks of a source, embedded as the tagger requires.
 

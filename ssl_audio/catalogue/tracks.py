@@ -15,18 +15,27 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from ssl_audio.audio.isolated import TEMPORARY
-from ssl_audio.audio.sources import LIST_SUFFIXES, list_audio
-from ssl_audio.io.errors import AudioError
+from ssl_audio.audio.sources import LIST_SUFFIXES, SUFFIXES, list_audio
+from ssl_audio.io.errors import AudioError, SslAudioError
 from ssl_audio.io.files import AnyPath, file_sha256, printable, regular_size
+from ssl_audio.io.remote import Url, local_copy, remote_files, remote_stamp
 from ssl_audio.stores.columns import Row
 from ssl_audio.stores.failures import Failure
+
+
+class Fingerprint(NamedTuple):
+    """What changes with a file's content, read without opening it."""
+
+    size: int  # bytes
+    mtime_ns: int  # time of the last change, nanoseconds since 1970
 
 
 class Item(NamedTuple):
     """A track: its id in the store, and its file."""
 
     id: str
-    path: Path
+    path: AnyPath  # or a `Url`
+    listed: Fingerprint | None = None  # of the file, where the list of a folder has it
 
 
 Items = list[Item] | Iterator[Item]  # of unknown number where they are read from standard input
@@ -43,8 +52,8 @@ class Engine(Protocol):
         """One result for each track, in their order, computed lazily."""
 
 
-def list_items(source: Path, shard: tuple[int, int] = (1, 1)) -> Items:
-    """The tracks of a folder, of a list (.txt, .csv, .parquet), of a file, or of "-".
+def list_items(source: Path | Url, shard: tuple[int, int] = (1, 1)) -> Items:
+    """The tracks of a folder, of a list (.txt, .csv, .parquet), of a file, of a URL, or of "-".
 
     An id is the path relative to the folder, or to the folder of the list; a path outside of it is
     its own id. "-" is a path per line of standard input, read as they come.
@@ -56,6 +65,8 @@ def list_items(source: Path, shard: tuple[int, int] = (1, 1)) -> Items:
     Raises:
         SslAudioError: no such source, or no audio in it.
     """
+    if isinstance(source, Url):
+        return [item for item in _remote_items(source) if in_shard(item.id, shard)]
     if str(source) == "-":
         if isinstance(sys.stdin, io.TextIOWrapper):
             sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")
@@ -70,6 +81,24 @@ def list_items(source: Path, shard: tuple[int, int] = (1, 1)) -> Items:
         roots = [os.path.join(folder, "") for folder in (root, os.path.realpath(root))]
         items = [Item(_id(found.path, roots), Path(found.path)) for found in list_audio(source)]
     return [item for item in items if in_shard(item.id, shard)]
+
+
+def _remote_items(source: Url) -> list[Item]:
+    """The tracks at a URL; hidden files are left out, as `find_audio` does."""
+    if Path(source.name).suffix.lower() in LIST_SUFFIXES:
+        raise SslAudioError(f"source={source}: a list must be a local file")
+    try:
+        files = remote_files(source)
+    except OSError as error:
+        raise SslAudioError(f"source={source}: {os_reason(error)}") from error
+    items = []
+    for url, relative, *found in files:
+        hidden = any(part.startswith(".") for part in relative.split("/"))
+        if not hidden and Path(url.name).suffix.lower() in SUFFIXES:
+            items.append(Item(printable(relative or url.name), url, Fingerprint(*found)))
+    if not items:
+        raise SslAudioError(f"source={source}: no audio there; looked for {' '.join(SUFFIXES)}")
+    return items
 
 
 def in_shard(track: str, shard: tuple[int, int]) -> bool:
@@ -89,19 +118,14 @@ def _id(path: str, roots: Sequence[str]) -> str:
     return printable(path)
 
 
-class Fingerprint(NamedTuple):
-    """What changes with a file's content, read without opening it."""
-
-    size: int  # bytes
-    mtime_ns: int  # time of the last change, nanoseconds since 1970
-
-
 def fingerprint(path: AnyPath) -> Fingerprint:
-    """Size and time of a regular file.
+    """Size and time of a regular file, or of one at a URL.
 
     Raises:
         OSError: there is none; without `errno`, there is a pipe, a device or a folder instead.
     """
+    if isinstance(path, Url):
+        return Fingerprint(*remote_stamp(path))
     try:
         found = os.stat(path)
         if not S_ISREG(found.st_mode):
@@ -129,14 +153,16 @@ def row_of(item: Item, analyse: Callable[[Path], Analysis]) -> Row | Failure:
     path, digest, found = printable(str(item.path)), "", Fingerprint(0, 0)
     try:
         found = fingerprint(item.path)
-        digest = file_sha256(item.path)
-        result = analyse(item.path)
+        with local_copy(item.path) as file:
+            digest = file_sha256(file)
+            result = analyse(file)
         if fingerprint(item.path) != found:
             return Failure(item.id, path, "it changed while it was read")
     except OSError as error:
         return Failure(item.id, path, os_reason(error))
     except AudioError as error:
         lasting = not error.detail.startswith(TEMPORARY)
+        error.path = str(item.path)  # of a URL, it was that of a copy
         return Failure(item.id, path, printable(str(error)), lasting, digest, *found)
     if not np.isfinite(result.vector).all():
         return Failure(item.id, path, "its features are not finite", True, digest, *found)

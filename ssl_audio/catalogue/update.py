@@ -20,10 +20,14 @@ from ssl_audio.settings.catalogue import CatalogueSettings
 from ssl_audio.settings.tree import plain
 from ssl_audio.stores.columns import Row
 from ssl_audio.stores.failures import Failure, failures_table
+from ssl_audio.stores.manifest import RUN
 from ssl_audio.stores.writer import Store
 
-RUN = "_run.json"
 _BEFORE = "failed before"  # tracks that were not tried again
+
+
+def _nothing() -> None:
+    pass
 
 
 @dataclass
@@ -47,12 +51,13 @@ class Summary:
         """False if there was nothing to do."""
         return bool(self.tried or any(n for what, n in self.counts.items() if what != _BEFORE))
 
-    def status(self, max_failed: str = "0") -> int:
-        """The exit status.
+    def finish(self, max_failed: str) -> int:
+        """Print the outcome; returns the exit status.
 
         Args:
             max_failed: number, or share of the source's tracks ("1%"), that may fail in this run.
         """
+        say("\n".join(self.lines()))
         share = max_failed.endswith("%")
         limit = float(max_failed.rstrip("%")) * (self.tracks / 100 if share else 1)
         return SOME_FAILED if len(self.tried) > limit else 0
@@ -87,7 +92,7 @@ class Summary:
 
 def update_catalogue(
     settings: CatalogueSettings, store: Store, items: Items,
-    engine_for: Callable[[int | None], Engine], title: str,
+    engine_for: Callable[[int | None], Engine], title: str, save: Callable[[], None] = _nothing,
 ) -> Summary:  # fmt: skip
     """`update_store` with the settings of a command; a run that changed anything is described.
 
@@ -98,7 +103,7 @@ def update_catalogue(
     """
     with store:
         changes = Changes(store, settings.deleted, settings.retry_failed, settings.workers)
-        summary = update_store(store, changes, items, engine_for, title)
+        summary = update_store(store, changes, items, engine_for, title, save)
     runtime = {"runtime": summary.runtime} if summary.runtime else {}
     describe_run(summary, {**plain(settings), **runtime}, settings.report)
     return summary
@@ -131,7 +136,7 @@ def describe_run(
 
 def update_store(
     store: Store, changes: Changes, items: Items, engine_for: Callable[[int | None], Engine],
-    title: str,
+    title: str, save: Callable[[], None] = _nothing,
 ) -> Summary:  # fmt: skip
     """Bring a store up to date with a source, and close it.
 
@@ -142,6 +147,7 @@ def update_store(
         engine_for: makes the engine for a number of tracks, None where it is unknown; not called
             where there is nothing to compute.
         title: shown before the progress bar.
+        save: called after each track that was computed.
 
     Raises:
         SslAudioError: the store has no track in the end although the source has some.
@@ -156,6 +162,7 @@ def update_store(
                 summary.runtime = engine.runtime
                 for result in with_progress(engine.rows(todo), title, total):
                     changes.add(result)
+                    save()
                     if isinstance(result, Row):
                         summary.rows += 1
                         summary.audio_seconds += result.duration

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ssl_audio.io.remote import Url
 from ssl_audio.settings.catalogue import CatalogueSettings
 from ssl_audio.settings.fields import Group, SettingError, setting, variants
 from ssl_audio.settings.fields import group as settings_group
@@ -44,11 +45,11 @@ class AcousticSettings(CatalogueSettings):
         "auto", help="8 features of embeddings, by playlists (siamese) or without (pca); auto: "
         "one of the two; or 42 descriptors of audio"
     )  # fmt: skip
-    features: Path | None = setting(
+    features: Path | Url | None = setting(
         None, help="store of embed; with segments, the projection is learnt from windows of 30 s"
     )
-    source: Path | None = setting(None, help="audio for kind=descriptors, as in embed")
-    output: Path = setting(help="feature store, NAME.parquet; it is brought up to date")
+    source: Path | Url | None = setting(None, help="audio for kind=descriptors, as in embed")
+    output: Path | Url = setting(help="feature store, NAME.parquet; it is brought up to date")
     playlists: Path | None = setting(None, help="playlists of the features' ids, as in recommend")
     model: Path | None = setting(None, help="model, fitted if absent; null: beside the output")
     tags: Group = variants(
@@ -61,3 +62,8 @@ class AcousticSettings(CatalogueSettings):
         required = "source" if self.kind == "descriptors" else "features"
         if getattr(self, required) is None:
             raise SettingError(required, None, f"required for kind={self.kind}")
+        if isinstance(self.output, Url):
+            if self.model is None and self.kind != "descriptors":
+                raise SettingError("model", None, "a local folder, since output= is a URL")
+            if not isinstance(self.tags, NoTags):
+                raise SettingError("output", self.output, "a local path, to write tags= beside it")

@@ -6,18 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ssl_audio.io.remote import Url
 from ssl_audio.settings.catalogue import CatalogueSettings
 from ssl_audio.settings.fields import setting
 
 
 @dataclass(frozen=True, kw_only=True)
 class EmbedSettings(CatalogueSettings):
-    source: Path = setting(
-        help="folder, list (.txt, or .csv or .parquet with a column path), file, or - for a list "
-        "on standard input"
+    source: Path | Url = setting(
+        help="folder, list (.txt, or .csv or .parquet with a column path), file, URL of a folder "
+        "or a file (s3://, gs://), or - for a list on standard input"
     )
     checkpoint: Path = setting(help="encoder: a folder, or the name of one in the package")
-    output: Path = setting(help="feature store, NAME.parquet; it is brought up to date")
+    output: Path | Url = setting(help="feature store, NAME.parquet; it is brought up to date")
     segments: bool = setting(False, help="keep the embedding and the start of each segment too")
     hop: float | None = setting(
         None, help="seconds between segment starts; null: no overlap", above=0

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ssl_audio.io.remote import Url
 from ssl_audio.settings.fields import CommandSettings, SettingError, setting
 
 
 @dataclass(frozen=True, kw_only=True)
 class SearchSettings(CommandSettings):
-    index: Path = setting(help="feature store that embed has written")
+    index: Path | Url = setting(help="feature store that embed has written")
     query: str = setting(
         "", help="id of a track of the index, an audio file, or a vector: .npy, or 0.1,0.2,..."
     )

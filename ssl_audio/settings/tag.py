@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ssl_audio.io.remote import Url
 from ssl_audio.settings.fields import CommandSettings, SettingError, setting
 
 
 @dataclass(frozen=True, kw_only=True)
 class TagSettings(CommandSettings):
-    source: Path | None = setting(
+    source: Path | Url | None = setting(
         None, help="audio: folder, list, file, or - for a list on standard input, as in embed"
     )
-    features: Path | None = setting(None, help="store of embed, in place of source=")
-    output: Path = setting(help="table of tags, NAME.parquet; an older one is replaced")
+    features: Path | Url | None = setting(None, help="store of embed, in place of source=")
+    output: Path | Url = setting(help="table of tags, NAME.parquet; an older one is replaced")
     checkpoint: Path = setting(
         Path("best"), help="encoder of source=: a folder, or the name of one in the package"
     )
@@ -26,5 +27,5 @@ class TagSettings(CommandSettings):
     def check(self) -> None:
         if (self.source is None) == (self.features is None):
             raise SettingError("source", self.source, "give either source= or features=")
-        if self.output.suffix != ".parquet":
+        if Path(self.output.name).suffix != ".parquet":
             raise SettingError("output", self.output, "NAME.parquet")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ssl_audio.io.errors import SslAudioError
+from ssl_audio.io.remote import Url
 from ssl_audio.settings.fields import Group, SettingError, all_fields, expected_of
 
 Settings = TypeVar("Settings", bound=Group)
@@ -235,7 +236,7 @@ def plain(settings: Group) -> dict[str, Any]:
 
 
 def _plain_value(value: Any) -> Any:
-    if isinstance(value, Path):
+    if isinstance(value, Path | Url):
         return str(value)
     return [_plain_value(one) for one in value] if isinstance(value, tuple) else value
 

@@ -14,10 +14,11 @@ import typing
 from pathlib import Path
 from typing import Any, Literal, Union
 
+from ssl_audio.io.remote import Url, is_url, location
+
 Component = dict[str, Any]
 """An object: its class by `_target_`, and the arguments of that class."""
 
-_URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
 _WHOLE = re.compile(r"[+-]?\d+")
 
 
@@ -83,7 +84,7 @@ def _describe_one(hint: Any) -> str:
 
 _NAMES: dict[Any, str] = {
     int: "a whole number", float: "a number", bool: "true or false", str: "text",
-    Path: "a local path",
+    Path: "a local path", Url: "a URL",
 }  # fmt: skip
 _PLURALS: dict[Any, str] = {
     int: "whole numbers", float: "numbers", str: "names", Path: "local paths",
@@ -120,6 +121,8 @@ def _scalar(hint: Any, value: Any) -> Any:
         return value
     if hint is Path and isinstance(value, str | Path):
         return _path(str(value))
+    if hint is Url and isinstance(value, str):
+        return location(value)
     if typing.get_origin(hint) is dict and isinstance(value, dict):
         return dict(value)
     raise ValueError
@@ -132,7 +135,7 @@ def _number(hint: type[int] | type[float], value: int | float) -> int | float:
 
 
 def _path(text: str) -> Path:
-    if not text or "\0" in text or _URL.match(text):
+    if not text or "\0" in text or is_url(text):
         raise ValueError
     return Path(text)
 
@@ -141,7 +144,7 @@ def _order(hint: Any) -> int:
     """Literals and null are tried first, free text last."""
     if typing.get_origin(hint) is Literal or hint is type(None):
         return 0
-    return 2 if hint in (str, Path) else 1
+    return 2 if hint in (str, Path, Url) else 1
 
 
 def _parse_one(hint: Any, text: str) -> Any:
@@ -159,7 +162,7 @@ def _parse_one(hint: Any, text: str) -> Any:
         return int(text)
     if hint in (int, float):
         return _number(hint, float(text))
-    if hint in (str, Path):
+    if hint in (str, Path, Url):
         return _scalar(hint, text)
     raise ValueError
 

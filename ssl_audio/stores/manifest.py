@@ -17,6 +17,7 @@ from ssl_audio.io.atomic import atomic_file
 from ssl_audio.io.errors import SslAudioError
 
 MANIFEST = "_manifest.json"
+RUN = "_run.json"  # how a run has changed the store: its settings, and what came of it
 FORMAT = 1
 
 

@@ -21,6 +21,7 @@ import pyarrow as pa
 from ssl_audio.io.console import warn
 from ssl_audio.io.errors import SslAudioError, first_line
 from ssl_audio.io.lock import exclusive_lock
+from ssl_audio.io.remote import Url
 from ssl_audio.stores.columns import (
     RECORD_TYPES,
     Record,
@@ -282,8 +283,6 @@ class Store:
             reason += "; what is finished is kept: make room and run the same command again"
         return SslAudioError(f"output={self.output}: {reason}")
 
-    # --- opening
-
     def _check_output(self) -> None:
         """Refuse an output before anything is created.
 
@@ -390,11 +389,11 @@ def write_store(output: Path, about: Mapping[str, Any], rows: Iterable[Row]) -> 
         raise SslAudioError(f"output={output}: {first_line(error)}") from error
 
 
-def check_output(output: Path) -> None:
+def check_output(output: Path | Url) -> None:
     """Refuse an output that no store can be written to.
 
     Raises:
         SslAudioError: another suffix.
     """
-    if output.suffix != ".parquet":
+    if Path(output.name).suffix != ".parquet":
         raise SslAudioError(f"output={output}: a feature store is named NAME.parquet")

@@ -1,0 +1,289 @@
+"""Stores at URLs: a working copy in the user's cache folder, brought up to date both ways.
+
+Object stores have no rename. Files are therefore written in an order in which a reader never sees
+half a store: new parts, then the manifest that names them, and only then are the files removed that
+it no longer names. What has not changed is not transferred.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ssl_audio.io.atomic import atomic_file, write_json
+from ssl_audio.io.cache import cache_folder
+from ssl_audio.io.console import warn
+from ssl_audio.io.errors import SslAudioError, first_line
+from ssl_audio.io.files import file_sha256
+from ssl_audio.io.lock import exclusive_lock
+from ssl_audio.io.remote import RemoteFile, Url, download, remote_files, remove, upload
+from ssl_audio.stores.failures import FAILURES, failures_table
+from ssl_audio.stores.manifest import MANIFEST, RUN, read_manifest
+
+BESIDE = (FAILURES, RUN)  # files of a store that are no parts, written before the manifest
+PUSH_EVERY = 600.0  # seconds between two uploads while a run goes on
+_TRIES = 3  # to read a store that is written meanwhile
+Stamp = tuple[int, int]  # size and time of a remote file
+
+
+@dataclass
+class Copy:
+    """The working copy of a store at a URL.
+
+    Args:
+        url: of the store, NAME.parquet, a folder or a file.
+        use: "read" or "write": a reader does not disturb a run that writes.
+
+    Attributes:
+        path: the local store.
+    """
+
+    url: Url
+    use: str
+    path: Path = field(init=False)
+    _state: Path = field(init=False)  # what was there after the last transfer
+    _pushed: float = field(init=False, default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        digest = hashlib.sha256(self.url.encode()).hexdigest()[:16]
+        folder = cache_folder() / "remote" / digest / self.use
+        self.path, self._state = folder / self.url.name, folder / "_remote.json"
+
+    @contextmanager
+    def locked(self, wait: bool) -> Iterator[None]:
+        """Keep other processes from this copy; `wait` for them, or raise an SslAudioError."""
+        self._state.parent.mkdir(parents=True, exist_ok=True)
+        while (lock := exclusive_lock(self._state.with_name("_lock"))) is None:
+            if not wait:
+                raise SslAudioError(f"another process is writing {self.url}: wait for it")
+            time.sleep(0.1)
+        with lock:
+            yield
+
+    def pull(self) -> bool:
+        """Bring the copy up to date; changes of an earlier run that were not uploaded stay if the
+        store has not changed since.
+
+        Returns:
+            False if there is no store.
+        """
+        for _ in range(_TRIES):
+            files = self._listed()
+            before = self._read_state()
+            if "" in files:
+                return self._pull_file(files[""], before)
+            if MANIFEST not in files:
+                if MANIFEST in before:  # it was removed
+                    self._forget()
+                return self.path.exists()
+            if before.get(MANIFEST) == _stamp(files[MANIFEST]) and self.path.is_dir():
+                return True
+            try:
+                self._pull_folder(files, before)
+                return True
+            except FileNotFoundError:  # a writer has just replaced parts
+                continue
+        raise SslAudioError(f"{self.url} is being changed: try again")
+
+    def push(self) -> None:
+        """Upload what has changed, if the copy is a whole store.
+
+        Raises:
+            SslAudioError: another process has changed the store since `pull`.
+            OSError: it cannot be written.
+        """
+        self._pushed = time.monotonic()
+        if not (self.path / MANIFEST).exists():
+            return
+        files, before = self._listed(), self._read_state()
+        if before.get(MANIFEST) != _stamp_of(files, MANIFEST):
+            raise SslAudioError(f"{self.url} was changed by another process: run this again")
+        parts = [part.name for part in read_manifest(self.path).parts]
+        table = failures_table(self.path)
+        for name in parts:
+            if name not in before or before[name] != _stamp_of(files, name):
+                upload(self.path / name, self.url.below(name))
+        hashes = {name: _hash(self.path / name) for name in (*BESIDE, MANIFEST)}
+        hashes[table.name] = _hash(table)
+        changed = [name for name in hashes if self._hashes().get(name) != hashes[name]]
+        for name in [name for name in (*BESIDE, MANIFEST) if name in changed]:
+            self._send(self.path / name, self.url.below(name))
+        if table.name in changed:
+            self._send(table, self.url.beside(table.name))
+        for name in files.keys() - {*parts, *hashes}:
+            if name.startswith("part-"):
+                remove(self.url.below(name))
+        self._write_state({*parts, *BESIDE, MANIFEST}, hashes)
+
+    def push_sometimes(self) -> None:
+        """`push`, if the last one was some time ago; the end tries again if it fails."""
+        if time.monotonic() - self._pushed > PUSH_EVERY:
+            try:
+                self.push()
+            except OSError as error:
+                warn(f"{self.url}: {error.strerror}; this is tried again")
+
+    def _send(self, path: Path, url: Url) -> None:
+        upload(path, url) if path.exists() else remove(url)
+
+    def _listed(self) -> dict[str, RemoteFile]:
+        return {file.relative: file for file in remote_files(self.url)}
+
+    def _pull_file(self, file: RemoteFile, before: dict[str, Stamp]) -> bool:
+        if before.get("") != _stamp(file) or not self.path.is_file():
+            self._forget()
+            with atomic_file(self.path) as temporary:
+                download(self.url, Path(temporary))
+            write_json(self._state, {"files": {"": _stamp(file)}, "hashes": {}})
+        return True
+
+    def _pull_folder(self, files: dict[str, RemoteFile], before: dict[str, Stamp]) -> None:
+        """Copy what is new; the manifest is replaced last, as a writer does."""
+        if self.path.is_file():
+            self._forget()
+        new = self._state.with_name("new")
+        for folder in (self.path, new):
+            folder.mkdir(parents=True, exist_ok=True)
+        download(self.url.below(MANIFEST), new / MANIFEST)
+        parts = {part.name for part in read_manifest(new).parts}
+        for name in sorted(parts):
+            same = name in before and before[name] == _stamp_of(files, name)
+            if not same or not (self.path / name).exists():
+                self._fetch(name)
+        for name in BESIDE:
+            if name in files:
+                self._fetch(name)
+            else:
+                (self.path / name).unlink(missing_ok=True)
+        os.replace(new / MANIFEST, self.path / MANIFEST)
+        for path in self.path.glob("part-*.parquet"):
+            if path.name not in parts:
+                path.unlink()
+        hashes = {name: _hash(self.path / name) for name in (*BESIDE, MANIFEST)}
+        self._write_state({*parts, *BESIDE, MANIFEST}, hashes, files)
+
+    def _fetch(self, name: str) -> None:
+        with atomic_file(self.path / name) as temporary:
+            download(self.url.below(name), Path(temporary))
+
+    def _forget(self) -> None:
+        """Remove the copy."""
+        self._state.unlink(missing_ok=True)
+        if self.path.is_dir():
+            shutil.rmtree(self.path)
+        else:
+            self.path.unlink(missing_ok=True)
+
+    def _read_state(self) -> dict[str, Stamp]:
+        return {name: (size, when) for name, (size, when) in self._kept()["files"].items()}
+
+    def _hashes(self) -> dict[str, str]:
+        return dict(self._kept()["hashes"])
+
+    def _kept(self) -> dict[str, Any]:
+        with suppress(OSError, ValueError):
+            return dict(json.loads(self._state.read_text(encoding="utf-8")))
+        return {"files": {}, "hashes": {}}
+
+    def _write_state(
+        self, names: set[str], hashes: dict[str, str], files: dict[str, RemoteFile] | None = None
+    ) -> None:
+        found = self._listed() if files is None else files
+        stamps = {name: _stamp(found[name]) for name in names if name in found}
+        write_json(self._state, {"files": stamps, "hashes": hashes})
+
+
+class Working(NamedTuple):
+    """Where a run writes a store."""
+
+    path: Path  # a local one
+    save: Callable[[], None]  # to be called now and then: it uploads what is finished
+
+
+def fetched(store: Path | Url) -> Path:
+    """The local path of a store that is read; one at a URL is copied, if it has changed.
+
+    Raises:
+        SslAudioError: there is none at the URL, or it cannot be read.
+    """
+    if isinstance(store, Path):
+        return store
+    copy = Copy(store, "read")
+    with _named(), copy.locked(wait=True):
+        if not copy.pull():
+            raise SslAudioError(f"{store}: no such store")
+    return copy.path
+
+
+@contextmanager
+def published(output: Path | Url) -> Iterator[Working]:
+    """Within it, a store is written; one at a URL is copied first, and uploaded on leaving.
+
+    What is finished is also uploaded on an error or an interrupt.
+
+    Raises:
+        SslAudioError: another process is writing the store, or it cannot be read or written.
+    """
+    if isinstance(output, Path):
+        yield Working(output, lambda: None)
+        return
+    copy = Copy(output, "write")
+    with copy.locked(wait=False):
+        with _named():
+            copy.pull()
+        if copy.path.is_file():
+            raise SslAudioError(f"{output} is a store of one file: give another output=")
+        try:
+            yield Working(copy.path, copy.push_sometimes)
+        except BaseException:
+            try:
+                copy.push()
+            except (OSError, SslAudioError) as error:
+                warn(f"{output} was not written: {first_line(error)}")
+            raise
+        with _named():
+            copy.push()
+
+
+@contextmanager
+def published_file(output: Path | Url) -> Iterator[Path]:
+    """The same for a file that is written in one step, with its table of failures."""
+    if isinstance(output, Path):
+        yield output
+        return
+    copy = Copy(output, "write")
+    with copy.locked(wait=False), _named():
+        copy.pull()
+        yield copy.path
+        for path in (failures_table(copy.path), copy.path):
+            url = output.beside(path.name)
+            upload(path, url) if path.exists() else remove(url)
+
+
+@contextmanager
+def _named() -> Iterator[None]:
+    """Errors of a URL become SslAudioErrors that name it."""
+    try:
+        yield
+    except OSError as error:
+        raise SslAudioError(f"{error.filename}: {error.strerror or first_line(error)}") from error
+
+
+def _stamp(file: RemoteFile) -> Stamp:
+    return file.size, file.mtime_ns
+
+
+def _stamp_of(files: dict[str, RemoteFile], name: str) -> Stamp | None:
+    return _stamp(files[name]) if name in files else None
+
+
+def _hash(path: Path) -> str:
+    return file_sha256(path) if path.exists() else ""
