@@ -40,17 +40,25 @@ _F_SETPIPE_SZ = 1031  # of Linux
 class Stream:
     """A whole file as mono in blocks, decoded in another process: see `decode.Stream`.
 
+    Args:
+        path, sample_rate: as there.
+        time_limit: seconds for the next block.
+
     Attributes:
         samples: given so far.
     """
 
-    def __init__(self, path: AnyPath, sample_rate: int = SAMPLE_RATE) -> None:
+    def __init__(
+        self, path: AnyPath, sample_rate: int = SAMPLE_RATE, time_limit: float = TIME_LIMIT
+    ) -> None:
         self._path, self._sample_rate = os.fspath(path), sample_rate
+        self._time_limit = time_limit
         self.samples, self.note = 0, ""
 
     def __iter__(self) -> Iterator[np.ndarray]:
         with _process() as process:
-            for kind, *answer in process.ask("stream", self._path, self._sample_rate, TIME_LIMIT):
+            limit = self._time_limit
+            for kind, *answer in process.ask("stream", self._path, self._sample_rate, limit):
                 if kind == "block":
                     self.samples += len(answer[0])
                     yield answer[0]

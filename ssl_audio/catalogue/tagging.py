@@ -101,10 +101,18 @@ def stored_tracks(features: Path, tagger: Tagger) -> Tracks:
     """The tracks of a feature store.
 
     Raises:
-        SslAudioError: an unreadable store, no embeddings, or those of another encoder or hop than
-            the tagger's.
+        SslAudioError: an unreadable store, or see `check_embeddings`.
     """
-    about = read_about(features)
+    check_embeddings(features, read_about(features), tagger)
+    return Tracks(_checked(read_rows(features), features, tagger), count_rows(features))
+
+
+def check_embeddings(features: Path, about: Mapping[str, Any], tagger: Tagger) -> None:
+    """Refuse a store whose vectors a tagger was not trained on; `about` is the store's.
+
+    Raises:
+        SslAudioError: no embeddings, or those of another encoder or hop than the tagger's.
+    """
     if about.get("kind") != "embedding":
         raise SslAudioError(f"features={features} is no store that embed has written")
     made = f" of checkpoint={about['checkpoint']}" if "checkpoint" in about else ""
@@ -116,7 +124,6 @@ def stored_tracks(features: Path, tagger: Tagger) -> Tracks:
             f"features={features} was made with hop={hops[0]}, and the probe takes "
             f"hop={hops[1]} (seconds): embed again with that hop"
         )
-    return Tracks(_checked(read_rows(features), features, tagger), count_rows(features))
 
 
 def _check_encoder(what: str, about: Mapping[str, Any], tagger: Tagger) -> None:

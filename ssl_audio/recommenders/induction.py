@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,11 +46,7 @@ def write_new_vectors(settings: CompleteSettings) -> int:
     output, stores = settings.output or Path("vectors.parquet"), settings.stores
     if output.exists() or output.suffix != ".parquet":
         raise SslAudioError(f"output={output}: a new file that ends with .parquet")
-    kind = "model that computes vectors from features"
-    run, results, name = trained_run(settings.run, settings.model, _inductive, kind)
-    if _inductive([name]) is None:
-        raise SslAudioError(f"model={name} computes no vectors of new tracks, as musig does")
-    model = RECOMMENDERS[name].inductive(run / SYSTEMS / results.models[name])
+    name, model = inductive_model(settings.run, settings.model)
     with tempfile.TemporaryDirectory() as folder:
         store = None
         if settings.playlists:
@@ -59,20 +56,64 @@ def write_new_vectors(settings: CompleteSettings) -> int:
             )  # fmt: skip
         catalogue = store.catalogue() if store else Catalogue(_ids(model.features, stores))
         loaded = store.playlists() if store else None
-    groups = [_group(one, stores, loaded, catalogue, model) for one in model.features]
+    groups = [
+        _group(one, getattr(stores, one, None), loaded, catalogue, model) for one in model.features
+    ]
     if settings.missing == "refuse":
         refuse_missing(groups)
     for group in groups:
         if count := int((~group.present).sum()):
             say(f"{count} tracks have no {group.name} features and got the mean")
     if loaded is None:
-        graph = TrackGraph.from_edges(np.empty((0, 2), np.int64), len(catalogue))
+        graph = _no_edges(len(catalogue))
     else:
         graph = build_graph(loaded, len(catalogue), settings.graph.min_weight)
     vectors = model.vectors(groups, graph)
     output.parent.mkdir(parents=True, exist_ok=True)
     write_vectors(output, name, catalogue.ids, vectors)
     return store.left_out if store else 0
+
+
+def inductive_model(run: Path | None, model: str | None = None) -> tuple[str, InductiveModel]:
+    """The name of an inductive model of a run, and the model.
+
+    Args:
+        run: a finished run of `recommend`; None: the newest one below runs/ that has one.
+        model: of the run; None: its first inductive one.
+
+    Raises:
+        SslAudioError: no such run or model, or one that is not inductive.
+    """
+    kind = "model that computes vectors from features"
+    run, results, name = trained_run(run, model, _inductive, kind)
+    if _inductive([name]) is None:
+        raise SslAudioError(f"model={name} computes no vectors of new tracks, as musig does")
+    return name, RECOMMENDERS[name].inductive(run / SYSTEMS / results.models[name])
+
+
+def new_vector(model: InductiveModel, features: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The vector, (d,), of one track that no playlist has.
+
+    Args:
+        model: of `inductive_model`.
+        features: (width,) of each group of `model.features`, but for genre and popularity.
+
+    Raises:
+        SslAudioError: a group is missing.
+    """
+    catalogue, present = Catalogue(["new"]), np.ones(1, bool)
+    groups = [
+        FeatureGroup(one, features[one][None], present, catalogue.ids)
+        if one in features
+        else _group(one, None, None, catalogue, model)
+        for one in model.features
+    ]
+    found: np.ndarray = model.vectors(groups, _no_edges(1))[0]
+    return found
+
+
+def _no_edges(tracks: int) -> TrackGraph:
+    return TrackGraph.from_edges(np.empty((0, 2), np.int64), tracks)
 
 
 def _inductive(names: list[str]) -> str | None:
@@ -93,12 +134,11 @@ def _ids(names: list[str], stores: StoreSettings) -> list[str]:
 
 def _group(
     name: str,
-    stores: StoreSettings,
+    path: Path | None,  # of its store; genres are in none
     playlists: Playlists | None,
     catalogue: Catalogue,
     model: InductiveModel,
 ) -> FeatureGroup:
-    path = getattr(stores, name, None)  # genres are in no store
     if path:
         return read_group(path, name, catalogue)
     if name == GENRE:

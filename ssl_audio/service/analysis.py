@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,7 @@ class Limited:
 
 
 @dataclass(frozen=True)
-class Heard:
+class EmbeddedFile:
     """One file, embedded."""
 
     seconds: float
@@ -79,7 +79,7 @@ class Heard:
     blocks: list[np.ndarray] | None  # the waveform, if it was kept
 
 
-class Listener:
+class FileEmbedder:
     """An encoder that many threads may use, whose network runs on batches of their segments.
 
     Args:
@@ -97,7 +97,7 @@ class Listener:
         self._embedder = Embedder(single.frontend, network, single.segment)
         self._hop, self._limits = hop, limits
 
-    def hear(self, path: Path, keep: bool = False) -> Heard:
+    def embed(self, path: Path, keep: bool = False) -> EmbeddedFile:
         """Embed a file, and keep its waveform if asked to.
 
         Raises:
@@ -105,10 +105,16 @@ class Listener:
         """
         source = self._limits.blocks(path, self._embedder.sample_rate)
         kept: list[np.ndarray] = []
-        blocks = (kept.append(block) or block for block in source) if keep else source
+        blocks = _keeping(source, kept) if keep else source
         found = self._embedder.embed_blocks(blocks, self._hop)
         seconds = source.samples / self._embedder.sample_rate
-        return Heard(seconds, source.note, found.track, kept if keep else None)
+        return EmbeddedFile(seconds, source.note, found.track, kept if keep else None)
+
+
+def _keeping(blocks: Iterable[np.ndarray], kept: list[np.ndarray]) -> Iterator[np.ndarray]:
+    for block in blocks:
+        kept.append(block)
+        yield block
 
 
 def tags_of(tagger: Tagger, vector: np.ndarray) -> list[Tag]:

@@ -38,7 +38,9 @@ class BatchedNetwork:
     """
 
     def __init__(
-        self, network: Callable[[Tensor], Tensor], observe: Callable[[int], None] = lambda rows: None
+        self,
+        network: Callable[[Tensor], Tensor],
+        observe: Callable[[int], None] = lambda rows: None,
     ) -> None:
         self._network, self._observe = network, observe
         self._free = threading.Condition()

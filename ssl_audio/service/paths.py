@@ -20,5 +20,5 @@ class EncodedIds:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         raw = scope.get("raw_path") or b""
         if scope["type"] == "http" and raw.startswith(_PREFIX):
-            scope = {**scope, "path": raw.partition(b"?")[0].decode("latin-1")}
+            scope["path"] = raw.partition(b"?")[0].decode("latin-1")
         await self.app(scope, receive, send)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
-from ssl_audio.recommenders.continuation import PlaylistModel
+from ssl_audio.io.errors import SslAudioError
+from ssl_audio.recommenders.continuation import PlaylistModel, open_model
+from ssl_audio.recommenders.data.node_features import GENRE, POPULARITY
+from ssl_audio.recommenders.induction import inductive_model, new_vector
 from ssl_audio.service.problems import Problem
 from ssl_audio.service.schemas import Completion
 from ssl_audio.service.tracks import Tracks
+from ssl_audio.stores.neighbours import NeighbourIndex
 
 SIMILARITY = "similarity"  # the model that every store has
 CANDIDATES = 20  # models of sequences draw each next track from so many, as `complete` does
@@ -45,6 +50,11 @@ class Continuer:
         self._known = model.recommender.known()
         self._one_at_a_time = threading.Lock()
 
+    def knows(self, ids: Sequence[str]) -> bool:
+        """True if the model knows one of some tracks."""
+        rows = [self._row[track] for track in ids if track in self._row]
+        return bool(self._known[rows].any())
+
     def complete(self, ids: Sequence[str], length: int, seed: int) -> Completion:
         """The continuation of tracks by their ids.
 
@@ -65,6 +75,43 @@ class Continuer:
             )
         unknown = [track for track, k in zip(ids, known.tolist(), strict=True) if not k]
         return Completion(model=self.name, ids=[self.ids[row] for row in added], unknown=unknown)
+
+
+class Inductor:
+    """Vectors of new tracks by a model of a run, and the known tracks around them.
+
+    Args:
+        run: of `recommend`.
+        available: names of the feature groups that new tracks have.
+
+    Raises:
+        SslAudioError: the run has no such model, or it needs other features.
+    """
+
+    def __init__(self, run: Path, available: Collection[str]) -> None:
+        self.name, self._model = inductive_model(run)
+        self.features = [one for one in self._model.features if one not in (GENRE, POPULARITY)]
+        if missing := [one for one in self.features if one not in available]:
+            raise SslAudioError(
+                f"{self.name} was trained with {', '.join(missing)}, which files do not get here: "
+                "give acoustic=, with its model beside it"
+            )
+        opened = open_model(run, self.name)
+        vectors, known = opened.recommender.vectors(), opened.recommender.known()
+        assert vectors is not None  # inductive models have them
+        rows = np.flatnonzero(known)
+        self._ids = [opened.catalogue.ids[row] for row in rows.tolist()]
+        self._index = NeighbourIndex(vectors[rows], "cosine", None)
+
+    def vector(self, features: Mapping[str, np.ndarray]) -> np.ndarray:
+        """(d,) vector of a new track by its features, (width,) of each group."""
+        return new_vector(self._model, features)
+
+    def around(self, vector: np.ndarray, length: int) -> Completion:
+        """The playlist of the tracks whose vectors are nearest to one, (d,)."""
+        (places,), _ = self._index.nearest(vector[None], length)
+        ids = [self._ids[place] for place in places.tolist() if place >= 0]
+        return Completion(model=self.name, ids=ids, unknown=[])
 
 
 def _none_known(ids: Sequence[str], like: Sequence[str], model: str) -> Problem:

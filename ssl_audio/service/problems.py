@@ -27,7 +27,7 @@ class ProblemDocument(BaseModel):
     errors: list[dict[str, Any]] | None = None
 
 
-class Problem(Exception):
+class Problem(HTTPException):
     """An error that a request is answered with.
 
     Args:
@@ -41,17 +41,17 @@ class Problem(Exception):
         self, status: int, detail: str, headers: Mapping[str, str] | None = None,
         errors: list[dict[str, Any]] | None = None,
     ) -> None:  # fmt: skip
-        super().__init__(detail)
-        self.status, self.detail, self.headers, self.errors = status, detail, headers, errors
+        super().__init__(status, detail, headers)
+        self.errors = errors
 
     def response(self) -> JSONResponse:
         """The document."""
-        title = http.HTTPStatus(self.status).phrase
+        title = http.HTTPStatus(self.status_code).phrase
         document = ProblemDocument(
-            title=title, status=self.status, detail=self.detail, errors=self.errors
+            title=title, status=self.status_code, detail=self.detail, errors=self.errors
         )
         return JSONResponse(
-            document.model_dump(exclude_none=True), self.status, self.headers, MEDIA_TYPE
+            document.model_dump(exclude_none=True), self.status_code, self.headers, MEDIA_TYPE
         )
 
 
@@ -68,8 +68,8 @@ def invalid(errors: list[Any]) -> Problem:
 
 def of_audio(error: AudioError) -> Problem:
     """The problem of an audio file; its path is not repeated, since it may be a temporary one."""
-    detail = f" ({error.detail})" if error.detail else ""
-    return Problem(422, f"the audio is {error.reason}{detail}")
+    detail = error.detail.replace(f"b'{error.path}'", "it").replace(error.path, "it")
+    return Problem(422, f"the audio is {error.reason}" + (f" ({detail})" if detail else ""))
 
 
 def add_problems(app: FastAPI) -> None:

@@ -8,13 +8,12 @@ from urllib.parse import unquote
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import FileResponse
 
-from ssl_audio.audio import SAMPLE_RATE, isolated
-from ssl_audio.catalogue.tracks import fingerprint
+from ssl_audio.catalogue.tracks import fingerprint, os_reason
 from ssl_audio.service.files import media_type
 from ssl_audio.service.problems import Problem
 from ssl_audio.service.schemas import MAX_RESULTS, Found, TrackDetails, Waveform
 from ssl_audio.service.state import Current, Shared
-from ssl_audio.service.waveform import MAX_POINTS, part_peaks, reduced
+from ssl_audio.service.waveform import MAX_POINTS, PART_SECONDS, part_peaks, reduced
 
 router = APIRouter(prefix="/tracks", tags=["tracks"])
 
@@ -57,14 +56,16 @@ async def waveform(
 ) -> Waveform:
     """Peaks of a track, of `points` parts of equal length; at most one per 20 ms."""
     path = service.roots.of_track(snapshot.tracks.paths[snapshot.tracks.of(track)])
-    key = (path, fingerprint(path))
+    try:
+        key = (path, fingerprint(path))
+    except OSError as error:
+        raise Problem(404, f"no such file: {os_reason(error)}") from error
     peaks = service.peaks.get(key)
     if peaks is None:
         async with service.workers.place():
-            stream = isolated.Stream(path)
-            peaks = await service.workers.run(part_peaks, stream)
+            peaks = await service.workers.run(part_peaks, service.limits.blocks(path))
         service.peaks.put(key, peaks)
-    return Waveform(seconds=len(peaks) * 320 / SAMPLE_RATE, peaks=reduced(peaks, points))
+    return Waveform(seconds=len(peaks) * PART_SECONDS, peaks=reduced(peaks, points))
 
 
 @router.get("/{track:path}")

@@ -7,16 +7,32 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.service.problems import Problem
 from ssl_audio.service.schemas import Neighbour, Track
-from ssl_audio.stores.feature_store import read_store, read_tables
-from ssl_audio.stores.neighbours import NeighbourIndex
+from ssl_audio.stores.feature_store import (
+    Stored,
+    count_rows,
+    read_completed,
+    read_store,
+    read_version,
+)
+from ssl_audio.stores.graph import unit
+from ssl_audio.stores.kept_graph import kept_graph
+from ssl_audio.stores.neighbours import MAX_EXACT, NeighbourIndex
+from ssl_audio.stores.store_search import DELETED
+
+COLUMNS = ["id", "path", "duration", "state", "key"]
 
 
 class Tracks:
-    """A store in memory, with its neighbour index.
+    """A store in memory, with its neighbour index; rows whose file is gone are left out.
+
+    Above 200,000 tracks the search is approximate, by the graph that is kept with the store, but
+    for a search by prefix.
 
     Args:
         path: the store.
@@ -26,13 +42,23 @@ class Tracks:
     """
 
     def __init__(self, path: Path) -> None:
-        stored = read_store(path)
-        self.about, self.ids, self.paths = stored.about, stored.ids, stored.paths
+        self.version, stored, columns = _read(path)
+        self.about = stored.about
+        there = ~pc.equal(columns["state"], DELETED).fill_null(False).to_numpy()
+        columns, vectors = columns.filter(pa.array(there)), stored.vectors[there]
+        self.ids: list[str] = columns["id"].to_pylist()
+        self.paths: list[str] = columns["path"].to_pylist()
         self.row = {track: k for k, track in enumerate(self.ids)}
-        self._seconds = _seconds(path, self.ids)
-        self._norms = np.linalg.norm(stored.vectors, axis=1)
-        self._index = NeighbourIndex(stored.vectors, "cosine", None)
+        self._seconds = columns["duration"].to_numpy().astype(np.float64)
+        self._norms = np.linalg.norm(vectors, axis=1)
+        self._index = NeighbourIndex(vectors, "cosine")
         self._keys = [_key(track) for track in self.ids]
+        self._graph = None
+        if len(self.ids) > MAX_EXACT:
+            self._graph = kept_graph(path, self.version, columns)
+            keys = columns["key"].to_numpy()
+            self._by_key = np.argsort(keys)
+            self._sorted_keys = keys[self._by_key]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -86,20 +112,32 @@ class Tracks:
             prefix: of the ids that are searched.
             exclude: ids that are left out.
         """
-        rows, index = np.arange(len(self)), self._index
-        if prefix:
-            rows = np.array([r for r, own in enumerate(self.ids) if own.startswith(prefix)], int)
-            index = NeighbourIndex(self._index.vectors[rows], "cosine")
-        if not len(rows):
-            return []
         left_out = {self.row[track] for track in exclude if track in self.row}
-        (places,), (similarities,) = index.nearest(vector[None], k + len(left_out))
+        rows, similarities = self._search(vector[None], k + len(left_out), prefix)
         found = [
-            Neighbour(id=self.ids[rows[place]], similarity=float(similarity))
-            for place, similarity in zip(places, similarities, strict=True)
-            if place >= 0 and np.isfinite(similarity) and int(rows[place]) not in left_out
+            Neighbour(id=self.ids[row], similarity=float(similarity))
+            for row, similarity in zip(rows.tolist(), similarities, strict=True)
+            if row not in left_out and np.isfinite(similarity)
         ]
         return found[:k]
+
+    def _search(self, query: np.ndarray, count: int, prefix: str) -> tuple[np.ndarray, np.ndarray]:
+        """(n,) rows and similarities of the nearest tracks of a query (1, dimensions)."""
+        if prefix:
+            rows = np.array([r for r, own in enumerate(self.ids) if own.startswith(prefix)], int)
+            if not len(rows):
+                return rows, np.zeros(0, np.float32)
+            part = NeighbourIndex(self._index.vectors[rows], "cosine")
+            (places,), (similarities,) = part.nearest(query, count)
+            return rows[places], similarities
+        if self._graph is None:
+            (rows,), (similarities,) = self._index.nearest(query, count)
+            return rows, similarities
+        keys = self._graph.nearest(query, min(count, len(self._graph)))[0]
+        rows = self._by_key[np.searchsorted(self._sorted_keys, keys[keys >= 0])]
+        similarities = self._index.vectors[rows] @ unit(query)[0]
+        order = np.argsort(-similarities, kind="stable")
+        return rows[order], similarities[order]
 
     def centre(self, rows: Sequence[int]) -> np.ndarray:
         """(dimensions,) mean direction of some tracks."""
@@ -107,20 +145,15 @@ class Tracks:
         return found
 
 
-def _seconds(path: Path, ids: Sequence[str]) -> np.ndarray:
-    """(tracks,) durations; NaN where the store has none, as one of another program may."""
-    try:
-        tables = list(read_tables(path, ["id", "duration"]))
-    except SslAudioError:
-        return np.full(len(ids), np.nan)
-    known = {
-        track: seconds
-        for table in tables
-        for track, seconds in zip(
-            table["id"].to_pylist(), table["duration"].to_pylist(), strict=True
-        )
-    }
-    return np.array([known.get(track) or np.nan for track in ids], np.float64)
+def _read(path: Path) -> tuple[str, Stored, pa.Table]:
+    """Version, vectors and columns of a store, all of the same state of it."""
+    while True:
+        if not count_rows(path):
+            raise SslAudioError(f"{path} has no track: embed some files first")
+        version, stored = read_version(path), read_store(path)
+        columns = pa.concat_tables(read_completed(path, COLUMNS))
+        if read_version(path) == version:
+            return version, stored, columns
 
 
 def _key(text: str) -> str:

@@ -9,8 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from ssl_audio.audio import SAMPLE_RATE
+
 MAX_POINTS = 4000
-_FINE = 320  # samples of a part that is kept: 20 ms at 16 kHz
+_PART = 320  # samples of a part that is kept
+PART_SECONDS = _PART / SAMPLE_RATE  # 0.02
 _CACHED = 256  # recordings
 
 
@@ -19,8 +22,8 @@ def part_peaks(blocks: Iterable[np.ndarray]) -> np.ndarray:
     peaks, rest = [], np.zeros(0, np.float32)
     for block in blocks:
         samples = np.abs(np.concatenate([rest, block]))
-        whole = len(samples) // _FINE * _FINE
-        peaks.append(samples[:whole].reshape(-1, _FINE).max(1))
+        whole = len(samples) // _PART * _PART
+        peaks.append(samples[:whole].reshape(-1, _PART).max(1))
         rest = samples[whole:]
     if len(rest):
         peaks.append(rest.max(keepdims=True))

@@ -2,45 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import soundfile
-from made_service import BASE, IDS, RATE, Client, tone
+from made_service import BASE, Client, make_models, make_music
 from starlette.testclient import TestClient
 
 from ssl_audio.service.app import create_app
 from ssl_audio.service.state import Service
 from ssl_audio.settings.serve import ServeSettings
-from ssl_audio.stores.columns import Row
-from ssl_audio.stores.writer import write_store
 
 
 @pytest.fixture(scope="session")
-def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a store, features.parquet, of the files of `IDS`."""
-    folder = tmp_path_factory.mktemp("service") / "music"
-    rows = []
-    for k, name in enumerate(IDS):
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(path, tone(k), RATE, format="WAV")
-        vector = np.eye(len(IDS), dtype=np.float32)[k] + 0.1 * k
-        rows.append(Row(name, str(path), 0.5, "", vector))
-    about = {"kind": "acoustic, pca", "model": "made"}
-    write_store(folder / "features.parquet", about, rows)
-    return folder
+def music(once: Callable[..., Any]) -> Path:
+    """A folder with files, and a store of vectors that are not embeddings."""
+    found: Path = once("service_music", make_music)
+    return found
+
+
+@pytest.fixture(scope="session")
+def models(once: Callable[..., Any], music: Path) -> dict[str, Any]:
+    """Settings of a service with an encoder, a probe, acoustic features and a run."""
+    found: dict[str, Any] = once("service_models", lambda path: make_models(path, music))
+    return found
 
 
 @pytest.fixture
-def client(music: Path) -> Client:
+def client(music: Path) -> Iterator[Client]:
     """`client(KEY=VALUE)`: a service with these settings, on the store of `music` by default."""
+    with ExitStack() as stack:
 
-    def make(**settings: Any) -> TestClient:
-        given = {"features": music / "features.parquet", **settings}
-        service = Service(ServeSettings(**given))
-        return TestClient(create_app(service), BASE, raise_server_exceptions=False)
+        def make(**settings: Any) -> TestClient:
+            service = Service(ServeSettings(**{"features": music / "features.parquet", **settings}))
+            app = create_app(service)
+            return stack.enter_context(TestClient(app, BASE, raise_server_exceptions=False))
 
-    return make
+        yield make
+
+
+@pytest.fixture(scope="module")
+def everything(models: dict[str, Any]) -> Iterator[TestClient]:
+    """A service with all models."""
+    app = create_app(Service(ServeSettings(**models)))
+    with TestClient(app, BASE, raise_server_exceptions=False) as client:
+        yield client

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
 import pytest
 import soundfile
-from made_service import IDS, RATE, Client, tone
+from made_service import IDS, Client, sound, tone
 
 
 def url(track: str, more: str = "") -> str:
@@ -36,19 +37,10 @@ def test_slashes_may_be_sent_as_they_are(client: Client) -> None:
 
 def test_waveform_is_that_of_the_file(client: Client) -> None:
     found = client().get(url(IDS[2], "/waveform?points=5")).json()
-    expected = np.abs(soundfile.read(_file(tone(2)))[0]).reshape(5, -1).max(1)
+    expected = np.abs(soundfile.read(io.BytesIO(sound(tone(2))))[0]).reshape(5, -1).max(1)
     assert found["seconds"] == 0.5
     np.testing.assert_allclose(found["peaks"], expected, atol=1e-4)
     assert len(client().get(url(IDS[2], "/waveform")).json()["peaks"]) == 25  # one per 20 ms
-
-
-def _file(samples: np.ndarray) -> object:
-    import io
-
-    made = io.BytesIO()
-    soundfile.write(made, samples, RATE, format="WAV")
-    made.seek(0)
-    return made
 
 
 @pytest.mark.parametrize(
