@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.recommenders.continuation import PlaylistModel, open_model
 from ssl_audio.recommenders.data.node_features import GENRE, POPULARITY
-from ssl_audio.recommenders.induction import inductive_model, new_vector
 from ssl_audio.service.problems import Problem
 from ssl_audio.service.schemas import Completion
 from ssl_audio.service.tracks import Tracks
@@ -40,14 +39,21 @@ class Continuer:
     """Continues playlists by a trained recommender, one at a time.
 
     Args:
-        model: of `open_model`.
+        run: of `recommend`.
+        model: of the run; None: as in `complete`.
+
+    Raises:
+        SslAudioError: see `open_model`.
     """
 
-    def __init__(self, model: PlaylistModel) -> None:
-        self.name, self.ids = model.name, model.catalogue.ids
-        self._recommender = model.recommender
-        self._row = {track: k for k, track in enumerate(model.recommender.data.catalogue.ids)}
-        self._known = model.recommender.known()
+    def __init__(self, run: Path, model: str | None) -> None:
+        from ssl_audio.recommenders.continuation import open_model  # takes seconds to import
+
+        opened = open_model(run, model)
+        self.name, self.ids = opened.name, opened.catalogue.ids
+        self._recommender = opened.recommender
+        self._row = {track: k for k, track in enumerate(opened.recommender.data.catalogue.ids)}
+        self._known = opened.recommender.known()
         self._one_at_a_time = threading.Lock()
 
     def knows(self, ids: Sequence[str]) -> bool:
@@ -89,8 +95,12 @@ class Inductor:
     """
 
     def __init__(self, run: Path, available: Collection[str]) -> None:
-        self.name, self._model = inductive_model(run)
-        self.features = [one for one in self._model.features if one not in (GENRE, POPULARITY)]
+        from ssl_audio.recommenders.continuation import open_model
+        from ssl_audio.recommenders.induction import inductive_model, new_vector
+
+        self.name, model = inductive_model(run)
+        self._vector = partial(new_vector, model)
+        self.features = [one for one in model.features if one not in (GENRE, POPULARITY)]
         if missing := [one for one in self.features if one not in available]:
             raise SslAudioError(
                 f"{self.name} was trained with {', '.join(missing)}, which files do not get here: "
@@ -105,7 +115,7 @@ class Inductor:
 
     def vector(self, features: Mapping[str, np.ndarray]) -> np.ndarray:
         """(d,) vector of a new track by its features, (width,) of each group."""
-        return new_vector(self._model, features)
+        return self._vector(features)
 
     def around(self, vector: np.ndarray, length: int) -> Completion:
         """The playlist of the tracks whose vectors are nearest to one, (d,)."""

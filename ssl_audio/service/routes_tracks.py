@@ -40,7 +40,8 @@ def find_tracks(
     return Found(total=len(rows), tracks=[snapshot.tracks.track(row) for row in rows[:limit]])
 
 
-@router.api_route("/{track:path}/audio", methods=["GET", "HEAD"], response_class=FileResponse)
+@router.head("/{track:path}/audio", include_in_schema=False)
+@router.get("/{track:path}/audio", response_class=FileResponse)
 def audio(track: TrackId, snapshot: Current, service: Shared) -> FileResponse:
     """The file of a track; range requests give parts of it."""
     path = service.roots.of_track(snapshot.tracks.paths[snapshot.tracks.of(track)])

@@ -17,7 +17,6 @@ from ssl_audio.io.version import __version__
 from ssl_audio.models.encoder import load_encoder
 from ssl_audio.models.shipped import shipped_probe
 from ssl_audio.probing.estimator import Probe, load_probe
-from ssl_audio.recommenders.continuation import open_model
 from ssl_audio.recommenders.data.m3u import read_m3u
 from ssl_audio.recommenders.data.node_features import ACOUSTIC, AUDIO
 from ssl_audio.recommenders.data.track_ids import TrackIds
@@ -77,7 +76,7 @@ class Snapshot:
             self.acoustic = _acoustic(settings.acoustic, self.tracks)
         self.continuer, self.inductor = None, None
         if settings.run is not None:
-            self.continuer = Continuer(open_model(settings.run, settings.model))
+            self.continuer = Continuer(settings.run, settings.model)
             self.inductor = _inductor(settings.run, self.features_of_new_tracks)
 
         ids = [*self.tracks.ids, *(self.continuer.ids if self.continuer else [])]
