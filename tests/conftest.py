@@ -2,7 +2,7 @@
 
 import os
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +57,14 @@ def demo_corpus(once: Callable[..., Any]) -> Path:
 
     found: Path = once("demo", lambda path: make_demo(path, 24, 13.0, workers=1, progress=False))
     return found
+
+
+@pytest.fixture(scope="module")  # while it runs, a test cannot run an event loop of its own
+def browser() -> Iterator[Any]:
+    """A running Chromium."""
+    from browser import started
+
+    yield from started()
 
 
 @pytest.fixture(scope="session")

@@ -68,6 +68,18 @@ class Tracks:
         """Of the vectors."""
         return int(self._index.vectors.shape[1])
 
+    @property
+    def directions(self) -> np.ndarray:
+        """(tracks, dimensions) vectors scaled to length 1."""
+        found: np.ndarray = self._index.vectors
+        return found
+
+    @property
+    def vectors(self) -> np.ndarray:
+        """(tracks, dimensions) embeddings, NaN where there is none."""
+        found: np.ndarray = self._index.vectors * self._norms[:, None]
+        return found
+
     def of(self, track: str) -> int:
         """The row of an id."""
         if track not in self.row:

@@ -1,39 +1,19 @@
 """The report in a real browser: no error, charts that answer, and a map that plays."""
 
-import shutil
 import wave
 from dataclasses import replace
 
 import pytest
+from browser import listened
 from made_results import HOSTILE, page_html, playlist_results, probe_results
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with sync_api.sync_playwright() as playwright:
-        found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-        try:
-            started = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        except sync_api.Error as error:
-            pytest.skip(f"no browser starts here: {str(error).splitlines()[0]}")
-        yield started
-        started.close()
 
 
 def opened(browser, folder, results):
     """The open page; `said` has what its console printed."""
     (folder / "report.html").write_text(page_html(results))
-    page = browser.new_page(viewport={"width": 1100, "height": 900})
-    page.said = []
-    page.on("console", lambda message: page.said.append(message.text))
-    page.on("pageerror", lambda error: page.said.append(str(error)))
-    page.on("dialog", lambda dialog: page.said.append("a dialog"))
-    page.on("request", lambda request: page.said.append(request.url))
+    page = listened(browser.new_page(viewport={"width": 1100, "height": 900}))
     page.goto((folder / "report.html").as_uri())
-    assert page.said.pop(0).startswith("file://")
+    assert len(page.asked) == 1
     return page
 
 
@@ -65,7 +45,7 @@ def place(page, k):
 
 @pytest.mark.slow
 def test_every_chart_is_drawn_without_errors_or_requests(page):
-    assert page.said == []
+    assert page.said == [] and len(page.asked) == 1
     assert page.locator(".chart svg").count() == 7
     assert page.locator(".chart:visible svg").count() == 6  # the tags of one system
     assert page.locator("canvas").evaluate("c => c.width") > 300

@@ -1,0 +1,96 @@
+"""`/`: the page; `/explorer/`: its files; `/map`: the map of the catalogue."""
+
+from __future__ import annotations
+
+import gzip
+import mimetypes
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
+from starlette.staticfiles import StaticFiles
+
+from ssl_audio.reports.components import STYLES, TOOLTIP, component
+from ssl_audio.reports.projection import estimated_seconds
+from ssl_audio.service.explorer.map import MapMaker, Points, folders
+from ssl_audio.service.snapshot import Snapshot
+from ssl_audio.service.state import Current, Shared
+
+STATIC = Path(__file__).with_name("static")
+# only files of this service, and no script or style inside of a page; blob: is a file that the
+# user has opened, which the browser plays
+POLICY = (
+    "default-src 'self'; media-src 'self' blob:; object-src 'none'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-cache",  # asked for again, and sent again if it has changed
+}
+router = APIRouter(include_in_schema=False)
+
+
+class _Files(StaticFiles):
+    """Files with the headers of the page."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        response = super().file_response(*args, **kwargs)
+        response.headers.update(HEADERS)
+        return response
+
+
+def static_files() -> StaticFiles:
+    """The files of the page."""
+    mimetypes.add_type("text/javascript", ".js")  # some systems say text/plain
+    return _Files(directory=STATIC)
+
+
+@router.get("/")
+def page() -> Response:
+    """The explorer."""
+    return Response((STATIC / "index.html").read_bytes(), media_type="text/html", headers=HEADERS)
+
+
+@router.get("/explorer/" + STYLES)
+def styles() -> Response:
+    """Colours and controls, which the report has too."""
+    return Response(component(STYLES), media_type="text/css", headers=HEADERS)
+
+
+@router.get("/explorer/" + TOOLTIP)
+def tooltip() -> Response:
+    """The tooltip, which the report has too."""
+    return Response(component(TOOLTIP), media_type="text/javascript", headers=HEADERS)
+
+
+@router.get("/map")
+def track_map(request: Request, snapshot: Current, service: Shared) -> Response:
+    """Places of the tracks, see `map.map_json`; 202 with `seconds` while they are computed."""
+    maps: MapMaker = request.app.state.maps
+    made = maps.get(snapshot.tracks.version, service.settings.features, lambda: _points(snapshot))
+    if made is None:
+        tracks = snapshot.tracks
+        seconds = estimated_seconds(len(tracks), tracks.dimensions)
+        return JSONResponse({"seconds": seconds}, 202, {"Cache-Control": "no-store"})
+    headers = {"ETag": made.etag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
+    if request.headers.get("if-none-match") == made.etag:
+        return Response(status_code=304, headers=headers)
+    if "gzip" not in request.headers.get("accept-encoding", ""):
+        content = gzip.decompress(made.content)
+        return Response(content, media_type="application/json", headers=headers)
+    headers["Content-Encoding"] = "gzip"
+    return Response(made.content, media_type="application/json", headers=headers)
+
+
+def _points(snapshot: Snapshot) -> Points:
+    tracks, probe = snapshot.tracks, snapshot.probe
+    colourings: dict[str, Sequence[str]] = {"folder": folders(tracks.ids)}
+    if probe is not None:
+        likely = probe.predict_proba(np.nan_to_num(tracks.vectors)).argmax(1)
+        colourings["most probable tag"] = [probe.tags_[tag] for tag in likely.tolist()]
+    return Points(tracks.ids, tracks.directions, colourings)

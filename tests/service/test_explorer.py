@@ -1,0 +1,152 @@
+"""What the explorer is sent: its page, and the map of the catalogue."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_service import Client
+
+from ssl_audio.reports.projection import project
+from ssl_audio.service.explorer.map import (
+    MAX_GROUPS,
+    MapMaker,
+    Points,
+    cached_map,
+    folders,
+    map_file,
+    map_json,
+)
+from ssl_audio.service.explorer.routes import STATIC
+
+MAX_BYTES = 600_000  # of the page and its libraries, in the wheel
+
+
+def points(count: int = 12, **colourings: list[str]) -> Points:
+    vectors = np.random.default_rng(0).normal(size=(count, 4)).astype(np.float32)
+    return Points([f"t{k}" for k in range(count)], vectors, dict(colourings))
+
+
+def test_the_page_and_its_files_come_from_here_and_run_nothing_else(client: Client) -> None:
+    service = client()
+    page = service.get("/")
+    assert page.headers["content-type"].startswith("text/html")
+    policy = page.headers["content-security-policy"]
+    assert policy.startswith("default-src 'self';") and "unsafe" not in policy
+    assert "<script>" not in page.text and "style=" not in page.text and "http" not in page.text
+    for name in ["components.css", "tooltip.js", "main.js", "vendor/libraries.min.js", "icon.svg"]:
+        file = service.get(f"/explorer/{name}")
+        assert file.status_code == 200 and file.headers["x-content-type-options"] == "nosniff"
+        if name.endswith(".js"):
+            assert file.headers["content-type"].startswith("text/javascript")
+    assert "--series-0" in service.get("/explorer/components.css").text
+    assert service.get("/explorer/%2e%2e/routes.py").status_code == 404
+
+
+def test_the_files_are_small() -> None:
+    sizes = {path: path.stat().st_size for path in STATIC.rglob("*") if path.is_file()}
+    assert sum(sizes.values()) < MAX_BYTES
+    for path in sizes:
+        if path.parent == STATIC:
+            assert len(path.read_text().splitlines()) < 400, path.name
+
+
+def test_the_map_is_computed_in_the_background_and_then_known_by_its_tag(client: Client) -> None:
+    service = client()
+    answer = service.get("/map")
+    deadline = time.monotonic() + 60
+    while answer.status_code == 202 and time.monotonic() < deadline:
+        assert answer.json()["seconds"] >= 0
+        time.sleep(0.02)
+        answer = service.get("/map")
+    assert answer.headers["content-encoding"] == "gzip"
+    found = answer.json()
+    assert len(found["ids"]) == len(found["x"]) == len(found["y"])
+    assert set(found["ids"]) == {t["id"] for t in service.get("/tracks").json()["tracks"]}
+    plain = service.get("/map", headers={"accept-encoding": "identity"})
+    assert "content-encoding" not in plain.headers and plain.json() == found
+    again = service.get("/map", headers={"if-none-match": answer.headers["etag"]})
+    assert again.status_code == 304 and again.content == b""
+
+
+def test_places_are_those_of_the_projection() -> None:
+    made = points(folder=["a"] * 5 + ["b"] * 7, same=["c"] * 12)
+    made.vectors[3] = np.nan
+    found = json.loads(map_json(made, "1"))
+    rows = [k for k in range(12) if k != 3]
+    places, method = project(made.vectors[rows])
+    assert found["method"] == method == "t-SNE"
+    assert found["ids"] == [f"t{k}" for k in rows]
+    for name, values in zip("xy", places.T, strict=True):
+        assert (min(found[name]), max(found[name])) == (0, 65535)
+        assert np.corrcoef(found[name], values)[0, 1] == pytest.approx(1)
+    (colouring,) = found["colourings"]  # that with one group shows nothing
+    assert colouring == {"name": "folder", "groups": ["b", "a"], "values": [1] * 4 + [0] * 7}
+    assert map_json(made, "1") == map_json(made, "1")
+
+
+def test_of_many_groups_the_smallest_are_one() -> None:
+    names = [f"g{k:02}" for k in range(MAX_GROUPS + 3)]
+    found = json.loads(map_json(points(2 * len(names) - 3, folder=[*names, *names[:-3]]), "1"))
+    (colouring,) = found["colourings"]
+    assert colouring["groups"] == [*names[:MAX_GROUPS], "other"]
+    assert colouring["values"][: len(names)] == [*range(MAX_GROUPS), *[MAX_GROUPS] * 3]
+
+
+@pytest.mark.parametrize(
+    ("ids", "expected"),
+    [
+        (["m/a/1", "m/a/2", "m/b/c/3"], ["a", "a", "b"]),
+        (["1", "a/2", "a/b/3"], ["", "a", "a"]),
+        (["m/1", "m/2"], ["", ""]),
+        ([], []),
+    ],
+)
+def test_folders_are_those_where_the_tracks_part(ids: list[str], expected: list[str]) -> None:
+    assert folders(ids) == expected
+
+
+def test_a_map_is_kept_until_the_store_changes(tmp_path: Path) -> None:
+    store, made = tmp_path / "s.parquet", points()
+    content, file = cached_map(store, "1", made), map_file(store)
+    assert file.read_bytes() == content and json.loads(gzip.decompress(content))["ids"] == made.ids
+    stamp = file.stat().st_mtime_ns
+    assert cached_map(store, "1", made) == content and file.stat().st_mtime_ns == stamp
+    file.write_bytes(content[:40])  # damaged: written again
+    assert cached_map(store, "1", made) == content == file.read_bytes()
+    for version, other in [("2", points(13)), ("2", points(13, folder=["a"] * 13))]:
+        assert cached_map(store, version, other) == file.read_bytes() != content
+        content = file.read_bytes()
+
+
+def test_a_map_that_cannot_be_kept_is_given(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    store, made = tmp_path / "s.parquet", points()
+    map_file(store).mkdir()
+    assert json.loads(gzip.decompress(cached_map(store, "1", made)))["ids"] == made.ids
+    assert "cannot be kept" in capsys.readouterr().err
+
+
+def test_a_computation_that_fails_is_named_and_tried_again(tmp_path: Path) -> None:
+    made, calls = points(3), []
+
+    def given() -> Points:
+        calls.append(1)
+        if len(calls) == 1:
+            raise MemoryError("too many tracks")
+        return made
+
+    maker, store = MapMaker(), tmp_path / "s.parquet"
+
+    def waited() -> object:
+        deadline = time.monotonic() + 60
+        while (found := maker.get("1", store, given)) is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return found
+
+    with pytest.raises(MemoryError, match="too many"):
+        waited()
+    assert waited() is not None and len(calls) == 2
