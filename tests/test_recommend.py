@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import call as call_command
+from commands import call
 
 from ssl_audio.complete import main as complete_main
 from ssl_audio.recommend import COMMAND, main
@@ -98,14 +98,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     return Made(folder, catalogue, generated.playlists)
 
 
-def call(*words: str, command: Command = main) -> tuple[int, str, str]:
-    """Exit status, standard output and standard error."""
-    return call_command(command, *words)
-
-
 def refused(*words: str, command: Command = main) -> str:
     """The one line of an error."""
-    status, out, err = call_command(command, *words)
+    status, out, err = call(command, *words)
     lines = [line for line in err.splitlines() if line.startswith("error: ")]
     assert (status, out, len(lines)) == (1, "", 1), err
     assert err.rstrip("\n").endswith(lines[0]) and "Traceback" not in err
@@ -141,7 +136,7 @@ def ran(made: Made) -> Ran:
         "features=[popularity,acoustic,identity]",
         f"stores.embeddings={made.folder / 'embeddings.parquet'}", f"run_dir={folder}",
     )  # fmt: skip
-    status, out, err = call(*words)
+    status, out, err = call(main, *words)
     assert status == 0, err
     return Ran(folder, words, out, results_of(folder))
 
@@ -223,7 +218,7 @@ def test_new_tracks_get_vectors_of_musig(ran: Ran, made: Made, tmp_path: Path) -
     write_store(tmp_path / "new.parquet", new, np.full((4, 8), 0.25, np.float32))
     words = [f"run={ran.folder}", f"stores.acoustic={tmp_path / 'new.parquet'}"]
     output = tmp_path / "deep" / "vectors.parquet"
-    status, _, err = call(*words, f"output={output}", command=complete_main)
+    status, _, err = call(complete_main, *words, f"output={output}")
     assert status == 0 and "4 tracks have no popularity features and got the mean" in err
     stored = read_store(output)
     assert stored.ids == new and np.allclose(np.linalg.norm(stored.vectors, axis=1), 1, atol=1e-5)
@@ -249,7 +244,7 @@ def test_the_two_tower_model_gives_vectors_to_cold_and_new_tracks(
     kept = read_store(run / "two_tower-tracks.parquet")
     assert kept.vectors.any(1).tolist() == [k >= 3 for k in range(TRACKS)]  # three lack audio
     words = [f"run={run}", store, f"output={tmp_path / 'v.parquet'}"]
-    assert call(*words, command=complete_main)[0] == 0
+    assert call(complete_main, *words)[0] == 0
     again = read_store(tmp_path / "v.parquet")
     assert again.ids == kept.ids[3:] and np.allclose(again.vectors, kept.vectors[3:], atol=1e-5)
 
@@ -263,7 +258,7 @@ def test_cold_tracks_get_the_vectors_of_the_test(ran: Ran, made: Made, tmp_path:
     ids = [acoustic.ids[k] for k in rows]
     write_store(tmp_path / "cold.parquet", ids, acoustic.vectors[rows])
     words = [f"run={ran.folder}", f"stores.acoustic={tmp_path / 'cold.parquet'}"]
-    assert call(*words, f"output={tmp_path / 'v.parquet'}", command=complete_main)[0] == 0
+    assert call(complete_main, *words, f"output={tmp_path / 'v.parquet'}")[0] == 0
     kept = read_store(ran.folder / "musig-tracks.parquet").vectors[rows]
     assert np.allclose(read_store(tmp_path / "v.parquet").vectors, kept, atol=1e-5)
 
@@ -333,10 +328,10 @@ def test_a_playlist_is_continued(ran: Ran, made: Made, tmp_path: Path, model: st
     entries = [(made.catalogue.ids[row], "") for row in seeds]
     words = [f"playlist={playlist}", f"run={ran.folder}", "length=30", f"model={model}"]
     write_m3u(playlist, [*entries, ("new.flac", "")])
-    status, _, err = call(*words, command=complete_main)
+    status, _, err = call(complete_main, *words)
     assert status == 3 and "unknown: 'new.flac' (1 positions); nearest: 'album" in err
     write_m3u(playlist, entries)
-    status, _, err = call(*words, command=complete_main)
+    status, _, err = call(complete_main, *words)
     assert status == 0 and f"30 tracks: {tmp_path / 'my-more.m3u'}" in err
     added = [made.catalogue.row[track.id] for track in read_m3u(tmp_path / "my-more.m3u")]
     assert len(set(added)) == 30 and not set(added) & set(seeds)
@@ -353,7 +348,7 @@ def test_a_playlist_is_continued_with_the_newest_run(
     write_results(tmp_path / "runs" / "second", replace(ran.results, models={}))
     (tmp_path / "runs" / "third").mkdir()
     (tmp_path / "runs" / "third" / "results.json").write_text('{"kind": "probe"}')
-    status, _, err = call("playlist=my.m3u", "length=7", command=complete_main)
+    status, _, err = call(complete_main, "playlist=my.m3u", "length=7")
     assert status == 0 and "runs/first" in err and len(read_m3u(tmp_path / "my-more.m3u")) == 7
 
 
@@ -510,6 +505,7 @@ def test_duplicates_and_short_playlists_are_counted(tmp_path: Path) -> None:
     rows = [f"list {p},{p % 7 + t % 5}" for p in range(60) for t in range(8)]
     path.write_text("playlist,track\n" + "\n".join(rows) + "\n")
     status, _, err = call(
+        main,
         f"playlists={path}", f"run_dir={tmp_path / 'run'}", "model=m2grl", *SMALL,
         "completion.cold=0",
     )  # fmt: skip

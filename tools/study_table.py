@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 
@@ -10,11 +11,11 @@ from study_estimates import CONFIDENCE, Estimate, Estimates, estimate
 from study_file import Study
 from study_results import Finished, read_all
 
-from ssl_audio.io.atomic import write_bytes, write_text
+from ssl_audio.io.atomic import write_text
 from ssl_audio.io.console import say
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.reports import drawing
-from ssl_audio.reports.figures import Curve, scaling
+from ssl_audio.reports.drawing import write_figure
+from ssl_audio.reports.figures import AXES, Curve, scaling
 from ssl_audio.reports.grids import (
     Cell,
     Grid,
@@ -96,12 +97,8 @@ def write_figures(study: Study, results: Path, resamples: int, seed: int) -> Non
         for axis, label in (("hours", "hours of audio"), ("steps", "training steps")):
             panels = _panels(axis, rows, by_metric["map"])
             if panels:
-                with drawing.style():
-                    figure = scaling(panels, label, "map")
-                    root = drawing.svg(figure)
-                    stem = f"figure-{name}-{axis}"
-                    write_bytes(results / f"{stem}.svg", drawing.svg_file(root))
-                    write_bytes(results / f"{stem}.png", drawing.png(figure))
+                stem = f"figure-{name}-{axis}"
+                write_figure(results / stem, partial(scaling, panels, label, AXES["map"]))
                 written.append(stem)
     if not written:
         raise SslAudioError("no two finished rows differ in their hours or their steps alone")

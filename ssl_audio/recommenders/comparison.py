@@ -72,9 +72,15 @@ def compare(settings: RecommendSettings) -> PlaylistResults:
     with open_run_folder(folder, to_yaml(settings), resumed, INPUTS):
         started = time.monotonic()
         data = load_data(settings, folder)
-        run = _Run(settings, data, folder, {"data": time.monotonic() - started})
-        results = run.results()
-        write_results(folder, results)
+        return compare_on(settings, data, folder, time.monotonic() - started)
+
+
+def compare_on(
+    settings: RecommendSettings, data: TrainingData, folder: Path, seconds: float
+) -> PlaylistResults:
+    """`compare` on data that were loaded in some seconds, in a folder that is there."""
+    results = _Run(settings, data, folder, {"data": seconds}).results()
+    write_results(folder, results)
     return results
 
 

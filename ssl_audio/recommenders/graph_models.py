@@ -63,31 +63,30 @@ def train_graph_model(
     return model
 
 
-def check_groups(data: TrainingData, groups: Sequence[str], missing: str) -> None:
-    """Refuse, before any training, what `node_features` refuses."""
-    if given := [group for group in groups if group != IDENTITY]:
-        data.features(given, missing)
+def known_features(
+    data: TrainingData, groups: Sequence[str], missing: str
+) -> tuple[np.ndarray, Scaler | None]:
+    """(tracks, d) float32 columns of the groups except identity, and their scaling; d may be 0.
+
+    Raises:
+        SslAudioError: an unavailable group, or tracks without features with missing="refuse".
+    """
+    given = [group for group in groups if group != IDENTITY]
+    return data.features(given, missing) if given else (np.zeros((data.tracks, 0), "f4"), None)
 
 
 def node_features(
     data: TrainingData, groups: Sequence[str], missing: str, seed: int
 ) -> NodeFeatures:
-    """The features of some groups, identity the last of them; without any, those of degrees.
-
-    Raises:
-        SslAudioError: an unavailable group, or tracks without features with missing="refuse".
-    """
+    """`known_features` and, where it is a group, identity; without any group, those of degrees."""
     if not groups:
         return degree_features(data.graph, data.counts > 0)
-    trained, given = data.counts > 0, [group for group in groups if group != IDENTITY]
-    columns, scaler, identity = [], None, 0
-    if given:
-        values, scaler = data.features(given, missing)
-        columns.append(values)
-    if IDENTITY in groups:
-        columns.append(identity_features(data, seed))
-        identity = columns[-1].shape[1]
-    return NodeFeatures(np.concatenate(columns, axis=1), trained, identity, scaler)
+    values, scaler = known_features(data, groups, missing)
+    if IDENTITY not in groups:
+        return NodeFeatures(values, data.counts > 0, 0, scaler)
+    identity = identity_features(data, seed)
+    both = np.concatenate([values, identity], axis=1)
+    return NodeFeatures(both, data.counts > 0, identity.shape[1], scaler)
 
 
 def identity_features(data: TrainingData, seed: int) -> np.ndarray:

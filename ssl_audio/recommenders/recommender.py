@@ -34,6 +34,8 @@ from ssl_audio.settings.recommenders import ON_PLAYLISTS, ON_SESSIONS, RECOMMEND
 
 Space = Mapping[str, tuple[Any, ...]]
 """Keys of settings, and the values of each that are tried by `tune=true`."""
+SESSION_RECENCY = 0.9
+RECENCIES = (0.8, 0.9, 0.95, 1.0)  # that `tune=true` tries
 VECTORS, MODEL, SECONDS = "vectors.npy", "model", "seconds.json"  # in a recommender's folder
 
 
@@ -69,6 +71,15 @@ class Recommender(ABC):
 
     def __init__(self, settings: RecommendSettings, data: TrainingData) -> None:
         self.settings, self.data = settings, data
+
+    @property
+    def recency(self) -> float:
+        """Weight of a track of a history, to the power of the number of later ones, where the
+        recommender sums over it."""
+        given = self.settings.recency
+        if given is None:
+            return SESSION_RECENCY if self.data.in_sessions else 1.0
+        return given
 
     @property
     def label(self) -> str:
@@ -129,7 +140,7 @@ class Recommender(ABC):
         read = read[known[read]]
         if not len(read):
             raise SslAudioError(f"{self.name} knows none of the playlist's tracks")
-        lists = ranked(self, playlists_of([read.tolist()]), np.flatnonzero(known), length, True)
+        lists = ranked(self, playlists_of([read.tolist()]), np.flatnonzero(known), length)
         return [track for track in lists[0].tolist() if track >= 0]
 
     def own_tables(self, folder: Path, reporter: Reporter) -> list[Table]:
@@ -201,7 +212,8 @@ class VectorRecommender(Recommender):
         """How vectors rank tracks: as MUSIG's section 4.1; on sessions as M2GRL's section 5.1.2, as
         everywhere by input and output vectors."""
         both = vectors.ndim == 3
-        return InnerProduct(vectors) if both or self.data.in_sessions else Cosine(vectors)
+        kind = InnerProduct if both or self.data.in_sessions else Cosine
+        return kind(vectors, self.recency)
 
     def fit(self, folder: Path) -> None:
         kept = folder / VECTORS

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import sparse
 
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import Playlists
@@ -20,39 +19,38 @@ class Cosine:
 
     Args:
         vectors: (tracks, dimensions).
+        recency: weight of a position, to the power of the number of later ones.
     """
 
-    def __init__(self, vectors: np.ndarray) -> None:
-        self.vectors = np.asarray(vectors, np.float32)
+    def __init__(self, vectors: np.ndarray, recency: float = 1.0) -> None:
+        self.vectors, self.recency = np.asarray(vectors, np.float32), recency
         self.unit = unit(self.vectors)
 
     def score(self, histories: Playlists, candidates: Playlists | None) -> np.ndarray:
-        inverse = (1 / np.maximum(histories.lengths, 1)).astype(np.float32)
-        entries = np.repeat(inverse, histories.lengths), histories.tracks, histories.offsets
-        averaging = sparse.csr_matrix(entries, shape=(len(histories), len(self.vectors)))
-        means = unit(averaging @ self.vectors)
-        return (
-            means @ self.unit.T
-            if candidates is None
-            else row_products(means, self.unit, candidates)
-        )
+        # the direction of the sum is that of the mean
+        sums: np.ndarray = histories.matrix(len(self.vectors), self.recency) @ self.vectors
+        means = unit(sums)
+        if candidates is None:
+            return means @ self.unit.T
+        return row_products(means, self.unit, candidates)
 
 
 class InnerProduct:
     """Inner product of an item's vector with the sum of the history's (M2GRL, section 5.1.2).
 
-    Items of the history count by their recency (`Playlists.matrix`). An item with a vector of
-    zeros, one without training data, is ranked last.
+    An item with a vector of zeros, one without training data, is ranked last.
 
     Args:
         vectors: (items, dimensions); or (2, items, dimensions), input vectors, of the history, and
             output vectors, of the candidates: skip-gram is trained on the products of these two.
+        recency: weight of an item, to the power of the number of later ones.
 
     Raises:
         SslAudioError: vectors that are not finite.
     """
 
-    def __init__(self, vectors: np.ndarray) -> None:
+    def __init__(self, vectors: np.ndarray, recency: float = 1.0) -> None:
+        self.recency = recency
         both = np.asarray(vectors, np.float32)
         if not np.isfinite(both).all():
             raise SslAudioError("vectors that are not finite: train with a lower learning rate")
@@ -61,7 +59,7 @@ class InnerProduct:
         self.unknown = np.asarray(~self.outputs.any(1))
 
     def score(self, histories: Playlists, candidates: Playlists | None) -> np.ndarray:
-        sums: np.ndarray = histories.matrix(len(self.inputs)) @ self.inputs
+        sums: np.ndarray = histories.matrix(len(self.inputs), self.recency) @ self.inputs
         if candidates is None:
             scores = sums @ self.outputs.T
             scores[:, self.unknown] = np.finfo(np.float32).min

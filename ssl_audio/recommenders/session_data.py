@@ -2,7 +2,7 @@
 
 Most recommenders rank by the inner product of item vectors with the sum of the history's; M2GRL and
 skip-gram by output vectors with the sum of input vectors, as they are trained. Items of the history
-count by their recency (`sessions.recency`) wherever a recommender sums over them. Inner products of
+count by their recency (`recency`) wherever a recommender sums over them. Inner products of
 other vectors favour long ones, which frequent items have early in training and rare ones later, so
 that walks and EGES are best when stopped early: steps, epochs and rates are chosen on the sessions
 before the last (`m2grl.validate`).
@@ -10,7 +10,7 @@ before the last (`m2grl.validate`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -121,7 +121,7 @@ def load_session_data(
 
     Args:
         source: the folder.
-        rules: which ratings count, where a session ends, and how much the items of a history count.
+        rules: which ratings count, and where a session ends.
         kind: of the categories.
         validate: leave each user's last session (or item) out, and hold out the one before it.
 
@@ -137,7 +137,6 @@ def load_session_data(
     train, task = next_session_task(sessions.playlists, sessions.owners, last_item)
     if validate:
         train, task = next_session_task(train, _owners(train, sessions), last_item)
-    task = replace(task, seen=replace(task.seen, recency=rules.recency))
     if len(task) < 2:
         raise SslAudioError(
             f"{source}: {len(task)} test users, 2 or more are needed: a user needs two movies that "

@@ -9,10 +9,13 @@ import io
 import json
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
+
+from ssl_audio.io.atomic import write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -102,6 +105,14 @@ def svg(figure: Figure) -> ElementTree.Element:
             title.text = mark["text"]
             group.insert(0, title)
     return root
+
+
+def write_figure(stem: Path, draw: Callable[[], Figure]) -> None:
+    """Draw a figure and write it as STEM.svg and STEM.png."""
+    with style():
+        figure = draw()
+        write_bytes(Path(f"{stem}.svg"), svg_file(svg(figure)))
+        write_bytes(Path(f"{stem}.png"), png(figure))
 
 
 def svg_file(root: ElementTree.Element) -> bytes:

@@ -210,17 +210,20 @@ class Curve:
     points: tuple[tuple[float, Interval], ...]
 
 
-def scaling(panels: Mapping[str, Sequence[Curve]], size: str, metric: str) -> Figure:
-    """Curves by size, on a log axis: one panel per title, with a common axis of the metric.
+def scaling(
+    panels: Mapping[str, Sequence[Curve]], size: str, metric: str = "", common: bool = True
+) -> Figure:
+    """Curves by size, on a log axis: one panel per title.
 
     Args:
         panels: curves by the panel's title; those of one name have one colour.
         size: label of the log axis.
-        metric: "roc_auc" or "map".
+        metric: label of the other axis.
+        common: the panels have one axis of the metric; else each has its own.
     """
     names = list(dict.fromkeys(one.name for curves in panels.values() for one in curves))
     sizes = sorted({x for curves in panels.values() for one in curves for x, _ in one.points})
-    figure, all_axes = _figure(4.2 * len(panels), 3.4, len(panels))
+    figure, all_axes = _figure(4.2 * len(panels), 3.4, len(panels), sharey=common)
     for axes, (title, curves) in zip(all_axes, panels.items(), strict=True):
         for curve in curves:
             k = names.index(curve.name)
@@ -236,7 +239,7 @@ def scaling(panels: Mapping[str, Sequence[Curve]], size: str, metric: str) -> Fi
         axes.minorticks_off()
         axes.set(xlabel=size, title=title)
         axes.grid()
-    all_axes[0].set_ylabel(AXES[metric])
+    all_axes[0].set_ylabel(metric)
     _legend(all_axes[-1], dict(enumerate(names)))
     return figure
 

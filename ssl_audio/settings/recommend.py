@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from ssl_audio.settings.baselines import (
     ALSSettings,
@@ -31,7 +31,7 @@ from ssl_audio.settings.words import merged, read_words
 # settings that recommenders are trained with: those that overrides= may change
 OF_RECOMMENDERS = (
     "item_cf", "pmi", "playlist_knn", "ease", "svd", "als", "bpr", "warp", "track2vec", "musig",
-    "m2grl", "transformer", "lightgcn", "two_tower",
+    "m2grl", "transformer", "lightgcn", "two_tower", "recency",
 )  # fmt: skip
 FEATURES = Literal["genre", "popularity", "audio", "acoustic", "identity"]
 
@@ -129,7 +129,7 @@ class M2GRLSettings(Group):
 
 @dataclass(frozen=True, kw_only=True)
 class SessionSettings(Group):
-    """Sessions of MovieLens: the ratings that are used, where a session ends, recency."""
+    """Sessions of MovieLens: the ratings that are used, where a session ends."""
 
     min_rating: float | None = setting(3, help="lower ratings are ignored; null: none", min=0)
     idle: float | None = setting(31536000, help="seconds between sessions; null: no limit", above=0)
@@ -139,10 +139,6 @@ class SessionSettings(Group):
     hold_out: Literal["session", "item"] = setting(
         "session", help="what is predicted: a user's last session, or the last item alone"
     )
-    recency: float = setting(
-        0.9, help="weight of an item of the history, to the power of the number of later ones",
-        above=0, max=1,
-    )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -320,6 +316,10 @@ class RecommendSettings(CommandSettings):
     transformer: TransformerSettings = group(TransformerSettings, "transformer")
     lightgcn: LightGCNSettings = group(LightGCNSettings, "LightGCN")
     two_tower: TwoTowerSettings = group(TwoTowerSettings, "two-tower model of content")
+    recency: float | None = setting(
+        None, help="weight of a track of a history, to the power of the number of later ones, in "
+        "systems that sum over it; null: 0.9 on sessions, 1 on playlists", above=0, max=1,
+    )  # fmt: skip
     item_cf: SimilarTracksSettings = group(SimilarTracksSettings, "item-CF")
     pmi: SimilarTracksSettings = group(SimilarTracksSettings, "PMI")
     playlist_knn: PlaylistKNNSettings = group(PlaylistKNNSettings, "playlist kNN")
@@ -345,7 +345,7 @@ class RecommendSettings(CommandSettings):
                     raise SettingError(key, names, expected)
         for one in self.overrides:
             word = one.partition(":")[2]
-            if word.partition(".")[0] not in OF_RECOMMENDERS:
+            if word.partition("=")[0].partition(".")[0] not in OF_RECOMMENDERS:
                 expected = f"NAME:KEY=VALUE, with a KEY of {', '.join(OF_RECOMMENDERS)}"
                 raise SettingError("overrides", one, expected)
             read_words(type(self), [word])  # refuses wrong keys and values
@@ -356,7 +356,7 @@ class RecommendSettings(CommandSettings):
             expected = "name the folder of the run to resume with run_dir="
             raise SettingError("ckpt_path", self.ckpt_path, expected)
 
-    def of(self, name: str) -> RecommendSettings:
+    def of(self, name: str) -> Self:
         """The settings of a recommender: these, with the overrides of its name.
 
         Raises:
@@ -368,4 +368,4 @@ class RecommendSettings(CommandSettings):
         values = plain(self)
         for word in words:
             values = merged(values, read_words(type(self), [word]).values)
-        return build(RecommendSettings, values)
+        return build(type(self), values)

@@ -1,6 +1,5 @@
 """Scorers: candidates and the whole catalogue, against plain loops and each other."""
 
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -139,10 +138,10 @@ def test_inner_products_are_those_of_a_plain_loop(cells, monkeypatch):
     rng = np.random.default_rng(3)
     vectors, rows = rng.normal(size=(2, 30, 5)), np.arange(30)
     histories = [rng.choice(30, rng.integers(1, 9), replace=False).tolist() for _ in range(11)]
-    given = replace(playlists_of(histories), recency=0.8)
+    given = playlists_of(histories)
     for one, both in ((vectors, vectors), (vectors[0], vectors[[0, 0]])):
         for k in (4, 27):
-            found = ranked(InnerProduct(one), given, rows, k, stable=True)
+            found = ranked(InnerProduct(one, 0.8), given, rows, k)
             assert np.array_equal(found, by_loop(*both, 0.8, histories, k))
     everything = playlists_of([rows.tolist()] * len(histories))
     own = InnerProduct(vectors).score(given, everything).reshape(len(histories), 30)

@@ -17,6 +17,7 @@ from ssl_audio.recommenders.data.training_data import TrainingData
 from ssl_audio.recommenders.evaluations import evaluations_of
 from ssl_audio.recommenders.recommender import make
 from ssl_audio.recommenders.tuning import TRIALS, points_of, tune
+from ssl_audio.settings.fields import shown
 from ssl_audio.settings.recommend import RecommendSettings
 from ssl_audio.settings.recommenders import RECOMMENDERS
 
@@ -165,19 +166,18 @@ def test_every_value_of_a_search_space_can_be_set(data, in_sessions):
     data.__dict__["graph"] = graph
     data.in_sessions = in_sessions  # type: ignore[misc]
     data.features = lambda *_: (values, None)  # type: ignore[method-assign]
-    tuned = 0
+    words, plain = [], settings_of()
     for name in RECOMMENDERS:
-        for one in make(name, settings_of(), data):
-            for key, tried in one.space.items():
-                for value in tried:
-                    words = points_of({key: (value,)}, 0)
-                    given = settings_of(f'overrides=["{name}:{next(words)[0]}"]').of(name)
-                    node = given
-                    for part in key.split("."):
-                        node = getattr(node, part)
-                    assert node == value
-            tuned += bool(one.space)
-    assert tuned >= 14
+        spaces = [one.space for one in make(name, plain, data)]
+        assert all(
+            len(set(tried)) == len(tried) > 1 for space in spaces for tried in space.values()
+        )
+        words += [f'"{name}:{key}={shown(value)}"'
+                  for space in spaces for key, tried in space.items() for value in tried]  # fmt: skip
+    assert len({word.partition(":")[0] for word in words}) >= 14
+    given = settings_of(f"overrides=[{','.join(words)}]")
+    assert len(given.overrides) == len(words)
+    assert given.of("ease").ease.penalty == 2000 and given.of("ease").recency == 1  # the last ones
 
 
 def test_a_comparison_states_the_chosen_settings(made_playlists, tmp_path):

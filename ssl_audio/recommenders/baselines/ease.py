@@ -16,7 +16,7 @@ from scipy import linalg
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import Playlists
 from ssl_audio.recommenders.data.training_data import TrainingData
-from ssl_audio.recommenders.recommender import AllTracks
+from ssl_audio.recommenders.recommender import RECENCIES, AllTracks
 from ssl_audio.settings.recommend import RecommendSettings
 
 MAX_TRACKS = 30_000  # in training playlists: the inverse is then 7 GB in float64
@@ -31,7 +31,10 @@ class Ease(AllTracks):
 
     name = "EASE"
     random = False
-    space = {"ease.penalty": (10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0)}
+    space = {
+        "ease.penalty": (10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0),
+        "recency": RECENCIES,
+    }  # fmt: skip
     weights: np.ndarray
 
     def __init__(self, settings: RecommendSettings, data: TrainingData) -> None:
@@ -44,7 +47,7 @@ class Ease(AllTracks):
             )
 
     def fit(self, folder: Path) -> None:
-        held = self.data.train.distinct(self.data.tracks).matrix(self.data.tracks)[:, self.used]
+        held = self.data.train.held(self.data.tracks)[:, self.used]
         gram = (held.T @ held).toarray().astype(np.float64)
         gram[np.diag_indices_from(gram)] += self.settings.ease.penalty
         inverse = linalg.inv(gram, overwrite_a=True, check_finite=False)
@@ -54,6 +57,6 @@ class Ease(AllTracks):
 
     def scores(self, histories: Playlists) -> np.ndarray:
         found = np.full((len(histories), self.data.tracks), np.finfo(np.float32).min)
-        given = histories.matrix(self.data.tracks)[:, self.used]
+        given = histories.matrix(self.data.tracks, self.recency)[:, self.used]
         found[:, self.used] = given @ self.weights
         return found

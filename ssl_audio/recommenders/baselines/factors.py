@@ -16,7 +16,7 @@ from scipy import sparse
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import Playlists
 from ssl_audio.recommenders.evaluation.ranking import Scorer
-from ssl_audio.recommenders.recommender import VectorRecommender
+from ssl_audio.recommenders.recommender import RECENCIES, VectorRecommender
 from ssl_audio.recommenders.scorers import row_products
 from ssl_audio.settings.baselines import ALSSettings, BPRSettings
 
@@ -51,14 +51,15 @@ class FoldedIn:
     Args:
         vectors: (tracks, dimensions) of `als_vectors`.
         settings: that they were trained with.
+        recency: confidence of a position, to the power of the number of later ones.
     """
 
-    def __init__(self, vectors: np.ndarray, settings: ALSSettings) -> None:
-        self.vectors, self.model = vectors, _als(settings)
+    def __init__(self, vectors: np.ndarray, settings: ALSSettings, recency: float = 1.0) -> None:
+        self.vectors, self.model, self.recency = vectors, _als(settings), recency
         self.model.item_factors = vectors
 
     def score(self, histories: Playlists, candidates: Playlists | None) -> np.ndarray:
-        given = _matrix(histories, len(self.vectors))
+        given = _matrix(histories, len(self.vectors), self.recency)
         users = self.model.recalculate_user(np.arange(len(histories)), given).astype(np.float32)
         if candidates is None:
             return users @ self.vectors.T  # type: ignore[no-any-return]
@@ -71,7 +72,7 @@ class ALS(VectorRecommender):
     name = "ALS"
     space = {
         "als.dimensions": (32, 64, 128), "als.regularisation": (0.1, 1.0, 10.0, 100.0),
-        "als.confidence": (1.0, 3.0, 10.0, 40.0),
+        "als.confidence": (1.0, 3.0, 10.0, 40.0), "recency": RECENCIES,
     }  # fmt: skip
 
     def train(self, folder: Path) -> np.ndarray:
@@ -79,7 +80,7 @@ class ALS(VectorRecommender):
         return als_vectors(self.data.train, self.data.tracks, chosen, seed)
 
     def ranking(self, vectors: np.ndarray) -> Scorer:
-        return FoldedIn(vectors, self.settings.als)
+        return FoldedIn(vectors, self.settings.als, self.recency)
 
 
 class BPR(VectorRecommender):
@@ -89,6 +90,7 @@ class BPR(VectorRecommender):
     space = {
         "bpr.dimensions": (32, 64, 128), "bpr.regularisation": (1e-4, 1e-3, 1e-2),
         "bpr.learning_rate": (0.02, 0.05, 0.1), "bpr.epochs": (50, 100, 200),
+        "recency": RECENCIES,
     }  # fmt: skip
 
     def train(self, folder: Path) -> np.ndarray:
@@ -112,5 +114,5 @@ def _library(model: str) -> Any:
         ) from error
 
 
-def _matrix(playlists: Playlists, tracks: int) -> sparse.csr_matrix:
-    return sparse.csr_matrix(playlists.distinct(tracks).matrix(tracks))
+def _matrix(playlists: Playlists, tracks: int, recency: float = 1.0) -> sparse.csr_matrix:
+    return sparse.csr_matrix(playlists.held(tracks, recency))

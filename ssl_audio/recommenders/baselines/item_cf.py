@@ -15,7 +15,7 @@ from scipy import sparse
 
 from ssl_audio.recommenders.data.collection import Playlists
 from ssl_audio.recommenders.data.csr import kept_offsets, owners_of
-from ssl_audio.recommenders.recommender import AllTracks
+from ssl_audio.recommenders.recommender import RECENCIES, AllTracks
 
 MAX_PRODUCTS = 50_000_000  # pairs of positions that are counted at once
 Similarity = Callable[[np.ndarray, np.ndarray, np.ndarray, int], np.ndarray]
@@ -33,7 +33,7 @@ class ItemCF(AllTracks):
 
     name = "Item-CF"
     random = False
-    space = {"item_cf.neighbours": (20, 50, 100, 200, 500, 1000)}
+    space = {"item_cf.neighbours": (20, 50, 100, 200, 500, 1000), "recency": RECENCIES}
     measure: Similarity = staticmethod(cosine)
     similarity: sparse.csr_array
 
@@ -47,7 +47,9 @@ class ItemCF(AllTracks):
         self.similarity = item_similarity(train, tracks, self.neighbours, self.measure)
 
     def scores(self, histories: Playlists) -> np.ndarray:
-        found: np.ndarray = (histories.matrix(self.data.tracks) @ self.similarity).toarray()
+        found: np.ndarray = (
+            histories.matrix(self.data.tracks, self.recency) @ self.similarity
+        ).toarray()
         return found
 
 
@@ -65,7 +67,7 @@ def item_similarity(
         neighbours: most similar tracks kept of each track; of equal ones, the lower rows.
         measure: of two tracks; only values above 0 are kept.
     """
-    held = playlists.distinct(tracks).matrix(tracks)
+    held = playlists.held(tracks)
     counts = np.asarray(held.sum(axis=0), np.float64).ravel()
     by_track = held.T.tocsr()
     products = by_track @ np.diff(held.indptr).astype(np.float64)

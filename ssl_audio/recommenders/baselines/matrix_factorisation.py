@@ -14,7 +14,7 @@ import numpy as np
 from ssl_audio.io.compiled import compiled
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import Playlists
-from ssl_audio.recommenders.recommender import VectorRecommender
+from ssl_audio.recommenders.recommender import RECENCIES, VectorRecommender
 from ssl_audio.settings.baselines import WarpSettings
 
 TRIALS = 10  # negatives tried for a position
@@ -27,7 +27,7 @@ class Warp(VectorRecommender):
     name = "CF (WARP)"
     space = {
         "warp.dimensions": (32, 64, 128), "warp.learning_rate": (0.02, 0.05, 0.1),
-        "warp.epochs": (5, 10, 20, 40),
+        "warp.epochs": (5, 10, 20, 40), "recency": RECENCIES,
     }  # fmt: skip
 
     def train(self, folder: Path) -> np.ndarray:

@@ -5,6 +5,8 @@ Bonnin and Jannach 2014, "Automated generation of music playlists: survey and ex
 highest cosine to the history h, both as binary vectors over the tracks,
 
     score(t) = sum over p that hold t of cos(h, p).
+
+With a recency below 1, the history counts its later tracks more.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import numpy as np
 from scipy import sparse
 
 from ssl_audio.recommenders.data.collection import Playlists
-from ssl_audio.recommenders.recommender import AllTracks
+from ssl_audio.recommenders.recommender import RECENCIES, AllTracks
 
 
 class PlaylistKNN(AllTracks):
@@ -24,16 +26,18 @@ class PlaylistKNN(AllTracks):
 
     name = "Playlist kNN"
     random = False
-    space = {"playlist_knn.neighbours": (20, 50, 100, 200, 500, 1000)}
+    space = {
+        "playlist_knn.neighbours": (20, 50, 100, 200, 500, 1000), "recency": RECENCIES
+    }  # fmt: skip
     held: sparse.csr_array
 
     def fit(self, folder: Path) -> None:
         tracks = self.data.tracks
-        self.held = self.data.train.distinct(tracks).matrix(tracks)
+        self.held = self.data.train.held(tracks)
         self.lengths = np.maximum(np.diff(self.held.indptr), 1).astype(np.float32)
 
     def scores(self, histories: Playlists) -> np.ndarray:
-        given = histories.distinct(self.data.tracks).matrix(self.data.tracks)
+        given = histories.held(self.data.tracks, self.recency)
         shared = given @ self.held.T.tocsr()
         shared.sort_indices()
         # the length of the history is the same for all playlists: without it, the order is kept

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from ssl_audio.recommenders.baselines.item_cf import ItemCF
+from ssl_audio.recommenders.recommender import RECENCIES
 
 
 def pointwise_mutual_information(
@@ -23,7 +24,7 @@ class PMI(ItemCF):
     """The tracks of highest PMI of each track; a track's score is the sum over the history."""
 
     name = "PMI"
-    space = {"pmi.neighbours": (20, 50, 100, 200, 500, 1000)}
+    space = {"pmi.neighbours": (20, 50, 100, 200, 500, 1000), "recency": RECENCIES}
     measure = staticmethod(pointwise_mutual_information)
 
     @property

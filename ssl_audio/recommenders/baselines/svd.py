@@ -14,7 +14,7 @@ from scipy.sparse.linalg import svds
 
 from ssl_audio.recommenders.data.collection import Playlists
 from ssl_audio.recommenders.evaluation.ranking import Scorer
-from ssl_audio.recommenders.recommender import VectorRecommender
+from ssl_audio.recommenders.recommender import RECENCIES, VectorRecommender
 from ssl_audio.recommenders.scorers import InnerProduct
 
 
@@ -31,7 +31,7 @@ def svd_vectors(
         dimensions: number of singular vectors.
         seed: of the iteration's first vector.
     """
-    held = playlists.distinct(tracks).matrix(tracks).astype(np.float64)
+    held = playlists.held(tracks).astype(np.float64)
     k = min(dimensions, min(held.shape) - 1)
     start = np.random.default_rng(seed).normal(size=min(held.shape))
     _, values, right = svds(held, k, v0=start)
@@ -42,7 +42,7 @@ class SVD(VectorRecommender):
     """PureSVD."""
 
     name = "SVD"
-    space = {"svd.dimensions": (16, 32, 64, 128, 256)}
+    space = {"svd.dimensions": (16, 32, 64, 128, 256), "recency": RECENCIES}
     random = False  # the iteration converges from any vector
 
     def train(self, folder: Path) -> np.ndarray:
@@ -51,4 +51,4 @@ class SVD(VectorRecommender):
         return self.data.in_training(vectors)  # 0 but for rounding elsewhere
 
     def ranking(self, vectors: np.ndarray) -> Scorer:
-        return InnerProduct(vectors)
+        return InnerProduct(vectors, self.recency)

@@ -14,7 +14,7 @@ import numpy as np
 from ssl_audio.recommenders.baselines.word2vec import word2vec
 from ssl_audio.recommenders.data.collection import Playlists
 from ssl_audio.recommenders.data.training_data import TrainingData
-from ssl_audio.recommenders.recommender import VECTORS, VectorRecommender
+from ssl_audio.recommenders.recommender import RECENCIES, VECTORS, VectorRecommender
 from ssl_audio.recommenders.tables import BY_WEIGHTS, MAIN, Role
 from ssl_audio.settings.baselines import Word2VecSettings
 from ssl_audio.settings.recommend import RecommendSettings
@@ -33,7 +33,7 @@ class Track2Vec(VectorRecommender):
     space = {
         "track2vec.dimensions": (64, 128, 256), "track2vec.window": (5, 10, 20),
         "track2vec.negatives": (5, 15), "track2vec.epochs": (5, 10, 20, 40),
-        "track2vec.sample": (0.0, 1e-3),
+        "track2vec.sample": (0.0, 1e-3), "recency": RECENCIES,
     }  # fmt: skip
 
     def __init__(self, settings: RecommendSettings, data: TrainingData, group: str = "") -> None:
@@ -63,7 +63,7 @@ class SkipGram(VectorRecommender):
     tables = (MAIN, BY_WEIGHTS)
     space = {
         "m2grl.dimensions": (32, 64, 128), "m2grl.window": (5, 9, 20),
-        "m2grl.negatives": (5, 10, 20),
+        "m2grl.negatives": (5, 10, 20), "recency": RECENCIES,
     }  # fmt: skip
 
     def train(self, folder: Path) -> np.ndarray:

@@ -29,13 +29,11 @@ class Playlists:
         tracks: (positions of all playlists,) int32 rows of the catalogue, in order.
         offsets: (playlists + 1,) int64, where each playlist starts in `tracks`.
         ids: (playlists,) their names in the source.
-        recency: what the weight of a position in `matrix` is multiplied by for each later one.
     """
 
     tracks: np.ndarray
     offsets: np.ndarray
     ids: Sequence[str]
-    recency: float = 1.0
 
     def __post_init__(self) -> None:
         if len(self.ids) != len(self.offsets) - 1 or self.offsets[-1] != len(self.tracks):
@@ -81,12 +79,20 @@ class Playlists:
         """The same playlists without the tracks of a mask (catalogue,)."""
         return self.keep(~tracks[self.tracks])
 
-    def matrix(self, tracks: int) -> sparse.csr_array:
+    def matrix(self, tracks: int, recency: float = 1.0) -> sparse.csr_array:
         """(playlists, tracks) float32, how often a playlist holds each of a catalogue's tracks: the
         sum of recency^k over its positions, k positions before the playlist's last."""
         later = np.repeat(self.lengths, self.lengths) - 1 - self.places
-        weights = np.power(self.recency, later, dtype=np.float32)
+        weights = np.power(recency, later, dtype=np.float32)
         return sparse.csr_array((weights, self.tracks, self.offsets), (len(self), tracks))
+
+    def held(self, tracks: int, recency: float = 1.0) -> sparse.csr_array:
+        """`matrix` with values of at most 1, each row's tracks ascending; without recency, 1 where
+        a playlist holds a track."""
+        found = self.matrix(tracks, recency).copy()  # sums in place, of the playlists' own array
+        found.sum_duplicates()
+        np.minimum(found.data, 1, out=found.data)
+        return found
 
     def distinct(self, tracks: int) -> Playlists:
         """Each playlist's distinct tracks, ascending, of a catalogue of `tracks`."""

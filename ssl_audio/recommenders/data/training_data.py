@@ -103,6 +103,14 @@ class TrainingData:
         """Co-occurrence graph of the training playlists."""
         return build_graph(self.train, len(self.catalogue), self.min_weight)
 
+    def with_training(self, train: Playlists, min_weight: int) -> TrainingData:
+        """The same tracks and held-out playlists with another training part and its graph."""
+        found = replace(self, train=train, min_weight=min_weight, notes=list(self.notes))
+        if self.popularity_counted:
+            group = popularity_group(self.catalogue, found.counts)
+            found.groups = {**self.groups, POPULARITY: _unknown_if_cold(group, self.cold)}
+        return found
+
     def features(self, names: Sequence[str], missing: str) -> tuple[np.ndarray, Scaler]:
         """Concatenated feature groups, (tracks, d) float32 in [0, 1], and their scaling.
 
@@ -299,7 +307,10 @@ def add_groups(data: TrainingData, stores: StoreSettings) -> None:
         data.popularity_counted = True
         found[POPULARITY] = popularity_group(data.catalogue, data.counts)
     for name in set(found) - set(FROM_AUDIO):
-        group = found[name]
-        values = np.where(data.cold[:, None], 0, group.values).astype(np.float32)
-        found[name] = replace(group, values=values, present=group.present & ~data.cold)
+        found[name] = _unknown_if_cold(found[name], data.cold)
     data.groups = found
+
+
+def _unknown_if_cold(group: FeatureGroup, cold: np.ndarray) -> FeatureGroup:
+    values = np.where(cold[:, None], 0, group.values).astype(np.float32)
+    return replace(group, values=values, present=group.present & ~cold)

@@ -19,18 +19,14 @@ class Scorer(Protocol):
         """(positions of candidates,) scores, or a new array (histories, tracks) of all tracks."""
 
 
-def ranked(
-    recommender: Scorer, histories: Playlists, rows: np.ndarray, k: int, stable: bool = False
-) -> np.ndarray:
+def ranked(recommender: Scorer, histories: Playlists, rows: np.ndarray, k: int) -> np.ndarray:
     """The k tracks of highest score for each history, without its own tracks.
 
     Args:
         recommender: its scores; higher is better.
         histories: one track or more in each.
-        rows: (candidates,) distinct rows of the catalogue.
+        rows: (candidates,) distinct rows of the catalogue; of equal scores, the earlier is first.
         k: length of the lists.
-        stable: of equal scores, the earlier row is first; otherwise their order is unspecified,
-            which is faster.
 
     Returns:
         (histories, k) int64 rows of the catalogue, the best first; -1 where no more are left.
@@ -46,15 +42,9 @@ def ranked(
         scores = recommender.score(part, None)[:, rows]
         own = column[part.tracks]
         scores[part.owners[own >= 0], own[own >= 0]] = -np.inf
-        best = highest(scores, k) if stable else _top(scores, k)
+        best = highest(scores, k)
         found[some, : best.shape[1]] = np.where(best < 0, -1, rows[best])
     return found
-
-
-def _top(scores: np.ndarray, k: int) -> np.ndarray:
-    """`highest` with equal scores in any order, which is faster."""
-    values, columns = torch.from_numpy(scores).topk(min(k, scores.shape[1]), dim=1)
-    return np.where(torch.isneginf(values).numpy(), -1, columns.numpy())
 
 
 def highest(scores: np.ndarray, k: int) -> np.ndarray:
@@ -68,7 +58,20 @@ def highest(scores: np.ndarray, k: int) -> np.ndarray:
         (rows, at most k) int64, the highest first, of equal ones the lower column first; -1 for
         scores of minus infinity.
     """
-    k = min(k, scores.shape[1])
+    width = scores.shape[1]
+    k = min(k, width)
+    values, columns = (t.numpy() for t in torch.from_numpy(scores).topk(min(k + 1, width), dim=1))
+    excluded = np.isneginf(values)
+    found = np.where(excluded, -1, columns)[:, :k]
+    # topk leaves the order of equal scores open
+    ties = ((values[:, 1:] == values[:, :-1]) & ~excluded[:, 1:]).any(1)
+    if ties.any():
+        found[ties] = _highest_of_ties(scores[ties], k)
+    return found
+
+
+def _highest_of_ties(scores: np.ndarray, k: int) -> np.ndarray:
+    """`highest`, by partitions and cumulative counts: slower than topk."""
     lowest = np.partition(scores, -k, axis=1)[:, -k, None]
     above, level = scores > lowest, scores == lowest
     level &= np.cumsum(level, axis=1) <= k - above.sum(1, keepdims=True)

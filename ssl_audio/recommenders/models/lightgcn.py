@@ -95,7 +95,7 @@ class LightGCN(nn.Module):
         count, d = len(playlists), settings.dimensions
         first = INITIAL_DEVIATION * torch.randn(count + tracks, d, generator=generator)
         self.playlists, self.tracks = nn.Parameter(first[:count]), nn.Parameter(first[count:])
-        held = playlists.distinct(tracks).matrix(tracks)
+        held = playlists.held(tracks)
         lengths, roots = (_inverse_roots(held.sum(axis)) for axis in (1, 0))
         scaled = (sparse.diags_array(lengths) @ held @ sparse.diags_array(roots)).tocoo()
         places = torch.from_numpy(np.stack([scaled.row, scaled.col]).astype(np.int64))

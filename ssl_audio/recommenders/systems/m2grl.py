@@ -17,7 +17,7 @@ from ssl_audio.recommenders.evaluation.diversity import category_matrix, diversi
 from ssl_audio.recommenders.models.diversity_metric import DiversityMetric, DiversityPairs
 from ssl_audio.recommenders.models.m2grl import M2GRL, load_m2grl
 from ssl_audio.recommenders.models.m2grl_batches import CATEGORY, M2GRLBatches
-from ssl_audio.recommenders.recommender import MODEL, VectorRecommender
+from ssl_audio.recommenders.recommender import MODEL, RECENCIES, VectorRecommender
 from ssl_audio.recommenders.session_data import K, SessionData, views_of
 from ssl_audio.recommenders.tables import BY_WEIGHTS, MAIN, Reporter, Role, TableSpec
 from ssl_audio.reports.results import Column, Table
@@ -31,7 +31,7 @@ STEPS = {"m2grl.steps": (1500, 3000, 6000)}
 SESSION_STEPS = {"m2grl.session_steps.m2grl": (400, 800, 1600, 3200)}
 SPACE: dict[str, tuple[Any, ...]] = {
     "m2grl.dimensions": (32, 64, 128), "m2grl.window": (5, 9, 20), "m2grl.negatives": (5, 10, 20),
-    "m2grl.learning_rate": (3e-3, 1e-2, 3e-2),
+    "m2grl.learning_rate": (3e-3, 1e-2, 3e-2), "recency": RECENCIES,
 }  # fmt: skip
 DIVERSITY_COLUMNS = (
     Column("new", "New categories", words="share of neighbours of other categories"),

@@ -16,7 +16,7 @@ from ssl_audio.recommenders.data.training_data import TrainingData
 from ssl_audio.recommenders.graph_models import (
     IDENTITY,
     PLAYLIST_ONLY,
-    check_groups,
+    known_features,
     node_features,
     train_graph_model,
 )
@@ -72,7 +72,7 @@ class GraphRecommender(VectorRecommender):
             self.space = SESSION_SPACE
         elif self.chosen.weights == PLAYLIST_ONLY:
             self.space = {key: tried for key, tried in SPACE.items() if key != "musig.weights"}
-        check_groups(data, self.groups, settings.missing)
+        known_features(data, self.groups, settings.missing)  # refuses what is not available
         assert data.graph.edges  # an empty graph is refused
         if self.chosen.weights == "learnt" or self.chosen.weights[-1]:
             data.similarity_features(self.chosen.similarity)

@@ -262,7 +262,7 @@ def test_item_cf_equals_a_dense_computation(monkeypatch, products):
     expected = dense_similarity(lists, 40, 7)
     np.testing.assert_allclose(found.toarray(), expected, rtol=1e-5, atol=1e-7)
     assert np.diff(found.indptr).max() == 7
-    settings = SimpleNamespace(item_cf=SimpleNamespace(neighbours=7))
+    settings = SimpleNamespace(item_cf=SimpleNamespace(neighbours=7), recency=1.0)
     model = ItemCF(settings, SimpleNamespace(train=lists, tracks=40))
     model.fit(None)
     seeds = playlists_of([[0, 3, 3], [], [39], [5, 6, 7]])

@@ -37,7 +37,9 @@ def fitted(kind, playlists: Playlists, artists: list[str] | None = None, **optio
     """A recommender of a class, trained on playlists, with settings of its group."""
     catalogue = Catalogue([str(k) for k in range(TRACKS)], artists=artists or ())
     counts = np.bincount(playlists.tracks, minlength=TRACKS)
-    data = SimpleNamespace(train=playlists, tracks=TRACKS, counts=counts, catalogue=catalogue)
+    data = SimpleNamespace(
+        train=playlists, tracks=TRACKS, counts=counts, catalogue=catalogue, in_sessions=False
+    )
     one = kind(build(RecommendSettings, {"playlists": "none.csv", **options}), data)
     one.fit(None)
     return one
@@ -72,13 +74,23 @@ def test_pmi_is_the_log_of_the_ratio_of_probabilities(lists):
     np.testing.assert_allclose(found, dense(SEEDS) @ expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("neighbours", [3, 100])
-def test_playlist_knn_sums_the_cosines_of_the_nearest(lists, neighbours):
-    held, given = dense(lists), dense(SEEDS)
+def by_recency(recency: float) -> np.ndarray:
+    """(histories, tracks) float64 weights of the tracks of `SEEDS`, which have none twice."""
+    given = np.zeros((len(SEEDS), TRACKS))
+    for row, tracks in zip(given, SEEDS, strict=True):
+        row[tracks] = recency ** np.arange(len(tracks) - 1, -1, -1)
+    return given
+
+
+@pytest.mark.parametrize(("neighbours", "recency"), [(3, 1.0), (100, 1.0), (3, 0.8)])
+def test_playlist_knn_sums_the_cosines_of_the_nearest(lists, neighbours, recency):
+    held, given = dense(lists), by_recency(recency)
     cosines = given @ held.T / np.sqrt(np.outer(given.sum(1), held.sum(1)))
     for row in cosines:
         row[np.argsort(-row, kind="stable")[neighbours:]] = 0
-    found = fitted(PlaylistKNN, lists, playlist_knn={"neighbours": neighbours}).scores(SEEDS)
+    found = fitted(
+        PlaylistKNN, lists, playlist_knn={"neighbours": neighbours}, recency=recency
+    ).scores(SEEDS)
     expected = cosines @ held * np.sqrt(given.sum(1, keepdims=True))
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
@@ -116,13 +128,14 @@ def test_als_folds_a_history_in_by_its_normal_equations(lists):
     given = ALSSettings(dimensions=8, confidence=5, regularisation=2)
     vectors = als_vectors(lists, TRACKS, given, seed=1)
     np.testing.assert_array_equal(vectors, als_vectors(lists, TRACKS, given, seed=1))
-    found = FoldedIn(vectors, given).score(SEEDS, None)
     y = vectors.astype(np.float64)
-    for row, own in zip(found, dense(SEEDS), strict=True):
-        confidence = np.where(own > 0, 5, 1)
-        left = (y.T * confidence) @ y + 2 * np.eye(8)
-        user = np.linalg.solve(left, y.T @ (confidence * own))
-        np.testing.assert_allclose(row, y @ user, rtol=2e-2, atol=2e-3)
+    for recency in (1.0, 0.6):
+        found = FoldedIn(vectors, given, recency).score(SEEDS, None)
+        for row, own in zip(found, by_recency(recency), strict=True):
+            confidence = np.where(own > 0, 5 * own, 1)
+            left = (y.T * confidence) @ y + 2 * np.eye(8)
+            user = np.linalg.solve(left, y.T @ (confidence * (own > 0)))
+            np.testing.assert_allclose(row, y @ user, rtol=2e-2, atol=2e-3)
 
 
 def test_bpr_ranks_tracks_of_a_playlist_above_others():
@@ -140,7 +153,7 @@ def test_an_ensemble_sums_reciprocal_ranks(lists, tmp_path):
     )
     settings = replace(settings, ensemble=("ease", "item_cf"))
     counts = np.bincount(lists.tracks, minlength=TRACKS)
-    data = SimpleNamespace(train=lists, tracks=TRACKS, counts=counts)
+    data = SimpleNamespace(train=lists, tracks=TRACKS, counts=counts, in_sessions=False)
     model = Ensemble(settings, data)
     assert model.name == "Ensemble of EASE, Item-CF" and not model.random
     model.fit(tmp_path / "ensemble")

@@ -1,7 +1,5 @@
 """Names as numbers, playlists as a matrix."""
 
-from dataclasses import replace
-
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,10 +22,13 @@ def test_one_long_name_takes_no_room_at_every_place():
 
 
 def test_a_matrix_counts_positions_by_their_recency():
-    playlists = replace(playlists_of([[2, 0, 2], [], [1], [0, 1]]), recency=0.5)
+    playlists = playlists_of([[2, 0, 2], [], [1], [0, 1]])
     expected = [[0.5, 0, 1.25], [0, 0, 0], [0, 1, 0], [0.5, 1, 0]]
-    assert playlists.matrix(3).toarray().tolist() == expected
+    assert playlists.matrix(3, 0.5).toarray().tolist() == expected
     part = playlists.take(np.array([3, 0])).keep(np.array([True, True, True, True, False]))
-    assert part.matrix(3).toarray().tolist() == [[0.5, 1, 0], [1, 0, 0.5]]
+    assert part.matrix(3, 0.5).toarray().tolist() == [[0.5, 1, 0], [1, 0, 0.5]]
     assert playlists_of([[2, 0, 2]]).matrix(3).toarray().tolist() == [[1, 0, 2]]
-    assert playlists.distinct(3).matrix(3).toarray().tolist()[0] == [1, 0, 1]
+    assert playlists.held(3).toarray().tolist() == [[1, 0, 1], [0, 0, 0], [0, 1, 0], [1, 1, 0]]
+    assert playlists.held(3, 0.5).toarray().tolist()[0] == [0.5, 0, 1]
+    assert playlists.tracks.tolist() == [2, 0, 2, 1, 0, 1]  # as before
+    assert playlists.distinct(3).tracks.tolist() == [0, 2, 1, 0, 1]
