@@ -172,8 +172,8 @@ def test_every_value_of_a_search_space_can_be_set(data, in_sessions):
         assert all(
             len(set(tried)) == len(tried) > 1 for space in spaces for tried in space.values()
         )
-        words += [f'"{name}:{key}={shown(value)}"'
-                  for space in spaces for key, tried in space.items() for value in tried]  # fmt: skip
+        for space in spaces:
+            words += [f'"{name}:{k}={shown(v)}"' for k, tried in space.items() for v in tried]
     assert len({word.partition(":")[0] for word in words}) >= 14
     given = settings_of(f"overrides=[{','.join(words)}]")
     assert len(given.overrides) == len(words)
