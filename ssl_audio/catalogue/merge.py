@@ -23,6 +23,7 @@ from ssl_audio.io.console import terminable
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.files import file_sha256
 from ssl_audio.io.progress import with_progress
+from ssl_audio.io.remote import Url
 from ssl_audio.settings.merge import MergeSettings
 from ssl_audio.settings.tree import plain
 from ssl_audio.stores.columns import RECORD_TYPES, Record, completed
@@ -36,6 +37,7 @@ from ssl_audio.stores.feature_store import (
     read_version,
 )
 from ssl_audio.stores.parts import LARGE_BYTES, regrouped
+from ssl_audio.stores.remote import fetched, published
 from ssl_audio.stores.writer import NOT_COMPARED, Store, check_output
 
 MERGED = "merged"  # in `about`: the stores whose tracks the output has; in _run.json: versions
@@ -55,21 +57,33 @@ def merge_stores(settings: MergeSettings) -> Summary:
     """
     started = time.monotonic()
     check_output(settings.output)
-    paths = sorted({Path(os.path.abspath(path)) for path in settings.stores})
-    if Path(os.path.abspath(settings.output)) in paths:
+    stores = sorted({_Part(_name(store), fetched(store)) for store in settings.stores})
+    if _name(settings.output) in [store.name for store in stores]:
         raise SslAudioError(f"output={settings.output} is one of the stores: name another file")
-    about = _common_about(paths, settings.output)
-    versions = {str(path): _version(path) for path in paths}
-    summary = _nothing_to_do(settings.output, versions)
-    if summary is None:
-        dtype, segments = about.pop("dtype"), about.pop("segments")
-        about[MERGED] = list(versions)
-        with Store(settings.output, about, dtype, segments) as store, terminable():
-            summary = _merge(store, paths)
-    summary.seconds = time.monotonic() - started
-    merged = {"output": _version(settings.output), "stores": versions}
-    describe_run(summary, plain(settings), settings.report, merged=merged)
+    with published(settings.output) as output:
+        about = _common_about(stores, output.path)
+        versions = {store.name: _version(store.path) for store in stores}
+        summary = _nothing_to_do(output.path, versions)
+        if summary is None:
+            dtype, segments = about.pop("dtype"), about.pop("segments")
+            about[MERGED] = list(versions)
+            with Store(output.path, about, dtype, segments) as store, terminable():
+                summary = _merge(store, stores)
+        summary.seconds = time.monotonic() - started
+        merged = {"output": _version(output.path), "stores": versions}
+        describe_run(summary, plain(settings), settings.report, merged=merged)
     return summary
+
+
+class _Part(NamedTuple):
+    """One of the stores."""
+
+    name: str  # absolute path, or URL
+    path: Path  # of a local copy, if it is at a URL
+
+
+def _name(store: Path | Url) -> str:
+    return os.path.abspath(store) if isinstance(store, Path) else str(store)
 
 
 class _Claim(NamedTuple):
@@ -84,13 +98,13 @@ class _Claim(NamedTuple):
 class _Plan:
     """What the output shall have."""
 
-    paths: Sequence[Path]
+    stores: Sequence[_Part]
     rows: dict[str, _Claim] = field(default_factory=dict)
     failures: dict[str, Failure] = field(default_factory=dict)
 
     def read(self) -> None:
         """Take the rows and failures of all stores."""
-        for place, path in enumerate(self.paths):
+        for place, (_, path) in enumerate(self.stores):
             for track, record, key in _known(path):
                 claim = _Claim(record, key, place)
                 other = self.rows.get(track)
@@ -105,10 +119,11 @@ class _Plan:
 
     def _winner(self, track: str, one: _Claim, other: _Claim) -> _Claim:
         a, b = one.record, other.record
+        first, second = self.stores[one.store].name, self.stores[other.store].name
         if not (a.state or b.state) and a.path != b.path and a.sha256 != b.sha256:
             raise SslAudioError(
-                f"{track} is {a.path} in {self.paths[one.store]}, but another file, {b.path}, in "
-                f"{self.paths[other.store]}: embed both with one source=, so that their ids differ"
+                f"{track} is {a.path} in {first}, but another file, {b.path}, in {second}: embed "
+                "both with one source=, so that their ids differ"
             )
         return max(one, other, key=_usefulness)
 
@@ -122,14 +137,14 @@ def _lateness(failure: Failure) -> tuple[Any, ...]:
     return (failure.when, failure.tries, failure.path, failure.reason)
 
 
-def _merge(store: Store, paths: Sequence[Path]) -> Summary:
+def _merge(store: Store, stores: Sequence[_Part]) -> Summary:
     """Change the output where it differs from the stores, and close it."""
-    summary, plan = Summary(store.output, len(store.records)), _Plan(paths)
+    summary, plan = Summary(store.output, len(store.records)), _Plan(stores)
     plan.read()
     _check_others(store, plan)
     keys = {track: key for track, _, key in _known(store.output)} if store.parts else {}
     counts: Counter[str] = Counter()
-    wanted: list[set[str]] = [set() for _ in paths]
+    wanted: list[set[str]] = [set() for _ in stores]
     changes = []
     for track, claim in plan.rows.items():
         known = store.records.get(track)
@@ -145,7 +160,8 @@ def _merge(store: Store, paths: Sequence[Path]) -> Summary:
     counts["gone"] += len(gone)
     counts["other failures"] += store.failures != plan.failures
     store.revise(changes, gone)
-    for path, ids in with_progress(list(zip(paths, wanted, strict=True)), "merging", unit="stores"):
+    pairs = list(zip(stores, wanted, strict=True))
+    for (_, path), ids in with_progress(pairs, "merging", unit="stores"):
         for tables in _steps(regrouped(_rows(path, store.about, ids)) if ids else iter(())):
             store.append(tables)
     store.failures = plan.failures
@@ -158,7 +174,7 @@ def _check_others(store: Store, plan: _Plan) -> None:
     """Refuse to remove rows of the output that are not from these stores."""
     others = sorted(set(store.records) - set(plan.rows))
     before = read_about(store.output).get(MERGED) if others else None
-    if others and not (before and set(before) <= set(map(str, plan.paths))):
+    if others and not (before and set(before) <= {part.name for part in plan.stores}):
         raise SslAudioError(
             f"output={store.output} has {len(others)} tracks of none of these stores, such as "
             f"{others[0]}: name the store that has them too, or another output="
@@ -189,7 +205,7 @@ def _steps(tables: Iterator[pa.Table]) -> Iterator[Iterator[pa.Table]]:
     return (step for _, step in groupby(tables, number))
 
 
-def _common_about(paths: Sequence[Path], output: Path) -> dict[str, Any]:
+def _common_about(stores: Sequence[_Part], output: Path) -> dict[str, Any]:
     """How the vectors of all stores were made.
 
     Raises:
@@ -197,27 +213,27 @@ def _common_about(paths: Sequence[Path], output: Path) -> dict[str, Any]:
     """
     first: dict[str, Any] = {}
     columns: dict[str, pa.DataType] = {}
-    for path in [*paths, *([output] if output.exists() else [])]:
+    for name, path in [*stores, *([_Part(str(output), output)] if output.exists() else [])]:
         about = read_about(path)
         if not {"dtype", "segments"} <= set(about):
-            raise SslAudioError(f"{path} is not of this package: only its stores are merged")
+            raise SslAudioError(f"{name} is not of this package: only its stores are merged")
         first = first or about
         for key in sorted((set(first) | set(about)) - NOT_COMPARED):
-            _check_equal(f"{key}=", about.get(key), first.get(key), path, paths[0])
+            _check_equal(f"{key}=", about.get(key), first.get(key), name, stores[0].name)
         schema = read_schema(path)
         if schema is None:
             continue
-        found = {name: schema.field(name).type for name in schema.names if name not in _KNOWN}
+        found = {one: schema.field(one).type for one in schema.names if one not in _KNOWN}
         columns = columns or found
-        for name in sorted(set(columns) | set(found)):
-            _check_equal(f"column {name}: ", found.get(name), columns.get(name), path, paths[0])
+        for one in sorted(set(columns) | set(found)):
+            _check_equal(f"column {one}: ", found.get(one), columns.get(one), name, stores[0].name)
     return first
 
 
-def _check_equal(what: str, one: object, other: object, path: Path, first: Path) -> None:
+def _check_equal(what: str, one: object, other: object, name: str, first: str) -> None:
     if one != other:
         raise SslAudioError(
-            f"{path} was made with {what}{one}, but {first} with {what}{other}: they do not mix"
+            f"{name} was made with {what}{one}, but {first} with {what}{other}: they do not mix"
         )
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ssl_audio.io.remote import Url
 from ssl_audio.settings.fields import CommandSettings, SettingError, setting
 
 
 @dataclass(frozen=True, kw_only=True)
 class MergeSettings(CommandSettings):
-    stores: tuple[Path, ...] = setting(
+    stores: tuple[Path | Url, ...] = setting(
         help="feature stores, made alike: all whose tracks the output has, in any order"
     )
-    output: Path = setting(help="feature store, NAME.parquet; it is brought up to date")
+    output: Path | Url = setting(help="feature store, NAME.parquet; it is brought up to date")
     report: Path | None = setting(None, help="JSON file that the outcome is written to")
 
     def check(self) -> None:

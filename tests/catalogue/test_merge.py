@@ -14,9 +14,11 @@ from processes import start
 from shard_worker import keep, killed
 
 from ssl_audio import merge
+from ssl_audio.io.remote import Url
 from ssl_audio.stores.columns import Row
 from ssl_audio.stores.failures import Failure, failures_table, read_failures
 from ssl_audio.stores.feature_store import count_rows, read_tables
+from ssl_audio.stores.remote import fetched, published
 from ssl_audio.stores.writer import Store, write_store
 
 KILLS = int(os.environ.get("SSL_AUDIO_KILLS", "10"))
@@ -194,6 +196,19 @@ def test_refusals(tmp_path):
         status, _, err = merged(output, *words)
         assert status == 1 and err.count("\n") == 1 and said in err, err
     assert count_rows(output) == 1
+
+
+def test_stores_at_urls(tmp_path, monkeypatch):
+    monkeypatch.setenv("SSL_AUDIO_CACHE", str(tmp_path / "cache"))
+    place = f"memory://{tmp_path.name}"
+    for name in "ab":
+        with published(Url(f"{place}/{name}.parquet")) as store:
+            written(store.path, [row(name)])
+    words = [f"{place}/a.parquet", f"{place}/b.parquet"]
+    assert merged(f"{place}/all.parquet", *words)[0] == 0
+    assert set(content(fetched(Url(f"{place}/all.parquet")))[0]) == set("ab")
+    assert "up to date" in merged(f"{place}/all.parquet", *words[::-1])[2]
+    assert "a.parquet is one of the stores" in merged(words[0], *words)[2]
 
 
 @pytest.mark.slow
