@@ -29,7 +29,7 @@ LAYOUTS = [("wav", 8_000, 1), ("flac", 44_100, 2), ("ogg", 48_000, 1), ("wav", 1
 @pytest.fixture(scope="module")
 def encoder_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("encoder") / "encoder"
-    build_encoder(segment=1.0, embedding_size=32).save(folder, card="")
+    build_encoder(backbone="test_resnet", embedding_size=32, segment=1.0).save(folder, card="")
     return folder
 
 

@@ -69,7 +69,9 @@ def run(tmp_path, monkeypatch):
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("encoder") / "mine" / "encoder"
-    return build_encoder(segment=1.0, embedding_size=64).save(folder, card="")
+    return build_encoder(backbone="test_resnet", embedding_size=64, segment=1.0).save(
+        folder, card=""
+    )
 
 
 @pytest.fixture(scope="module")

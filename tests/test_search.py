@@ -92,7 +92,9 @@ def test_prefix_and_deleted(tmp_path, monkeypatch, capsys):
 
 def test_files_and_ids(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    build_encoder(segment=1.0, embedding_size=32).save(tmp_path / "encoder", card="")
+    build_encoder(backbone="test_resnet", embedding_size=32, segment=1.0).save(
+        tmp_path / "encoder", card=""
+    )
     (tmp_path / "music").mkdir()
     for k in range(6):
         tone = np.sin(2 * np.pi * 200 * (k + 1) * np.arange(32_000) / 16_000)
@@ -106,7 +108,9 @@ def test_files_and_ids(tmp_path, monkeypatch, capsys):
     assert rows[0]["id"] == "5.wav" and float(rows[0]["similarity"]) > 0.999
     status, rows, _ = run(capsys, "index=f.parquet", "query=5.wav", "k=2")
     assert status == 0 and "5.wav" not in {row["id"] for row in rows}
-    build_encoder(segment=1.0, embedding_size=32).save(tmp_path / "other", card="")
+    build_encoder(backbone="test_resnet", embedding_size=32, segment=1.0).save(
+        tmp_path / "other", card=""
+    )
     status, _, said = run(capsys, "index=f.parquet", f"query={copy}", "checkpoint=other")
     assert status == 1 and "another encoder" in said.splitlines()[-1]
 

@@ -27,7 +27,9 @@ def home(tmp_path_factory):
     """An encoder, its probe on tracks of 1.5 s that are low or high, and a store of them."""
     home = tmp_path_factory.mktemp("home")
     torch.manual_seed(0)
-    build_encoder(segment=1.0, embedding_size=16).save(home / "mine" / "encoder", card="")
+    build_encoder(backbone="test_resnet", embedding_size=16, segment=1.0).save(
+        home / "mine" / "encoder", card=""
+    )
     time = np.arange(RATE * 3 // 2) / RATE
     for name, frequency in {"high": 3000, "low": 200}.items():
         (home / "music" / name).mkdir(parents=True)
@@ -113,7 +115,7 @@ def test_failed_files_are_listed_and_without_any_track_the_older_output_stays(ru
 
 
 def test_what_does_not_belong_together_is_refused_by_name(run, home, tmp_path, monkeypatch):
-    other = build_encoder(segment=1.0, embedding_size=16)
+    other = build_encoder(backbone="test_resnet", embedding_size=16, segment=1.0)
     other.save(tmp_path / "other", card="")
     store, x = home / "store.parquet", np.random.default_rng(0).normal(size=(40, 16))
     made = Probe("logistic").fit(x, x[:, :2] > 0, encoder=other.weights_hash)

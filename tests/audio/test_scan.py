@@ -7,30 +7,16 @@ import sys
 from contextlib import nullcontext
 from pathlib import Path
 
-import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
-import soundfile
+from noise_files import audio, names
 
 from ssl_audio.audio import isolated, sources
 from ssl_audio.audio import scan as scan_module
 from ssl_audio.audio.scan import Manifest, Skipped, Track, scan
 from ssl_audio.audio.sources import Source
 from ssl_audio.io.errors import SslAudioError
-
-HEADER = "TRACK_ID\tARTIST_ID\tALBUM_ID\tPATH\tDURATION\tTAGS\r\n"
-
-
-def audio(path: Path, seconds: float = 1.0, level: float = 0.1) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    generator = np.random.default_rng(len(str(path)))
-    soundfile.write(path, level * generator.standard_normal(round(8000 * seconds)), 8000)
-    return path
-
-
-def names(found: list[Source] | list[Track] | list[Skipped]) -> list[str]:
-    return [Path(item.path).name for item in found]
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ ITEMS = [Item(f"{k:03d}", Path(f"{k:03d}.wav")) for k in range(6)]
 @pytest.fixture(scope="module")
 def encoder_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("encoder") / "encoder"
-    build_encoder(segment=1.0, embedding_size=32).save(folder, card="")
+    build_encoder(backbone="test_resnet", embedding_size=32, segment=1.0).save(folder, card="")
     return folder
 
 

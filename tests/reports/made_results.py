@@ -38,12 +38,17 @@ from ssl_audio.reports.results import (
     TrackMap,
 )
 
+PAGES = {}  # by the results that they show: a page is drawn once
+
 
 def page_html(*many):
     """The page of some results, without the time that PNG files take."""
-    with TemporaryDirectory() as folder, mock.patch.object(drawing, "png", lambda _: b""):
-        write_report(many, Path(folder))
-        return (Path(folder) / "report.html").read_text()
+    key = repr(many)
+    if key not in PAGES:
+        with TemporaryDirectory() as folder, mock.patch.object(drawing, "png", lambda _: b""):
+            write_report(many, Path(folder))
+            PAGES[key] = (Path(folder) / "report.html").read_text()
+    return PAGES[key]
 
 
 HOSTILE = """</script><script>alert("1")</script>' & 50 % of_it #$1$ {x} ~^\\ é"""

@@ -6,7 +6,6 @@ import json
 import math
 import re
 from dataclasses import replace
-from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -51,7 +50,6 @@ class Outline(HTMLParser):
             self.cells[-1] += data.strip("\n")
 
 
-@cache
 def page_of(make):
     """The page of results whose every name is hostile."""
     return page_html(make(run=f"runs/{HOSTILE}"))

@@ -17,17 +17,22 @@ def opened(browser, folder, results):
     return page
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("report")
+
+
 @pytest.fixture
-def page(browser, tmp_path):
+def page(browser, folder):
     """A comparison of probes, with one track that can be played."""
     results = probe_results()
-    paths = tuple(str(tmp_path / name) for name in ("there.wav", "gone.wav"))
+    paths = tuple(str(folder / name) for name in ("there.wav", "gone.wav"))
     with wave.open(paths[0], "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(16_000)
         file.writeframes(bytes(2 * 16_000))
-    page = opened(browser, tmp_path, replace(results, map=replace(results.map, paths=paths)))
+    page = opened(browser, folder, replace(results, map=replace(results.map, paths=paths)))
     yield page
     page.close()
 
