@@ -5,13 +5,16 @@ from __future__ import annotations
 import gzip
 import json
 import time
+from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from made_service import Client
 
-from ssl_audio.reports.projection import project
+from ssl_audio.reports.projection import MAX_TSNE_ROWS, method_for, project
 from ssl_audio.service.explorer.map import (
     MAX_GROUPS,
     MapMaker,
@@ -21,7 +24,7 @@ from ssl_audio.service.explorer.map import (
     map_file,
     map_json,
 )
-from ssl_audio.service.explorer.routes import STATIC
+from ssl_audio.service.explorer.routes import STATIC, _points
 
 MAX_BYTES = 600_000  # of the page and its libraries, in the wheel
 
@@ -95,6 +98,27 @@ def test_of_many_groups_the_smallest_are_one() -> None:
     (colouring,) = found["colourings"]
     assert colouring["groups"] == [*names[:MAX_GROUPS], "other"]
     assert colouring["values"][: len(names)] == [*range(MAX_GROUPS), *[MAX_GROUPS] * 3]
+
+
+def test_tracks_are_coloured_by_their_most_probable_tag() -> None:
+    vectors = np.random.default_rng(1).normal(size=(20, 2)).astype(np.float32)
+    vectors[4] = np.nan
+    tracks = SimpleNamespace(ids=points(20).ids, vectors=vectors, directions=vectors)
+    probe = SimpleNamespace(tags_=("low", "high"), predict_proba=lambda found: found)
+    found = _points(cast(Any, SimpleNamespace(tracks=tracks, probe=probe)))
+    groups = np.array(found.colourings["most probable tag"])
+    shown = np.isfinite(vectors).all(1)
+    assert ((groups == "high") == (vectors[:, 1] > vectors[:, 0]))[shown].all()
+    assert [c["name"] for c in json.loads(map_json(found, "1"))["colourings"]] == [
+        "most probable tag"
+    ]
+
+
+def test_the_projection_depends_on_the_number_of_tracks() -> None:
+    large = "UMAP" if find_spec("umap") else "PCA"
+    sizes = [(1, 8), (8, 1), (9, 8), (10, 8), (MAX_TSNE_ROWS, 8), (MAX_TSNE_ROWS + 1, 8)]
+    methods = ["order", "order", "PCA", "t-SNE", "t-SNE", large]
+    assert [method_for(*size) for size in sizes] == methods
 
 
 @pytest.mark.parametrize(

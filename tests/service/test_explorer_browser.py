@@ -152,7 +152,7 @@ def test_a_click_in_a_waveform_goes_there(page: Any) -> None:
     until(page, "document.getElementById('audio').currentTime >= 0.1")
 
 
-def test_the_map_is_walked_by_keys_and_clicked(page: Any) -> None:
+def test_the_map_is_walked_by_keys_and_clicked(page: Any, address: str) -> None:
     canvas = page.locator("#points")
     assert canvas.evaluate("c => c.width") > 400
     canvas.focus()
@@ -165,10 +165,10 @@ def test_the_map_is_walked_by_keys_and_clicked(page: Any) -> None:
     page.keyboard.press("Enter")
     page.locator("#neighbours li").first.wait_for()
     # the leftmost track is at the margin of the whole map
-    found = page.request.get(page.url + "map").json()
+    found = page.request.get(f"{address}map").json()
     row = found["x"].index(0)
     box = canvas.bounding_box()
-    top = 36 if len(found["colourings"]) else 26
+    top = 56 if len(found["colourings"]) else 26
     y = top + (1 - found["y"][row] / 65_535) * (box["height"] - 26 - top)
     page.mouse.click(box["x"] + 26, box["y"] + y)
     title = found["ids"][row].rpartition("/")[2].removesuffix(".wav")
@@ -186,7 +186,9 @@ def test_names_are_shown_as_text(page: Any) -> None:
     assert page.locator("img, b, #track i, body script").count() == 0
 
 
-def test_a_playlist_is_built_reordered_continued_and_read_back(page: Any, tmp_path: Path) -> None:
+def test_a_playlist_is_built_reordered_continued_and_read_back(
+    page: Any, address: str, tmp_path: Path
+) -> None:
     choose(page, "folk 05")
     page.get_by_role("button", name="Add to playlist").click()
     adding = page.locator("#neighbours").get_by_role("button", name="to the playlist")
@@ -215,14 +217,17 @@ def test_a_playlist_is_built_reordered_continued_and_read_back(page: Any, tmp_pa
     file = tmp_path / waited.value.suggested_filename
     waited.value.save_as(file)
     shown = playlist(page)
-    music = page.request.get(page.url + "tracks?query=folk 05").json()["tracks"][0]["path"]
+    music = page.request.get(f"{address}tracks?query=folk 05").json()["tracks"][0]["path"]
     assert [one.id for one in read_m3u(file, Path(music).parents[1])] == shown
     assert read_m3u(file)[0].title == "05 tune"
     page.reload()
     expect(page.locator("#playlist li")).to_have_count(7)
     assert playlist(page) == shown
+    expect(page.locator("#track h2")).to_have_text("05 tune")  # the address names it
     page.get_by_role("button", name="remove all tracks").click()
     assert playlist(page) == []
+    page.get_by_role("button", name="Undo").click()
+    assert playlist(page) == shown
 
 
 def answered(page: Any) -> list[bytes]:

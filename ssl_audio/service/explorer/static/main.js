@@ -35,7 +35,10 @@ function open(file) {
 map.addEventListener("choose", (event) => choose(event.detail));
 playlist.addEventListener("choose", (event) => { view("track"); panel.show(event.detail); });
 playlist.addEventListener("change", () => map.mark({ playlist: playlist.ids }));
-panel.addEventListener("shown", (event) => map.mark(event.detail));
+panel.addEventListener("shown", ({ detail }) => {
+  map.mark(detail);
+  history.replaceState(null, "", detail.track ? `#${encodeURIComponent(detail.track)}` : location.pathname);
+});
 byId("playing").addEventListener("click", () => {
   view("track");
   if (player.track.id) panel.show(player.track.id);
@@ -59,6 +62,16 @@ setUpKeys({
   m: () => byId("record").click(), o: () => byId("open-file").click(),
   d: () => byId("theme").click(),
 });
+
+// The address names the track that is shown.
+function fromAddress() {
+  try {
+    const id = decodeURIComponent(location.hash.slice(1));
+    if (id) panel.show(id);
+  } catch { /* no id */ }
+}
+addEventListener("hashchange", fromAddress);
+fromAddress();
 
 // What the service can do, and its map; the map may have to be computed first.
 async function load() {

@@ -5,7 +5,7 @@ import { Points } from "./points.js";
 import { hideTip, showTip } from "./tooltip.js";
 import { KDBush, select, zoom, zoomIdentity } from "./vendor/libraries.min.js";
 
-const MARGIN = 26, REACH = 18, MAX_ZOOM = 400; // pixels, pixels, times
+const MARGIN = 26, LEGEND = 56, REACH = 18, MAX_ZOOM = 400; // pixels, times
 
 export class TrackMap extends EventTarget {
   // events: "choose" with the id of a track in `detail`
@@ -16,7 +16,7 @@ export class TrackMap extends EventTarget {
     this.ids = [];
     this.row = new Map();
     this.current = -1; // row under the pointer, or chosen by keys
-    this.marked = { track: null, neighbours: [], playlist: [], found: null };
+    this.marked = { track: null, neighbours: [], playlist: [] };
     this.shown = -1; // the only group in colour
     try {
       this.points = new Points(this.canvas);
@@ -114,10 +114,10 @@ export class TrackMap extends EventTarget {
 
   // left + scale.x * x is where a place of the map is on the screen
   get view() {
-    const { k, x, y } = this.transform, top = byId("legend").childElementCount ? MARGIN + 10 : MARGIN;
+    const { k, x, y } = this.transform, top = byId("legend").childElementCount ? LEGEND : MARGIN;
     const width = this.canvas.clientWidth - 2 * MARGIN, height = this.canvas.clientHeight - MARGIN - top;
     return {
-      zoom: k, shown: this.shown, left: x + k * MARGIN, top: y + k * MARGIN,
+      zoom: k, shown: this.shown, left: x + k * MARGIN, top: y + k * top,
       scale: { x: k * width, y: k * height },
     };
   }
@@ -222,7 +222,7 @@ export class TrackMap extends EventTarget {
     context.strokeStyle = accent;
     context.globalAlpha = 0.55;
     for (const [x, y] of around) if (track.length) line(context, [track[0], [x, y]]);
-    context.globalAlpha = 0.8;
+    context.globalAlpha = 0.5;
     context.setLineDash([5, 4]);
     context.strokeStyle = ink;
     line(context, list);

@@ -1,9 +1,10 @@
-// Names of tracks and times, as people read them. The id of a track is a path below the music folder.
+// Names of tracks and times, as people read them. The id of a track is a path below the music folder;
+// its title is the file's name without suffix, with spaces for underscores.
 
 export function title(id) {
   const name = id.slice(id.lastIndexOf("/") + 1);
   const dot = name.lastIndexOf(".");
-  return (dot > 0 && name.length - dot < 7 ? name.slice(0, dot) : name) || id;
+  return (dot > 0 && name.length - dot < 7 ? name.slice(0, dot) : name).replace(/_+/g, " ").trim() || id;
 }
 
 export const folder = (id) => id.slice(0, Math.max(0, id.lastIndexOf("/")));

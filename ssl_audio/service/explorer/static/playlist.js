@@ -37,7 +37,7 @@ export class Playlist extends EventTarget {
       ...LENGTHS.map((length) => element("option", { selected: length === 10 }, String(length))));
     this.more = button("continue the playlist (c)", "Continue", () => this.continue(), "primary");
     this.save = button("download as M3U (e)", "Export M3U", () => this.export(), "");
-    this.clear = button("remove all tracks", "Clear", () => this.set([]), "quiet");
+    this.clear = button("remove all tracks", "Clear", () => this.empties(), "quiet");
     this.result = element("p", { class: "soft result", role: "status" });
     this.panel.replaceChildren(element("div", { class: "heading" }, element("h2", {}, "Playlist"), this.count, this.clear),
       this.empty, this.list, this.result,
@@ -46,6 +46,7 @@ export class Playlist extends EventTarget {
   }
 
   add(ids) {
+    if (!this.ids.length) this.result.textContent = "";
     const fresh = [...new Set(ids)].filter((id) => !this.ids.includes(id));
     if (fresh.length) this.set([...this.ids, ...fresh]);
     else say("this is in the playlist already");
@@ -56,6 +57,15 @@ export class Playlist extends EventTarget {
     localStorage.setItem(KEY, JSON.stringify(ids));
     this.show();
     this.dispatchEvent(new Event("change"));
+  }
+
+  // Remove all tracks, and offer to take that back.
+  empties() {
+    const before = this.ids;
+    this.set([]);
+    this.result.replaceChildren(element("button", {
+      type: "button", class: "quiet", on: { click: () => { this.result.textContent = ""; this.set(before); } },
+    }, "Undo: take the tracks back"));
   }
 
   remove(id) {
@@ -125,7 +135,6 @@ export class Playlist extends EventTarget {
     byId("tab-count").textContent = count || "";
     this.empty.hidden = count > 0;
     for (const one of [this.more, this.save, this.clear]) one.disabled = !count;
-    if (!count) this.result.textContent = "";
   }
 
   async continue() {

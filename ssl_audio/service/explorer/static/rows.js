@@ -37,7 +37,7 @@ export class TrackRow {
       this.wave?.canvas,
       similarity === null ? this.length
         : element("span", { class: "number", title: "cosine similarity" }, similarity.toFixed(2)),
-      ...actions);
+      element("span", { class: "acts" }, ...actions));
     this.node.addEventListener("seen", () => this.load(similarity === null));
     seen.observe(this.node);
   }
