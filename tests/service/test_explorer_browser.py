@@ -168,8 +168,7 @@ def test_the_map_is_walked_by_keys_and_clicked(page: Any, address: str) -> None:
     found = page.request.get(f"{address}map").json()
     row = found["x"].index(0)
     box = canvas.bounding_box()
-    top = 56 if len(found["colourings"]) else 26
-    y = top + (1 - found["y"][row] / 65_535) * (box["height"] - 26 - top)
+    y = 56 + (1 - found["y"][row] / 65_535) * (box["height"] - 2 * 56)
     page.mouse.click(box["x"] + 26, box["y"] + y)
     title = found["ids"][row].rpartition("/")[2].removesuffix(".wav")
     expect(page.locator("#track h2")).to_have_text(title)

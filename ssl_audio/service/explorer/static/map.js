@@ -5,7 +5,8 @@ import { Points } from "./points.js";
 import { hideTip, showTip } from "./tooltip.js";
 import { KDBush, select, zoom, zoomIdentity } from "./vendor/libraries.min.js";
 
-const MARGIN = 26, LEGEND = 56, REACH = 18, MAX_ZOOM = 400; // pixels, times
+const MARGIN = 26, BARS = 56; // pixels around the points: at the sides; above and below, for controls
+const REACH = 18, MAX_ZOOM = 400; // pixels, times
 
 export class TrackMap extends EventTarget {
   // events: "choose" with the id of a track in `detail`
@@ -114,10 +115,10 @@ export class TrackMap extends EventTarget {
 
   // left + scale.x * x is where a place of the map is on the screen
   get view() {
-    const { k, x, y } = this.transform, top = byId("legend").childElementCount ? LEGEND : MARGIN;
-    const width = this.canvas.clientWidth - 2 * MARGIN, height = this.canvas.clientHeight - MARGIN - top;
+    const { k, x, y } = this.transform;
+    const width = this.canvas.clientWidth - 2 * MARGIN, height = this.canvas.clientHeight - 2 * BARS;
     return {
-      zoom: k, shown: this.shown, left: x + k * MARGIN, top: y + k * top,
+      zoom: k, shown: this.shown, left: x + k * MARGIN, top: y + k * BARS,
       scale: { x: k * width, y: k * height },
     };
   }
