@@ -79,11 +79,11 @@ async function load() {
   byId("open-file").hidden = byId("record").hidden = !encoder;
   if (!map.points) return;
   map.note("Loading the map…");
-  for (;;) {
+  for (let wait = 250; ; wait = Math.min(4000, 1.5 * wait)) {
     const { ready, content } = await api.map();
     if (ready) return map.set(content);
     map.note(`The map is computed once for this catalogue: about ${duration(content.seconds)}. Everything else works meanwhile.`);
-    await new Promise((resolve) => setTimeout(resolve, 1500));
+    await new Promise((resolve) => setTimeout(resolve, wait));
   }
 }
 const duration = (seconds) => (seconds < 90 ? `${Math.ceil(seconds / 5) * 5} s` : `${Math.ceil(seconds / 60)} min`);
