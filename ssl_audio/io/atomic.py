@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,16 +48,20 @@ def atomic_file(path: str | os.PathLike[str], durable: bool = False) -> Iterator
 
 @contextmanager
 def atomic_folder(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder that replaces `folder` on leaving; all users may read its files."""
+    """Yield a temporary folder that replaces `folder` on leaving; all users may read its files.
+
+    Between the two renames of a replacement there is no `folder`: `recover` puts it back.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    recover(folder)
+    temporary = _hidden_folder(folder, "new")
     try:
         yield temporary
         for path in temporary.iterdir():
             path.chmod(0o644)
         temporary.chmod(0o755)
         if folder.exists():
-            old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-old."))
+            old = _hidden_folder(folder, "old")
             os.rename(folder, old / folder.name)
             os.rename(temporary, folder)
             shutil.rmtree(old)
@@ -64,6 +69,40 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
             os.rename(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def recover(path: Path) -> None:
+    """Remove the hidden files and folders that a killed process has left of an atomic write, and
+    put a folder back that it was replacing."""
+    if not path.parent.is_dir():
+        return
+    name = re.compile(rf"\.{re.escape(path.name)}\.(\d+)\..*")
+    for left in list(path.parent.iterdir()):
+        found = name.fullmatch(left.name)
+        if not found or _is_alive(int(found[1])):
+            continue
+        with suppress(OSError):
+            if not path.exists() and (left / path.name).is_dir():
+                os.rename(left / path.name, path)
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+
+
+def _hidden_folder(folder: Path, kind: str) -> Path:
+    prefix = f".{folder.name}.{os.getpid()}.{kind}-"
+    return Path(tempfile.mkdtemp(dir=folder.parent, prefix=prefix))
+
+
+def _is_alive(process: int) -> bool:
+    """True for another process that is running; in containers, each is number 1."""
+    if process == os.getpid():
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # of another user
+        return True
+    return True
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:

@@ -12,10 +12,12 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch.utils.data import DataLoader
 
 from ssl_audio.io import log
+from ssl_audio.io.atomic import atomic_file, recover
 from ssl_audio.io.console import say
 from ssl_audio.io.errors import SslAudioError, first_line
 from ssl_audio.io.loggers import logger_arguments
@@ -136,6 +138,7 @@ def make_trainer(
             limit_train_batches=batches,
             use_distributed_sampler=False,
             enable_model_summary=False,
+            plugins=[AtomicCheckpoints()],
             enable_progress_bar=not log.as_json(),
             **options,
         )  # fmt: skip
@@ -162,6 +165,21 @@ def _checkpoints(folder: Path, every: int, monitor: str) -> ModelCheckpoint:
         save_last=True, every_n_train_steps=every, save_on_train_epoch_end=True,
         enable_version_counter=False,
     )  # fmt: skip
+
+
+class AtomicCheckpoints(TorchCheckpointIO):
+    """Writes a checkpoint beside its name, and then renames it.
+
+    Lightning writes into the system's temporary folder: where that is another file system, a kill
+    leaves half a checkpoint under the name of the last one.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        recover(Path(path))
+        with atomic_file(path, durable=True) as temporary:
+            torch.save(checkpoint, temporary)
 
 
 class Interrupted(lightning.Callback):

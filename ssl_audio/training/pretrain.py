@@ -113,7 +113,8 @@ def _folder(settings: PretrainSettings) -> Path:
 
 def _checkpoint(settings: PretrainSettings, folder: Path) -> Checkpoint | None:
     """The checkpoint to resume from; None for a new run, or one that ended before its first."""
-    begun = (folder / RESULTS).exists() or any((folder / "checkpoints").glob("*.ckpt"))
+    # the first "best.ckpt" is written just before the first "last.ckpt"
+    begun = any((folder / name).exists() for name in (RESULTS, "checkpoints/last.ckpt"))
     if str(settings.ckpt_path) != "last" or begun:
         return find_checkpoint(settings.ckpt_path, folder)
     if is_leader():
