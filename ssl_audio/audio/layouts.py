@@ -13,13 +13,14 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import BinaryIO
 
-from ssl_audio.audio import chunks, flac, mp3, ogg
+from ssl_audio.audio import chunks, flac, headers, mp3, ogg
 from ssl_audio.audio.container import UNKNOWN, Layout, after_tag
 
 _REMEMBERED = 1 << 15  # files; training opens the same ones in every epoch
 _SMALL = 1 << 20  # bytes; such a file is read whole
 _BY_MAGIC: dict[bytes, Callable[[BinaryIO, int], Layout]] = {
     **dict.fromkeys((b"RIFF", b"RIFX", b"RF64", b"FORM"), chunks.layout),
+    **dict.fromkeys(headers.MAGIC, headers.layout),
     b"fLaC": flac.layout,
     b"OggS": ogg.layout,
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
+from statistics import fmean, pstdev
 from typing import BinaryIO, NamedTuple
 
 from ssl_audio.audio.container import TAIL, UNKNOWN, Layout, after_tag, read_at
@@ -15,6 +16,7 @@ from ssl_audio.audio.container import TAIL, UNKNOWN, Layout, after_tag, read_at
 _WINDOW = 1 << 20  # bytes read at a time
 _ALIKE = 3  # frames of one format in a row that are no chance
 _SAMPLES, _SAMPLE_BYTES = 8, 1 << 14  # places of a large file that are looked at
+_MIN_DEVIATION, _MAX_DEVIATION = 0.02, 0.4  # of a header from these places, before all is read
 _TAG_BYTES = 1 << 13  # at the end of a file, that the header of the stream does not count
 _TAG_MARKS = (b"APETAGEX", b"LYRICSBEGIN", b"TAG")  # of tags at the end of a file
 # bits of a header: what gives the frame's length, what all frames of a stream share, and its mode
@@ -149,16 +151,18 @@ def sampled(file: BinaryIO, start: int, size: int) -> Layout | None:
     format_, info, begin = _begin(file, start)
     if not info or not info.frames or not info.size or abs(size - start - info.size) > _TAG_BYTES:
         return None
-    length = count = 0
+    shares = []  # of the frames that the header implies, in each place: 1 where it is right
     for part in range(_SAMPLES):
         place = begin + part * (size - begin) // _SAMPLES
         found = _next_frame(file, place, min(size, place + _SAMPLE_BYTES))
         if found is None or _begin(file, found)[0] != format_:
             return None
         end, frames = _frames(file, found, min(size, found + _SAMPLE_BYTES), format_)
-        length, count = length + end - found, count + frames
+        if end > found:
+            shares.append(frames / (end - found) * info.size / info.frames)
     run = _Run(format_, info, info.frames)
-    if not count or not 0.7 < length / count * info.frames / info.size < 1.4:
+    spread = pstdev(shares) / len(shares) ** 0.5 if shares else 0.0  # 0 with a constant bit rate
+    if not shares or abs(fmean(shares) - 1) > min(_MAX_DEVIATION, _MIN_DEVIATION + 3 * spread):
         return None
     return Layout((), run.samples, run.seconds)
 

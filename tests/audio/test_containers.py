@@ -20,6 +20,9 @@ FORMATS = {
     "rf64": {"format": "RF64"},
     "aiff": {"format": "AIFF"},
     "aifc": {"format": "AIFF", "subtype": "FLOAT"},
+    "au": {"format": "AU"},
+    "caf": {"format": "CAF"},
+    "w64": {"format": "W64"},
     "flac": {"format": "FLAC"},
     "ogg": {"format": "OGG"},
     "opus": {"format": "OGG", "subtype": "OPUS"},
@@ -68,6 +71,14 @@ WRONG: dict[str, Callable[[bytes, bytes], bytes]] = {
     "wav piped": lambda a, _: patched(a, b"data", 4, b"\xff" * 4),
     "aiff half": lambda a, _: patched(a, b"SSND", 4, struct.pack(">I", len(a) // 2)),
     "aifc half": lambda a, _: patched(a, b"SSND", 4, struct.pack(">I", len(a) // 2)),
+    "au half": lambda a, _: patched(a, b".snd", 8, struct.pack(">I", len(a) // 2)),
+    "au unknown": lambda a, _: patched(a, b".snd", 8, b"\xff" * 4),
+    "au joined": lambda a, b: a + b,
+    "caf half": lambda a, _: patched(a, b"data", 4, struct.pack(">q", len(a) // 2)),
+    "caf unknown": lambda a, _: patched(a, b"data", 4, b"\xff" * 8),
+    "caf joined": lambda a, b: a + b,
+    "w64 half": lambda a, _: patched(a, b"data", 16, struct.pack("<Q", len(a) // 2)),
+    "w64 joined": lambda a, b: a + b,
     "flac half": lambda a, _: flac_total(a, 0.5),
     "flac unknown": lambda a, _: flac_total(a, 0),
     "mp3 half": lambda a, _: mp3_count(a, 0.5),
@@ -206,7 +217,7 @@ def test_a_few_places_of_a_large_file_show_what_is_wrong(tmp_path, monkeypatch, 
     first, second = encoded(kind, 8), encoded(kind, 8)
     contents = {"right": first, "joined": first + second, "cut": first[: len(first) * 2 // 3]}
     if kind == "mp3":
-        contents["half"] = mp3_count(first, 0.5)
+        contents |= {f"times {factor}": mp3_count(first, factor) for factor in (0.5, 0.93, 1.2)}
     elif kind == "flac":
         contents["half"] = flac_total(first, 0.5)
     for name, content in contents.items():
