@@ -53,6 +53,8 @@ class Copy:
     _pushed: float = field(init=False, default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
+        if not self.url.name.endswith(".parquet"):
+            raise SslAudioError(f"{self.url}: a feature store is named NAME.parquet")
         digest = hashlib.sha256(self.url.encode()).hexdigest()[:16]
         folder = cache_folder() / "remote" / digest / self.use
         self.path, self._state = folder / self.url.name, folder / "_remote.json"

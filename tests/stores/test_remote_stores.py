@@ -181,6 +181,8 @@ def test_a_store_that_was_removed_or_replaced_is_noticed(url, tmp_path):
     memory.rm(url.removeprefix("memory:/"), recursive=True)
     with pytest.raises(SslAudioError, match="no such store"):
         fetched(url)
+    with pytest.raises(SslAudioError, match="named NAME.parquet"):
+        fetched(Url("memory://bucket/.."))
     write(url, row("b", 2))
     assert content(url) == {"b": 2}
 
