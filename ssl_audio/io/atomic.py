@@ -13,6 +13,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+# of `atomic_file` and `atomic_folder`: name, number of the process, and what tells them apart
+_TEMPORARY = re.compile(r"\.(.+)\.(\d+)\.(?:\d+\.tmp|(?:new|old)-.*)")
+
 
 def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 text file atomically."""
@@ -74,17 +77,30 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
 def recover(path: Path) -> None:
     """Remove the hidden files and folders that a killed process has left of an atomic write, and
     put a folder back that it was replacing."""
-    if not path.parent.is_dir():
-        return
-    name = re.compile(rf"\.{re.escape(path.name)}\.(\d+)\..*")
-    for left in list(path.parent.iterdir()):
-        found = name.fullmatch(left.name)
-        if not found or _is_alive(int(found[1])):
-            continue
-        with suppress(OSError):
-            if not path.exists() and (left / path.name).is_dir():
-                os.rename(left / path.name, path)
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
+    for left, target in _leftovers(path.parent):
+        if target == path:
+            _recover(left, target)
+
+
+def recover_all(folder: Path) -> None:
+    """`recover` for everything in a folder."""
+    for left, target in _leftovers(folder):
+        _recover(left, target)
+
+
+def _recover(left: Path, target: Path) -> None:
+    with suppress(OSError):
+        if not target.exists() and (left / target.name).is_dir():
+            os.rename(left / target.name, target)
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
+
+
+def _leftovers(folder: Path) -> list[tuple[Path, Path]]:
+    """What killed processes have left in a folder, and what they were writing."""
+    found = [(_TEMPORARY.fullmatch(path.name), path) for path in folder.glob(".*")]
+    return [
+        (path, folder / match[1]) for match, path in found if match and not _is_alive(int(match[2]))
+    ]
 
 
 def _hidden_folder(folder: Path, kind: str) -> Path:

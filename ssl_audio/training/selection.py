@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from ssl_audio.io.atomic import recover
 from ssl_audio.models.encoder import Encoder, load_encoder
 from ssl_audio.reports.pretraining import Selection
 from ssl_audio.reports.results import Scores
@@ -45,7 +44,6 @@ class BestEncoder:
 
     def load(self) -> Encoder | None:
         """The kept encoder; None if there is none by this metric yet."""
-        recover(self._folder)
         if not self._folder.is_dir():
             return None
         encoder = load_encoder(self._folder)

@@ -1,12 +1,11 @@
 """What a kill leaves of an atomic write, and how it is cleaned up."""
 
 import os
-from pathlib import Path
 
 import pytest
 
 from ssl_audio.io import atomic
-from ssl_audio.io.atomic import atomic_folder, recover
+from ssl_audio.io.atomic import atomic_folder, recover, recover_all
 
 DEAD = 2**22 + 1  # above the largest number of a process
 
@@ -50,4 +49,6 @@ def test_other_processes_and_other_files_are_left_alone(tmp_path):
     left.write_text("")
     recover(tmp_path / "model")
     assert sorted(tmp_path.iterdir()) == before
-    recover(Path(tmp_path, "nothing", "model"))
+    recover(tmp_path / "nothing" / "model")
+    recover_all(tmp_path)
+    assert sorted(tmp_path.iterdir()) == before[:-1]
