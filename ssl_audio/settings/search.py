@@ -19,8 +19,8 @@ class SearchSettings(CommandSettings):
         None, help="text file with a query a line, ids or files beside it; adds a column query"
     )
     k: int = setting(10, help="number of neighbours", min=1)
-    prefix: str = setting("", help="search only ids that begin with this, and exactly")
-    deleted: bool = setting(False, help="search tracks too whose file is gone, and exactly")
+    prefix: str = setting("", help="search only ids that begin with this; exact")
+    deleted: bool = setting(False, help="search also tracks whose file is gone; exact")
     checkpoint: Path | None = setting(None, help="encoder; null: the one recorded in the index")
     approximate: bool | None = setting(
         None, help="HNSW search, by a graph that is kept with the index; null: above 200,000 tracks"

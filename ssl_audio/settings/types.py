@@ -78,7 +78,8 @@ def _describe_one(hint: Any) -> str:
         return " | ".join(map(str, typing.get_args(hint)))
     if typing.get_origin(hint) is tuple:
         element = typing.get_args(hint)[0]
-        return f"a list of {_PLURALS.get(element) or describe(element)}"
+        kinds = [_PLURALS.get(kind) or describe(kind) for kind in members(element)]
+        return f"a list of {' or '.join(kinds)}"
     return _NAMES.get(hint, "a component (_target_ and its arguments)")
 
 
@@ -87,7 +88,7 @@ _NAMES: dict[Any, str] = {
     Path: "a local path", Url: "a URL",
 }  # fmt: skip
 _PLURALS: dict[Any, str] = {
-    int: "whole numbers", float: "numbers", str: "names", Path: "local paths",
+    int: "whole numbers", float: "numbers", str: "names", Path: "local paths", Url: "URLs",
     Component: "components (name or _target_, and arguments)",
     str | Component: "names or components (name or _target_, and arguments)",
 }  # fmt: skip

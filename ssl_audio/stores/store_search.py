@@ -65,7 +65,8 @@ def _exact(
     schema = read_schema(path)
     state = ["state"] if schema is not None and "state" in schema.names else []
     best = _Best(len(queries), count)
-    for table, vectors in read_vectors(path, ["path", *state], partial(_begins, prefix)):
+    chosen = partial(_begins, prefix) if prefix else None
+    for table, vectors in read_vectors(path, ["path", *state], chosen):
         usable = np.isfinite(vectors).all(axis=1)
         if state and not deleted:
             usable &= _not_deleted(table)

@@ -1,4 +1,7 @@
-"""Merging stores: a function of the stores, whatever is killed meanwhile."""
+"""Merging stores: a function of the stores, whatever is killed meanwhile.
+
+`SSL_AUDIO_KILLS` sets the number of processes that are killed.
+"""
 
 import os
 import random

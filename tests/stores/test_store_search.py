@@ -1,13 +1,13 @@
 """Search in a store: exact against brute force, and the graph that follows the store."""
 
 import json
+import os
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ssl_audio.io.atomic import write_text
 from ssl_audio.stores import kept_graph
 from ssl_audio.stores.columns import Row
 from ssl_audio.stores.store_search import nearest_tracks
@@ -137,7 +137,6 @@ def flip(path):
 
 
 def test_a_graph_that_cannot_be_written_still_serves(tmp_path, monkeypatch, capsys):
-    """Also: whatever a write leaves when it is stopped is gone after the next one."""
     pytest.importorskip("usearch", reason="usearch is not installed")
     path, queries = tmp_path / "f.parquet", vectors(3, 1)
     add(path, [f"{k}" for k in range(50)], 0)
@@ -146,12 +145,34 @@ def test_a_graph_that_cannot_be_written_still_serves(tmp_path, monkeypatch, caps
         raise OSError("No space left on device")
 
     monkeypatch.setattr(kept_graph, "write_text", full)
-    expected = nearest_tracks(path, queries, 5, approximate=True)
+    assert len(nearest_tracks(path, queries, 5, approximate=True)[0]) == 5
     assert "so the next search repeats this: No space left" in capsys.readouterr().err
-    assert len(expected[0]) == 5 and len(list((path / "_index").glob("*.usearch"))) == 1
+
+
+@pytest.mark.parametrize("renames", [0, 1, 2])
+def test_an_update_that_is_killed_is_repeated(tmp_path, monkeypatch, capsys, renames):
+    """After so many renames; what it has left is removed."""
+    pytest.importorskip("usearch", reason="usearch is not installed")
+    path, queries, left = tmp_path / "f.parquet", vectors(3, 1), [renames]
+    add(path, [f"{k}" for k in range(50)], 0)
+    nearest_tracks(path, queries, 5, approximate=True)
+    add(path, ["new"], 1, **{"3": "deleted"})
+    rename = os.replace
+
+    def killed(*arguments):
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        rename(*arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("os.replace", killed)
+        nearest_tracks(path, queries, 5, approximate=True)
     (path / "_index" / ".new.usearch.1.1.tmp").touch()
-    monkeypatch.setattr(kept_graph, "write_text", write_text)
-    assert nearest_tracks(path, queries, 5, approximate=True) == expected
+    capsys.readouterr()
+    found = nearest_tracks(path, queries, 50, approximate=True)
+    assert capsys.readouterr().err == "updating the graph: 1 vectors are added, 1 removed\n"
+    assert {match.id for match in found[0]} == {"new", *(f"{k}" for k in range(50) if k != 3)}
     assert len(list((path / "_index").iterdir())) == 3
 
 
