@@ -90,7 +90,6 @@ _NAMES: dict[Any, str] = {
 _PLURALS: dict[Any, str] = {
     int: "whole numbers", float: "numbers", str: "names", Path: "local paths", Url: "URLs",
     Component: "components (name or _target_, and arguments)",
-    str | Component: "names or components (name or _target_, and arguments)",
 }  # fmt: skip
 
 
