@@ -7,13 +7,16 @@ import os
 import re
 import shlex
 import shutil
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+import uvicorn
 from readmes import write_files
+from starlette.testclient import TestClient
 
 from ssl_audio.__main__ import COMMANDS
 from ssl_audio.__main__ import main as ssl_audio_main
@@ -103,6 +106,8 @@ def smaller(words: list[str]) -> list[str]:
                     "max_length=50"]  # fmt: skip
         case "acoustic" if any(word.startswith("playlists=") for word in words):
             return ["siamese.steps=20", "siamese.every=20"]
+        case "serve":
+            return ["port=0"]
         case "recommend" if any(word.startswith("playlists=") for word in words):
             return SMALL_RECOMMEND
     return []
@@ -121,6 +126,12 @@ def run(home: Path, command: str) -> int:
     return int(importlib.import_module(Path(words[1]).stem).main(words[2:]))
 
 
+def answers(server: uvicorn.Server, sockets: list[socket.socket]) -> None:
+    """In place of serving without an end."""
+    with TestClient(server.config.app, "http://localhost") as client:
+        assert client.get("/health").json()["tracks"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("readme", READMES)
 def test_every_command_runs(
@@ -131,6 +142,7 @@ def test_every_command_runs(
     _, opened = export.FORMATS[".onnx"]  # the file of the same encoder that tests share
     written = (lambda _, path: shutil.copy(exported(".onnx").path, path), opened)
     monkeypatch.setitem(export.FORMATS, ".onnx", written)
+    monkeypatch.setattr(uvicorn.Server, "run", answers)
     write_files(ROOT / readme, home)
     for command in commands(readme):
         apart = ("convert_released", "free_music", "benchmark", "probes=checkpoints/probes")

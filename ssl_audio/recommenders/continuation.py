@@ -18,6 +18,7 @@ from ssl_audio.recommenders.data.m3u import read_m3u, write_m3u
 from ssl_audio.recommenders.data.records import SourceTrack
 from ssl_audio.recommenders.data.store import open_store
 from ssl_audio.recommenders.data.track_ids import TrackIds, unknown_lines
+from ssl_audio.recommenders.data.training_data import TrainingData
 from ssl_audio.recommenders.recommender import Recommender, make
 from ssl_audio.recommenders.session_data import movielens_folder
 from ssl_audio.recommenders.trained import trained_run
@@ -42,6 +43,7 @@ def open_model(
     model: str | None = None,
     stores: StoreSettings | None = None,
     music: Path | None = None,
+    data: TrainingData | None = None,
 ) -> PlaylistModel:
     """A trained recommender that can continue playlists.
 
@@ -50,6 +52,7 @@ def open_model(
         model: of the run; None: the transformer if it has one, else its first.
         stores: feature stores that were moved since the run.
         music: the folder that ids are relative to; None: as in the run.
+        data: of another model of the run; None: it is read.
 
     Raises:
         SslAudioError: no such run, a run without such a model, or whose playlists have changed.
@@ -58,7 +61,7 @@ def open_model(
     used = build(RecommendSettings, results.config)
     if stores is not None:
         used = replace(used, stores=_moved(used.stores, stores))
-    recommender = _load(run, results, name, used)
+    recommender = _load(run, results, name, used, data)
     return PlaylistModel(
         name, recommender, _catalogue(run, used, recommender), music or _music(used)
     )
@@ -105,9 +108,15 @@ def _moved(used: StoreSettings, given: StoreSettings) -> StoreSettings:
     return replace(used, **{name: path for name, path in vars(given).items() if path})
 
 
-def _load(run: Path, results: PlaylistResults, name: str, used: RecommendSettings) -> Recommender:
+def _load(
+    run: Path,
+    results: PlaylistResults,
+    name: str,
+    used: RecommendSettings,
+    data: TrainingData | None,
+) -> Recommender:
     """A recommender of a finished run, as it was trained."""
-    data = load_data(used, run)
+    data = data or load_data(used, run)
     if data.hashes != results.data.hashes:
         raise SslAudioError(f"{used.playlists} has changed since run={run}: train again")
     one = next(one for one in make(name, used, data) if one.folder == results.models[name])

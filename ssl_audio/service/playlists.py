@@ -51,8 +51,8 @@ class Continuer:
 
         opened = open_model(run, model)
         self.name, self.ids = opened.name, opened.catalogue.ids
-        self._recommender = opened.recommender
-        self._row = {track: k for k, track in enumerate(opened.recommender.data.catalogue.ids)}
+        self._recommender, self.data = opened.recommender, opened.recommender.data
+        self._row = {track: k for k, track in enumerate(self.data.catalogue.ids)}
         self._known = opened.recommender.known()
         self._one_at_a_time = threading.Lock()
 
@@ -89,12 +89,13 @@ class Inductor:
     Args:
         run: of `recommend`.
         available: names of the feature groups that new tracks have.
+        continuer: of the same run.
 
     Raises:
         SslAudioError: the run has no such model, or it needs other features.
     """
 
-    def __init__(self, run: Path, available: Collection[str]) -> None:
+    def __init__(self, run: Path, available: Collection[str], continuer: Continuer) -> None:
         from ssl_audio.recommenders.continuation import open_model
         from ssl_audio.recommenders.induction import inductive_model, new_vector
 
@@ -106,7 +107,7 @@ class Inductor:
                 f"{self.name} was trained with {', '.join(missing)}, which files do not get here: "
                 "give acoustic=, with its model beside it"
             )
-        opened = open_model(run, self.name)
+        opened = open_model(run, self.name, data=continuer.data)
         vectors, known = opened.recommender.vectors(), opened.recommender.known()
         assert vectors is not None  # inductive models have them
         rows = np.flatnonzero(known)

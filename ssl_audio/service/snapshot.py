@@ -77,7 +77,7 @@ class Snapshot:
         self.continuer, self.inductor = None, None
         if settings.run is not None:
             self.continuer = Continuer(settings.run, settings.model)
-            self.inductor = _inductor(settings.run, self.features_of_new_tracks)
+            self.inductor = _inductor(settings.run, self.features_of_new_tracks, self.continuer)
 
         ids = [*self.tracks.ids, *(self.continuer.ids if self.continuer else [])]
         self._known, self._matching = TrackIds(ids), threading.Lock()
@@ -266,10 +266,10 @@ def _acoustic(path: Path, tracks: Tracks) -> Acoustic:
     return Acoustic(values, present, feature_names(read_about(path), values.shape[1]), model)
 
 
-def _inductor(run: Path, available: set[str]) -> Inductor | None:
+def _inductor(run: Path, available: set[str], continuer: Continuer) -> Inductor | None:
     """The first model of a run that computes vectors of new tracks, if a file has its features."""
     try:
-        return Inductor(run, available)
+        return Inductor(run, available, continuer)
     except SslAudioError as error:
         warn(f"no vectors of new tracks: {error}")
         return None
