@@ -46,7 +46,7 @@ async def embed(request: Request, snapshot: Current, service: Shared) -> Embedde
     """The embedding of a file, as `embed` computes it."""
     async with _asked(request, service, FileQuery) as (_, path):
         assert path is not None
-        embedded = await service.workers.run(snapshot.embed, path)
+        embedded = await service.workers.run(request, snapshot.embed, path)
     return Embedded(
         seconds=embedded.seconds, note=embedded.note, embedding=embedded.vector.tolist()
     )
@@ -57,7 +57,7 @@ async def tag(request: Request, snapshot: Current, service: Shared) -> Tagged:
     """The tags of a file with their probabilities, by the probe."""
     async with _asked(request, service, FileQuery) as (_, path):
         assert path is not None
-        embedded, tags = await service.workers.run(snapshot.tag_file, path)
+        embedded, tags = await service.workers.run(request, snapshot.tag_file, path)
     return Tagged(seconds=embedded.seconds, note=embedded.note, tags=tags)
 
 
@@ -65,7 +65,7 @@ async def tag(request: Request, snapshot: Current, service: Shared) -> Tagged:
 async def neighbours(request: Request, snapshot: Current, service: Shared) -> list[Neighbour]:
     """The tracks most similar to a track, a vector or a file; of a track, without itself."""
     async with _asked(request, service, NeighbourQuery) as (query, path):
-        return await service.workers.run(snapshot.neighbours, query, path)
+        return await service.workers.run(request, snapshot.neighbours, query, path)
 
 
 @router.post("/new-track", openapi_extra=body_of(NewTrackQuery, AUDIO))
@@ -73,4 +73,4 @@ async def new_track(request: Request, snapshot: Current, service: Shared) -> New
     """All that can be said of a file that no playlist has, with a playlist around it."""
     async with _asked(request, service, NewTrackQuery) as (query, path):
         assert path is not None
-        return await service.workers.run(snapshot.new_track, query, path)
+        return await service.workers.run(request, snapshot.new_track, query, path)

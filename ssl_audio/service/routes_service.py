@@ -53,6 +53,6 @@ async def complete(request: Request, snapshot: Current, service: Shared) -> Comp
     async with service.workers.place(), received(request, CompletionQuery) as found:
         query = found.query
         if found.upload is not None:
-            ids = await service.workers.run(snapshot.entries, found.upload)
+            ids = await service.workers.run(request, snapshot.entries, found.upload)
             query = query.model_copy(update={"ids": ids})
-        return await service.workers.run(snapshot.complete, query)
+        return await service.workers.run(request, snapshot.complete, query)

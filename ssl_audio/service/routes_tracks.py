@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 from urllib.parse import unquote
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import FileResponse
 
 from ssl_audio.catalogue.tracks import fingerprint, os_reason
@@ -50,6 +50,7 @@ def audio(track: TrackId, snapshot: Current, service: Shared) -> FileResponse:
 
 @router.get("/{track:path}/waveform")
 async def waveform(
+    request: Request,
     track: TrackId,
     snapshot: Current,
     service: Shared,
@@ -64,7 +65,7 @@ async def waveform(
     peaks = service.peaks.get(key)
     if peaks is None:
         async with service.workers.place():
-            peaks = await service.workers.run(part_peaks, service.limits.blocks(path))
+            peaks = await service.workers.run(request, part_peaks, service.limits.blocks(path))
         service.peaks.put(key, peaks)
     return Waveform(seconds=len(peaks) * PART_SECONDS, peaks=reduced(peaks, points))
 

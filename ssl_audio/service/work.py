@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import ParamSpec, TypeVar
 
+from fastapi import Request
+
 from ssl_audio.service.problems import Problem
 
 Parameters = ParamSpec("Parameters")
@@ -51,11 +53,18 @@ class Workers:
 
     async def run(
         self,
+        request: Request,
         work: Callable[Parameters, Result],
         *args: Parameters.args,
         **kwargs: Parameters.kwargs,
     ) -> Result:
-        """Call a function in one of the threads."""
+        """Call a function in one of the threads, unless the client goes before it is begun.
+
+        Args:
+            request: whose body has been read.
+            work: the function.
+            args, kwargs: its arguments.
+        """
 
         def timed() -> Result:
             started = time.monotonic()
@@ -64,8 +73,23 @@ class Workers:
             finally:
                 self._seconds += 0.1 * (time.monotonic() - started - self._seconds)
 
-        return await asyncio.get_running_loop().run_in_executor(self._pool, timed)
+        result = asyncio.get_running_loop().run_in_executor(self._pool, timed)
+        gone = asyncio.create_task(_disconnection(request))
+        try:
+            await asyncio.wait({result, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if not result.done():
+                raise Problem(408, "the client has gone")
+            return result.result()
+        finally:
+            gone.cancel()
+            result.cancel()
 
     def close(self) -> None:
         """End the threads, once their work is done."""
         self._pool.shutdown()
+
+
+async def _disconnection(request: Request) -> None:
+    """Return when the client has closed the connection."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import json
 import os
 import random
 import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
+from fastapi import Request
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from made_service import IDS, Client, sound, tone
@@ -19,7 +23,9 @@ from starlette.testclient import TestClient
 
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.service import bounded
+from ssl_audio.service.problems import Problem
 from ssl_audio.service.state import Service
+from ssl_audio.service.work import Workers
 from ssl_audio.settings.serve import ServeSettings
 from ssl_audio.stores.columns import Row
 from ssl_audio.stores.writer import write_store
@@ -195,6 +201,38 @@ def test_a_full_queue_is_429(client: Client, models: dict[str, Any]) -> None:
     assert service.post("/embed", files={"file": NEW}).status_code == 200
 
 
+def test_clients_that_have_gone_are_not_worked_for() -> None:
+    workers, begun = Workers(threads=1, queue=5), list[int]()
+    free = threading.Event()
+
+    def work(number: int) -> int:
+        begun.append(number)
+        free.wait(10)
+        return number
+
+    def request(*messages: str) -> Request:
+        sent = iter(messages)
+
+        async def receive() -> dict[str, str]:
+            kind = next(sent, None)
+            return {"type": kind} if kind else await asyncio.Event().wait()  # type: ignore[return-value]
+
+        return Request({"type": "http"}, receive)
+
+    async def ask() -> None:
+        first = asyncio.create_task(workers.run(request("http.request"), work, 1))
+        with pytest.raises(Problem, match="has gone"):
+            await workers.run(request("http.request", "http.disconnect"), work, 2)
+        third = asyncio.create_task(workers.run(request(), work, 3))
+        await asyncio.sleep(0)
+        free.set()
+        assert await first == 1 and await third == 3
+
+    asyncio.run(ask())
+    workers.close()
+    assert begun == [1, 3]
+
+
 def test_reloads_fail_no_request(client: Client, tmp_path: Path) -> None:
     store = tmp_path / "f.parquet"
 
@@ -227,6 +265,11 @@ def test_reloads_fail_no_request(client: Client, tmp_path: Path) -> None:
         thread.join()
     assert not failed and len(seen) > 1
     assert service.get("/tracks").json()["tracks"][0]["id"].startswith("5 ")
+    state: Service = service.app.state.service  # type: ignore[attr-defined]
+    old = weakref.ref(state.snapshot)
+    assert service.post("/reload").status_code == 200
+    gc.collect()
+    assert old() is None
     store.write_bytes(b"no store")
     answer = service.post("/reload")
     assert answer.status_code == 409 and "still used" in answer.json()["detail"]

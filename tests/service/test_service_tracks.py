@@ -11,6 +11,10 @@ import pytest
 import soundfile
 from made_service import IDS, Client, sound, tone
 
+from ssl_audio.service import tracks
+from ssl_audio.stores.columns import Row
+from ssl_audio.stores.writer import Store
+
 
 def url(track: str, more: str = "") -> str:
     return f"/tracks/{quote(track, safe='')}{more}"
@@ -70,6 +74,27 @@ def test_neighbours_are_those_of_highest_cosine(client: Client) -> None:
     found = service.post("/neighbours", json=more).json()
     assert {one["id"] for one in found} == {"a/audio.wav", "a/b/waveform"}
     assert service.post("/neighbours", json={**by_vector, "prefix": "none"}).json() == []
+
+
+def test_large_stores_are_searched_by_their_graph(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("usearch", reason="usearch is not installed")
+    vectors = np.random.default_rng(0).normal(size=(300, 8)).astype(np.float32)
+    rows = [Row(f"{k % 3}/{k}", "", 1.0, "", v) for k, v in enumerate(vectors)]
+    with Store(tmp_path / "f.parquet", {"kind": "test"}) as store:
+        for row in rows:
+            store.add(row)
+        store.flush()
+        store.revise([("0/0", "0/0", rows[0].record._replace(state="deleted"))])
+    exact = client(features=tmp_path / "f.parquet")
+    monkeypatch.setattr(tracks, "MAX_EXACT", 100)
+    by_graph = client(features=tmp_path / "f.parquet")
+    assert exact.get("/health").json()["tracks"] == 299 and (tmp_path / "f.parquet.index").is_dir()
+    for query in ({"id": "1/1"}, {"vector": vectors[0].tolist()}, {"id": "2/2", "prefix": "1/"}):
+        found, expected = (one.post("/neighbours", json=query).json() for one in (by_graph, exact))
+        assert [one["id"] for one in found] == [one["id"] for one in expected]
+        assert found[0]["similarity"] == pytest.approx(expected[0]["similarity"], abs=1e-5)
 
 
 def test_playlists_are_continued_by_similarity(client: Client) -> None:
