@@ -221,10 +221,10 @@ def test_clients_that_have_gone_are_not_worked_for() -> None:
 
     async def ask() -> None:
         first = asyncio.create_task(workers.run(request("http.request"), work, 1))
+        await asyncio.sleep(0)  # until it has been given to the thread
         with pytest.raises(Problem, match="has gone"):
             await workers.run(request("http.request", "http.disconnect"), work, 2)
         third = asyncio.create_task(workers.run(request(), work, 3))
-        await asyncio.sleep(0)
         free.set()
         assert await first == 1 and await third == 3
 
