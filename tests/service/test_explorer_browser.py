@@ -25,6 +25,7 @@ from ssl_audio.stores.columns import Row
 from ssl_audio.stores.writer import write_store
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
+expect.set_options(timeout=30_000)  # milliseconds: a busy machine fails no test
 pytestmark = pytest.mark.slow
 
 RATE = 8_000

@@ -223,7 +223,7 @@ export class TrackMap extends EventTarget {
     context.strokeStyle = accent;
     context.globalAlpha = 0.55;
     for (const [x, y] of around) if (track.length) line(context, [track[0], [x, y]]);
-    context.globalAlpha = 0.5;
+    context.globalAlpha = list.length > 12 ? 0.25 : 0.5;
     context.setLineDash([5, 4]);
     context.strokeStyle = ink;
     line(context, list);
