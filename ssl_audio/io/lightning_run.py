@@ -210,7 +210,8 @@ class ProgressBar(RichProgressBar):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        # in a notebook too as text: a widget would need one more package
+        super().__init__(console_kwargs={"stderr": True, "force_jupyter": False})
         self.notes: dict[str, str] = {}
 
     def set_total(self, steps: int) -> None:

@@ -40,7 +40,8 @@ def progress_bar(
         rich.TextColumn("{task.fields[rate]}"), rich.TimeElapsedColumn(), rich.TextColumn("left"),
         rich.TimeRemainingColumn(),
     )  # fmt: skip
-    with rich.Progress(*columns, console=Console(stderr=True)) as bar:
+    # in a notebook too as text: a widget would need one more package
+    with rich.Progress(*columns, console=Console(stderr=True, force_jupyter=False)) as bar:
         task = bar.add_task(title, total=total, completed=done, rate="")
 
         def advance() -> None:

@@ -58,7 +58,6 @@ def style() -> Iterator[None]:
     """Context in which all figures are created and written: fonts, colours, reproducible SVG."""
     import matplotlib
 
-    matplotlib.use("Agg")
     settings: Any = {
         "font.size": 9, "axes.titlesize": 9, "legend.fontsize": 9, "legend.frameon": False,
         "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": SOFT, "xtick.color": SOFT,
