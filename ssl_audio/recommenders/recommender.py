@@ -24,9 +24,10 @@ from ssl_audio.recommenders.data.collection import Playlists, playlists_of
 from ssl_audio.recommenders.data.graph import TrackGraph
 from ssl_audio.recommenders.data.node_features import FeatureGroup
 from ssl_audio.recommenders.data.training_data import TrainingData
-from ssl_audio.recommenders.evaluation.ranking import CELLS, Scorer, ranked
-from ssl_audio.recommenders.scorers import Cosine, InnerProduct
+from ssl_audio.recommenders.evaluation.ranking import CELLS, highest
+from ssl_audio.recommenders.scorers import Cosine, InnerProduct, VectorScorer
 from ssl_audio.recommenders.tables import MAIN, Reporter, Role
+from ssl_audio.recommenders.track_index import TrackIndexes
 from ssl_audio.recommenders.training import fit_or_resume
 from ssl_audio.reports.results import Table
 from ssl_audio.settings.recommend import RecommendSettings
@@ -136,12 +137,23 @@ class Recommender(ABC):
             approximate: HNSW search of the next track; None: see `NeighbourIndex`.
         """
         known = self.known()
+        own = self.read(history, known)
+        scores = self.score(own, None)
+        np.copyto(scores, -np.inf, where=~known)
+        scores[:, own.tracks] = -np.inf
+        return [track for track in highest(scores, length)[0].tolist() if track >= 0]
+
+    def read(self, history: np.ndarray, known: np.ndarray) -> Playlists:
+        """The part of a history that is known, as one list.
+
+        Raises:
+            SslAudioError: none of it is.
+        """
         read = history[history >= 0]
         read = read[known[read]]
         if not len(read):
             raise SslAudioError(f"{self.name} knows none of the playlist's tracks")
-        lists = ranked(self, playlists_of([read.tolist()]), np.flatnonzero(known), length)
-        return [track for track in lists[0].tolist() if track >= 0]
+        return playlists_of([read.tolist()])
 
     def own_tables(self, folder: Path, reporter: Reporter) -> list[Table]:
         """Tables after `fit` that only this recommender has."""
@@ -201,14 +213,15 @@ class VectorRecommender(Recommender):
     """A recommender with a vector for each track, which is kept in its folder."""
 
     trained: np.ndarray
-    scorer: Scorer
+    scorer: VectorScorer
+    indexes: TrackIndexes
 
     @abstractmethod
     def train(self, folder: Path) -> np.ndarray:
         """(tracks, d) vectors, zeros for a track without training data; or (2, tracks, d) input and
         output vectors, the first of which are the recommender's vectors."""
 
-    def ranking(self, vectors: np.ndarray) -> Scorer:
+    def ranking(self, vectors: np.ndarray) -> VectorScorer:
         """How vectors rank tracks: as MUSIG's section 4.1; on sessions as M2GRL's section 5.1.2, as
         everywhere by input and output vectors."""
         both = vectors.ndim == 3
@@ -227,6 +240,18 @@ class VectorRecommender(Recommender):
             with atomic_file(kept) as temporary, open(temporary, "wb") as file:
                 np.save(file, self.trained)
         self.scorer = self.ranking(self.trained)
+        self.can_recommend = np.asarray(self.vectors().any(1))
+        rows = np.flatnonzero(self.can_recommend)
+        self.indexes = TrackIndexes(self.scorer.outputs, rows, folder)
+
+    def continuation(
+        self, history: np.ndarray, length: int, k: int, seed: int, approximate: bool | None
+    ) -> list[int]:
+        """As that of every recommender, by an index of the vectors."""
+        own = self.read(history, self.can_recommend)
+        count = length + len(np.unique(own.tracks))
+        found = self.indexes.by(approximate).nearest(self.scorer.queries(own), count)[0][0]
+        return [t for t in found[~np.isin(found, own.tracks)].tolist() if t >= 0][:length]
 
     def score(self, histories: Playlists, candidates: Playlists | None) -> np.ndarray:
         return self.scorer.score(histories, candidates)
@@ -236,7 +261,7 @@ class VectorRecommender(Recommender):
         return found
 
     def known(self) -> np.ndarray:
-        return np.asarray(self.vectors().any(1))
+        return self.can_recommend
 
 
 def training_seconds(folder: Path) -> float | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 
 from ssl_audio.io.errors import SslAudioError
@@ -11,7 +13,28 @@ from ssl_audio.stores.graph import unit
 BLOCK = 65_536  # candidates scored at a time
 
 
-class Cosine:
+class VectorScorer(ABC):
+    """Scores that are inner products of a history's vector and the tracks' vectors.
+
+    Attributes:
+        outputs: (tracks, d) float32 vectors of the tracks.
+    """
+
+    outputs: np.ndarray
+
+    @abstractmethod
+    def queries(self, histories: Playlists) -> np.ndarray:
+        """(histories, d) float32 vectors."""
+
+    def score(self, histories: Playlists, candidates: Playlists | None) -> np.ndarray:
+        """As `recommender.Recommender.score`."""
+        queries = self.queries(histories)
+        if candidates is None:
+            return queries @ self.outputs.T  # type: ignore[no-any-return]
+        return row_products(queries, self.outputs, candidates)
+
+
+class Cosine(VectorScorer):
     """Cosine of a track's vector with the mean of the history's vectors (MUSIG, section 4.1).
 
     Vectors are not normalised before the mean. A vector of zeros, that of a track without training
@@ -24,18 +47,14 @@ class Cosine:
 
     def __init__(self, vectors: np.ndarray, recency: float = 1.0) -> None:
         self.vectors, self.recency = np.asarray(vectors, np.float32), recency
-        self.unit = unit(self.vectors)
+        self.outputs = unit(self.vectors)
 
-    def score(self, histories: Playlists, candidates: Playlists | None) -> np.ndarray:
+    def queries(self, histories: Playlists) -> np.ndarray:
         # the direction of the sum is that of the mean
-        sums: np.ndarray = histories.matrix(len(self.vectors), self.recency) @ self.vectors
-        means = unit(sums)
-        if candidates is None:
-            return means @ self.unit.T
-        return row_products(means, self.unit, candidates)
+        return unit(histories.matrix(len(self.vectors), self.recency) @ self.vectors)
 
 
-class InnerProduct:
+class InnerProduct(VectorScorer):
     """Inner product of an item's vector with the sum of the history's (M2GRL, section 5.1.2).
 
     An item with a vector of zeros, one without training data, is ranked last.
@@ -55,17 +74,17 @@ class InnerProduct:
         if not np.isfinite(both).all():
             raise SslAudioError("vectors that are not finite: train with a lower learning rate")
         self.inputs: np.ndarray = both[0] if both.ndim == 3 else both
-        self.outputs: np.ndarray = both[1] if both.ndim == 3 else both
+        self.outputs = both[1] if both.ndim == 3 else both
         self.unknown = np.asarray(~self.outputs.any(1))
 
+    def queries(self, histories: Playlists) -> np.ndarray:
+        found: np.ndarray = histories.matrix(len(self.inputs), self.recency) @ self.inputs
+        return found
+
     def score(self, histories: Playlists, candidates: Playlists | None) -> np.ndarray:
-        sums: np.ndarray = histories.matrix(len(self.inputs), self.recency) @ self.inputs
-        if candidates is None:
-            scores = sums @ self.outputs.T
-            scores[:, self.unknown] = np.finfo(np.float32).min
-        else:
-            scores = row_products(sums, self.outputs, candidates)
-            scores[self.unknown[candidates.tracks]] = np.finfo(np.float32).min
+        scores = super().score(histories, candidates)
+        unknown = self.unknown if candidates is None else self.unknown[candidates.tracks]
+        scores[..., unknown] = np.finfo(np.float32).min
         return scores
 
 

@@ -113,7 +113,10 @@ class M2GRLSettings(Group):
     negatives: int = setting(10, help="negatives per positive pair", min=1)
     batch_size: int = setting(2048, help="pairs of each view in a batch", min=1)
     learning_rate: float = setting(0.01, help="learning rate of Adam", above=0)
-    sparse: bool = setting(False, help="sparse gradients, for large catalogues")
+    sparse: Literal["auto"] | bool = setting(
+        "auto", help="sparse gradients, whose steps take as long for any catalogue; auto: above "
+        "200,000 tracks",
+    )  # fmt: skip
     weights: Literal["learnt", "uniform"] | tuple[float, ...] = setting(
         "learnt", help="weights of the tasks: learnt, uniform, or one number a task", min=0
     )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from ssl_audio.io.atomic import atomic_file
+from ssl_audio.io.console import say, warn
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.stores.graph import Graph, unit
 
@@ -13,6 +16,11 @@ MAX_EXACT = 200_000  # vectors; an exact search of so many takes some tens of mi
 MAX_SCORES = 1 << 22  # inner products at a time: 16 MB
 
 Metric = Literal["cosine", "inner_product"]
+
+
+def searches_by_graph(vectors: int, approximate: bool | None) -> bool:
+    """Whether an index of so many vectors searches by a graph."""
+    return vectors > MAX_EXACT if approximate is None else approximate
 
 
 class NeighbourIndex:
@@ -27,22 +35,20 @@ class NeighbourIndex:
         vectors: (n, dimensions).
         metric: the similarity.
         approximate: search by a graph; None: for more than 200,000 vectors.
+        saved: file that keeps the graph of these very vectors; it is written if it is not there.
 
     Raises:
         SslAudioError: usearch, which the graph needs, is not installed.
     """
 
     def __init__(
-        self, vectors: np.ndarray, metric: Metric, approximate: bool | None = False
-    ) -> None:
+        self, vectors: np.ndarray, metric: Metric, approximate: bool | None = False,
+        saved: Path | None = None,
+    ) -> None:  # fmt: skip
         self.metric = metric
         self.vectors = unit(vectors) if metric == "cosine" else np.asarray(vectors, np.float32)
-        by_graph = len(vectors) > MAX_EXACT if approximate is None else approximate
-        self.graph: Graph | None = None
-        if by_graph and len(vectors):
-            extended = self._extended()
-            self.graph = Graph(extended.shape[1])
-            self.graph.add(np.arange(len(vectors)), extended)
+        by_graph = searches_by_graph(len(vectors), approximate) and len(vectors)
+        self.graph = _graph(self._extended(), saved) if by_graph else None
 
     def nearest(self, queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         """The most similar vectors of each query, the most similar first; of equals, lower rows.
@@ -96,3 +102,26 @@ class NeighbourIndex:
         squares = np.einsum("nd,nd->n", self.vectors, self.vectors, dtype=np.float64)
         rest = np.sqrt(np.maximum(squares.max() - squares, 0.0)).astype(np.float32)
         return np.column_stack([self.vectors, rest])
+
+
+def _graph(vectors: np.ndarray, saved: Path | None) -> Graph:
+    """The graph of vectors, from its file if that is there and whole."""
+    graph = Graph(vectors.shape[1])
+    if saved is not None and saved.exists():
+        try:
+            graph.load(saved)
+            if len(graph) == len(vectors):
+                return graph
+        except RuntimeError as error:
+            warn(f"{saved} is damaged, and is built again: {error}")
+        graph = Graph(vectors.shape[1])
+    if saved is not None:
+        say(f"building the graph of {len(vectors)} vectors, once")
+    graph.add(np.arange(len(vectors)), vectors)
+    if saved is not None:
+        try:
+            with atomic_file(saved) as temporary:
+                graph.save(temporary)
+        except (OSError, RuntimeError) as error:
+            warn(f"{saved} cannot be written; the next search builds the graph again: {error}")
+    return graph

@@ -26,7 +26,12 @@ from ssl_audio.recommenders.data.collection import Playlists
 from ssl_audio.recommenders.data.csr import group_by
 from ssl_audio.recommenders.data.training_data import TrainingData
 from ssl_audio.recommenders.models.m2grl_batches import ITEM, Links
-from ssl_audio.recommenders.models.skipgram import WindowPairs, initial_vectors, skip_gram_loss
+from ssl_audio.recommenders.models.skipgram import (
+    WindowPairs,
+    has_sparse_gradients,
+    initial_vectors,
+    skip_gram_loss,
+)
 from ssl_audio.recommenders.recommender import VectorRecommender
 from ssl_audio.recommenders.session_data import SessionData, views_of
 from ssl_audio.settings.recommend import M2GRLSettings, RecommendSettings
@@ -109,6 +114,7 @@ class EGES(nn.Module):
         super().__init__()
         self.settings, self.kinds = settings, tuple(links)
         items, d = sizes[ITEM], settings.dimensions
+        self.sparse = has_sparse_gradients(settings.sparse, items)
         self.item = self._table(initial_vectors(items, d, seed))
         self.output = self._table(torch.zeros(items, d))
         self.sides = nn.ModuleDict(
@@ -125,7 +131,7 @@ class EGES(nn.Module):
         self.register_buffer("owned", torch.stack(owned, 1))
 
     def _table(self, vectors: Tensor) -> nn.Embedding:
-        return nn.Embedding.from_pretrained(vectors, freeze=False, sparse=self.settings.sparse)
+        return nn.Embedding.from_pretrained(vectors, freeze=False, sparse=self.sparse)
 
     def forward(self, items: Tensor) -> Tensor:
         """H_v: (batch,) items to (batch, d); zeros for an item without any vector."""
@@ -155,7 +161,7 @@ class EGES(nn.Module):
 
     def optimizers(self) -> list[torch.optim.Optimizer]:
         """Adam, or SparseAdam for sparse gradients."""
-        kind = torch.optim.SparseAdam if self.settings.sparse else torch.optim.Adam
+        kind = torch.optim.SparseAdam if self.sparse else torch.optim.Adam
         return [kind(list(self.parameters()), self.settings.learning_rate)]
 
     @torch.no_grad()

@@ -15,9 +15,8 @@ from scipy import sparse
 
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import Playlists
-from ssl_audio.recommenders.evaluation.ranking import Scorer
 from ssl_audio.recommenders.recommender import RECENCIES, VectorRecommender
-from ssl_audio.recommenders.scorers import row_products
+from ssl_audio.recommenders.scorers import VectorScorer
 from ssl_audio.settings.baselines import ALSSettings, BPRSettings
 
 
@@ -45,7 +44,7 @@ def als_vectors(
     return np.asarray(model.item_factors, np.float32)
 
 
-class FoldedIn:
+class FoldedIn(VectorScorer):
     """ALS for new playlists: the factors of a history by equation 4, times those of the tracks.
 
     Args:
@@ -55,15 +54,13 @@ class FoldedIn:
     """
 
     def __init__(self, vectors: np.ndarray, settings: ALSSettings, recency: float = 1.0) -> None:
-        self.vectors, self.model, self.recency = vectors, _als(settings), recency
+        self.outputs, self.model, self.recency = vectors, _als(settings), recency
         self.model.item_factors = vectors
 
-    def score(self, histories: Playlists, candidates: Playlists | None) -> np.ndarray:
-        given = _matrix(histories, len(self.vectors), self.recency)
-        users = self.model.recalculate_user(np.arange(len(histories)), given).astype(np.float32)
-        if candidates is None:
-            return users @ self.vectors.T  # type: ignore[no-any-return]
-        return row_products(users, self.vectors, candidates)
+    def queries(self, histories: Playlists) -> np.ndarray:
+        given = _matrix(histories, len(self.outputs), self.recency)
+        users = self.model.recalculate_user(np.arange(len(histories)), given)
+        return np.asarray(users, np.float32)
 
 
 class ALS(VectorRecommender):
@@ -79,7 +76,7 @@ class ALS(VectorRecommender):
         chosen, seed = self.settings.als, self.settings.seed
         return als_vectors(self.data.train, self.data.tracks, chosen, seed)
 
-    def ranking(self, vectors: np.ndarray) -> Scorer:
+    def ranking(self, vectors: np.ndarray) -> VectorScorer:
         return FoldedIn(vectors, self.settings.als, self.recency)
 
 

@@ -7,7 +7,6 @@ M2GRL, section 5.2.
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -90,9 +89,9 @@ def item_similarity(
 def _most_similar(similarity: sparse.csr_array, neighbours: int) -> sparse.csr_array:
     """The highest similarities of each row that are above 0."""
     values = similarity.data.astype(np.float32)
-    kept = np.zeros(len(values), bool)
-    for low, high in pairwise(similarity.indptr.tolist()):
-        kept[low + np.argsort(-values[low:high], kind="stable")[:neighbours]] = True
-    kept &= values > 0
-    offsets = kept_offsets(similarity.indptr, kept)
-    return sparse.csr_array((values[kept], similarity.indices[kept], offsets), similarity.shape)
+    kept, offsets = values > 0, similarity.indptr
+    for row in np.flatnonzero(np.diff(offsets) > neighbours).tolist():
+        low, high = offsets[row], offsets[row + 1]
+        kept[low + np.argsort(-values[low:high], kind="stable")[neighbours:]] = False
+    entries = values[kept], similarity.indices[kept], kept_offsets(offsets, kept)
+    return sparse.csr_array(entries, similarity.shape)

@@ -34,11 +34,12 @@ class PlaylistKNN(AllTracks):
     def fit(self, folder: Path) -> None:
         tracks = self.data.tracks
         self.held = self.data.train.held(tracks)
+        self.by_track = self.held.T.tocsr()
         self.lengths = np.maximum(np.diff(self.held.indptr), 1).astype(np.float32)
 
     def scores(self, histories: Playlists) -> np.ndarray:
         given = histories.held(self.data.tracks, self.recency)
-        shared = given @ self.held.T.tocsr()
+        shared = given @ self.by_track
         shared.sort_indices()
         # the length of the history is the same for all playlists: without it, the order is kept
         shared.data = shared.data / np.sqrt(self.lengths[shared.indices])

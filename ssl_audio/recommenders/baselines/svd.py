@@ -13,9 +13,8 @@ import numpy as np
 from scipy.sparse.linalg import svds
 
 from ssl_audio.recommenders.data.collection import Playlists
-from ssl_audio.recommenders.evaluation.ranking import Scorer
 from ssl_audio.recommenders.recommender import RECENCIES, VectorRecommender
-from ssl_audio.recommenders.scorers import InnerProduct
+from ssl_audio.recommenders.scorers import InnerProduct, VectorScorer
 
 
 def svd_vectors(
@@ -50,5 +49,5 @@ class SVD(VectorRecommender):
         vectors = svd_vectors(self.data.train, self.data.tracks, chosen, seed)
         return self.data.in_training(vectors)  # 0 but for rounding elsewhere
 
-    def ranking(self, vectors: np.ndarray) -> Scorer:
+    def ranking(self, vectors: np.ndarray) -> VectorScorer:
         return InnerProduct(vectors, self.recency)

@@ -65,18 +65,16 @@ def highest(scores: np.ndarray, k: int) -> np.ndarray:
     found = np.where(excluded, -1, columns)[:, :k]
     # topk leaves the order of equal scores open
     ties = ((values[:, 1:] == values[:, :-1]) & ~excluded[:, 1:]).any(1)
-    if ties.any():
-        found[ties] = _highest_of_ties(scores[ties], k)
+    for row in np.flatnonzero(ties):
+        found[row] = _highest_of_ties(scores[row], k, values[row, k - 1])
     return found
 
 
-def _highest_of_ties(scores: np.ndarray, k: int) -> np.ndarray:
-    """`highest`, by partitions and cumulative counts: slower than topk."""
-    lowest = np.partition(scores, -k, axis=1)[:, -k, None]
-    above, level = scores > lowest, scores == lowest
-    level &= np.cumsum(level, axis=1) <= k - above.sum(1, keepdims=True)
-    columns = np.nonzero(above | level)[1].reshape(len(scores), k)
-    values = np.take_along_axis(scores, columns, 1)
-    order = np.argsort(-values, axis=1, kind="stable")
-    columns = np.where(np.isneginf(values), -1, columns)
-    return np.take_along_axis(columns, order, 1)
+def _highest_of_ties(scores: np.ndarray, k: int, lowest: float) -> np.ndarray:
+    """`highest` of one row (columns,), whose k-th score is `lowest`."""
+    above = np.flatnonzero(scores > lowest)
+    level = np.flatnonzero(scores == lowest)[: k - len(above)] if lowest > -np.inf else above[:0]
+    columns = np.concatenate([above, level])
+    found = np.full(k, -1)
+    found[: len(columns)] = columns[np.lexsort((columns, -scores[columns]))]
+    return found

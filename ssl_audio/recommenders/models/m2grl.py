@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from ssl_audio.recommenders.models.m2grl_batches import ITEM, relation_task
 from ssl_audio.recommenders.models.model_folder import load_model, save_model
 from ssl_audio.recommenders.models.skipgram import (
+    has_sparse_gradients,
     initial_vectors,
     negative_sampling_loss,
     skip_gram_loss,
@@ -95,7 +96,8 @@ class M2GRL(nn.Module):
     ) -> None:
         super().__init__()
         self.sizes, self.relations, self.settings = dict(sizes), tuple(relations), settings
-        d, sparse = settings.dimensions, settings.sparse
+        d = settings.dimensions
+        sparse = self.sparse = has_sparse_gradients(settings.sparse, max(sizes.values()))
         self.inputs, self.outputs = nn.ModuleDict(), nn.ModuleDict()
         for number, (view, size) in enumerate(self.sizes.items()):
             self.inputs[view] = _table(initial_vectors(size, d, seed + number), sparse)
@@ -143,7 +145,7 @@ class M2GRL(nn.Module):
     def optimizers(self) -> list[torch.optim.Optimizer]:
         """Adam; with sparse gradients, SparseAdam for the tables and Adam for the rest."""
         rate = self.settings.learning_rate
-        if not self.settings.sparse:
+        if not self.sparse:
             return [torch.optim.Adam(self.parameters(), rate)]
         tables = [*self.inputs.parameters(), *self.outputs.parameters()]
         rest = [*self.alignments.parameters(), *self.weights.parameters()]

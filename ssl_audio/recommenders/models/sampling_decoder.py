@@ -8,43 +8,16 @@ a softmax over all tracks. Only tracks are searched: `<start>`, `<unk>` and `<eo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
-from torch import Tensor
 
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import Playlists, playlists_of
 from ssl_audio.recommenders.data.csr import offsets_of
 from ssl_audio.recommenders.models.transformer import PlaylistTransformer
-from ssl_audio.stores.neighbours import NeighbourIndex
+from ssl_audio.recommenders.track_index import TrackIndex
 
 PADDING = -2  # after the tracks of a row
-
-
-@dataclass(frozen=True)
-class TrackIndex:
-    """An index of the tracks that can be recommended.
-
-    Attributes:
-        rows: (n,) rows of the catalogue.
-        index: of their output vectors, by inner product.
-    """
-
-    rows: np.ndarray
-    index: NeighbourIndex
-
-    def nearest(self, queries: Tensor, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """(n, count) rows of the catalogue, -1 beyond the last, and their inner products."""
-        places, products = self.index.nearest(queries.cpu().numpy(), count)
-        return np.where(places < 0, -1, self.rows[places]), products
-
-
-def track_index(model: PlaylistTransformer, approximate: bool | None = False) -> TrackIndex:
-    """An index of all tracks that the model has a vector for, also of cold tracks with audio."""
-    rows = model.recommendable
-    vectors = model.output_vectors(rows).cpu().numpy()
-    return TrackIndex(rows, NeighbourIndex(vectors, "inner_product", approximate))
 
 
 def generate(
@@ -53,7 +26,8 @@ def generate(
     length: int,
     k: int = 20,
     seed: int = 0,
-    index: TrackIndex | None = None,
+    *,
+    index: TrackIndex,
 ) -> list[list[int]]:
     """Tracks that continue each list of seeds; no track is repeated.
 
@@ -66,7 +40,7 @@ def generate(
         length: tracks to add to each list.
         k: candidates of each draw; 1 is greedy.
         seed: of the draws.
-        index: from `track_index`; None: an exact one.
+        index: of the model's output vectors of the tracks that can be recommended.
 
     Returns:
         The added tracks of each list, in order.
@@ -78,7 +52,6 @@ def generate(
         raise SslAudioError(f"length={length} k={k}: 1 or more")
     if not seeds:
         return []
-    index = index or track_index(model)
     starts = np.array([len(one) for one in seeds])
     playlists = np.full((len(seeds), starts.max() + length), PADDING, np.int32)
     playlists[np.arange(playlists.shape[1]) < starts[:, None]] = playlists_of(seeds).tracks
@@ -104,7 +77,7 @@ def _next(
     offsets = offsets_of(lengths)
     states = model.last_hidden(Playlists(playlists[filled], offsets, [""] * len(playlists)))
     k = noise.shape[1]
-    rows, logits = index.nearest(states, k + int(lengths.max()))
+    rows, logits = index.nearest(states.cpu().numpy(), k + int(lengths.max()))
     repeated = (rows[:, :, None] == np.where(filled, playlists, -1)[:, None, :]).any(-1)
     logits = np.where(repeated | (rows < 0), -np.inf, logits)
     best = np.argsort(~np.isfinite(logits), axis=1, kind="stable")[:, :k]  # without the repeated

@@ -8,6 +8,8 @@ sequence predicts its context o, at most `window` positions away, against k nega
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -16,6 +18,7 @@ from torch import Tensor
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import Playlists
 
+MAX_DENSE = 200_000  # vectors of a table whose gradient is dense, with sparse=auto
 NOISE_POWER = 0.75  # of the counts, in the distribution of negatives (Mikolov et al. 2013)
 
 
@@ -48,6 +51,12 @@ def skip_gram_loss(centres: Tensor, contexts: Tensor) -> Tensor:
         contexts: (pairs, 1 + negatives, d) output vectors, the true context first.
     """
     return negative_sampling_loss(torch.bmm(contexts, centres[:, :, None]).squeeze(2))
+
+
+def has_sparse_gradients(given: Literal["auto"] | bool, nodes: int) -> bool:
+    """Whether tables of so many vectors have sparse gradients: a step then takes as long for two
+    million nodes as for a thousand, but Adam moves only the vectors of the batch."""
+    return nodes > MAX_DENSE if given == "auto" else given
 
 
 class WindowPairs:

@@ -10,11 +10,12 @@ import torch
 from ssl_audio.recommenders.data.collection import Playlists
 from ssl_audio.recommenders.data.training_data import TrainingData
 from ssl_audio.recommenders.data.vocabulary import vocabulary_of
-from ssl_audio.recommenders.models.sampling_decoder import generate, track_index
+from ssl_audio.recommenders.models.sampling_decoder import generate
 from ssl_audio.recommenders.models.track_embedding import SideInformation
 from ssl_audio.recommenders.models.transformer import PlaylistTransformer, load_transformer
 from ssl_audio.recommenders.models.transformer_batches import TransformerBatches
 from ssl_audio.recommenders.recommender import MODEL, Recommender
+from ssl_audio.recommenders.track_index import TrackIndexes
 from ssl_audio.settings.recommend import RecommendSettings
 
 
@@ -53,14 +54,16 @@ class TransformerRecommender(Recommender):
             self.fit_model(folder, "transformer.steps", settings.steps, model, batches,
                            clip=settings.clip, warmup=settings.warmup)  # fmt: skip
             model.save(kept)
-        self.use(load_transformer(kept, data.embeddings, self.has_audio))
+        self.use(load_transformer(kept, data.embeddings, self.has_audio), folder)
 
-    def use(self, model: PlaylistTransformer) -> None:
-        """Take a trained network."""
+    def use(self, model: PlaylistTransformer, folder: Path | None = None) -> None:
+        """Take a trained network; `folder` keeps its index."""
         self.model_of_run, data = model, self.data
         self.rows = np.arange(data.tracks)
         self.outputs = self.model_of_run.output_vectors(self.rows)
         self.share = self.model_of_run.unknown_share(self.rows)
+        vectors = self.outputs.cpu().numpy()
+        self.indexes = TrackIndexes(vectors, self.model_of_run.recommendable, folder)
 
     def score(self, histories: Playlists, candidates: Playlists | None) -> np.ndarray:
         """Log-probabilities of the next track, up to a constant of the history."""
@@ -75,5 +78,5 @@ class TransformerRecommender(Recommender):
     def continuation(
         self, history: np.ndarray, length: int, k: int, seed: int, approximate: bool | None
     ) -> list[int]:
-        index = track_index(self.model_of_run, approximate)
-        return generate(self.model_of_run, [history.tolist()], length, k, seed, index)[0]
+        index = self.indexes.by(approximate)
+        return generate(self.model_of_run, [history.tolist()], length, k, seed, index=index)[0]

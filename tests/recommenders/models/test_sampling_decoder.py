@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -11,9 +13,10 @@ from hypothesis import strategies as st
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import playlists_of
 from ssl_audio.recommenders.data.vocabulary import vocabulary_of
-from ssl_audio.recommenders.models.sampling_decoder import generate, track_index
+from ssl_audio.recommenders.models.sampling_decoder import generate
 from ssl_audio.recommenders.models.track_embedding import SideInformation
 from ssl_audio.recommenders.models.transformer import PlaylistTransformer
+from ssl_audio.recommenders.track_index import TrackIndex
 from ssl_audio.settings.recommend import TransformerSettings
 
 CATALOGUE = 60
@@ -36,6 +39,15 @@ def model(cold_audio: bool = False) -> PlaylistTransformer:
     return made.eval()
 
 
+def index_of(ours: PlaylistTransformer, approximate: bool = False) -> TrackIndex:
+    vectors = ours.output_vectors(np.arange(CATALOGUE)).numpy()
+    return TrackIndex(vectors, ours.recommendable, approximate, None)
+
+
+def go_on(ours: PlaylistTransformer, *given: Any, **options: Any) -> list[list[int]]:
+    return generate(ours, *given, **{"index": index_of(ours), **options})
+
+
 def logits_of(ours: PlaylistTransformer, seeds: list[int]) -> torch.Tensor:
     """(catalogue,) of the next track."""
     vectors = ours.output_vectors(np.arange(CATALOGUE))
@@ -53,7 +65,7 @@ def logits_of(ours: PlaylistTransformer, seeds: list[int]) -> torch.Tensor:
 def test_no_track_comes_twice_and_each_can_be_recommended(
     seeds: list[list[int]], length: int, k: int, seed: int, audio: bool
 ) -> None:
-    made = generate(model(audio), seeds, length, k, seed)
+    made = go_on(model(audio), seeds, length, k, seed)
     for given_tracks, added in zip(seeds, made, strict=True):
         assert len(added) == len(set(added)) == length
         assert not set(added) & set(given_tracks)
@@ -64,7 +76,7 @@ def test_the_most_likely_track_is_taken_at_k_one() -> None:
     """Step by step, from the logits of the whole catalogue."""
     ours = model(cold_audio=True)
     seeds = [[3, 55, 8], [], [1, 2, 3, 4, 5, 6, 7, 9, 11]]
-    made = generate(ours, seeds, length=7, k=1)
+    made = go_on(ours, seeds, length=7, k=1)
     for seed, added in zip(seeds, made, strict=True):
         playlist = list(seed)
         for track in added:
@@ -80,7 +92,7 @@ def test_tracks_are_drawn_by_the_softmax_of_the_best_k() -> None:
     logits[4] = -torch.inf
     best = logits.topk(3)
     expected = dict(zip(best.indices.tolist(), best.values.softmax(0).tolist(), strict=True))
-    draws = [one[0] for one in generate(ours, [[4]] * 3000, length=1, k=3, seed=2)]
+    draws = [one[0] for one in go_on(ours, [[4]] * 3000, length=1, k=3, seed=2)]
     assert set(draws) <= set(expected)
     for track, share in expected.items():
         deviation = (share * (1 - share) / 3000) ** 0.5
@@ -89,24 +101,24 @@ def test_tracks_are_drawn_by_the_softmax_of_the_best_k() -> None:
 
 def test_the_same_seed_gives_the_same_playlists() -> None:
     ours, seeds = model(), [[1, 2], [9], [30, 31, 32]]
-    first = generate(ours, seeds, 8, k=10, seed=4)
+    first = go_on(ours, seeds, 8, k=10, seed=4)
     torch.manual_seed(77)
-    assert generate(ours, seeds, 8, k=10, seed=4) == first
-    assert generate(ours, seeds[:2], 8, k=10, seed=4) == first[:2]
-    assert generate(ours, seeds, 8, k=10, seed=5) != first
+    assert go_on(ours, seeds, 8, k=10, seed=4) == first
+    assert go_on(ours, seeds[:2], 8, k=10, seed=4) == first[:2]
+    assert go_on(ours, seeds, 8, k=10, seed=5) != first
 
 
 def test_a_graph_writes_the_same_playlists_as_the_exact_search() -> None:
     ours, seeds = model(cold_audio=True), [[1, 2], [58]]
-    assert len(track_index(ours).rows) == CATALOGUE
-    graph = track_index(ours, approximate=True)
-    assert generate(ours, seeds, 6, k=5, index=graph) == generate(ours, seeds, 6, k=5)
+    assert len(index_of(ours).rows) == CATALOGUE
+    graph = index_of(ours, approximate=True)
+    assert go_on(ours, seeds, 6, k=5, index=graph) == go_on(ours, seeds, 6, k=5)
 
 
 def test_more_tracks_than_there_are_is_refused() -> None:
     with pytest.raises(SslAudioError, match="50 tracks can be recommended"):
-        generate(model(), [list(range(45))], length=6)
-    assert sorted(generate(model(), [list(range(45))], length=5)[0]) == list(range(45, 50))
+        go_on(model(), [list(range(45))], length=6)
+    assert sorted(go_on(model(), [list(range(45))], length=5)[0]) == list(range(45, 50))
     with pytest.raises(SslAudioError, match="k=0: 1 or more"):
-        generate(model(), [[1]], length=2, k=0)
-    assert generate(model(), [], length=2) == []
+        go_on(model(), [[1]], length=2, k=0)
+    assert go_on(model(), [], length=2) == []
