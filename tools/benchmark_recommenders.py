@@ -227,7 +227,7 @@ def measure_completion(options: BenchmarkSettings) -> dict[str, Any]:
     model = made_transformer(tracks).eval()
     _, figures["transformer"] = completions(
         "transformer, 30 times a next track, by the same graph",
-        lambda one: generate(model, [one.tolist()], LENGTH, index=index)[0], tracks,
+        lambda one: generate(model, one.tolist(), LENGTH, index=index), tracks,
     )  # fmt: skip
     figures["playlist kNN"] = _by_playlists(tracks, options.playlists)
     return figures

@@ -12,7 +12,7 @@ sparse gradients, and audio embeddings are looked up for the tokens of the batch
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from ssl_audio.io.errors import CheckpointError
 from ssl_audio.models.weight_decay import parameter_groups
 from ssl_audio.recommenders.data.collection import Playlists
-from ssl_audio.recommenders.data.vocabulary import END, SPECIALS, UNKNOWN, Vocabulary
+from ssl_audio.recommenders.data.vocabulary import END, SPECIALS, START, UNKNOWN, Vocabulary
 from ssl_audio.recommenders.models.calibrated_bce import calibrated_bce_loss
 from ssl_audio.recommenders.models.model_folder import load_model, save_model
 from ssl_audio.recommenders.models.sampled_softmax import sampled_softmax_loss
@@ -42,6 +42,20 @@ PLAYLISTS_AT_ONCE = 256  # read in one forward pass outside training
 ROWS_AT_ONCE = 16_384  # track vectors computed at once outside training
 
 
+class Past:
+    """Keys and values of the positions that a layer has read, each (playlists, heads, n, d)."""
+
+    keys: Tensor | None = None
+    values: Tensor
+
+    def grow(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Those of all positions, with some more."""
+        if self.keys is not None:
+            keys, values = torch.cat([self.keys, keys], 2), torch.cat([self.values, values], 2)
+        self.keys, self.values = keys, values
+        return keys, values
+
+
 class Block(nn.Module):
     """One pre-norm layer: causal self-attention, then the ReLU network, each a residual branch."""
 
@@ -58,18 +72,21 @@ class Block(nn.Module):
         )  # fmt: skip
         self.drop = nn.Dropout(settings.dropout)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(playlists, length, dimensions) to the same shape."""
-        x = x + self.drop(self._attend(self.norm_attention(x)))
+    def forward(self, x: Tensor, past: Past | None = None) -> Tensor:
+        """(playlists, length, dimensions) to the same shape; after a past, the length is 1."""
+        x = x + self.drop(self._attend(self.norm_attention(x), past))
         return x + self.network(self.norm_network(x))
 
-    def _attend(self, x: Tensor) -> Tensor:
+    def _attend(self, x: Tensor, past: Past | None) -> Tensor:
         batch, length, d = x.shape
         parts = self.queries_keys_values(x).view(batch, length, 3, self.heads, d // self.heads)
         queries, keys, values = parts.permute(2, 0, 3, 1, 4)
+        if past is not None:
+            keys, values = past.grow(keys, values)
         mixed = nn.functional.scaled_dot_product_attention(
-            queries, keys, values, is_causal=True, dropout_p=self.dropout if self.training else 0.0
-        )
+            queries, keys, values, is_causal=length > 1,  # one position attends to all before it
+            dropout_p=self.dropout if self.training else 0.0,
+        )  # fmt: skip
         return self.mix(mixed.transpose(1, 2).reshape(batch, length, d))
 
 
@@ -118,10 +135,11 @@ class PlaylistTransformer(nn.Module):
         """
         return self._hidden(self.tracks(tokens))
 
-    def _hidden(self, vectors: Tensor) -> Tensor:
-        x = self.drop(vectors + self.positions[: vectors.shape[1]])
-        for block in self.blocks:
-            x = block(x)
+    def _hidden(self, vectors: Tensor, first: int = 0, past: Sequence[Past] = ()) -> Tensor:
+        """States of the positions from `first` on; `past` has those before, by layer."""
+        x = self.drop(vectors + self.positions[first : first + vectors.shape[1]])
+        for k, block in enumerate(self.blocks):
+            x = block(x, past[k] if past else None)
         return self.norm(x)
 
     def loss(self, batch: TransformerBatch) -> dict[str, Tensor]:
@@ -196,6 +214,24 @@ class PlaylistTransformer(nn.Module):
             for states, last in self._read(seeds)
         ]
         return torch.cat(found) if found else torch.zeros(0, self.settings.dimensions)
+
+    @torch.no_grad()
+    def state_after(self, playlist: Sequence[int], past: list[Past]) -> Tensor:
+        """(1, dimensions) state after the last `context` tracks of a playlist that grows.
+
+        Args:
+            playlist: rows of the catalogue, -1 for unknown tracks.
+            past: empty at first, then what the last call left, for one more track. A playlist
+                longer than `context` is read again: its tracks have moved to other positions.
+        """
+        self._require_evaluation_mode()
+        shown = np.asarray(playlist[-self.settings.context :], np.int64)
+        first = len(shown) if past and len(playlist) <= self.settings.context else 0
+        if not first:
+            past[:] = [Past() for _ in self.blocks]
+        tokens = np.concatenate([[START], self.extended_vocabulary.of(shown)])[first:]
+        ids = torch.from_numpy(tokens.astype(np.int64)).to(self.positions.device)[None]
+        return self._hidden(self.tracks(ids), first, past)[:, -1]
 
     def _read(self, seeds: Playlists) -> Iterator[tuple[Tensor, Tensor]]:
         """States (some playlists, 1 + tracks, dimensions) after `<start>` and each of the last

@@ -79,4 +79,4 @@ class TransformerRecommender(Recommender):
         self, history: np.ndarray, length: int, k: int, seed: int, approximate: bool | None
     ) -> list[int]:
         index = self.indexes.by(approximate)
-        return generate(self.model_of_run, [history.tolist()], length, k, seed, index=index)[0]
+        return generate(self.model_of_run, history.tolist(), length, k, seed, index=index)

@@ -44,8 +44,11 @@ def index_of(ours: PlaylistTransformer, approximate: bool = False) -> TrackIndex
     return TrackIndex(vectors, ours.recommendable, approximate, None)
 
 
-def go_on(ours: PlaylistTransformer, *given: Any, **options: Any) -> list[list[int]]:
-    return generate(ours, *given, **{"index": index_of(ours), **options})
+def go_on(
+    ours: PlaylistTransformer, seeds: list[list[int]], *given: Any, **options: Any
+) -> list[list[int]]:
+    options = {"index": index_of(ours), **options}
+    return [generate(ours, one, *given, **options) for one in seeds]
 
 
 def logits_of(ours: PlaylistTransformer, seeds: list[int]) -> torch.Tensor:
@@ -92,11 +95,12 @@ def test_tracks_are_drawn_by_the_softmax_of_the_best_k() -> None:
     logits[4] = -torch.inf
     best = logits.topk(3)
     expected = dict(zip(best.indices.tolist(), best.values.softmax(0).tolist(), strict=True))
-    draws = [one[0] for one in go_on(ours, [[4]] * 3000, length=1, k=3, seed=2)]
+    index = index_of(ours)
+    draws = [generate(ours, [4], 1, k=3, seed=n, index=index)[0] for n in range(500)]
     assert set(draws) <= set(expected)
     for track, share in expected.items():
-        deviation = (share * (1 - share) / 3000) ** 0.5
-        assert abs(draws.count(track) / 3000 - share) < 4 * deviation + 1e-9
+        deviation = (share * (1 - share) / 500) ** 0.5
+        assert abs(draws.count(track) / 500 - share) < 4 * deviation + 1e-9
 
 
 def test_the_same_seed_gives_the_same_playlists() -> None:
@@ -104,7 +108,6 @@ def test_the_same_seed_gives_the_same_playlists() -> None:
     first = go_on(ours, seeds, 8, k=10, seed=4)
     torch.manual_seed(77)
     assert go_on(ours, seeds, 8, k=10, seed=4) == first
-    assert go_on(ours, seeds[:2], 8, k=10, seed=4) == first[:2]
     assert go_on(ours, seeds, 8, k=10, seed=5) != first
 
 
@@ -121,4 +124,3 @@ def test_more_tracks_than_there_are_is_refused() -> None:
     assert sorted(go_on(model(), [list(range(45))], length=5)[0]) == list(range(45, 50))
     with pytest.raises(SslAudioError, match="k=0: 1 or more"):
         go_on(model(), [[1]], length=2, k=0)
-    assert go_on(model(), [], length=2) == []
