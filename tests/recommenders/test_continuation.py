@@ -17,9 +17,10 @@ from ssl_audio.recommenders.data.collection import Catalogue, playlists_of
 from ssl_audio.recommenders.data.m3u import read_m3u, write_m3u
 from ssl_audio.recommenders.data.store import open_store, store_playlists
 from ssl_audio.recommenders.data.vocabulary import vocabulary_of
-from ssl_audio.recommenders.models.sampling_decoder import generate as generate_rows
+from ssl_audio.recommenders.models.sampling_decoder import generate
 from ssl_audio.recommenders.models.track_embedding import SideInformation
 from ssl_audio.recommenders.models.transformer import PlaylistTransformer, load_transformer
+from ssl_audio.recommenders.track_index import TrackIndex
 from ssl_audio.reports.results import (
     PlaylistData,
     PlaylistResults,
@@ -106,11 +107,17 @@ def playlist(tmp_path: Path) -> Path:
     return path
 
 
+def generated(model: PlaylistTransformer, history: list[int]) -> list[int]:
+    vectors = model.output_vectors(np.arange(len(IDS))).numpy()
+    index = TrackIndex(vectors, model.recommendable, False, None)
+    return generate(model, history, 8, 5, 0, index=index)
+
+
 def test_the_new_tracks_are_what_the_model_generates(run: Path, playlist: Path) -> None:
     output = playlist.with_name("my-more.m3u")
     assert more(run, playlist, output) == 8
     model = load_transformer(run / "systems" / "transformer" / "model")
-    expected = generate_rows(model, [[3, 4, 5]], 8, 5, 0)[0]
+    expected = generated(model, [3, 4, 5])
     assert [track.id for track in read_m3u(output)] == [IDS[row] for row in expected]
     assert not {3, 4, 5} & set(expected) and len(set(expected)) == 8 and max(expected) < WARM
     first = output.read_bytes()
@@ -167,7 +174,7 @@ def test_unknown_tracks_are_counted_and_read_as_unknown(
     assert "2 of 4 tracks are unknown to the model" in lines
     assert "unknown: 'other/new.mp3' (1 positions); nearest: " in lines
     model = load_transformer(run / "systems" / "transformer" / "model")
-    expected = generate_rows(model, [[3, -1, 35, 4]], 8, 5, 0)[0]
+    expected = generated(model, [3, -1, 35, 4])
     assert [track.id for track in read_m3u(output)] == [IDS[row] for row in expected]
 
 
