@@ -53,6 +53,7 @@ class Tracks:
         self._norms = np.linalg.norm(vectors, axis=1)
         self._index = NeighbourIndex(vectors, "cosine")
         self._keys = [_key(track) for track in self.ids]
+        self._by_name = sorted(range(len(self.ids)), key=self._keys.__getitem__)
         self._graph = None
         if len(self.ids) > MAX_EXACT:
             self._graph = kept_graph(path, self.version, columns)
@@ -102,16 +103,20 @@ class Tracks:
     def find(self, text: str) -> list[int]:
         """Rows of the tracks that have all words of a text in their ids, whatever case and accents.
 
-        First those whose file name starts with the text, then those that have it in the file name.
+        First those whose file name starts with the text, then those that have it in the file name;
+        in the order of their ids.
         """
-        key = _key(text)
+        key = _key(text).strip()
         words = key.split()
-        found = [row for row, own in enumerate(self._keys) if all(w in own for w in words)]
-        return sorted(found, key=lambda row: self._rank(row, key.strip()))
-
-    def _rank(self, row: int, key: str) -> tuple[int, str]:
-        name = self._keys[row].rpartition("/")[2]
-        return (0 if name.startswith(key) else 1 if key in name else 2), self._keys[row]
+        begins: list[int] = []
+        within: list[int] = []
+        others: list[int] = []
+        for row in self._by_name:
+            own = self._keys[row]
+            if all(word in own for word in words):
+                name = own[own.rfind("/") + 1 :]
+                (begins if name.startswith(key) else within if key in name else others).append(row)
+        return begins + within + others
 
     def nearest(
         self, vector: np.ndarray, k: int, prefix: str = "", exclude: Collection[str] = ()
