@@ -160,7 +160,7 @@ class TransformerSettings(Group):
     batch_size: int = setting(16, help="playlists in a batch", min=1)
     negatives: Literal["auto"] | int = setting(
         "auto", help="tracks of the softmax beside the right one, drawn for each batch; auto: all "
-        "up to 20,000 tracks, 1,000 of more", min=1,
+        "up to 20,000 tracks, 1,000 of more; fewer than 500 learn badly", min=1,
     )  # fmt: skip
     corrected: bool = setting(True, help="correct the bias of the sampled softmax")
     calibration: float | None = setting(
