@@ -148,7 +148,7 @@ class SessionSettings(Group):
 class TransformerSettings(Group):
     """Causal transformer over the tracks of a playlist."""
 
-    layers: int = setting(6, help="layers", min=1)
+    layers: int = setting(2, help="layers", min=1)
     heads: int = setting(8, help="attention heads", min=1)
     dimensions: int = setting(128, help="width of the model", min=1)
     feed_forward: int = setting(256, help="width of the feed-forward layers", min=1)
@@ -167,7 +167,7 @@ class TransformerSettings(Group):
         None, help="gSASRec's t: binary cross-entropy calibrated by it, instead of the softmax",
         min=0, max=1,
     )  # fmt: skip
-    learning_rate: float = setting(5e-4, help="learning rate of Adam", above=0)
+    learning_rate: float = setting(1e-3, help="learning rate of Adam", above=0)
     warmup: int = setting(100, help="steps in which the learning rate rises to its value", min=0)
     clip: float | None = setting(1.0, help="max norm of the gradient; null: no limit", above=0)
     weight_decay: float = setting(0.01, help="weight decay", min=0)
