@@ -42,17 +42,17 @@ class Stream:
 
     Args:
         path, sample_rate: as there.
-        time_limit: seconds for the next block.
+        time_limit: seconds for the next block; None: `TIME_LIMIT`.
 
     Attributes:
         samples: given so far.
     """
 
     def __init__(
-        self, path: AnyPath, sample_rate: int = SAMPLE_RATE, time_limit: float = TIME_LIMIT
+        self, path: AnyPath, sample_rate: int = SAMPLE_RATE, time_limit: float | None = None
     ) -> None:
         self._path, self._sample_rate = os.fspath(path), sample_rate
-        self._time_limit = time_limit
+        self._time_limit = TIME_LIMIT if time_limit is None else time_limit
         self.samples, self.note = 0, ""
 
     def __iter__(self) -> Iterator[np.ndarray]:
