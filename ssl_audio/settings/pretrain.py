@@ -329,7 +329,7 @@ class PretrainSettings(CommandSettings):
     encoder: EncoderSettings = group(EncoderSettings, "encoder")
     objective: Component = setting(help="the objective: _target_ and its arguments")
     teacher: str | None = setting(
-        None, help="frozen teacher of recipe=distillation: an encoder by folder or name, musicnn, "
+        None, help="frozen teacher of recipe=distillation: encoder by folder or name, musicnn, "
         "hear:MODULE, hf:ORG/MODEL, onnx:FILE, timm:MODEL, or a feature store with segments"
     )  # fmt: skip
     teacher_hop: float = setting(

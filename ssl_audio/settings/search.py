@@ -13,7 +13,7 @@ from ssl_audio.settings.fields import CommandSettings, SettingError, setting
 class SearchSettings(CommandSettings):
     index: Path | Url = setting(help="feature store that embed has written")
     query: str = setting(
-        "", help="id of a track of the index, an audio file, or a vector: .npy, or numbers such as 0.1,0.2"
+        "", help="id of a track of the index, an audio file, or a vector: .npy or numbers (0.1,0.2)"
     )
     queries: Path | None = setting(
         None, help="text file with a query a line, ids or files beside it; adds a column query"
