@@ -242,19 +242,20 @@ def _embedder(
 def _probe(settings: ServeSettings, tracks: Tracks) -> Probe | None:
     """The probe that is given; else the one in the package, if it is for this store."""
     if settings.probe is not None:
-        probe = load_probe(settings.probe)
-        check_embeddings(settings.features, tracks.about, probe)
-        return probe
+        return _probe_of(settings, tracks, settings.probe)
     try:
         folder = shipped_probe(str(settings.checkpoint or tracks.about.get("checkpoint")))
-        if folder is None:
-            return None
-        probe = load_probe(folder)
-        check_embeddings(settings.features, tracks.about, probe)
-        return probe
+        return _probe_of(settings, tracks, folder) if folder else None
     except SslAudioError as error:
         warn(f"no tags: {error}")
         return None
+
+
+def _probe_of(settings: ServeSettings, tracks: Tracks, folder: Path) -> Probe:
+    """A probe, if it takes the embeddings of this store; an SslAudioError if not."""
+    probe = load_probe(folder)
+    check_embeddings(settings.features, tracks.about, probe)
+    return probe
 
 
 def _acoustic(path: Path, tracks: Tracks) -> Acoustic:

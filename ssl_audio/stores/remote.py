@@ -113,9 +113,10 @@ class Copy:
         for name in parts:
             if name not in before or before[name] != _stamp_of(files, name):
                 upload(self.path / name, self.url.below(name))
+        sent = self._hashes()
         hashes = {name: _hash(self.path / name) for name in (*BESIDE, MANIFEST)}
         hashes[table.name] = _hash(table)
-        changed = [name for name in hashes if self._hashes().get(name) != hashes[name]]
+        changed = [name for name in hashes if sent.get(name) != hashes[name]]
         for name in [name for name in (*BESIDE, MANIFEST) if name in changed]:
             self._send(self.path / name, self.url.below(name))
         if table.name in changed:
