@@ -20,12 +20,13 @@ from ssl_audio.io.parallel import in_order
 from ssl_audio.io.remote import Url, is_url, local_copy
 from ssl_audio.stores.columns import Record, Row
 from ssl_audio.stores.failures import Failure
+from ssl_audio.stores.store_search import DELETED
 from ssl_audio.stores.writer import Store
 
 BLOCK = 256  # tracks of a stream that are compared together
 
-# why a row is kept although its file cannot be used: `state` in the store
-DELETED, DAMAGED, UNREADABLE = "deleted", "damaged", "unreadable"
+# why a row is kept although its file cannot be used, beside DELETED: `state` in the store
+DAMAGED, UNREADABLE = "damaged", "unreadable"
 _GONE = (FileNotFoundError, NotADirectoryError)
 
 Change = tuple[str, str, Record]  # see `Store.revise`

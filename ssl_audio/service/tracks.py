@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.service.problems import Problem
@@ -23,7 +22,7 @@ from ssl_audio.stores.feature_store import (
 from ssl_audio.stores.graph import unit
 from ssl_audio.stores.kept_graph import kept_graph
 from ssl_audio.stores.neighbours import MAX_EXACT, NeighbourIndex
-from ssl_audio.stores.store_search import DELETED
+from ssl_audio.stores.store_search import not_deleted
 
 COLUMNS = ["id", "path", "duration", "state", "key"]
 
@@ -44,7 +43,7 @@ class Tracks:
     def __init__(self, path: Path) -> None:
         self.version, stored, columns = _read(path)
         self.about = stored.about
-        there = ~pc.equal(columns["state"], DELETED).fill_null(False).to_numpy()
+        there = not_deleted(columns)
         columns, vectors = columns.filter(pa.array(there)), stored.vectors[there]
         self.ids: list[str] = columns["id"].to_pylist()
         self.paths: list[str] = columns["path"].to_pylist()

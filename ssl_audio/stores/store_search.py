@@ -69,7 +69,7 @@ def _exact(
     for table, vectors in read_vectors(path, ["path", *state], chosen):
         usable = np.isfinite(vectors).all(axis=1)
         if state and not deleted:
-            usable &= _not_deleted(table)
+            usable &= not_deleted(table)
         if usable.any():
             rows, scores = NeighbourIndex(vectors[usable], "cosine").nearest(queries, count)
             best.add(table.filter(pa.array(usable)), rows, scores)
@@ -80,8 +80,8 @@ def _begins(prefix: str, track: str) -> bool:
     return track.startswith(prefix)
 
 
-def _not_deleted(table: pa.Table) -> np.ndarray:
-    """(rows,) bool."""
+def not_deleted(table: pa.Table) -> np.ndarray:
+    """(rows,) bool: True where the file of a row is not gone; needs the column `state`."""
     return ~pc.equal(table["state"], DELETED).fill_null(False).to_numpy()
 
 
@@ -119,7 +119,7 @@ class _Best:
 def _by_graph(path: Path, queries: np.ndarray, count: int) -> list[list[Match]]:
     version = read_version(path)  # before the rows, which may change meanwhile
     groups = read_completed(path, ["id", "path", "state", "key"])
-    tables = [group.filter(pa.array(_not_deleted(group))) for group in groups]
+    tables = [group.filter(pa.array(not_deleted(group))) for group in groups]
     if not any(table.num_rows for table in tables):
         return [[] for _ in queries]
     table = pa.concat_tables(tables)

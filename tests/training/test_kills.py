@@ -13,9 +13,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
 import pytest
-import soundfile
+from labelled_music import PARTS, write_labelled_music
 from processes import start
 
 from ssl_audio.models.encoder import load_encoder
@@ -24,7 +23,6 @@ from ssl_audio.reports.results import Scores
 from ssl_audio.training import online_probe, pretrain
 
 KILLS = int(os.environ.get("SSL_AUDIO_KILLS", "1"))
-PARTS = ("train", "validation", "test")
 WORDS = [
     "recipe=byol", "data=folder", "data.root=music", "data.batch_size=4", "data.segment=1",
     "data.min_offset=1", "data.max_offset=2", "data.workers=0", "encoder.backbone=test_resnet",
@@ -85,14 +83,7 @@ def test_a_run_that_is_killed_at_any_moment_resumes_to_the_same_encoders(
     torch.set_num_threads(1)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SSL_AUDIO_CACHE", str(tmp_path / "cache"))
-    Path("music").mkdir()
-    for number, part in enumerate(PARTS):
-        lines = ["TRACK_ID\tARTIST_ID\tALBUM_ID\tPATH\tDURATION\tTAGS"]
-        for k, tag in enumerate(("mood---calm", "mood---loud")):
-            noise = np.random.default_rng(2 * number + k).normal(0, 0.1, 4 * 16_000)
-            soundfile.write(f"music/{part}{k}.wav", noise, 16_000)
-            lines.append(f"t{number}{k}\ta\tb\t{part}{k}.wav\t4.0\t{tag}")
-        Path(f"music/{part}.tsv").write_text("\n".join(lines) + "\n")
+    write_labelled_music(("mood---calm", "mood---loud"))
     moments: list[bool] = []
     with monkeypatch.context() as patch:
         quick_probe(patch.setattr)

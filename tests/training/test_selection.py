@@ -3,9 +3,8 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
-import soundfile
+from labelled_music import PARTS, RATE, write_labelled_music
 
 from ssl_audio.models.encoder import build_encoder, load_encoder
 from ssl_audio.pretrain import main
@@ -14,8 +13,6 @@ from ssl_audio.training import online_probe, pretrain
 from ssl_audio.training.callbacks import ReadFailures
 from ssl_audio.training.selection import BestEncoder, selection_of
 
-RATE = 16_000
-PARTS = ("train", "validation", "test")
 PROBE = [
     "online_probe.root=music", *(f"online_probe.{part}_tsv=music/{part}.tsv" for part in PARTS),
     "online_probe.every_n_steps=2", "online_probe.select=map",
@@ -38,14 +35,7 @@ def music(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two tracks for each table, one of them with a tag."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SSL_AUDIO_CACHE", str(tmp_path / "cache"))
-    Path("music").mkdir()
-    for number, part in enumerate(PARTS):
-        rows = ["TRACK_ID\tARTIST_ID\tALBUM_ID\tPATH\tDURATION\tTAGS"]
-        for k, tag in enumerate(("genre---rock", "mood---calm")):
-            noise = np.random.default_rng(2 * number + k).normal(0, 0.1, 4 * RATE)
-            soundfile.write(f"music/{part}{k}.wav", noise, RATE)
-            rows.append(f"t{number}{k}\ta\tb\t{part}{k}.wav\t4.0\t{tag}")
-        Path(f"music/{part}.tsv").write_text("\n".join(rows) + "\n")
+    write_labelled_music(("genre---rock", "mood---calm"))
 
 
 def test_the_first_of_the_best_encoders_is_kept(tmp_path):
