@@ -63,9 +63,11 @@ class Graph:
             queries: (queries, dimensions), 1 or more.
             count: 1 or more.
         """
-        self._index.expansion_search = max(EXPANSION, 2 * count)
+        examined = max(EXPANSION, 2 * count)
+        self._index.expansion_search = examined
         rows = np.full((len(queries), count), -1, np.int64)
-        found = self._index.search(queries, count)
+        # links lead to most vectors, not to all: instead of half of them or more, all are examined
+        found = self._index.search(queries, count, exact=2 * examined >= len(self))
         for row, one in zip(rows, [found] if len(queries) == 1 else found, strict=True):
             row[: len(one.keys)] = one.keys
         return rows
