@@ -155,7 +155,7 @@ def test_a_click_in_a_waveform_goes_there(page: Any) -> None:
 
 def test_the_map_is_walked_by_keys_and_clicked(page: Any, address: str) -> None:
     canvas = page.locator("#points")
-    assert canvas.evaluate("c => c.width") > 400
+    until(page, "document.getElementById('points').width > 400")  # drawn
     canvas.focus()
     page.keyboard.press("ArrowRight")
     first = page.locator("#tooltip.on").inner_text()

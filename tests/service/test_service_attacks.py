@@ -224,6 +224,7 @@ def test_clients_that_have_gone_are_not_worked_for() -> None:
         await asyncio.sleep(0)  # until it has been given to the thread
         with pytest.raises(Problem, match="has gone"):
             await workers.run(request("http.request", "http.disconnect"), work, 2)
+        await asyncio.sleep(0)  # until the thread pool has been told
         third = asyncio.create_task(workers.run(request(), work, 3))
         free.set()
         assert await first == 1 and await third == 3
