@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 
 from ssl_audio.service.received import body_of, received, refuse_lists
+from ssl_audio.service.routing import Router
 from ssl_audio.service.schemas import (
     Embedded,
     FileQuery,
@@ -22,7 +23,7 @@ from ssl_audio.service.schemas import (
 from ssl_audio.service.state import Current, Service, Shared
 
 AUDIO = "an audio file"
-router = APIRouter(tags=["audio"])
+router = Router(tags=["audio"])
 Query = TypeVar("Query", FileQuery, NewTrackQuery, NeighbourQuery)
 
 

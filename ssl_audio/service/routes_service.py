@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.responses import HTMLResponse, Response
 
 from ssl_audio.io.errors import SslAudioError
@@ -12,10 +12,11 @@ from ssl_audio.service.docs import docs_page
 from ssl_audio.service.metrics import MEDIA_TYPE
 from ssl_audio.service.problems import Problem
 from ssl_audio.service.received import body_of, received
+from ssl_audio.service.routing import Router
 from ssl_audio.service.schemas import Completion, CompletionQuery, Health
 from ssl_audio.service.state import Current, Shared
 
-router = APIRouter()
+router = Router()
 
 
 @router.get("/health", tags=["service"])

@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import Annotated
 from urllib.parse import unquote
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Depends, Query, Request
 from fastapi.responses import FileResponse
 
 from ssl_audio.catalogue.tracks import fingerprint, os_reason
 from ssl_audio.service.files import media_type
 from ssl_audio.service.problems import Problem
+from ssl_audio.service.routing import Router
 from ssl_audio.service.schemas import MAX_RESULTS, Found, TrackDetails, Waveform
 from ssl_audio.service.state import Current, Shared
 from ssl_audio.service.waveform import MAX_POINTS, PART_SECONDS, part_peaks, reduced
 
-router = APIRouter(prefix="/tracks", tags=["tracks"])
+router = Router(prefix="/tracks", tags=["tracks"])
 
 
 def _track_id(track: str) -> str:
@@ -40,7 +41,6 @@ def find_tracks(
     return Found(total=len(rows), tracks=[snapshot.tracks.track(row) for row in rows[:limit]])
 
 
-@router.head("/{track:path}/audio", include_in_schema=False)
 @router.get("/{track:path}/audio", response_class=FileResponse)
 def audio(track: TrackId, snapshot: Current, service: Shared) -> FileResponse:
     """The file of a track; range requests give parts of it."""

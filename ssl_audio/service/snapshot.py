@@ -200,18 +200,18 @@ class Snapshot:
         if self.acoustic and self.acoustic.model:
             features[ACOUSTIC] = self.acoustic.model.features(embedded.vector[None])[0]
             acoustic = self.acoustic.named(features[ACOUSTIC])
-        neighbours = self.tracks.nearest(embedded.vector, query.k, query.prefix)
+        near = self.tracks.nearest(embedded.vector, max(query.k, SEEDS), query.prefix)
         inductive = None
         if self.inductor is not None:
             vector = self.inductor.vector(features)
             inductive = Inductive(model=self.inductor.name, vector=vector.tolist())
             playlist = self.inductor.around(vector, query.length)
         else:
-            nearest = self.tracks.nearest(embedded.vector, SEEDS)
-            playlist = self._from_seeds([one.id for one in nearest], query.length)
+            seeds = self.tracks.nearest(embedded.vector, SEEDS) if query.prefix else near[:SEEDS]
+            playlist = self._from_seeds([one.id for one in seeds], query.length)
         return NewTrack(
             seconds=embedded.seconds, note=embedded.note, embedding=embedded.vector.tolist(),
-            acoustic=acoustic, tags=self.tags(embedded.vector), neighbours=neighbours,
+            acoustic=acoustic, tags=self.tags(embedded.vector), neighbours=near[: query.k],
             inductive=inductive, playlist=playlist,
         )  # fmt: skip
 

@@ -19,8 +19,7 @@ from ssl_audio.stores.feature_store import (
     read_store,
     read_version,
 )
-from ssl_audio.stores.graph import unit
-from ssl_audio.stores.kept_graph import kept_graph
+from ssl_audio.stores.graph_search import GraphSearch
 from ssl_audio.stores.neighbours import MAX_EXACT, NeighbourIndex
 from ssl_audio.stores.store_search import not_deleted
 
@@ -55,10 +54,7 @@ class Tracks:
         self._by_name = sorted(range(len(self.ids)), key=self._keys.__getitem__)
         self._graph = None
         if len(self.ids) > MAX_EXACT:
-            self._graph = kept_graph(path, self.version, columns)
-            keys = columns["key"].to_numpy()
-            self._by_key = np.argsort(keys)
-            self._sorted_keys = keys[self._by_key]
+            self._graph = GraphSearch(path, self.version, columns)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -146,14 +142,11 @@ class Tracks:
             part = NeighbourIndex(self._index.vectors[rows], "cosine")
             (places,), (similarities,) = part.nearest(query, count)
             return rows[places], similarities
-        if self._graph is None:
+        if self._graph is not None:
+            (rows,), (similarities,) = self._graph.nearest(query, count, self._index.vectors)
+        else:
             (rows,), (similarities,) = self._index.nearest(query, count)
-            return rows, similarities
-        keys = self._graph.nearest(query, min(count, len(self._graph)))[0]
-        rows = self._by_key[np.searchsorted(self._sorted_keys, keys[keys >= 0])]
-        similarities = self._index.vectors[rows] @ unit(query)[0]
-        order = np.argsort(-similarities, kind="stable")
-        return rows[order], similarities[order]
+        return rows, similarities
 
     def centre(self, rows: Sequence[int]) -> np.ndarray:
         """(dimensions,) mean direction of some tracks."""

@@ -17,8 +17,7 @@ from ssl_audio.stores.feature_store import (
     read_vectors,
     read_version,
 )
-from ssl_audio.stores.graph import unit
-from ssl_audio.stores.kept_graph import kept_graph
+from ssl_audio.stores.graph_search import GraphSearch
 from ssl_audio.stores.neighbours import MAX_EXACT, NeighbourIndex
 
 DELETED = "deleted"  # the state of rows whose file is gone
@@ -123,16 +122,7 @@ def _by_graph(path: Path, queries: np.ndarray, count: int) -> list[list[Match]]:
     if not any(table.num_rows for table in tables):
         return [[] for _ in queries]
     table = pa.concat_tables(tables)
-    graph = kept_graph(path, version, table)
-    order = np.argsort(table["key"].to_numpy(), kind="stable")
-    keys = table["key"].to_numpy()[order]
-    rows = np.full((len(queries), min(count, len(graph))), -1, np.int64)
-    scores = np.full(rows.shape, -np.inf, np.float32)
-    for k, found in enumerate(graph.nearest(queries, rows.shape[1]) if len(graph) else []):
-        places = np.minimum(np.searchsorted(keys, found), len(keys) - 1)
-        there = keys[places] == found
-        rows[k, there] = order[places[there]]
-        scores[k, there] = graph.vectors(found[there]) @ unit(queries[k : k + 1])[0]
+    rows, scores = GraphSearch(path, version, table).nearest(queries, count)
     best = _Best(len(queries), count)
     best.add(table, rows, scores)
     return best.matches()

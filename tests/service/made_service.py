@@ -74,7 +74,7 @@ def make_models(folder: Path, music: Path) -> dict[str, Any]:
     about = {"kind": "embedding", "model": encoder.weights_hash, "hop": None, "segment": 0.25,
              "checkpoint": str(folder / "encoder")}  # fmt: skip
     write_store(folder / "features.parquet", about, rows)
-    _make_probe(folder / "probe", encoder, vectors)
+    make_probe(folder / "probe", encoder, vectors)
     _make_acoustic(folder, encoder, vectors, rows)
     _make_run(folder, vectors)
     return {
@@ -83,7 +83,7 @@ def make_models(folder: Path, music: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _make_probe(folder: Path, encoder: Encoder, vectors: np.ndarray) -> None:
+def make_probe(folder: Path, encoder: Encoder, vectors: np.ndarray) -> None:
     targets = np.random.default_rng(0).integers(0, 2, (40, len(TAGS)))
     noise = np.random.default_rng(1).normal(size=(40, WIDTH)) + vectors.mean(0)
     probe = Probe("logistic").fit(noise, targets, tags=TAGS, encoder=encoder.weights_hash)

@@ -86,10 +86,18 @@ def test_without_a_run_the_playlist_begins_with_the_nearest(
     client: Any, models: dict[str, Any]
 ) -> None:
     service = client(features=models["features"])
-    found = service.post("/new-track", files={"file": NEW}, data={"length": 6}).json()
-    assert found["inductive"] is found["acoustic"] is found["tags"] is None
-    ids = [one["id"] for one in found["neighbours"]]
-    assert found["playlist"]["ids"][:5] == ids[:5] and len(found["playlist"]["ids"]) == 6
+
+    def neighbours(**fields: Any) -> Any:
+        return service.post("/neighbours", files={"file": NEW}, data=fields).json()
+
+    nearest = neighbours(k=5)
+    for fields in ({}, {"k": 2}, {"k": 2, "prefix": "a/"}):
+        data = {"length": 6, **fields}
+        found = service.post("/new-track", files={"file": NEW}, data=data).json()
+        assert found["inductive"] is found["acoustic"] is found["tags"] is None
+        assert found["neighbours"] == neighbours(**fields)
+        playlist = found["playlist"]["ids"]
+        assert playlist[:5] == [one["id"] for one in nearest] and len(set(playlist)) == 6
 
 
 def test_playlists_are_continued_by_the_model(everything: TestClient) -> None:

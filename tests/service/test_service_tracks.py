@@ -40,6 +40,23 @@ def test_slashes_may_be_sent_as_they_are(client: Client) -> None:
     assert client().get("/tracks/a/audio.wav/audio").status_code == 200
 
 
+def test_head_is_answered_wherever_get_is(client: Client) -> None:
+    service = client()
+    documented = service.get("/openapi.json").json()["paths"]
+    assert not any("head" in methods for methods in documented.values())
+    paths = [path for path, methods in documented.items() if "get" in methods]
+    paths = [path.replace("/{track}", url(IDS[0]).removeprefix("/tracks")) for path in paths]
+    more = ["/", "/docs", "/openapi.json", "/explorer/components.css", "/explorer/main.js"]
+    for path in [*paths, *more]:
+        whole, head = service.get(path), service.head(path)
+        assert head.status_code == whole.status_code == 200 and head.content == b"", path
+        assert head.headers["content-type"] == whole.headers["content-type"]
+        if path != "/metrics":
+            assert head.headers["content-length"] == whole.headers["content-length"]
+    assert len(paths) >= 6 and service.head(url("none")).status_code == 404
+    assert service.head("/complete").status_code == 405
+
+
 def test_waveform_is_that_of_the_file(client: Client) -> None:
     found = client().get(url(IDS[2], "/waveform?points=5")).json()
     expected = np.abs(soundfile.read(io.BytesIO(sound(tone(2))))[0]).reshape(5, -1).max(1)

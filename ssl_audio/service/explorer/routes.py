@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from ssl_audio.reports.components import STYLES, TOOLTIP, component
 from ssl_audio.reports.projection import estimated_seconds
 from ssl_audio.service.explorer.map import MapMaker, Points, folders
+from ssl_audio.service.routing import Router
 from ssl_audio.service.snapshot import Snapshot
 from ssl_audio.service.state import Current, Shared
 
@@ -32,7 +33,7 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-cache",  # asked for again, and sent again if it has changed
 }
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 
 
 class _Files(StaticFiles):
