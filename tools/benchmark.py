@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -33,7 +32,6 @@ FORMS = ("wav", "flac", "ogg", "mp3", "shards")
 LOADED_PAIRS, PASSES = 64, 4  # pairs in a batch, and batches, that a loader is timed with
 
 
-@dataclass(frozen=True, kw_only=True)
 class BenchmarkSettings(Group):
     what: tuple[
         Literal["encoder", "logmel", "step", "views", "nt_xent", "pairs", "loader"], ...

@@ -15,7 +15,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -47,7 +46,6 @@ SEGMENTS = 4  # at a time, in the scripts
 Load = Callable[[Path], torch.Tensor]
 
 
-@dataclass(frozen=True, kw_only=True)
 class BenchmarkEmbedSettings(Group):
     what: tuple[Literal["rate", "startup", "memory"], ...] = setting(
         (), help="what to measure; default: everything"

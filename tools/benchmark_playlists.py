@@ -11,7 +11,6 @@ import sys
 import time
 from collections import defaultdict, deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -40,7 +39,6 @@ LOSS_TOLERANCE = 0.02  # of the mean loss; NeighborLoader reads one sample of a 
 COMPLETED, SYSTEMS, MAIN_SYSTEMS, MAX_SECONDS = 10_000, 10, 3, 60.0
 
 
-@dataclass(frozen=True, kw_only=True)
 class BenchmarkSettings(Group):
     what: tuple[Literal["graph", "epoch", "evaluation"], ...] = setting(
         (), help="what to measure; default: everything"

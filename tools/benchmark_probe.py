@@ -37,7 +37,6 @@ METRIC_TOLERANCE = 1e-5  # torchmetrics counts in float32
 SCORE_TOLERANCE = 0.02  # macro ROC-AUC of two trainings on different batches
 
 
-@dataclass(frozen=True, kw_only=True)
 class BenchmarkSettings(Group):
     what: tuple[Literal["bootstrap", "probes"], ...] = setting(
         (), help="what to measure; default: everything"

@@ -13,7 +13,7 @@ import importlib.util
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -48,7 +48,6 @@ DIMENSIONS, SEEDS, LENGTH, QUERIES = 128, 20, 30, 50  # of completions
 LIMIT = 0.05  # seconds of a completion
 
 
-@dataclass(frozen=True, kw_only=True)
 class BenchmarkSettings(Group):
     what: tuple[Literal["transformer", "skipgram", "graph", "completion", "peers"], ...] = setting(
         (), help="what to measure; default: everything"

@@ -41,7 +41,6 @@ FORM = "multipart/form-data; boundary=x"
 PERCENTILES = (50, 95, 99)
 
 
-@dataclass(frozen=True, kw_only=True)
 class BenchmarkServeSettings(Group):
     what: tuple[Literal["load", "soak"], ...] = setting(
         (), help="what to measure; default: everything"

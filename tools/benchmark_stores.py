@@ -18,7 +18,6 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -41,7 +40,6 @@ DIMENSIONS, LATENT, CLUSTERS = 1024, 64, 2000
 BLOCK = 4096  # vectors that are drawn together
 
 
-@dataclass(frozen=True, kw_only=True)
 class BenchmarkStoresSettings(Group):
     what: tuple[Literal["nights", "index"], ...] = setting(
         (), help="what to measure; default: both"

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -71,7 +70,6 @@ the package rounds its power to float16.
 """
 
 
-@dataclass(frozen=True, kw_only=True)
 class ConvertSettings(Group):
     output: Path = setting(help="folder of the converted model")
     model: Literal["MSD_musicnn", "MTT_musicnn"] = setting(

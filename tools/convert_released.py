@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -33,7 +32,6 @@ and for the licence of the weights.
 """
 
 
-@dataclass(frozen=True, kw_only=True)
 class ConvertSettings(Group):
     source: Path = setting(help="published checkpoint, .pt")
     output: Path = setting(help="folder of the converted encoder")

@@ -38,7 +38,6 @@ TABLE, TRAIN = "tracks.csv", "train.csv"  # all tracks; those that are not held 
 HASHED_SECONDS = 20.0  # of the decoded audio: two files of the same music and length are one track
 
 
-@dataclass(frozen=True, kw_only=True)
 class FreeMusicSettings(Group):
     output: Path = setting(
         help="folder of the music, a folder a package, with tracks.csv and train.csv"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +21,6 @@ from ssl_audio.stores.neighbours import NeighbourIndex
 BLOCK = 1024  # queries at a time
 
 
-@dataclass(frozen=True, kw_only=True)
 class NearSettings(Group):
     store: Path = setting(help="feature store of the tracks, as ssl-audio embed writes it")
     output: Path = setting(help="CSV of pairs of tracks: path, other, cosine")

@@ -7,7 +7,6 @@ ssl-audio pretrain recipe=contrastive data=shards data.root=/prepared
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +17,6 @@ from ssl_audio.settings.command import Command
 from ssl_audio.settings.fields import Group, setting
 
 
-@dataclass(frozen=True, kw_only=True)
 class PrepareSettings(Group):
     source: Path = setting(
         help="folder of audio, .txt with a path per line, or .csv or .parquet with a column path"

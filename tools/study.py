@@ -7,7 +7,6 @@ python tools/study.py ablation table
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -18,7 +17,6 @@ from ssl_audio.settings.command import Command
 from ssl_audio.settings.fields import Group, setting
 
 
-@dataclass(frozen=True, kw_only=True)
 class StudySettings(Group):
     study: str = setting(help="name of a study in tools/studies, or a YAML file")
     action: Literal["run", "table", "figure"] = setting(

@@ -18,7 +18,6 @@ _PLACE = re.compile(r"\{(\w+)\}")
 _OWN = ("seed", "run_dir", "ckpt_path", "checkpoint", "baselines", "cache")  # set by the runner
 
 
-@dataclass(frozen=True, kw_only=True)
 class Study(Group):
     """What a study's file holds."""
 

@@ -37,7 +37,6 @@ METRICS = ("hr", "next_track@50", "hit_rate")  # shown where a table has them
 RESULTS = "training-size"
 
 
-@dataclass(frozen=True, kw_only=True)
 class TrainingSizeSettings(RecommendSettings):
     plays: tuple[float, ...] = setting(
         (1, 3, 10, 30, 100, 200), help="plays a track; more than there are: all playlists", above=0

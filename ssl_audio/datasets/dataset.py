@@ -160,7 +160,6 @@ class TaggingDataset:
         return digest.hexdigest()
 
 
-@dataclass(frozen=True, kw_only=True)
 class LabelledData(Group):
     """Base of all data sets: declares the settings `data.*` and reads the publisher's files.
 

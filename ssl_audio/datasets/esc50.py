@@ -6,7 +6,6 @@ Piczak 2015, "ESC: dataset for environmental sound classification"; github.com/k
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
 from pathlib import Path
 
 from ssl_audio.datasets.dataset import LabelledData, Listed, require_folder
@@ -18,7 +17,6 @@ FOLDS = 5
 COLUMNS = ("filename", "fold", "category", "src_file")
 
 
-@dataclass(frozen=True, kw_only=True)
 class ESC50(LabelledData):
     """Clips cut from one recording are in one fold. Published figures are means of five folds."""
 

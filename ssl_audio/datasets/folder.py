@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable
-from dataclasses import dataclass
 from pathlib import Path
 
 from ssl_audio.audio.sources import find_audio, find_other_audio
@@ -15,7 +14,6 @@ from ssl_audio.io.errors import SslAudioError
 from ssl_audio.settings.fields import setting
 
 
-@dataclass(frozen=True, kw_only=True)
 class TagFolders(LabelledData):
     """`root/TAG/...`: the tag of a file is the first folder of its path.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from ssl_audio.datasets.dataset import SPLITS, LabelledData, Listed, require_folder
@@ -10,7 +9,6 @@ from ssl_audio.datasets.jamendo import read_tables
 from ssl_audio.settings.fields import setting
 
 
-@dataclass(frozen=True, kw_only=True)
 class FreeMusic(LabelledData):
     """The tag of a track is its package; no track of the set is pretrained on."""
 

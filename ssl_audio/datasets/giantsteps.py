@@ -7,7 +7,6 @@ repository fetches the audio.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -31,7 +30,6 @@ CONFIDENT = "2"  # the highest confidence of the MTG annotations
 PUBLISHED_TEST = {"test": 604}  # keys
 
 
-@dataclass(frozen=True, kw_only=True)
 class GiantSteps(LabelledData):
     """Keys: trained on the MTG set, tested on the GiantSteps set. Tempo: ten published folds.
 

@@ -7,7 +7,6 @@ of another split; the filtered split has 930 excerpts, and no artist in two spli
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from ssl_audio.datasets.dataset import SPLITS, LabelledData, Listed, require_folder
@@ -19,7 +18,6 @@ FOLDERS = ("", "genres", "genres_original", "Data/genres_original")  # that may 
 SUFFIXES = (".wav", ".au", ".mp3")
 
 
-@dataclass(frozen=True, kw_only=True)
 class GTZAN(LabelledData):
     name = "gtzan"
     citation = (

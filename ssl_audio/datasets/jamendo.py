@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -32,7 +31,6 @@ LAYOUTS = {
 LOW = ".low"  # ends the names of files in audio-low, before the suffix
 
 
-@dataclass(frozen=True, kw_only=True)
 class Jamendo(LabelledData):
     """Base of the three subsets.
 
@@ -67,21 +65,18 @@ class Jamendo(LabelledData):
         return read_tables(tables, _audio_folder(root, tables["test"], self.layout), sizes)
 
 
-@dataclass(frozen=True, kw_only=True)
 class JamendoTop50(Jamendo):
     """The 50 most frequent tags."""
 
     name, subset, published = "jamendo_top50", "top50tags", (32136, 10888, 11356)
 
 
-@dataclass(frozen=True, kw_only=True)
 class JamendoInstrument(Jamendo):
     """40 instruments."""
 
     name, subset, published = "jamendo_instrument", "instrument", (14395, 5466, 5115)
 
 
-@dataclass(frozen=True, kw_only=True)
 class JamendoMood(Jamendo):
     """56 moods and themes."""
 

@@ -6,7 +6,6 @@ tag-based-music-retrieval. Its audio is not public: `template` gives the paths o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,6 @@ PUBLISHED_SIZES = dict(zip(SPLITS, (71388, 15618, 15281), strict=True))
 FILES = {"train": "train", "validation": "valid", "test": "test"}
 
 
-@dataclass(frozen=True, kw_only=True)
 class MSD100(LabelledData):
     """Reads `{train,valid,test}_ids.npy`, `binaries.npy` and `tags.npy`.
 

@@ -7,7 +7,6 @@ codeapps/the-magnatagatune-dataset.
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -30,7 +29,6 @@ DAMAGED = (  # empty in the published archive
 )
 
 
-@dataclass(frozen=True, kw_only=True)
 class MagnaTagATune(LabelledData):
     name = "mtat"
     licence = "CC BY-NC-SA 3.0"

@@ -7,7 +7,6 @@ magenta.tensorflow.org/datasets/nsynth. No instrument of the training split is i
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -26,7 +25,6 @@ FAMILIES = (
 TASKS = {"pitch": ("pitch", PITCHES), "instrument": ("instrument_family_str", FAMILIES)}
 
 
-@dataclass(frozen=True, kw_only=True)
 class NSynth(LabelledData):
     name = "nsynth"
     licence = "CC BY 4.0"

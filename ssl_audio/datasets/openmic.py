@@ -7,7 +7,6 @@ recognition"; zenodo.org/records/1432913.
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,6 @@ VALIDATION_SHARE = 0.15  # of the published training split, which has no validat
 Labels = dict[str, dict[str, bool]]  # by clip and instrument
 
 
-@dataclass(frozen=True, kw_only=True)
 class OpenMIC(LabelledData):
     """An instrument with a relevance of 0.5 or more is present, with less it is absent.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from ssl_audio.datasets.dataset import SPLITS, LabelledData, Listed, require_folder
@@ -10,7 +10,6 @@ from ssl_audio.datasets.jamendo import read_tables
 from ssl_audio.settings.fields import setting
 
 
-@dataclass(frozen=True, kw_only=True)
 class Scores(LabelledData):
     name = "scores"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -20,7 +19,6 @@ SPLITS = (("train", 0.65), ("validation", 0.8), ("test", 1.0))  # by cumulative 
 CREDITS = {"key": key_credits(), "tempo": tempo_credits(TEMPI)}
 
 
-@dataclass(frozen=True, kw_only=True)
 class Synthetic(LabelledData):
     """Reading it makes the excerpts that are not there yet, some seconds for a hundred."""
 

@@ -7,7 +7,6 @@ import posixpath
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from ssl_audio.datasets.dataset import SPLITS, LabelledData, Listed, require_folder
@@ -19,7 +18,6 @@ SPLIT_NAMES = {name: name for name in SPLITS} | dict.fromkeys(("valid", "val", "
 SEPARATOR = re.compile(r"[|;,]")  # between the tags of a cell; a tag contains none of them
 
 
-@dataclass(frozen=True, kw_only=True)
 class TagTable(LabelledData):
     """A CSV file with columns `path`, `tags` and optionally `split`, `artist` and `group`.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +13,6 @@ from ssl_audio.settings.probe import DATASETS
 from ssl_audio.settings.registry import Registry
 
 
-@dataclass(frozen=True, kw_only=True)
 class SiameseSettings(Group):
     """Training of the projection on pairs of tracks."""
 
@@ -31,7 +29,6 @@ class SiameseSettings(Group):
             raise SettingError("steps", self.steps, f"siamese.every ({self.every}) or more")
 
 
-@dataclass(frozen=True, kw_only=True)
 class NoTags(Group):
     """No correlation with tags."""
 
@@ -39,7 +36,6 @@ class NoTags(Group):
 TAGS = Registry({"none": "ssl_audio.settings.acoustic.NoTags", **DATASETS.paths})
 
 
-@dataclass(frozen=True, kw_only=True)
 class AcousticSettings(CatalogueSettings):
     kind: Literal["auto", "siamese", "pca", "descriptors"] = setting(
         "auto", help="8 features of embeddings, by playlists (siamese) or without (pca); auto: "

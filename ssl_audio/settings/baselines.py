@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ssl_audio.settings.fields import Group, setting
 
 
-@dataclass(frozen=True, kw_only=True)
 class SimilarTracksSettings(Group):
     neighbours: int = setting(1000, help="most similar tracks kept of each track", min=1)
 
 
-@dataclass(frozen=True, kw_only=True)
 class PlaylistKNNSettings(Group):
     neighbours: int = setting(500, help="most similar playlists whose tracks count", min=1)
 
 
-@dataclass(frozen=True, kw_only=True)
 class EaseSettings(Group):
     penalty: float = setting(200.0, help="weight of the squared norm of B", above=0)
 
 
-@dataclass(frozen=True, kw_only=True)
 class SVDSettings(Group):
     dimensions: int = setting(64, help="singular vectors; those of features=identity are 64", min=1)
 
 
-@dataclass(frozen=True, kw_only=True)
 class ALSSettings(Group):
     """Alternating least squares, by implicit."""
 
@@ -39,7 +32,6 @@ class ALSSettings(Group):
     epochs: int = setting(15, help="passes over the playlists", min=1)
 
 
-@dataclass(frozen=True, kw_only=True)
 class BPRSettings(Group):
     """Bayesian personalised ranking, by implicit."""
 
@@ -49,14 +41,12 @@ class BPRSettings(Group):
     epochs: int = setting(100, help="passes over the positions", min=1)
 
 
-@dataclass(frozen=True, kw_only=True)
 class WarpSettings(Group):
     dimensions: int = setting(64, help="dimensions of a vector", min=1)
     learning_rate: float = setting(0.05, help="Adagrad's learning rate of the first step", above=0)
     epochs: int = setting(10, help="passes over the positions", min=1)
 
 
-@dataclass(frozen=True, kw_only=True)
 class Word2VecSettings(Group):
     """Skip-gram with negative sampling, by gensim."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +13,6 @@ _NUMBER = re.compile(r"\d+|\d+(\.\d+)?%")
 _SHARD = re.compile(r"([1-9]\d*)/([1-9]\d*)")
 
 
-@dataclass(frozen=True, kw_only=True)
 class CatalogueSettings(CommandSettings):
     """A catalogue that is kept from run to run."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -10,7 +9,6 @@ from ssl_audio.settings.fields import CommandSettings, SettingError, group, sett
 from ssl_audio.settings.recommend import GraphSettings, StoreSettings
 
 
-@dataclass(frozen=True, kw_only=True)
 class CompleteSettings(CommandSettings):
     playlist: Path | None = setting(
         None, help="playlist to continue, .m3u; null: vectors of the tracks of stores= instead"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +13,6 @@ SIZES = {  # of each preset
 }
 
 
-@dataclass(frozen=True, kw_only=True)
 class DemoSettings(CommandSettings):
     output: Path = setting(
         help="folder for playlists.duckdb, train.parquet, and the features of the tracks: "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -11,7 +10,6 @@ from ssl_audio.settings.catalogue import CatalogueSettings
 from ssl_audio.settings.fields import setting
 
 
-@dataclass(frozen=True, kw_only=True)
 class EmbedSettings(CatalogueSettings):
     source: Path | Url = setting(
         help="folder, list (.txt, or .csv or .parquet with a column path), file, URL of a folder "

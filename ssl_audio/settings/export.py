@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from ssl_audio.settings.fields import CommandSettings, setting
 
 
-@dataclass(frozen=True, kw_only=True)
 class ExportSettings(CommandSettings):
     checkpoint: Path = setting(help="encoder: a folder, or the name of one in the package")
     output: Path = setting(Path("encoder.onnx"), help="file, .onnx or .pt2, front end included")

@@ -1,11 +1,11 @@
 """How a setting is declared: a typed dataclass field with a default, a range and a line of help.
 
-    @dataclass(frozen=True, kw_only=True)
     class TrainerSettings(Group):
         max_steps: int = setting(help="optimiser steps of the whole run", min=1)
 
-A `Group` converts and checks its values when it is made, so that no wrong value exists: from YAML,
-from the command line and from Python alike.
+Every subclass of `Group` is a frozen dataclass, without a decorator. It converts and checks its
+values when it is made, so that no wrong value exists: from YAML, from the command line and from
+Python alike.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal, dataclass_transform, get_type_hints
 
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.settings.types import convert, describe
@@ -115,9 +115,13 @@ def variants(
     return field(default_factory=choices[default], metadata=details)
 
 
+@dataclass_transform(kw_only_default=True, frozen_default=True)
 @dataclass(frozen=True, kw_only=True)
 class Group:
     """Base of all groups of settings: typed, checked, immutable."""
+
+    def __init_subclass__(cls) -> None:
+        dataclass(frozen=True, kw_only=True)(cls)
 
     def __post_init__(self) -> None:
         for name, kind in settings_of(type(self)).items():
@@ -154,7 +158,6 @@ class Group:
         """
 
 
-@dataclass(frozen=True, kw_only=True)
 class CommandSettings(Group):
     """Base of the settings of one command."""
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from ssl_audio.io.remote import Url
 from ssl_audio.settings.fields import CommandSettings, SettingError, setting
 
 
-@dataclass(frozen=True, kw_only=True)
 class MergeSettings(CommandSettings):
     stores: tuple[Path | Url, ...] = setting(
         help="feature stores, made alike: all whose tracks the output has, in any order"

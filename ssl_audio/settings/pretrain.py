@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass
+from dataclasses import MISSING
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,7 +31,6 @@ ACCELERATORS = Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"]
 STRATEGIES = Literal["auto", "ddp", "ddp_find_unused_parameters_true"]
 
 
-@dataclass(frozen=True, kw_only=True)
 class DataSettings(Group):
     """What all sources of audio share."""
 
@@ -92,7 +91,6 @@ class DataSettings(Group):
             raise SettingError("group_share", self.group_share, "0 unless track_weight=equal")
 
 
-@dataclass(frozen=True, kw_only=True)
 class DemoData(DataSettings):
     root: Path | None = setting(
         None, help="folder of the synthesised corpus; null: the user's cache"
@@ -102,25 +100,21 @@ class DemoData(DataSettings):
     seed: int = setting(0, help="seed of the music", min=0)
 
 
-@dataclass(frozen=True, kw_only=True)
 class FolderData(DataSettings):
     root: Path = setting(help="folder; every audio file below it is used")
 
 
-@dataclass(frozen=True, kw_only=True)
 class ManifestData(DataSettings):
     root: Path = setting(
         help="list of files: .txt with a path per line, or .csv or .parquet with a column path"
     )
 
 
-@dataclass(frozen=True, kw_only=True)
 class JamendoData(DataSettings):
     root: Path = setting(help="folder that the paths of the tables are relative to")
     tsv: tuple[Path, ...] = setting(help="MTG-Jamendo's table of tracks, or several")
 
 
-@dataclass(frozen=True, kw_only=True)
 class ShardData(DataSettings):
     root: Path = setting(help="folder of shards that tools/prepare.py has written")
 
@@ -136,7 +130,6 @@ SINGLE: dict[str, type[DataSettings]] = {
 _SHARED = frozenset(all_fields(DataSettings))
 
 
-@dataclass(frozen=True, kw_only=True)
 class MixData(DataSettings):
     sources: tuple[Component, ...] = setting(
         help="kinds of data, each with its own settings and an optional weight, such as "
@@ -200,7 +193,6 @@ class MixData(DataSettings):
 DATA: dict[str, type[Group]] = {**SINGLE, "mix": MixData}
 
 
-@dataclass(frozen=True, kw_only=True)
 class EncoderSettings(Group):
     backbone: str = setting("resnet", help="resnet (2.8 M parameters), or the name of a timm model")
     pool: Literal["default", "mean"] = setting(
@@ -214,7 +206,6 @@ class EncoderSettings(Group):
     )  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True)
 class LearningRateSettings(Group):
     warmup: float = setting(
         0.1, help="share of the run with linear warm-up, before cosine decay", min=0, max=1
@@ -222,7 +213,6 @@ class LearningRateSettings(Group):
     final: float = setting(0.01, help="last rate, as a share of optimizer.lr", min=0, max=1)
 
 
-@dataclass(frozen=True, kw_only=True)
 class CollapseSettings(Group):
     every_n_steps: int = setting(10, help="steps between two checks for collapse", min=1)
     minimum_std: float = setting(
@@ -231,7 +221,6 @@ class CollapseSettings(Group):
     minimum_rank: float = setting(2.0, help="warn below this effective rank (RankMe)", min=1)
 
 
-@dataclass(frozen=True, kw_only=True)
 class ValidationSettings(Group):
     share: float | Literal["auto"] = setting(
         "auto", help="share of the tracks that is held out; auto: 0.05 of 2,000 tracks or more, "
@@ -244,7 +233,6 @@ class ValidationSettings(Group):
     batches: int = setting(4, help="max batches of held-out tracks, a pair of each track", min=1)
 
 
-@dataclass(frozen=True, kw_only=True)
 class TrainerSettings(Group):
     accelerator: ACCELERATORS = setting("auto", help="device type, as Lightning names it")
     devices: int | Literal["auto"] = setting(1, help="devices of this machine", min=1)
@@ -277,7 +265,6 @@ class TrainerSettings(Group):
             raise SettingError("max_time", max_time, expected)
 
 
-@dataclass(frozen=True, kw_only=True)
 class TagProbe(Group):
     """A linear probe on the tags of a labelled set, in MTG-Jamendo's format."""
 
@@ -309,12 +296,10 @@ class TagProbe(Group):
             raise SettingError("validation_tsv", None, "required with online_probe.select")
 
 
-@dataclass(frozen=True, kw_only=True)
 class NoProbe(Group):
     """No probe."""
 
 
-@dataclass(frozen=True, kw_only=True)
 class PretrainSettings(CommandSettings):
     recipe: str = setting(help="name of the recipe", internal=True)
     schedule: str = setting("auto", help="the preset of the schedule", internal=True)

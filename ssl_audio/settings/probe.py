@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -29,7 +28,6 @@ DATASETS = Registry({
 })  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True)
 class LinearProbeSettings(Group):
     """Training of the linear and the MLP probe; the defaults are those of the paper (3.2)."""
 
@@ -44,7 +42,6 @@ class LinearProbeSettings(Group):
     )
 
 
-@dataclass(frozen=True, kw_only=True)
 class FinetuneSettings(Group):
     """Training of an encoder and a linear head on the tags."""
 
@@ -59,7 +56,6 @@ class FinetuneSettings(Group):
     workers: int = setting(1, help="processes that decode audio", min=0)
 
 
-@dataclass(frozen=True, kw_only=True)
 class BootstrapSettings(Group):
     resamples: int = setting(50, help="resamples of the test set", min=2)
     fraction: float = setting(
@@ -70,7 +66,6 @@ class BootstrapSettings(Group):
     )
 
 
-@dataclass(frozen=True, kw_only=True)
 class LimitedDataSettings(Group):
     fractions: tuple[float, ...] = setting(
         (0.01, 0.05, 0.1, 0.2), help="fractions of the training tracks; []: not done",
@@ -79,13 +74,11 @@ class LimitedDataSettings(Group):
     seeds: int = setting(4, help="random draws of each fraction", min=1)
 
 
-@dataclass(frozen=True, kw_only=True)
 class FewShotSettings(Group):
     shots: tuple[int, ...] = setting((1, 2, 5, 10), help="positives per tag; []: not done", min=1)
     seeds: int = setting(4, help="random draws of each number of shots", min=1)
 
 
-@dataclass(frozen=True, kw_only=True)
 class RobustnessSettings(Group):
     """Changes of the test tracks, and the strengths of each."""
 
@@ -108,7 +101,6 @@ class RobustnessSettings(Group):
     )
 
 
-@dataclass(frozen=True, kw_only=True)
 class ProbeSettings(CommandSettings):
     data: Group = variants(DATASETS, None, help="labelled data set", selector="dataset")
     checkpoint: tuple[Path, ...] = setting(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
 
@@ -36,7 +35,6 @@ OF_RECOMMENDERS = (
 FEATURES = Literal["genre", "popularity", "audio", "acoustic", "identity"]
 
 
-@dataclass(frozen=True, kw_only=True)
 class StoreSettings(Group):
     """Feature stores; their ids are the tracks of the playlists."""
 
@@ -48,12 +46,10 @@ class StoreSettings(Group):
     popularity: Path | None = setting(None, help="store of popularity; null: counted in training")
 
 
-@dataclass(frozen=True, kw_only=True)
 class GraphSettings(Group):
     min_weight: int = setting(10, help="playlists that two tracks must share for an edge", min=1)
 
 
-@dataclass(frozen=True, kw_only=True)
 class MusigSettings(Group):
     """MUSIG: multi-task GraphSAGE over the graph of co-occurring tracks."""
 
@@ -94,7 +90,6 @@ class MusigSettings(Group):
             raise SettingError("weights", self.weights, expected)
 
 
-@dataclass(frozen=True, kw_only=True)
 class SessionSteps(Group):
     """Training steps on MovieLens sessions."""
 
@@ -104,7 +99,6 @@ class SessionSteps(Group):
     metric: int = setting(500, help="the diversity model", min=1)
 
 
-@dataclass(frozen=True, kw_only=True)
 class M2GRLSettings(Group):
     """M2GRL: a skip-gram for each view, aligned."""
 
@@ -130,7 +124,6 @@ class M2GRLSettings(Group):
     validate: bool = setting(False, help="MovieLens: predict the second-to-last session instead")
 
 
-@dataclass(frozen=True, kw_only=True)
 class SessionSettings(Group):
     """Sessions of MovieLens: the ratings that are used, where a session ends."""
 
@@ -144,7 +137,6 @@ class SessionSettings(Group):
     )
 
 
-@dataclass(frozen=True, kw_only=True)
 class TransformerSettings(Group):
     """Causal transformer over the tracks of a playlist."""
 
@@ -179,7 +171,6 @@ class TransformerSettings(Group):
             raise SettingError("dimensions", self.dimensions, expected)
 
 
-@dataclass(frozen=True, kw_only=True)
 class LightGCNSettings(Group):
     """LightGCN: vectors of playlists and tracks, smoothed over the graph of both."""
 
@@ -191,7 +182,6 @@ class LightGCNSettings(Group):
     steps: int = setting(1000, help="training steps", min=1)
 
 
-@dataclass(frozen=True, kw_only=True)
 class TwoTowerSettings(Group):
     """Two-tower model: vectors of tracks from their audio embeddings, by shared playlists."""
 
@@ -207,7 +197,6 @@ class TwoTowerSettings(Group):
     steps: int = setting(2000, help="training steps", min=1)
 
 
-@dataclass(frozen=True, kw_only=True)
 class CompletionSettings(Group):
     """Completion of held-out playlists (MUSIG, section 4.1)."""
 
@@ -222,12 +211,10 @@ class CompletionSettings(Group):
     resamples: int = setting(1000, help="resamples of the playlists, for intervals", min=1)
 
 
-@dataclass(frozen=True, kw_only=True)
 class NoTuning(Group):
     """All settings as given."""
 
 
-@dataclass(frozen=True, kw_only=True)
 class Tuning(Group):
     """Settings of the recommenders are chosen on the validation part, by a search of their grids.
 
@@ -246,7 +233,6 @@ class Tuning(Group):
     )
 
 
-@dataclass(frozen=True, kw_only=True)
 class FitSettings(Group):
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = setting("auto", help="device type")
     precision: Literal["32-true", "bf16-mixed", "64-true"] = setting(
@@ -257,7 +243,6 @@ class FitSettings(Group):
     checkpoint_every: int = setting(500, help="steps between two checkpoints", min=1)
 
 
-@dataclass(frozen=True, kw_only=True)
 class RecommendSettings(CommandSettings):
     playlists: Path = setting(
         help="playlists.duckdb, .csv, .parquet, .json slices, a folder of .m3u files, or "

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from ssl_audio.settings.fields import CommandSettings, SettingError, setting
 
 
-@dataclass(frozen=True, kw_only=True)
 class ReportSettings(CommandSettings):
     runs: tuple[Path, ...] = setting(help="run folders of probe or recommend, or results.json")
     output: Path = setting(

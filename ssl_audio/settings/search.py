@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from ssl_audio.io.remote import Url
 from ssl_audio.settings.fields import CommandSettings, SettingError, setting
 
 
-@dataclass(frozen=True, kw_only=True)
 class SearchSettings(CommandSettings):
     index: Path | Url = setting(help="feature store that embed has written")
     query: str = setting(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 from ssl_audio.settings.fields import CommandSettings, SettingError, setting
@@ -12,7 +11,6 @@ from ssl_audio.settings.fields import CommandSettings, SettingError, setting
 TOKEN_VARIABLE = "SSL_AUDIO_TOKEN"  # noqa: S105 - the variable's name
 
 
-@dataclass(frozen=True, kw_only=True)
 class ServeSettings(CommandSettings):
     features: Path = setting(help="feature store that embed has written")
     checkpoint: Path | None = setting(None, help="encoder; null: the one recorded in features=")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from ssl_audio.io.remote import Url
 from ssl_audio.settings.fields import CommandSettings, SettingError, setting
 
 
-@dataclass(frozen=True, kw_only=True)
 class TagSettings(CommandSettings):
     source: Path | Url | None = setting(
         None, help="audio: folder, list, file, or - for a list on standard input, as in embed"

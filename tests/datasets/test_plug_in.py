@@ -9,14 +9,12 @@ from ssl_audio.settings.probe import DATASETS, ProbeSettings
 from ssl_audio.settings.tree import build, keys_of
 
 FILE = """
-from dataclasses import dataclass
 from pathlib import Path
 
 from ssl_audio.datasets.dataset import SPLITS, LabelledData, Listed, Split, multi_hot
 from ssl_audio.settings.fields import setting
 
 
-@dataclass(frozen=True, kw_only=True)
 class Notes(LabelledData):
     name = "notes"
     licence = "CC0"

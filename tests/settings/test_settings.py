@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import FrozenInstanceError, dataclass
+from dataclasses import FrozenInstanceError
 from pathlib import Path
 from typing import Literal
 
@@ -27,24 +27,20 @@ from ssl_audio.settings.types import Component
 from ssl_audio.settings.words import read_words
 
 
-@dataclass(frozen=True, kw_only=True)
 class Inner(Group):
     steps: int = setting(10, help="steps", min=1)
     rate: float | None = setting(0.5, help="rate", above=0, below=1)
     sizes: tuple[int, ...] = setting((25, 10), help="sizes", min=1)
 
 
-@dataclass(frozen=True, kw_only=True)
 class Demo(Group):
     segment: float = setting(4.0, help="seconds", above=0)
 
 
-@dataclass(frozen=True, kw_only=True)
 class Folder(Demo):
     root: Path = setting(help="folder")
 
 
-@dataclass(frozen=True, kw_only=True)
 class Settings(CommandSettings):
     query: str = setting("", help="text")
     source: Path | None = setting(None, help="path")
