@@ -1,7 +1,5 @@
 """`ssl-audio COMMAND ...` and `python -m ssl_audio COMMAND ...`: every command of the package."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from importlib import import_module

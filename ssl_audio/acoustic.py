@@ -1,7 +1,5 @@
 """Compact features of tracks: `ssl-audio acoustic features=... output=...`."""
 
-from __future__ import annotations
-
 import sys
 from functools import partial
 from pathlib import Path

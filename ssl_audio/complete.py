@@ -1,7 +1,5 @@
 """Continue a playlist, or compute vectors of new tracks, by a model of a run of `recommend`."""
 
-from __future__ import annotations
-
 import sys
 from functools import partial
 

@@ -1,7 +1,5 @@
 """Playlists to try `ssl-audio recommend` on: `ssl-audio demo output=FOLDER checkpoint=FOLDER`."""
 
-from __future__ import annotations
-
 import sys
 from dataclasses import replace
 from functools import partial

@@ -1,7 +1,5 @@
 """Embed a whole catalogue: `ssl-audio embed source=/music checkpoint=contrastive output=...`."""
 
-from __future__ import annotations
-
 import sys
 from functools import partial
 

@@ -1,7 +1,5 @@
 """The encoder as one file: `ssl-audio export checkpoint=FOLDER output=encoder.onnx`."""
 
-from __future__ import annotations
-
 import sys
 from functools import partial
 

@@ -4,8 +4,6 @@ See Turian et al. 2022, "HEAR: Holistic evaluation of audio representations". Au
 is mono at the `sample_rate` of the model.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """Join stores of several machines: `ssl-audio merge shards/*.parquet output=features.parquet`."""
 
-from __future__ import annotations
-
 import sys
 from functools import partial
 

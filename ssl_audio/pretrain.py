@@ -1,7 +1,5 @@
 """Train an encoder on unlabelled audio: `ssl-audio pretrain recipe=contrastive`."""
 
-from __future__ import annotations
-
 import sys
 from functools import partial
 

@@ -1,7 +1,5 @@
 """`ssl-audio probe`: measure frozen embeddings on tags."""
 
-from __future__ import annotations
-
 import sys
 from functools import partial
 

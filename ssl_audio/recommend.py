@@ -1,7 +1,5 @@
 """Train recommenders of tracks and compare them."""
 
-from __future__ import annotations
-
 import sys
 from functools import partial
 from pathlib import Path

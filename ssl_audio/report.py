@@ -1,7 +1,5 @@
 """Put the results of several runs on one page: `ssl-audio report runs/a runs/b`."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from functools import partial

@@ -1,7 +1,5 @@
 """Tracks that sound alike: `ssl-audio search index=features.parquet query=song.mp3`."""
 
-from __future__ import annotations
-
 import sys
 from functools import partial
 from pathlib import Path

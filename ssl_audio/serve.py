@@ -1,7 +1,5 @@
 """Answer over HTTP: `ssl-audio serve features=features.parquet`."""
 
-from __future__ import annotations
-
 import sys
 from functools import partial
 

@@ -1,7 +1,5 @@
 """Tag tracks by a trained probe: `ssl-audio tag source=/music output=tags.parquet`."""
 
-from __future__ import annotations
-
 import sys
 from functools import partial
 

@@ -1,7 +1,5 @@
 """The rules of the package's layout that no linter checks."""
 
-from __future__ import annotations
-
 import ast
 import re
 from functools import cache

@@ -1,7 +1,5 @@
 """`ssl-audio`: the list of commands, and what all of them share."""
 
-from __future__ import annotations
-
 import re
 from importlib import import_module
 

@@ -1,7 +1,5 @@
 """What `import ssl_audio` offers."""
 
-from __future__ import annotations
-
 import doctest
 import importlib
 import pkgutil

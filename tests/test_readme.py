@@ -1,7 +1,5 @@
 """Every command of every README, as it stands there but for smaller sizes."""
 
-from __future__ import annotations
-
 import importlib
 import os
 import re

@@ -1,7 +1,5 @@
 """The commands recommend and complete on playlists."""
 
-from __future__ import annotations
-
 import csv
 import json
 import shutil

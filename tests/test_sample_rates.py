@@ -1,7 +1,5 @@
 """An encoder of another sample rate gets audio of this rate, wherever it is used."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 from types import ModuleType

@@ -1,7 +1,5 @@
 """Ratios of the encoder and of training to a peer in the same run: `python tools/benchmark.py`."""
 
-from __future__ import annotations
-
 import sys
 import tempfile
 from collections.abc import Callable

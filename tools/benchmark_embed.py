@@ -7,8 +7,6 @@ startup: seconds until a command line is answered, and until an encoder is loade
 memory: resident memory while ten thousand files are embedded, of which 3 % are damaged.
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

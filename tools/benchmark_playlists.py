@@ -5,8 +5,6 @@ size is that of MUSIG's paper: 95,000 playlists of 40 to 120 of 15,900 tracks. T
 drawn so that 5.2 million edges of weight 10 or more are left.
 """
 
-from __future__ import annotations
-
 import sys
 import time
 from collections import defaultdict, deque

@@ -5,8 +5,6 @@ torch training loop over a DataLoader, and torchmetrics. It takes minutes for al
 default it trains some of them, and its time is scaled.
 """
 
-from __future__ import annotations
-
 import sys
 import time
 from collections.abc import Callable

@@ -7,8 +7,6 @@ Track2Vec is gensim's. Each line has the process's memory, which grows from part
 part for its own.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import sys
 import time

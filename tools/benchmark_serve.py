@@ -7,8 +7,6 @@ The service is a process of its own, over a made store: vectors are drawn, and f
 Clients are threads of this process, each with one connection; they share the processors with it.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess

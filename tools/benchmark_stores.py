@@ -8,8 +8,6 @@ against exact search, time of queries.
 Printed with each step: seconds, peak of resident memory (mapped files included), files written.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re

@@ -10,8 +10,6 @@ and is run, from the root of this project, as
     PYTHONPATH=. /opt/tf/bin/python tools/convert_musicnn.py converted/musicnn
 """  # noqa: E501
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterator
 from functools import partial

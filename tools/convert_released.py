@@ -6,8 +6,6 @@ Both published styles are read: `module.backbone.*`, and `student.module.backbon
 teacher-student methods, of which the student is taken.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Mapping
 from functools import partial

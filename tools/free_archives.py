@@ -1,7 +1,5 @@
 """What a Debian package holds: its music, also inside archives, and its licences by file."""
 
-from __future__ import annotations
-
 import fnmatch
 import io
 import re

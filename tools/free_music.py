@@ -5,8 +5,6 @@ python tools/free_music.py /music
 python tools/prepare.py /music/train.csv /prepared
 """
 
-from __future__ import annotations
-
 import csv
 import hashlib
 import io

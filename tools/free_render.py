@@ -1,7 +1,5 @@
 """Tracker modules and MIDI files as audio: openmpt123, and fluidsynth with drawn settings."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import tempfile

@@ -1,7 +1,5 @@
 """The tagging set of the free corpus: the tag is the package; no track of it is trained on."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

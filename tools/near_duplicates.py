@@ -4,8 +4,6 @@ ssl-audio embed source=/music checkpoint=contrastive output=features.parquet
 python tools/near_duplicates.py features.parquet near.csv
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterator
 from functools import partial

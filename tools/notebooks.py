@@ -6,8 +6,6 @@ One kernel runs all that are named, so that torch is imported once. Progress bar
 which commands write to standard error, are left out.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys

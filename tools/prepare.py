@@ -4,8 +4,6 @@ python tools/prepare.py /music /prepared
 ssl-audio pretrain recipe=contrastive data=shards data.root=/prepared
 """
 
-from __future__ import annotations
-
 import sys
 from functools import partial
 from pathlib import Path

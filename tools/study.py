@@ -4,8 +4,6 @@ python tools/study.py ablation run places=[shards=/prepared,scores=/scores,music
 python tools/study.py ablation table
 """
 
-from __future__ import annotations
-
 import sys
 from functools import partial
 from pathlib import Path

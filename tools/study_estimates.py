@@ -1,7 +1,5 @@
 """Means and differences of a study's rows, with intervals over seeds, artists and tracks."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

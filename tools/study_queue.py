@@ -1,7 +1,5 @@
 """The queue of a study: one training at a time, each probed and stored as it finishes."""
 
-from __future__ import annotations
-
 import gc
 import hashlib
 import json

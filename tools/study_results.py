@@ -1,7 +1,5 @@
 """Finished runs of a study: a JSON file each, with all that a table needs."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """Tables and the figure of scale of a study."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path

@@ -4,8 +4,6 @@ Every figure is the median of interleaved repeats, so that a machine that slows 
 candidates down.
 """
 
-from __future__ import annotations
-
 import json
 import statistics
 import time

@@ -6,8 +6,6 @@ that are candidates, are the same for all sizes. `graph.min_weight` is scaled wi
 playlists that is drawn, and is 1 or more.
 """
 
-from __future__ import annotations
-
 import sys
 import time
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Embeddings of whole tracks through which gradients flow."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

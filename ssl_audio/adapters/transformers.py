@@ -13,8 +13,6 @@ FOLDER is an encoder's folder or repository; `pooler_output` is the `track` of `
 No code of a repository is run, so that `trust_remote_code` is not needed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The order of a run's batches, each a function of its step."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Chunks of RIFF, RF64 and AIFF files: the audio's size may be wrong, or another file follow."""
 
-from __future__ import annotations
-
 import math
 import struct
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The audio in a file by its container, and parts of files that are read like files."""
 
-from __future__ import annotations
-
 import io
 import os
 from bisect import bisect_right

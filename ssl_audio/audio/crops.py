@@ -1,7 +1,5 @@
 """Where the segments of a pair are cut from a track."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

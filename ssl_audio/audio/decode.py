@@ -1,7 +1,5 @@
 """Read any audio file as mono at a given sample rate, decoding no more of it than is needed."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """The demo corpus: synthesised music with labels, in MTG-Jamendo's format."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from os import PathLike

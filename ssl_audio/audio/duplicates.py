@@ -1,7 +1,5 @@
 """Tracks with the same content, of which one is used."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from ssl_audio.audio.scan import Manifest, Skipped, Track

@@ -1,7 +1,5 @@
 """FLAC (RFC 9639): the last frame gives the number of samples that the header should give."""
 
-from __future__ import annotations
-
 from typing import BinaryIO
 
 from ssl_audio.audio.container import TAIL, UNKNOWN, Layout, Part, read_at

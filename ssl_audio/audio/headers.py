@@ -4,8 +4,6 @@ libsndfile stops where an AU or CAF header says, refuses a CAF file that is shor
 size, and reads what follows the audio of a W64 file as audio too.
 """
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Tracks held out of training: the same ones in every run and on every machine."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections.abc import Iterable, Sequence

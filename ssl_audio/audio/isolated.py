@@ -6,8 +6,6 @@ has a process while it needs one, and idle ones are kept. A pool of `concurrent.
 when one of its processes crashes.
 """
 
-from __future__ import annotations
-
 import atexit
 import json
 import math

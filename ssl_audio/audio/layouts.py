@@ -6,8 +6,6 @@ reads the file from end to end, which is too much for a crop or a scan: `sampled
 places of a large file, and gives None where these contradict the header or each other.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from functools import lru_cache

@@ -4,8 +4,6 @@ The number of frames in a Xing or Info header may be wrong: of the first of seve
 joined, or of another file. Without such a header decoders estimate it from the first bit rate.
 """
 
-from __future__ import annotations
-
 import struct
 from dataclasses import dataclass, field
 from statistics import fmean, pstdev

@@ -1,7 +1,5 @@
 """Pages of Ogg files (RFC 3533): streams that follow each other, and the pages' checksums."""
 
-from __future__ import annotations
-
 import zlib
 from dataclasses import dataclass
 from pathlib import Path

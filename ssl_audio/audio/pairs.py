@@ -5,8 +5,6 @@
 function of (seed, epoch, track), whatever the number of workers, processes or restarts.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Random numbers as functions of (seed, purpose, key), whatever was drawn before."""
 
-from __future__ import annotations
-
 import numpy as np
 
 # purposes, which must not share random numbers: order of tracks, positions of pairs, transforms of

@@ -1,7 +1,5 @@
 """Synthesised tracks: made in several processes, written as FLAC files."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence

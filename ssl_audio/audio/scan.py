@@ -1,7 +1,5 @@
 """Measure audio files in parallel, cache the results, and report the files that were skipped."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 import os

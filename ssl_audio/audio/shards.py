@@ -11,8 +11,6 @@ A folder of shards holds
 A track is named by its place in a shard, which `ssl_audio.audio.decode` reads like a file.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -1,7 +1,5 @@
 """How often each track is drawn, by its length and by the weight of its source."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

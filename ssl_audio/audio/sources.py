@@ -1,7 +1,5 @@
 """Which audio files there are: folders, lists, tables, and MTG-Jamendo's tables."""
 
-from __future__ import annotations
-
 import csv
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence

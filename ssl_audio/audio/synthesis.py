@@ -5,8 +5,6 @@ with a synthesis method of its own. Parts enter and leave by sections, so that t
 track differ while its timbre stays. Tags name genre, instruments and tempo.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 

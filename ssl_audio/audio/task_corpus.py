@@ -4,8 +4,6 @@ Each task has classes: keys, tempi, qualities of chords, instruments or pitches.
 random and independent of the class: instruments, register, rhythm, room, noise and level.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import zlib

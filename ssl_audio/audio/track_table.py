@@ -1,7 +1,5 @@
 """The tracks that pairs are cut from, in a few arrays."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 Piczak 2015, "ESC: dataset for environmental sound classification"; github.com/karolpiczak/ESC-50.
 """
 
-from __future__ import annotations
-
 import csv
 from pathlib import Path
 

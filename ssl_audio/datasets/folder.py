@@ -1,7 +1,5 @@
 """User-provided labels: one folder per tag."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Hashable
 from pathlib import Path

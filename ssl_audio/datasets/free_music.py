@@ -1,7 +1,5 @@
 """The tagging set of the free music that tools/free_music.py collects."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from ssl_audio.datasets.dataset import SPLITS, LabelledData, Listed, require_folder

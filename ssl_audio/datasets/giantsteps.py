@@ -5,8 +5,6 @@ annotated from user corrections"; github.com/GiantSteps has the annotations, and
 repository fetches the audio.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Literal
 

@@ -5,8 +5,6 @@ of another split; the filtered split has 930 excerpts, and no artist in two spli
 "The GTZAN dataset"; Kereliuk, Sturm and Larsen 2015, "Deep learning and music adversaries").
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from ssl_audio.datasets.dataset import SPLITS, LabelledData, Listed, require_folder

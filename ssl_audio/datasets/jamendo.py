@@ -4,8 +4,6 @@ Bogdanov et al. 2019, "The MTG-Jamendo dataset for automatic music tagging"; git
 mtg-jamendo-dataset. The audio is under the Creative Commons licence that its artist chose.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from pathlib import Path

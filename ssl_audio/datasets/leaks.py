@@ -1,7 +1,5 @@
 """Audio that is in two splits of a data set: the same file, or a copy of it."""
 
-from __future__ import annotations
-
 import os
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Sequence

@@ -4,8 +4,6 @@ Won et al. 2021, "Multimodal metric learning for tag-based music retrieval"; git
 tag-based-music-retrieval. Its audio is not public: `template` gives the paths of your copy.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -4,8 +4,6 @@ Law et al. 2009, "Evaluation of algorithms using games: the case of music taggin
 codeapps/the-magnatagatune-dataset.
 """
 
-from __future__ import annotations
-
 import csv
 from pathlib import Path
 from typing import Literal

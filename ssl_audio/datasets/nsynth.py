@@ -4,8 +4,6 @@ Engel et al. 2017, "Neural audio synthesis of musical notes with WaveNet autoenc
 magenta.tensorflow.org/datasets/nsynth. No instrument of the training split is in another one.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Literal

@@ -4,8 +4,6 @@ Humphrey, Durand and McFee 2018, "OpenMIC-2018: an open dataset for multiple ins
 recognition"; zenodo.org/records/1432913.
 """
 
-from __future__ import annotations
-
 import csv
 from pathlib import Path
 

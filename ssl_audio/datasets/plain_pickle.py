@@ -1,7 +1,5 @@
 """Pickles of lists, dictionaries, text and numbers, read without running code."""
 
-from __future__ import annotations
-
 import pickle
 from pathlib import Path
 from typing import Any, NoReturn

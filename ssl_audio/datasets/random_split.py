@@ -1,7 +1,5 @@
 """Random splits for data sets without published ones."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections.abc import Sequence

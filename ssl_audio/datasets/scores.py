@@ -1,7 +1,5 @@
 """Scores played by a sampled orchestra, in MTG-Jamendo's format."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Data sets whose tracks have exactly one tag: their listing, and partial credits."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Musical properties of excerpts that this package synthesises: no download, exact labels."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Literal
 

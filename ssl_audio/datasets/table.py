@@ -1,7 +1,5 @@
 """User-provided labels in a CSV table."""
 
-from __future__ import annotations
-
 import csv
 import posixpath
 import re

@@ -1,7 +1,5 @@
 """Atomic writes: a reader sees either the old content or the complete new one."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

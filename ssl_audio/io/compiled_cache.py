@@ -1,7 +1,5 @@
 """A folder for the machine code of librosa's functions, which numba must be able to keep."""
 
-from __future__ import annotations
-
 import atexit
 import importlib.util
 import os

@@ -1,7 +1,5 @@
 """CSV that a spreadsheet opens without running anything in it."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Iterable
 from typing import Any, TextIO

@@ -1,7 +1,5 @@
 """Names and contents of files."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re

@@ -1,7 +1,5 @@
 """Which of many files have the same bytes, reading as little of them as that takes."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections import defaultdict

@@ -1,7 +1,5 @@
 """Shared parts of Lightning runs: resuming, logs, checkpoints, progress bar, Ctrl-C."""
 
-from __future__ import annotations
-
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Files that one process at a time holds."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import IO
 

@@ -4,8 +4,6 @@ Each has `time` (UTC) and `event`: start, message, warning, progress, failure, s
 or log for what other packages write. With `log=text`, `event` writes nothing.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import math

@@ -3,8 +3,6 @@
 Nothing in it is unpickled or executed. It is written atomically.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass, field
 from pathlib import Path

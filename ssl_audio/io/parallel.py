@@ -1,7 +1,5 @@
 """Parallel map on threads, with results in order and bounded memory."""
 
-from __future__ import annotations
-
 import ctypes
 import os
 import sys

@@ -1,7 +1,5 @@
 """Which precisions a device is made for."""
 
-from __future__ import annotations
-
 import torch
 
 

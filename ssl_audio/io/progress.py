@@ -1,7 +1,5 @@
 """Progress on standard error: a bar with rate and time left, or events (`log=json`)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from typing import TypeVar

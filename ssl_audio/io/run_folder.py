@@ -1,7 +1,5 @@
 """The folder of one run: its configuration, the versions it ran with, and its results."""
 
-from __future__ import annotations
-
 import os
 import platform
 import shutil

@@ -1,7 +1,5 @@
 """The network from log-mel to embedding: the paper's ResNet, or any timm model."""
 
-from __future__ import annotations
-
 import copy
 
 from torch import nn

@@ -1,7 +1,5 @@
 """Embedding of whole tracks by their segments, with a network that is not being trained."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice

@@ -1,7 +1,5 @@
 """Features of many files: decoded and computed in parallel, in order, in bounded memory."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path

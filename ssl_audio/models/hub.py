@@ -1,7 +1,5 @@
 """Encoder folders on the Hugging Face Hub: the same files there and here."""
 
-from __future__ import annotations
-
 import os
 from typing import Any
 

@@ -3,8 +3,6 @@
 Its weights are converted by `tools/convert_musicnn.py`. Nothing here trains it.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Iterable
 from pathlib import Path

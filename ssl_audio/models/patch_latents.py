@@ -1,7 +1,5 @@
 """The latents of chosen patches of log-mels, by a vision transformer."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

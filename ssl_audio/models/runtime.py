@@ -1,7 +1,5 @@
 """Inference runtimes of an embedder's network: torch, or OpenVINO on the CPU."""
 
-from __future__ import annotations
-
 import sys
 import threading
 import warnings

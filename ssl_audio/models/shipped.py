@@ -1,7 +1,5 @@
 """The encoders that come with the package, and their probes, by name."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from ssl_audio.io.errors import CheckpointError

@@ -1,7 +1,5 @@
 """timm's networks for log-mels, those that are made for images of one size included."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace

@@ -1,7 +1,5 @@
 """Conversion of a user's arrays and tensors to the waveforms that an encoder takes."""
 
-from __future__ import annotations
-
 import numpy as np
 from torch import Tensor
 

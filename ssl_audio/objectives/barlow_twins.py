@@ -1,7 +1,5 @@
 """Barlow Twins (Zbontar et al. 2021): cross-correlation of two views close to the identity."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import combinations
 from typing import Literal

@@ -1,7 +1,5 @@
 """BYOL (Grill et al. 2020): predict an EMA teacher's projection of the other view."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """Clustering (DINO, Caron et al. 2021): match an EMA teacher's assignment of the other view."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

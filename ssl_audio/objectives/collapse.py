@@ -1,7 +1,5 @@
 """Measures of collapse: how spread out representations are."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor

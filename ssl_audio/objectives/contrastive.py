@@ -1,7 +1,5 @@
 """Contrastive learning with NT-Xent (SimCLR, Chen et al. 2020)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

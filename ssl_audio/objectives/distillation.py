@@ -1,7 +1,5 @@
 """Distillation: a frozen teacher's outputs, by their directions and their relations."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """Exponential moving average of the student's weights: the teacher."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -6,8 +6,6 @@ rows. DistributedDataParallel sums these over the processes and divides by W, wh
 gradient of L for the whole batch: no further factor is needed.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -3,8 +3,6 @@
 "Masked Modeling Duo: Learning Representations by Encouraging Both Networks to Model the Input".
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn

@@ -1,7 +1,5 @@
 """The interface of all objectives, and what their losses share."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field

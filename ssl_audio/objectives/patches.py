@@ -1,7 +1,5 @@
 """The patches of log-mels that a student sees, and those that it predicts."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from torch import Tensor

@@ -1,7 +1,5 @@
 """The projector: from the embedding to the space of the loss; and its folder."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

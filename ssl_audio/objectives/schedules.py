@@ -4,8 +4,6 @@ Schedules have no state, so that a resumed run needs its progress alone. A recip
 `_target_`.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -4,8 +4,6 @@
 `BatchNormAct2d`.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm

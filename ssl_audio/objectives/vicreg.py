@@ -1,7 +1,5 @@
 """VICReg (Bardes et al. 2022): invariance between views, variance and decorrelation within each."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import combinations
 

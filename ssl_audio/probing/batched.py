@@ -1,7 +1,5 @@
 """Linear and MLP probes: many of them trained together as one batched computation."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """Batches of several probes at once: which rows, and their standardised features."""
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field

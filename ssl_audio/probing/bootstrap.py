@@ -8,8 +8,6 @@ Tracks of one artist are alike, so a study that is to hold for other artists res
 then tracks of each: `draw_clustered`.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field

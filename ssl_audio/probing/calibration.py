@@ -1,7 +1,5 @@
 """Probabilities of tags from logits: calibrated, measured, and turned into decisions."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

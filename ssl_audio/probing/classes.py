@@ -1,7 +1,5 @@
 """Metrics of data sets whose tracks have exactly one tag, on many resamples at once."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

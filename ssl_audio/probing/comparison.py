@@ -1,7 +1,5 @@
 """One comparison: several encoders on one data set, with paired error bars."""
 
-from __future__ import annotations
-
 import itertools
 import time
 from collections.abc import Mapping, Sequence

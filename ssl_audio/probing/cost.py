@@ -1,7 +1,5 @@
 """What an encoder takes: parameters, operations, time."""
 
-from __future__ import annotations
-
 import statistics
 import time
 from typing import Protocol, runtime_checkable

@@ -1,7 +1,5 @@
 """What is compared: everything that turns a track into features."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterable, Sequence

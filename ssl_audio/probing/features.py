@@ -1,7 +1,5 @@
 """Features of a data set's tracks, computed once and cached in feature stores."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import shutil

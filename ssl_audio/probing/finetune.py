@@ -1,7 +1,5 @@
 """Encoders trained on the tags: fine-tuned from a checkpoint, or from random weights."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterable
 

@@ -1,7 +1,5 @@
 """The parts of a probe's training step that are no matrix products: loss gradient and Adam."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.optim.adam import adam

@@ -1,7 +1,5 @@
 """The kNN probe: tags of the nearest training tracks."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from ssl_audio.datasets.dataset import UNLABELLED

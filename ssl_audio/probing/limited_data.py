@@ -1,7 +1,5 @@
 """Subsets of the training set: a few per cent of it, or a few positives per tag."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

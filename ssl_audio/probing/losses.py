@@ -1,7 +1,5 @@
 """The loss of tags: binary cross-entropy of labelled cells, or cross-entropy over classes."""
 
-from __future__ import annotations
-
 import torch.nn.functional as F
 from torch import Tensor
 

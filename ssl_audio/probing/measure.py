@@ -1,7 +1,5 @@
 """The measurements of one encoder on one data set."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial

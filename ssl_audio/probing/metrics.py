@@ -6,8 +6,6 @@ count as in scikit-learn: half for ROC-AUC, as one threshold for average precisi
 chosen several times counts as so many rows.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

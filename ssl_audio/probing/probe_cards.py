@@ -1,7 +1,5 @@
 """Saving the probes of a comparison, each with a card that states its figures and its limits."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

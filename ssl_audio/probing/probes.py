@@ -1,7 +1,5 @@
 """Probes by name: how each kind is trained."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from functools import partial
 

@@ -1,7 +1,5 @@
 """Retrieval: are the nearest tracks of the same artist or group, or of the same track?"""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Robustness: the metrics of a probe on test tracks whose audio was changed."""
 
-from __future__ import annotations
-
 import io
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence

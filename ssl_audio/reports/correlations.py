@@ -1,7 +1,5 @@
 """Correlation of each feature with each tag, as a table and as a figure."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Sequence
 from pathlib import Path

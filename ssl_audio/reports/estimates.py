@@ -1,7 +1,5 @@
 """Estimates with their intervals, of which results consist."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 

@@ -1,7 +1,5 @@
 """Grids of cells as text, Markdown and LaTeX, and the one formatter of numbers."""
 
-from __future__ import annotations
-
 import math
 import re
 from dataclasses import dataclass

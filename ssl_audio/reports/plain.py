@@ -1,7 +1,5 @@
 """Dataclasses as plain JSON values, and back with every type checked."""
 
-from __future__ import annotations
-
 import math
 import types
 import typing

@@ -1,7 +1,5 @@
 """Parts of the results of a pretraining run."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

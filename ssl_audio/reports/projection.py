@@ -1,7 +1,5 @@
 """Embeddings in two dimensions, for the maps of the report and of the explorer."""
 
-from __future__ import annotations
-
 from importlib.util import find_spec
 
 import numpy as np

@@ -3,8 +3,6 @@
 A number that could not be computed is NaN here and null in `results.json`.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass, field
 from pathlib import Path

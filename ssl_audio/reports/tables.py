@@ -1,7 +1,5 @@
 """Results as tables for the terminal, LaTeX and the page, and as CSV with one value per row."""
 
-from __future__ import annotations
-
 import io
 import math
 from collections.abc import Iterator, Sequence

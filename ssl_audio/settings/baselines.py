@@ -1,7 +1,5 @@
 """Settings of the simple recommenders of `ssl-audio recommend`."""
 
-from __future__ import annotations
-
 from ssl_audio.settings.fields import Group, setting
 
 

@@ -1,7 +1,5 @@
 """Settings of the commands that keep a store up to date with files."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from pathlib import Path

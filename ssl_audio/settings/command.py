@@ -1,7 +1,5 @@
 """A command: its settings, help, errors and exit status."""
 
-from __future__ import annotations
-
 import json
 import shlex
 import sys

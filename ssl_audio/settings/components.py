@@ -4,8 +4,6 @@ An objective, an optimiser or a schedule is any class that can be imported. Its 
 checked against the signature of the class, without importing it where its source can be read.
 """
 
-from __future__ import annotations
-
 import ast
 import importlib.util
 import inspect

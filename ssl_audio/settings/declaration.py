@@ -1,7 +1,5 @@
 """The declaration of a command: its names, its settings and what its help says."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Generic
 

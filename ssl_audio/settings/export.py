@@ -1,7 +1,5 @@
 """Settings of `ssl-audio export`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from ssl_audio.settings.fields import CommandSettings, setting

@@ -1,7 +1,5 @@
 """Settings of `ssl-audio pretrain`."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Mapping

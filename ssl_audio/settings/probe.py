@@ -1,7 +1,5 @@
 """Settings of `ssl-audio probe`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Literal
 

@@ -4,8 +4,6 @@ A recipe may build on others by a `defaults:` list, as `recipes/contrastive.yaml
 file may build on the package's. Only plain values come out: the dataclasses type and check them.
 """
 
-from __future__ import annotations
-
 import copy
 import sys
 import warnings

@@ -5,8 +5,6 @@ An entry is called with the settings of `recommend` and the training data, and g
 imported when they are used.
 """
 
-from __future__ import annotations
-
 from ssl_audio.settings.registry import Registry
 
 _BASELINES, _SYSTEMS = "ssl_audio.recommenders.baselines", "ssl_audio.recommenders.systems"

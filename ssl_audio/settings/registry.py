@@ -1,7 +1,5 @@
 """Registries: classes by name, imported when they are first used."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any

@@ -1,7 +1,5 @@
 """The settings of `report`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from ssl_audio.settings.fields import CommandSettings, SettingError, setting

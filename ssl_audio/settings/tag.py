@@ -1,7 +1,5 @@
 """Settings of `ssl-audio tag`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from ssl_audio.io.remote import Url

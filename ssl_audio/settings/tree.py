@@ -1,7 +1,5 @@
 """Settings as a tree of dataclasses: built from plain values, listed by key, written as YAML."""
 
-from __future__ import annotations
-
 import difflib
 import json
 import re

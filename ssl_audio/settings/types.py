@@ -4,8 +4,6 @@ Text for a path or a string is literal: no character of it has a meaning. A list
 double quotes around an element that has a comma.
 """
 
-from __future__ import annotations
-
 import csv
 import math
 import re

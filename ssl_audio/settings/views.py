@@ -1,7 +1,5 @@
 """The transforms of `views=` by name."""
 
-from __future__ import annotations
-
 TRANSFORMS = {
     "gain": "ssl_audio.audio.views.level.Gain",
     "polarity": "ssl_audio.audio.views.level.Polarity",

@@ -5,8 +5,6 @@ may be repeated, or be given `[a,b]`; an argument of a component (`objective.tem
 YAML.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

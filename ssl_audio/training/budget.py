@@ -4,8 +4,6 @@
 All constants of the rule are here, so that a study of scale can replace them in one place.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Literal

@@ -1,7 +1,5 @@
 """The parts of a run, made from its settings."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import torch

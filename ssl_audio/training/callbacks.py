@@ -1,7 +1,5 @@
 """Callbacks that watch a run: collapse, a loss that is not finite, files that cannot be read."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

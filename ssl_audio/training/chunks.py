@@ -10,8 +10,6 @@ Each chunk is an activation checkpoint of torch, which embeds it again within th
 of the step, so that every parameter gets its gradient once, as DistributedDataParallel expects.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 

@@ -1,7 +1,5 @@
 """The batches of a training run."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal

@@ -1,7 +1,5 @@
 """What a finished run leaves to be used: the encoder, and what it was trained beside."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from torch import nn

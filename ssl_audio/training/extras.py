@@ -1,7 +1,5 @@
 """The loggers of a run, and the callbacks that the settings name beside the built-in ones."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path

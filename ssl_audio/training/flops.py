@@ -5,8 +5,6 @@ the networks need, whatever else a step computes (log-mels, chunks that are embe
 second, divided by the device's peak.
 """
 
-from __future__ import annotations
-
 import copy
 import re
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """The end of a run: its time limit, the time used by resumed parts, throughput and time left."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping
 from typing import Any

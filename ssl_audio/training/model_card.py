@@ -1,7 +1,5 @@
 """The model card of a trained encoder: README.md with a header for the Hugging Face Hub."""
 
-from __future__ import annotations
-
 from ssl_audio.reports.results import PretrainResults
 from ssl_audio.settings.pretrain import DemoData, PretrainSettings, TagProbe
 from ssl_audio.settings.tree import plain

@@ -1,7 +1,5 @@
 """The training step, the same for every objective."""
 
-from __future__ import annotations
-
 import copy
 import itertools
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """A logistic probe on the tags of a labelled set, before, during and after training."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The optimiser that the settings name, of any class."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

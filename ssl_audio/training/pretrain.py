@@ -1,7 +1,5 @@
 """One pretraining run: from its settings to an encoder folder and its results."""
 
-from __future__ import annotations
-
 import shutil
 import time
 from contextlib import ExitStack

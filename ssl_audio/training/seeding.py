@@ -1,7 +1,5 @@
 """Random numbers of a training step, such as those of dropout, as a function of its number."""
 
-from __future__ import annotations
-
 import random
 from typing import Any
 

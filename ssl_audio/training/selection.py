@@ -1,7 +1,5 @@
 """The encoder of the best probe during training, kept beside the last one."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 A further kind is a dataclass in `ssl_audio/settings/pretrain.py` and a line in `SOURCES`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The weights that a run starts from: drawn from its seed, or those of another encoder."""
 
-from __future__ import annotations
-
 from ssl_audio.audio.logmel import FRONTENDS, LogMel
 from ssl_audio.io.errors import CheckpointError, SslAudioError
 from ssl_audio.models.encoder import Encoder, load_encoder

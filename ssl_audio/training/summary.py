@@ -1,7 +1,5 @@
 """The outcome of a run in a few lines."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

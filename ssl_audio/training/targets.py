@@ -4,8 +4,6 @@ A teacher is computed once, for windows on a grid, and cached. The target of a c
 in time between the two windows whose middles lie around its own, so that crops may start anywhere.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from numpy.typing import NDArray

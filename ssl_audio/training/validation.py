@@ -1,7 +1,5 @@
 """The loss on tracks that are held out of training, on the same pairs every time."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial

@@ -4,8 +4,6 @@ When something of the package is renamed or moved, this file follows and the sto
 Functions take and return plain values: paths, numpy arrays, dictionaries of numbers.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import io

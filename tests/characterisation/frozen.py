@@ -1,7 +1,5 @@
 """Figures that must not change: `figures.json` and `arrays.npz`, written when asked to record."""
 
-from __future__ import annotations
-
 import json
 import os
 from pathlib import Path

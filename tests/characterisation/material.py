@@ -1,7 +1,5 @@
 """Audio, labels and playlists made from fixed seeds: nothing here knows the package."""
 
-from __future__ import annotations
-
 import csv
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Settings: what is accepted, what is refused, and by which words."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import FrozenInstanceError
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The setting `views`: sets, lists on the command line, and what is refused."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Random equalisation."""
 
-from __future__ import annotations
-
 import math
 
 import torch

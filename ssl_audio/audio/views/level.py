@@ -1,7 +1,5 @@
 """Gain and polarity."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """Masks of the log-mel: spans of time, spans of frequency, patches."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

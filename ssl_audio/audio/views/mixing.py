@@ -1,7 +1,5 @@
 """Mixing with another track of the batch."""
 
-from __future__ import annotations
-
 import math
 
 import torch

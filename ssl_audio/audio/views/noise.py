@@ -1,7 +1,5 @@
 """Noise at a signal-to-noise ratio."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """Another log-mel front end for one of the views."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor

@@ -1,7 +1,5 @@
 """Pitch and tempo changed together, by resampling."""
 
-from __future__ import annotations
-
 import functools
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The stage between crops and network: waveform transforms, log-mel, log-mel transforms."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import torch

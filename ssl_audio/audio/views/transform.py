@@ -1,7 +1,5 @@
 """The interface of a transform, and what it may know of the batch: rows, random numbers, scale."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

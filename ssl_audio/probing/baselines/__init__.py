@@ -1,7 +1,5 @@
 """Baselines: a file each, created by their names in `baselines=`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from ssl_audio.io.errors import SslAudioError

@@ -1,7 +1,5 @@
 """Statistics of the log-mel spectrogram."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import numpy as np

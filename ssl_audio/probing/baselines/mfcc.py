@@ -1,7 +1,5 @@
 """Statistics of mel-frequency cepstral coefficients."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import numpy as np

@@ -1,7 +1,5 @@
 """musicnn, a network that was trained with supervision on music tags (Pons & Serra 2019)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The encoder without training."""
 
-from __future__ import annotations
-
 import torch
 
 from ssl_audio.models.encoder import Encoder, build_encoder

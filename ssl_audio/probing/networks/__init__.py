@@ -1,7 +1,5 @@
 """Networks of other packages, a file each, by the names that `probe` and `teacher=` share."""
 
-from __future__ import annotations
-
 from ssl_audio.settings.registry import Registry
 
 NETWORKS = Registry({

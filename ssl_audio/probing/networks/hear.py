@@ -1,7 +1,5 @@
 """Encoders with the common API of HEAR 2021 (Turian et al. 2022)."""
 
-from __future__ import annotations
-
 import importlib
 
 import torch

@@ -1,7 +1,5 @@
 """Audio models of the Hugging Face Hub, such as wav2vec 2.0, HuBERT, AST and Whisper."""
 
-from __future__ import annotations
-
 import math
 from importlib.util import find_spec
 

@@ -1,7 +1,5 @@
 """Networks as ONNX files."""
 
-from __future__ import annotations
-
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Image networks of timm on log-mel spectrograms."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

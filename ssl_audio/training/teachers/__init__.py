@@ -1,7 +1,5 @@
 """Frozen teachers: a file for each kind, created by their names in `teacher=`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from ssl_audio.io.errors import SslAudioError

@@ -1,7 +1,5 @@
 """An encoder of this package as a teacher, such as a larger one or the result of another run."""
 
-from __future__ import annotations
-
 from torch import Tensor
 
 from ssl_audio.models.encoder import load_encoder

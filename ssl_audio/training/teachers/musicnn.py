@@ -1,7 +1,5 @@
 """musicnn as a teacher (Pons & Serra 2019), whose published weights come with the package."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

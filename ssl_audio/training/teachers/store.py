@@ -1,7 +1,5 @@
 """A feature store as a teacher: the outputs of any network that were computed before."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A frozen teacher: a network that gives an output for each window of a track."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

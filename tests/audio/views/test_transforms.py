@@ -1,7 +1,5 @@
 """Transforms of views: their effect, and random numbers that do not depend on processes."""
 
-from __future__ import annotations
-
 import math
 
 import pytest
