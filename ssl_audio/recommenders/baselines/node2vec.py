@@ -1,6 +1,11 @@
 """Node2Vec, and DeepWalk as its case p = q = 1: skip-gram over random walks on the track graph.
 
 Grover and Leskovec 2016; Perozzi et al. 2014; MUSIG, section 4.2; M2GRL, section 5.1.2.
+
+Input and output vectors are kept, whose inner products are what skip-gram trains: the cosine of two
+input vectors is high between all nodes that are rarely visited, since each of these is pushed along
+the mean of all output vectors alone. Frequent nodes are not subsampled, as in the authors' program:
+on graphs of a few thousand nodes, gensim's default leaves out most visits of most nodes.
 """
 
 from __future__ import annotations
@@ -34,7 +39,7 @@ class Node2VecSettings:
     rounds: int = 10
     p: float = 1.0
     q: float = 0.5
-    skip_gram: Word2VecSettings = Word2VecSettings(epochs=5, window=10)
+    skip_gram: Word2VecSettings = Word2VecSettings(epochs=5, window=10, sample=0)
 
 
 ON_SESSIONS = Node2VecSettings(  # M2GRL, section A.3
@@ -65,7 +70,7 @@ class DeepWalk(Node2Vec):
 
 
 def node2vec_vectors(graph: TrackGraph, settings: Node2VecSettings, seed: int = 0) -> np.ndarray:
-    """(nodes, dimensions) float32 vectors; zero for a node without neighbours.
+    """(2, nodes, dimensions) float32 input and output vectors; 0 for a node without neighbours.
 
     Raises:
         SslAudioError: gensim is missing, or the graph has no edge.
@@ -74,7 +79,7 @@ def node2vec_vectors(graph: TrackGraph, settings: Node2VecSettings, seed: int = 
         raise SslAudioError("the track graph has no edge: lower graph.min_weight")
     walks = Walks(graph, settings.length, settings.p, settings.q, seed)
     corpus = _Corpus(walks, settings.rounds)
-    return word2vec(corpus, corpus.counts(len(graph)), settings.skip_gram, seed)[0]
+    return word2vec(corpus, corpus.counts(len(graph)), settings.skip_gram, seed)
 
 
 class _Corpus:

@@ -309,6 +309,11 @@ class PlaylistStore:
     about: Mapping[str, Any]
 
     @property
+    def seed(self) -> int:
+        """Of its splits."""
+        return int(self.about["seed"])
+
+    @property
     def left_out(self) -> int:
         """Positions of unknown tracks that were left out when it was built."""
         dropped = self.about.get("unknown") == "drop"
@@ -371,7 +376,7 @@ def open_store(path: str | Path) -> PlaylistStore:
     try:
         about = json.loads(fetch(path, "select json from about")["json"][0])
         kind, version, counts = about["kind"], about["version"], about["counts"]
-        _ = str(about["content"]), int(counts.get("unknown", 0))
+        _ = str(about["content"]), int(about["seed"]), int(counts.get("unknown", 0))
         if kind != KIND:
             raise ValueError(f"it is {kind}")
     except (LookupError, AttributeError, TypeError, ValueError, RecursionError) as error:

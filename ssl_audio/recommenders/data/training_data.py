@@ -188,14 +188,15 @@ def load_training_data(
         source, folder, stores, seed, music, unknown: as for `open_playlists`; the training part of
             the playlists is written to `folder`.
         min_weight: playlists that two tracks must share for an edge of the graph.
-        cold: share of the tracks left out of all training playlists.
+        cold: share of the tracks left out of all training playlists, drawn by the seed of the
+            splits: a store has its own, whatever `seed` is.
 
     Raises:
         SslAudioError: unreadable files, or playlists and features without a track in common.
     """
     store = open_playlists(source, folder, stores, seed=seed, music=music, unknown=unknown)
     known = store.catalogue()
-    held_out = cold_tracks(known.ids, cold, seed)
+    held_out = cold_tracks(known.ids, cold, store.seed)
     catalogue = _without_metadata(known, held_out)
     data = TrainingData(
         name=source_name(source),

@@ -101,9 +101,10 @@ class LightGCN(nn.Module):
         places = torch.from_numpy(np.stack([scaled.row, scaled.col]).astype(np.int64))
         values = torch.from_numpy(scaled.data.astype(np.float32))
         shape = len(playlists), tracks
-        matrix = torch.sparse_coo_tensor(
-            places, values, shape, check_invariants=True, is_coalesced=True
-        )  # by rows and then by columns, as scipy's
+        # `check_invariants=True` would not keep PyTorch from warning that checks are off by default
+        with torch.sparse.check_sparse_tensor_invariants():
+            # by rows and then by columns, as scipy's
+            matrix = torch.sparse_coo_tensor(places, values, shape, is_coalesced=True)
         self.register_buffer("scaled", matrix, persistent=False)
         self.register_buffer("roots", torch.from_numpy(roots.astype(np.float32)), persistent=False)
 

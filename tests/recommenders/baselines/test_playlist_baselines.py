@@ -4,6 +4,7 @@ import math
 import os
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -20,11 +21,16 @@ from ssl_audio.recommenders.baselines.matrix_factorisation import (
     warp_update,
     warp_vectors,
 )
-from ssl_audio.recommenders.baselines.node2vec import Node2VecSettings, node2vec_vectors
+from ssl_audio.recommenders.baselines.node2vec import (
+    Node2Vec,
+    Node2VecSettings,
+    node2vec_vectors,
+)
 from ssl_audio.recommenders.baselines.track2vec import MAX_LENGTH, concatenated, track2vec
 from ssl_audio.recommenders.data.collection import Playlists, playlists_of
-from ssl_audio.recommenders.data.graph import TrackGraph
+from ssl_audio.recommenders.data.graph import TrackGraph, build_graph
 from ssl_audio.settings.baselines import WarpSettings, Word2VecSettings
+from ssl_audio.settings.recommend import RecommendSettings
 
 GROUPS, SIZE = 4, 15
 TRACKS = GROUPS * SIZE + 2  # the last two are in no playlist
@@ -70,12 +76,12 @@ def skip(seed: int) -> np.ndarray:
 
 def walked(seed: int) -> np.ndarray:
     given = Word2VecSettings(dimensions=16, epochs=2, sample=0)
-    return node2vec_vectors(planted_graph(), Node2VecSettings(20, 10, skip_gram=given), seed)
+    return node2vec_vectors(planted_graph(), Node2VecSettings(20, 10, skip_gram=given), seed)[0]
 
 
 def deep_walk(seed: int) -> np.ndarray:
     given = Word2VecSettings(dimensions=16, epochs=2, sample=0)
-    return node2vec_vectors(planted_graph(), Node2VecSettings(20, 10, 1, 1, given), seed)
+    return node2vec_vectors(planted_graph(), Node2VecSettings(20, 10, 1, 1, given), seed)[0]
 
 
 def line(seed: int) -> np.ndarray:
@@ -216,6 +222,49 @@ def test_positions_beyond_what_gensim_reads_are_learnt_from():
     )
     learnt = track2vec(playlists_of([one]), 20, Word2VecSettings(dimensions=8, epochs=2, sample=0))
     assert (np.abs(learnt - at_first).max(axis=2) > 1e-3).all()
+
+
+def test_products_of_deepwalks_vectors_are_the_logarithms_that_it_factorises():
+    """With window T, shrunk at random, noise P(j) of degree^.75 and k negatives
+
+        v_i . v'_j = log(sum over r = 1 to T of (T + 1 - r) S^r_ij / (1 + ... + T)) - log(k P(j)),
+
+    S the steps' chances (Qiu et al. 2018, "Network embedding as matrix factorization", theorem
+    2.2).
+    """
+    graph, nodes = planted_graph(), GROUPS * SIZE
+    given = Word2VecSettings(dimensions=32, window=2, epochs=5, sample=0)
+    inputs, outputs = node2vec_vectors(graph, Node2VecSettings(40, 10, 1, 1, given))
+    weights = np.zeros((nodes, nodes))
+    left, right, values = graph.upper()
+    weights[left, right] = weights[right, left] = values
+    degree = weights.sum(1)
+    steps, noise = weights / degree[:, None], degree**0.75 / (degree**0.75).sum()
+    expected = np.log((2 * steps + steps @ steps) / 3 / (5 * noise))
+    found = inputs[:nodes] @ outputs[:nodes].T
+    assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.95
+    assert np.sqrt(np.square(found - expected).mean()) < 0.3 * expected.std()
+
+
+def test_node2vec_ranks_frequent_tracks_of_the_historys_group_first(tmp_path):
+    """Tracks of a group are in playlists by 1 / rank, so that its last ones have few neighbours."""
+    rng = np.random.default_rng(0)
+    chances = 1 / np.arange(1, SIZE + 1)
+    lists = [group * SIZE + rng.choice(SIZE, 5, replace=False, p=chances / chances.sum())
+             for group in rng.integers(GROUPS, size=400)]  # fmt: skip
+    train = playlists_of([[*one.tolist(), rng.integers(GROUPS * SIZE)] for one in lists])
+    counts = np.bincount(train.tracks, minlength=GROUPS * SIZE)
+    data = SimpleNamespace(
+        train=train, tracks=GROUPS * SIZE, counts=counts, in_sessions=False,
+        graph=build_graph(train, GROUPS * SIZE, 1),
+    )  # fmt: skip
+    model = Node2Vec(RecommendSettings(playlists=Path("none")), data)
+    model.fit(tmp_path)
+    for group in range(GROUPS):
+        scores = model.score(playlists_of([[group * SIZE, group * SIZE + 1]]), None)[0]
+        first = np.argsort(-scores)[:8]
+        assert (first // SIZE == group).all()
+        assert counts[first].mean() > counts[group * SIZE : (group + 1) * SIZE].mean()
 
 
 def test_concatenation_is_plain():

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data import duckdb_file, store
 from ssl_audio.recommenders.data.collection import Catalogue, Playlists, playlists_of
-from ssl_audio.recommenders.data.splits import SPLITS, splits_of
+from ssl_audio.recommenders.data.splits import SPLITS, cold_tracks, splits_of
 from ssl_audio.recommenders.data.store import build_store, open_store, store_playlists
+from ssl_audio.recommenders.data.training_data import load_training_data
+from ssl_audio.settings.recommend import StoreSettings
 
 duckdb = pytest.importorskip("duckdb")
 
@@ -229,6 +231,18 @@ def test_a_store_of_playlists_in_memory_equals_one_of_a_file(tmp_path: Path) -> 
     assert again.about["content"] == built.about["content"]
     assert again.about["counts"] == built.about["counts"]
     assert again.about["source"] == "generated"
+
+
+def test_a_store_has_the_same_cold_tracks_for_any_seed_of_training(tmp_path: Path) -> None:
+    """Those of its own seed, which features may have been trained without."""
+    path = tmp_path / "s.duckdb"
+    build_store(path, csv_of(tmp_path / "p.csv", random_lists(40)), seed=7)
+    expected = cold_tracks(open_store(path).catalogue().ids, 0.3, 7)
+    for seed in (0, 7):
+        options = {"min_weight": 1, "cold": 0.3, "seed": seed}
+        data = load_training_data(path, tmp_path, StoreSettings(), **options)
+        np.testing.assert_array_equal(data.cold, expected)
+    assert 0 < expected.sum() < len(expected)
 
 
 def test_playlists_that_cannot_be_stored(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +45,21 @@ def test_the_loss_is_bpr_with_the_norms_of_the_first_vectors() -> None:
     norms = ((first[u] ** 2).sum() + (learnt[i] ** 2).sum() + (learnt[j] ** 2).sum()) / 2 / len(u)
     expected = np.log(1 + np.exp(-margins)).mean() + 0.01 * norms
     assert float(model.loss(batch)["total"].detach()) == pytest.approx(expected, rel=1e-5)
+
+
+QUIET = """
+from ssl_audio.recommenders.data.collection import playlists_of
+from ssl_audio.recommenders.models.lightgcn import LightGCN, TripleBatches
+from ssl_audio.settings.recommend import LightGCNSettings
+lists = playlists_of([[0, 1, 2], [2, 3]])
+LightGCN(lists, 5, LightGCNSettings()).loss(TripleBatches(lists, 5, 9)(0))["total"].backward()
+"""
+
+
+def test_no_warning_of_sparse_tensors_is_printed() -> None:
+    """PyTorch prints it once in a process."""
+    done = subprocess.run([sys.executable, "-c", QUIET], check=True, capture_output=True, text=True)
+    assert "invariant" not in done.stderr
 
 
 def test_triples_are_of_a_playlist_its_track_and_another() -> None:
