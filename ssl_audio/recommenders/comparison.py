@@ -29,7 +29,6 @@ from ssl_audio.recommenders.recommender import (
 )
 from ssl_audio.recommenders.session_data import load_session_data, movielens_folder
 from ssl_audio.recommenders.tables import BY_TASK, BY_WEIGHTS, MAIN, Figures, Reporter, Role
-from ssl_audio.recommenders.training import check_trainer, read_history
 from ssl_audio.recommenders.tuning import FOLDER, tune
 from ssl_audio.reports.results import (
     CoOccurrence,
@@ -62,6 +61,8 @@ def compare(settings: RecommendSettings) -> PlaylistResults:
     Raises:
         SslAudioError: playlists, features or settings that cannot be used.
     """
+    from ssl_audio.recommenders.training import check_trainer  # Lightning takes seconds to import
+
     resume = settings.ckpt_path is not None
     folder = settings.run_dir
     if not resume:
@@ -283,6 +284,8 @@ def check_kept(folder: Path, identity: Mapping[str, Any]) -> None:
 
 def _losses(folder: Path) -> LossHistory | None:
     """The loss terms that were logged in training."""
+    from ssl_audio.recommenders.training import read_history
+
     history = read_history(folder)
     if not history:
         return None

@@ -28,7 +28,6 @@ from ssl_audio.recommenders.evaluation.ranking import CELLS, highest
 from ssl_audio.recommenders.scorers import Cosine, InnerProduct, VectorScorer
 from ssl_audio.recommenders.tables import MAIN, Reporter, Role
 from ssl_audio.recommenders.track_index import TrackIndexes
-from ssl_audio.recommenders.training import fit_or_resume
 from ssl_audio.reports.results import Table
 from ssl_audio.settings.recommend import RecommendSettings
 from ssl_audio.settings.recommenders import ON_PLAYLISTS, ON_SESSIONS, RECOMMENDERS
@@ -163,6 +162,8 @@ class Recommender(ABC):
         self, folder: Path, key: str, steps: int, model: nn.Module, batches: Any, **options: Any
     ) -> None:
         """Train a network (`training.fit_or_resume`); the setting `key` gives the steps."""
+        from ssl_audio.recommenders.training import fit_or_resume  # imports Lightning
+
         fit_or_resume(
             model, batches, folder, self.settings.trainer, steps=steps, seed=self.settings.seed,
             key=key, run_dir=folder.parent.parent, ckpt_path=self.settings.ckpt_path, **options,

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from ssl_audio.catalogue.acoustic_model import load_acoustic
-from ssl_audio.catalogue.descriptors import descriptors_of_blocks, normalised
 from ssl_audio.catalogue.tagging import check_embeddings
 from ssl_audio.io.console import warn
 from ssl_audio.io.errors import SslAudioError
@@ -195,7 +194,7 @@ class Snapshot:
         embedded = self.embed(path, keep=described)
         features = {EMBEDDINGS: embedded.vector}
         if embedded.blocks is not None:
-            features[AUDIO] = normalised(descriptors_of_blocks(embedded.blocks))
+            features[AUDIO] = _descriptors(embedded.blocks)
         acoustic = None
         if self.acoustic and self.acoustic.model:
             features[ACOUSTIC] = self.acoustic.model.features(embedded.vector[None])[0]
@@ -223,6 +222,12 @@ class Snapshot:
         else:
             found = self.continuer.complete(seeds, length - len(seeds), seed=0)
         return found.model_copy(update={"ids": [*seeds, *found.ids], "unknown": []})
+
+
+def _descriptors(blocks: list[np.ndarray]) -> np.ndarray:
+    from ssl_audio.catalogue.descriptors import descriptors_of_blocks, normalised  # few need them
+
+    return normalised(descriptors_of_blocks(blocks))
 
 
 def _embedder(

@@ -93,7 +93,7 @@ def opened(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
 @pytest.fixture
 def page(opened: Callable[..., Any]) -> Any:
     page = opened()
-    page.locator(f"#map[data-tracks='{len(IDS)}']").wait_for()
+    page.locator(f"#map[data-tracks='{len(IDS)}'][data-method='t-SNE']").wait_for()
     return page
 
 

@@ -24,7 +24,7 @@ from ssl_audio.io.console import warn
 from ssl_audio.reports.drawing import SERIES
 from ssl_audio.reports.projection import method_for, project
 
-FORMAT = 1
+FORMAT = 2
 STEPS = 65_535  # coordinates are integers from 0 to this
 OTHER = "other"
 MAX_GROUPS = len(SERIES) - 2  # with a colour of their own; then "other"; the last is that of text
@@ -48,26 +48,42 @@ def folders(ids: Sequence[str]) -> list[str]:
     return [own[level] if level < len(own) else "" for own in parts]
 
 
-def map_json(points: Points, version: str, seed: int = 0) -> bytes:
+def map_json(
+    points: Points, version: str, seed: int = 0, preview: Callable[[bytes], None] | None = None
+) -> bytes:
     """A map as JSON of columns: `ids`, `x` and `y` from 0 to 65535, the groups of each colouring.
 
     A colouring has the names of its largest groups and then "other" where there are more, and of
     each track the number of its group. A colouring with one group is left out.
+
+    Args:
+        points: the tracks.
+        version: of the map.
+        seed: of the projection.
+        preview: called with the map by principal components, where the projection takes longer.
     """
-    shown = np.flatnonzero(np.isfinite(points.vectors).all(1)).tolist()
-    places, method = project(points.vectors[shown], seed) if shown else (np.zeros((0, 2)), "")
-    x, y = _scaled(places).T
+    there = np.isfinite(points.vectors).all(1)
+    shown = np.flatnonzero(there).tolist()
+    vectors = points.vectors if there.all() else points.vectors[there]
     colourings = []
     for name, groups in points.colourings.items():
         names, numbers = _numbered([groups[row] for row in shown])
         if len(names) > 1:
             colourings.append({"name": name, "groups": names, "values": numbers})
-    columns = {
-        "method": method, "ids": [points.ids[row] for row in shown],
-        "x": x.tolist(), "y": y.tolist(), "colourings": colourings,
-    }  # fmt: skip
-    text = json.dumps(columns, separators=(",", ":"), ensure_ascii=False)
-    return _start(version) + text[1:].encode("utf-8", "replace")
+
+    def text(places: np.ndarray, method: str) -> bytes:
+        x, y = _scaled(places).T
+        columns = {
+            "method": method, "ids": [points.ids[row] for row in shown],
+            "x": x.tolist(), "y": y.tolist(), "colourings": colourings,
+        }  # fmt: skip
+        written = json.dumps(columns, separators=(",", ":"), ensure_ascii=False)
+        return _start(version) + written[1:].encode("utf-8", "replace")
+
+    if not shown:
+        return text(np.zeros((0, 2)), "")
+    first = None if preview is None else lambda places: preview(text(places, "PCA"))
+    return text(*project(vectors, seed, first))
 
 
 def _start(version: str) -> bytes:
@@ -98,7 +114,9 @@ def map_file(store: Path) -> Path:
     return store.with_name(f"{store.name}.map.json.gz")
 
 
-def cached_map(store: Path, version: str, points: Points) -> bytes:
+def cached_map(
+    store: Path, version: str, points: Points, preview: Callable[[bytes], None] | None = None
+) -> bytes:
     """The map of a store, compressed: from its file, or computed and written to it.
 
     A file that is damaged or of another version is written again; where the folder cannot be
@@ -108,6 +126,7 @@ def cached_map(store: Path, version: str, points: Points) -> bytes:
         store: its file or folder.
         version: of the store.
         points: its tracks.
+        preview: see `map_json`; not called for a map from the file.
     """
     path = map_file(store)
     key = [FORMAT, version, method_for(*points.vectors.shape), points.colourings]
@@ -116,7 +135,7 @@ def cached_map(store: Path, version: str, points: Points) -> bytes:
         content = path.read_bytes()
         if gzip.decompress(content).startswith(_start(version)):
             return content
-    content = gzip.compress(map_json(points, version), 6, mtime=0)
+    content = _compressed(map_json(points, version, preview=preview))
     try:
         write_bytes(path, content)
     except OSError as error:
@@ -124,18 +143,30 @@ def cached_map(store: Path, version: str, points: Points) -> bytes:
     return content
 
 
-@dataclass(frozen=True)
-class Answer:
-    """A map as it is sent."""
+def _compressed(text: bytes) -> bytes:
+    return gzip.compress(text, 6, mtime=0)
 
-    content: bytes  # compressed by gzip
-    etag: str
+
+class Answer:
+    """A map as it is sent.
+
+    Args:
+        content: compressed by gzip.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        self.content, self.etag = content, f'"{hashlib.sha256(content).hexdigest()[:20]}"'
 
 
 class MapMaker:
-    """The map of the current version of a store, made in the background when first asked for."""
+    """The map of the current version of a store, made in the background when first asked for.
+
+    Attributes:
+        preview: the map by principal components, while the other one is computed; None before.
+    """
 
     def __init__(self) -> None:
+        self.preview: Answer | None = None
         self._lock = threading.Lock()
         self._version = ""
         self._made: Answer | None = None
@@ -155,6 +186,7 @@ class MapMaker:
         with self._lock:
             if self._version != version:
                 self._version, self._made, self._failed = version, None, None
+                self.preview = None
                 arguments = (version, store, points)
                 threading.Thread(target=self._make, args=arguments, daemon=True).start()
             if self._failed is not None:
@@ -163,12 +195,18 @@ class MapMaker:
             return self._made
 
     def _make(self, version: str, store: Path, points: Callable[[], Points]) -> None:
-        made, failed = None, None
+        def show(text: bytes) -> None:
+            self._set(version, preview=Answer(_compressed(text)))
+
         try:
-            content = cached_map(store, version, points())
-            made = Answer(content, f'"{hashlib.sha256(content).hexdigest()[:20]}"')
+            self._set(version, made=Answer(cached_map(store, version, points(), show)))
         except Exception as error:
-            failed = error
+            self._set(version, failed=error)
+
+    def _set(
+        self, version: str, made: Answer | None = None, preview: Answer | None = None,
+        failed: Exception | None = None,
+    ) -> None:  # fmt: skip
         with self._lock:
             if self._version == version:
-                self._made, self._failed = made, failed
+                self._made, self.preview, self._failed = made, preview, failed

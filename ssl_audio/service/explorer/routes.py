@@ -15,7 +15,8 @@ from starlette.staticfiles import StaticFiles
 
 from ssl_audio.reports.components import STYLES, TOOLTIP, component
 from ssl_audio.reports.projection import estimated_seconds
-from ssl_audio.service.explorer.map import MapMaker, Points, folders
+from ssl_audio.service.explorer.map import Answer, MapMaker, Points, folders
+from ssl_audio.service.problems import Problem
 from ssl_audio.service.routing import Router
 from ssl_audio.service.snapshot import Snapshot
 from ssl_audio.service.state import Current, Shared
@@ -71,13 +72,28 @@ def tooltip() -> Response:
 
 @router.get("/map")
 def track_map(request: Request, snapshot: Current, service: Shared) -> Response:
-    """Places of the tracks, see `map.map_json`; 202 with `seconds` while they are computed."""
+    """Places of the tracks, see `map.map_json`; 202 while they are computed, with the `seconds`
+    that this takes, and whether there is a `preview`."""
     maps: MapMaker = request.app.state.maps
     made = maps.get(snapshot.tracks.version, service.settings.features, lambda: _points(snapshot))
-    if made is None:
-        tracks = snapshot.tracks
-        seconds = estimated_seconds(len(tracks), tracks.dimensions)
-        return JSONResponse({"seconds": seconds}, 202, {"Cache-Control": "no-store"})
+    if made is not None:
+        return _sent(request, made)
+    tracks = snapshot.tracks
+    seconds = estimated_seconds(len(tracks), tracks.dimensions)
+    computed = {"seconds": seconds, "preview": maps.preview is not None}
+    return JSONResponse(computed, 202, {"Cache-Control": "no-store"})
+
+
+@router.get("/map/preview")
+def map_preview(request: Request) -> Response:
+    """The same by principal components, while the map is computed."""
+    maps: MapMaker = request.app.state.maps
+    if (preview := maps.preview) is None:
+        raise Problem(404, "no map is computed now: see /map")
+    return _sent(request, preview)
+
+
+def _sent(request: Request, made: Answer) -> Response:
     headers = {"ETag": made.etag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
     if request.headers.get("if-none-match") == made.etag:
         return Response(status_code=304, headers=headers)

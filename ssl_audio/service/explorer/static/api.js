@@ -40,6 +40,7 @@ export const map = async () => {
   const response = await request("map");
   return { ready: response.status === 200, content: await response.json() };
 };
+export const mapPreview = () => json("map/preview");
 export const find = (query, signal) =>
   json(`tracks?query=${encodeURIComponent(query)}&limit=20`, { signal });
 export const details = remembered((id) => json(address(id)));

@@ -79,10 +79,17 @@ async function load() {
   byId("open-file").hidden = byId("record").hidden = !encoder;
   if (!map.points) return;
   map.note("Loading the map…");
-  for (let wait = 250; ; wait = Math.min(4000, 1.5 * wait)) {
+  for (let wait = 250, previewed = false; ; wait = Math.min(4000, 1.5 * wait)) {
     const { ready, content } = await api.map();
     if (ready) return map.set(content);
-    map.note(`The map is computed once for this catalogue: about ${duration(content.seconds)}. Everything else works meanwhile.`);
+    if (content.preview && !previewed) {
+      const first = await api.mapPreview().catch(() => null); // null: the map is ready now
+      if (first) map.set(first);
+      previewed = first !== null;
+    }
+    map.note(previewed
+      ? `A first map. One that shows more is computed once for this catalogue: about ${duration(content.seconds)}.`
+      : `The map is computed once for this catalogue: about ${duration(content.seconds)}. Everything else works meanwhile.`);
     await new Promise((resolve) => setTimeout(resolve, wait));
   }
 }

@@ -72,14 +72,15 @@ export class TrackMap extends EventTarget {
     this.index?.finish();
     this.colourings = colourings;
     this.points.set(this.places, new Float32Array(ids.length));
-    const choice = byId("colouring");
-    choice.replaceChildren(...colourings.map(({ name }) => element("option", {}, name)));
+    const choice = byId("colouring"), chosen = Math.max(0, choice.selectedIndex), { shown } = this;
+    choice.replaceChildren(...colourings.map(({ name }, k) => element("option", { selected: k === chosen }, name)));
     byId("colour-by").hidden = colourings.length < 2;
     this.note("");
     this.canvas.title = "";
     byId("map").dataset.tracks = ids.length;
     byId("map").dataset.method = method;
-    this.colourBy(0);
+    this.colourBy(chosen);
+    if (shown >= 0) this.showOnly(shown);
     this.resize();
   }
 
