@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 hypothesis.settings.register_profile("no deadline", deadline=None)  # a slow machine fails no test
 hypothesis.settings.load_profile("no deadline")
+# of a shell that starts the tests in the background, these and their processes inherit to ignore it
+signal.signal(signal.SIGINT, signal.default_int_handler)
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 

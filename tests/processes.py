@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from multiprocessing.process import BaseProcess
@@ -28,7 +27,5 @@ def _run(
     main: Callable[[Sequence[str]], int], words: Sequence[str], environment: dict[str, str]
 ) -> None:
     os.environ.update(environment)  # the server has that of its own start
-    # a shell that runs the tests in the background makes them deaf to Ctrl-C
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     torch.set_num_threads(1)
     sys.exit(main(words))
