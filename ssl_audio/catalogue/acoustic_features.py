@@ -1,7 +1,5 @@
 """Stores of acoustic features, computed from a store of embeddings."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path

@@ -5,8 +5,6 @@ hashed: content that the store knows keeps its vector, whatever the file is call
 left to an engine.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Feature stores of the 42 descriptors of audio files."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path

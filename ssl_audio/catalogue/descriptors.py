@@ -4,8 +4,6 @@ Each has a fixed range, so that new tracks need no fitted scaler. All except `lo
 independent of a recording's level and of its offset from zero.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple

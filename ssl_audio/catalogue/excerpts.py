@@ -1,7 +1,5 @@
 """Excerpts of recordings as tracks of their own: a large catalogue from a small collection."""
 
-from __future__ import annotations
-
 import math
 import os
 from dataclasses import dataclass, replace

@@ -5,8 +5,6 @@ for any batch and any length; the front end is in it. Layers that cannot be expo
 are replaced by equivalent ones. The file is then compared with the encoder, and kept if they agree.
 """
 
-from __future__ import annotations
-
 import copy
 import json
 import math

@@ -1,7 +1,5 @@
 """Descriptors of harmony: notes, keys and tonal distances."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 import numpy as np

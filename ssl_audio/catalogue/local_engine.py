@@ -1,7 +1,5 @@
 """Embedding tracks by threads of this machine: `engine=local`."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path

@@ -4,8 +4,6 @@ The merged store is a function of the others, whatever their order and however o
 merged; only what differs is written, in steps that are each complete on disk.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import time

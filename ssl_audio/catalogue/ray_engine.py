@@ -6,8 +6,6 @@ one by one, so that only a track that kills its actor becomes a failure. Each ma
 needs the files and the checkpoint under the same paths.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 from collections import deque

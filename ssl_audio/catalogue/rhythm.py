@@ -1,7 +1,5 @@
 """Descriptors of rhythm: tempo, beat and onsets."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Search for tracks that sound alike in a feature store."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ through the same layer W with 8 outputs (siamese), and the pair's logit is the i
 outputs: `(W u)^T (W v) / sqrt(8) + b`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import Any
 

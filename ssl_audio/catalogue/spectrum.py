@@ -3,8 +3,6 @@
 It is computed in blocks of frames, so that memory stays bounded for long tracks.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import chain, pairwise

@@ -1,7 +1,5 @@
 """A table of tags: one row per track, from audio or from a feature store."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice

@@ -1,7 +1,5 @@
 """Correlation of the features of a store with the tags of a labelled data set."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The tracks of a source, and how an engine turns each into a row or a failure."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import os

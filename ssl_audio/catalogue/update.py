@@ -1,7 +1,5 @@
 """Bringing a store up to date with a source: the run of `embed` and of `acoustic`."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Continue a listener's playlist with a trained recommender."""
 
-from __future__ import annotations
-
 import os
 from collections import Counter
 from collections.abc import Sequence

@@ -4,8 +4,6 @@ An evaluation knows a recommender by its scores alone. Every track of the catalo
 except in completion, whose candidates are those of MUSIG's section 4.1.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial

@@ -16,8 +16,6 @@ playlists x length^2 / tracks^2, so that 2,000 tracks reach this density with le
 playlists, or 5,000 with a min weight of 20 to 30.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

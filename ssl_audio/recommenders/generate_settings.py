@@ -1,7 +1,5 @@
 """The distribution of generated playlists, and its presets."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 

@@ -1,7 +1,5 @@
 """Tracks of generated playlists: audio, genre, hidden scene, popularity, artist and album."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Training of MUSIG and GraphSAGE in a comparison, and their node features."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 

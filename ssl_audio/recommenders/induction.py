@@ -1,7 +1,5 @@
 """Vectors of tracks that a model was not trained on, from features and, if given, edges."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace

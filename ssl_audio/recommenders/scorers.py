@@ -1,7 +1,5 @@
 """How vectors rank tracks as the continuation of a history; higher is better."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 
 import numpy as np

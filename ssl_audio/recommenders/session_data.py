@@ -8,8 +8,6 @@ that walks and EGES are best when stopped early: steps, epochs and rates are cho
 before the last (`m2grl.validate`).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path

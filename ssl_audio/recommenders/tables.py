@@ -1,7 +1,5 @@
 """Tables of a comparison: intervals of each recommender's figures, and tested differences."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum

@@ -1,7 +1,5 @@
 """Search for the tracks of highest inner product with a query among those of a recommender."""
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 

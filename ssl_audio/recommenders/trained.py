@@ -1,7 +1,5 @@
 """The trained models of a finished run."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -4,8 +4,6 @@ Batches, and the random numbers of the model (dropout), follow from the step alo
 resumed run equals an uninterrupted one, for any number of workers.
 """
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path

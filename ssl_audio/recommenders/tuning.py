@@ -11,8 +11,6 @@ The test part is not in the data that trials see: it is replaced by the validati
 playlists, or by the users' last sessions but one, which are then not trained on.
 """
 
-from __future__ import annotations
-
 import copy
 import hashlib
 import json

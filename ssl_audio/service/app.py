@@ -1,7 +1,5 @@
 """The application: all routes, and what every request passes on its way to them."""
 
-from __future__ import annotations
-
 from fastapi import FastAPI
 
 from ssl_audio.io.version import __version__

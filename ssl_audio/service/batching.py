@@ -1,7 +1,5 @@
 """One network for several requests at a time: what comes while it is busy is computed together."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass

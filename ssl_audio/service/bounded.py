@@ -1,7 +1,5 @@
 """Limits of requests: the size of their bodies, and how slowly they may arrive."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 

@@ -1,7 +1,5 @@
 """Connections that are ended when the other side keeps them waiting."""
 
-from __future__ import annotations
-
 import asyncio
 import socket
 from typing import Any

@@ -1,7 +1,5 @@
 """The documentation of the API as a page without scripts, from its OpenAPI description."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Files that requests may read: the tracks' own, and those below the allowed folders."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from pathlib import Path

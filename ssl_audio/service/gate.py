@@ -4,8 +4,6 @@ A page of another site can send requests to a service on this machine, by the br
 it. It cannot set the header `Host` or `Origin`, nor leave out `Sec-Fetch-Site`.
 """
 
-from __future__ import annotations
-
 import hashlib
 import hmac
 import ipaddress

@@ -1,7 +1,5 @@
 """Figures of the service for Prometheus."""
 
-from __future__ import annotations
-
 import time
 
 from prometheus_client import (

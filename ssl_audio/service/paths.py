@@ -1,7 +1,5 @@
 """Ids of tracks in paths."""
 
-from __future__ import annotations
-
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 _PREFIX = b"/tracks/"

@@ -1,7 +1,5 @@
 """Playlists that are continued, by a model of a run or by similarity."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial

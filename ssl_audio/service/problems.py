@@ -1,7 +1,5 @@
 """Errors as problem documents: `application/problem+json` of RFC 9457."""
 
-from __future__ import annotations
-
 import http
 from collections.abc import Mapping
 from typing import Any

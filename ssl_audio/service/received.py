@@ -1,7 +1,5 @@
 """What a request brings: values, checked by a pydantic model, and perhaps a file."""
 
-from __future__ import annotations
-
 import asyncio
 import mmap
 import shutil

@@ -1,7 +1,5 @@
 """What is asked of an audio file, uploaded or named, and of the tracks around it."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path

@@ -1,7 +1,5 @@
 """State, figures and documentation of the service; playlists."""
 
-from __future__ import annotations
-
 import asyncio
 
 from fastapi import Request

@@ -1,7 +1,5 @@
 """`/tracks`: search by name, details, audio and waveform of the tracks of the store."""
 
-from __future__ import annotations
-
 from typing import Annotated
 from urllib.parse import unquote
 

@@ -1,7 +1,5 @@
 """The router of this service's routes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What requests take and what they answer."""
 
-from __future__ import annotations
-
 from typing import Annotated, Self
 
 from pydantic import (

@@ -1,7 +1,5 @@
 """The process: listens, answers, and ends once the running requests are answered."""
 
-from __future__ import annotations
-
 import socket
 from urllib.parse import quote
 

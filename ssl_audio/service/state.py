@@ -1,7 +1,5 @@
 """The service: its current snapshot, its workers, and the folders that it may read."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -1,7 +1,5 @@
 """The tracks of a store: by id, by part of their name, and by similarity."""
 
-from __future__ import annotations
-
 import unicodedata
 from collections.abc import Collection, Sequence
 from pathlib import Path

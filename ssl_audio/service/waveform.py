@@ -1,7 +1,5 @@
 """The shape of a recording, as players draw it."""
 
-from __future__ import annotations
-
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """Work on processors: so many requests at a time, a bounded number waiting, the others refused."""
 
-from __future__ import annotations
-
 import asyncio
 import math
 import time

@@ -1,7 +1,5 @@
 """The columns of a feature store, and rows as tables of them."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence

@@ -4,8 +4,6 @@ A store is one Parquet file, or a folder of them with a manifest. All readers ra
 SslAudioError for a store that is missing, damaged or of another format.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager

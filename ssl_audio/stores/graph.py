@@ -1,7 +1,5 @@
 """An HNSW graph over vectors (usearch): their approximate nearest neighbours by angle."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Search by the graph that is kept with a store, in rows of a table of the store."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

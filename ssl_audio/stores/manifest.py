@@ -5,8 +5,6 @@ manifest in one step; only then are files removed that it no longer names. A rea
 the store before the change or after it, whatever stops the writer.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass

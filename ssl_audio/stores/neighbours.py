@@ -1,7 +1,5 @@
 """Nearest neighbours among vectors: exact, or approximate by an HNSW graph for large catalogues."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """Writing of Parquet files: the parts of a store's folder, and stores of one file."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import chain

@@ -5,8 +5,6 @@ half a store: new parts, then the manifest that names them, and only then are th
 it no longer names. What has not changed is not transferred.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

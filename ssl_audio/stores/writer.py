@@ -4,8 +4,6 @@
 stops a run, all rows but those of the last group are there.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import re

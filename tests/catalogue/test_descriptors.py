@@ -1,7 +1,5 @@
 """Descriptors against librosa's own functions, and against sounds of which they are known."""
 
-from __future__ import annotations
-
 from concurrent.futures import ThreadPoolExecutor
 
 import librosa

@@ -1,7 +1,5 @@
 """Playlists continued by the transformer of a run."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Node features of the graph models."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from ssl_audio.recommenders.data.collection import Catalogue, playlists_of

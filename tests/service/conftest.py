@@ -1,7 +1,5 @@
 """A service over a few small files, called in this process."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Files of a small service: sounds, a store, an encoder, a probe, and a run of `recommend`."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The way of a file that no playlist has, with a run of MUSIG: the service against the commands."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What a hostile client, page or file may try."""
 
-from __future__ import annotations
-
 import asyncio
 import gc
 import json

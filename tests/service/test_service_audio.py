@@ -1,7 +1,5 @@
 """Files that are uploaded or named: embeddings, tags, neighbours, and the path of a new track."""
 
-from __future__ import annotations
-
 import threading
 from pathlib import Path
 from typing import Any

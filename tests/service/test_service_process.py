@@ -1,7 +1,5 @@
 """The process of the service: slow and endless clients, and how it ends."""
 
-from __future__ import annotations
-
 import os
 import signal
 import socket

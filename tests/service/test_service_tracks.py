@@ -1,7 +1,5 @@
 """Tracks by id, name and similarity, and playlists without a model."""
 
-from __future__ import annotations
-
 import io
 from pathlib import Path
 from urllib.parse import quote

@@ -4,8 +4,6 @@ SAGH ("same artists, greatest hits") of Bonnin and Jannach 2014, "Automated gene
 playlists: survey and experiments", section 4.4; after these tracks, all others by popularity.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

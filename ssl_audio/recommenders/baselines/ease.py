@@ -6,8 +6,6 @@ binary playlist-track matrix, B minimises |X - X B|^2 + l |B|^2 with a zero diag
     P = (X^T X + l I)^-1,    B_ij = -P_ij / P_jj for i != j.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

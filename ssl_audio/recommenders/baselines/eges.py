@@ -11,8 +11,6 @@ of both sums. An item in no sequence has no W_v^0: its vector is the plain mean 
 information (section 3.3). EGESasy of M2GRL is this model, trained asynchronously.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Cosine of audio embeddings: what content alone tells, without any training."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -6,8 +6,6 @@ rank learning methods": with r_i(t) = 1, 2, ... the rank of a track by recommend
     score(t) = sum over i of 1 / (60 + r_i(t)).
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -4,8 +4,6 @@ Hu, Koren and Volinsky 2008, "Collaborative filtering for implicit feedback data
 et al. 2009, "BPR: Bayesian personalized ranking from implicit feedback".
 """
 
-from __future__ import annotations
-
 from importlib import import_module
 from pathlib import Path
 from typing import Any

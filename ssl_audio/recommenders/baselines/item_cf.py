@@ -4,8 +4,6 @@ Sarwar et al. 2001, "Item-based collaborative filtering recommendation algorithm
 M2GRL, section 5.2.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

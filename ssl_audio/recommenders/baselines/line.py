@@ -4,8 +4,6 @@ Tang et al. 2015, "LINE: Large-scale Information Network Embedding", equation 6 
 Skip-gram with negative sampling on edges: gensim trains it on lists of two nodes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

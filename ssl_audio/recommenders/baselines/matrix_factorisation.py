@@ -4,8 +4,6 @@ Weston, Bengio and Usunier 2011, "WSABIE", section 3; the learning rates (Adagra
 those of LightFM (Kula 2015), whose `warp` loss this is.
 """
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 

@@ -9,8 +9,6 @@ highest cosine to the history h, both as binary vectors over the tracks,
 With a recency below 1, the history counts its later tracks more.
 """
 
-from __future__ import annotations
-
 from itertools import pairwise
 from pathlib import Path
 

@@ -5,8 +5,6 @@ matrix that skip-gram with negative sampling factorises. With N playlists, of wh
 or both, PMI(i, j) = log(N n_ij / (n_i n_j)).
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from ssl_audio.recommenders.baselines.item_cf import ItemCF

@@ -1,7 +1,5 @@
 """Popularity, and a random order."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -5,8 +5,6 @@ tasks", section 3.2. With X = U S V^T of the binary matrix, the scores of a hist
 the inner products of V's rows with the sum of the history's.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -4,8 +4,6 @@ MUSIG, section 4.2; M2GRL, equations 1 to 3; Mikolov et al. 2013, "Distributed r
 words and phrases".
 """
 
-from __future__ import annotations
-
 from itertools import pairwise
 from pathlib import Path
 

@@ -4,8 +4,6 @@ Perozzi et al. 2014, "DeepWalk"; Grover and Leskovec 2016, "node2vec", section 3
 steps are drawn by rejection (Yang et al. 2019, "KnightKing"), without a table for each edge.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from ssl_audio.io.compiled import compiled

@@ -3,8 +3,6 @@
 Mikolov et al. 2013, "Distributed representations of words and phrases".
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 
 import numpy as np

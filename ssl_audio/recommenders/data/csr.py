@@ -4,8 +4,6 @@ Row k of an array `values` is `values[offsets[k]:offsets[k + 1]]`; `offsets` is 
 Playlists, graphs, sessions and the links of items with attributes are all stored so.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -6,8 +6,6 @@ in it can reach other files, the network or extensions, and is refused unless it
 expected tables.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

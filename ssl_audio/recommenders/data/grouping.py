@@ -1,7 +1,5 @@
 """Playlists of a table with a row a position."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -1,7 +1,5 @@
 """JSON files from others: read whole, and their values checked."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import math

@@ -6,8 +6,6 @@ is its own id. Where ids are known, such as those with features, an entry is mat
 (`track_ids`) in each of its readings: as it is, with `/` for backslashes, and with %20 decoded.
 """
 
-from __future__ import annotations
-
 import codecs
 import os
 import re

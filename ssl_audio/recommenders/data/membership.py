@@ -1,7 +1,5 @@
 """A digest of playlists, kept with features that were trained on them."""
 
-from __future__ import annotations
-
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence

@@ -4,8 +4,6 @@ A folder with movies, ratings and, for tags as categories, tags: .csv with a hea
 latest), .dat with `::` between fields (1M, 10M), or u.item and u.data (100k, which has no tags).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal

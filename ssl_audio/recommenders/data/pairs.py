@@ -1,7 +1,5 @@
 """Pairs of a playlist and a track, as numbers."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from ssl_audio.recommenders.data.collection import Playlists

@@ -1,7 +1,5 @@
 """Records that readers of playlist sources yield: playlists, and metadata of their tracks."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 DETAILS = ("title", "artist", "album", "genre")

@@ -4,8 +4,6 @@ MUSIG, section 3.4: "we uniformly sample a fixed-size set of neighbors"; section
 track and another "derived either from neighborhood of s_i, or negatively sampled from elsewhere".
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

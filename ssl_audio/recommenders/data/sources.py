@@ -7,8 +7,6 @@ The id of a track decides whether its features are found: ids of feature stores 
 to the embedded folder. Tables and slices hold ids; entries of an M3U are paths, see `m3u`.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator

@@ -4,8 +4,6 @@ Whether an id is held out depends on the id and the seed alone: whatever else it
 in whatever order, the same playlist is in the same split and the same tracks are cold.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 

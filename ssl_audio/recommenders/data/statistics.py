@@ -1,7 +1,5 @@
 """Statistics of a set of playlists: how often tracks are played, and in what order."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 

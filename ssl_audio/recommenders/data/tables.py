@@ -4,8 +4,6 @@ Columns: playlist and track; optionally position, and title, artist, album and g
 Rows of a playlist need not be adjacent; without positions, the order of rows counts.
 """
 
-from __future__ import annotations
-
 import csv
 import gzip
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Ids of known tracks, found by paths that other programs and machines write."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence

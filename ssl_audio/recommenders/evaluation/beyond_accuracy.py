@@ -4,8 +4,6 @@ Castells, Hurley and Vargas 2015, "Novelty and diversity in recommender systems"
 Gini as in Ge, Delgado-Battenfeld and Jannach 2010, "Beyond accuracy".
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from ssl_audio.recommenders.data.statistics import gini

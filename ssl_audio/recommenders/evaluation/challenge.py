@@ -4,8 +4,6 @@ Zamani, Schedl, Lamere and Chen 2019, "An Analysis of Approaches Taken in the AC
 2018 for Automatic Music Playlist Continuation".
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from ssl_audio.recommenders.data.collection import Playlists

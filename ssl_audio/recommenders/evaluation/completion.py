@@ -5,8 +5,6 @@ random order has HR = P@k = 0.5. The P@1 of 0.00 to 0.07 in the paper's Table 2 
 candidates that its text describes; only its HR is comparable with the one here.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

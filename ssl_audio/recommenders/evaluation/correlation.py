@@ -1,7 +1,5 @@
 """Correlation of co-occurrence in playlists with audio similarity: MUSIG, Figure 1, right."""
 
-from __future__ import annotations
-
 import numpy as np
 from scipy import sparse, stats
 

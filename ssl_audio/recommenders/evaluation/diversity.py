@@ -1,7 +1,5 @@
 """Diversity and relevance of lists of neighbours: M2GRL, section 6.1."""
 
-from __future__ import annotations
-
 import numpy as np
 import scipy.sparse as sp
 

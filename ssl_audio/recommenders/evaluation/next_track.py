@@ -4,8 +4,6 @@ Completion ranks as many irrelevant tracks as relevant ones. Here every track is
 production: hit rates of the next track, and the metrics of the RecSys Challenge 2018.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Ranked lists from the whole catalogue, by exact search."""
 
-from __future__ import annotations
-
 from typing import Protocol
 
 import numpy as np

@@ -3,8 +3,6 @@
 The items of a user's last session, or the last item alone, are predicted from those before.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

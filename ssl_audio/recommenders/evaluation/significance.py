@@ -8,8 +8,6 @@ tests for information retrieval evaluation"). Unlike Wilcoxon's test it tests th
 tables show, and keeps ties.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 

@@ -11,8 +11,6 @@ t from 0 (plain binary cross-entropy, whose probabilities are too high) to 1 (pr
 without sampling).
 """
 
-from __future__ import annotations
-
 import torch.nn.functional as F
 from torch import Tensor
 

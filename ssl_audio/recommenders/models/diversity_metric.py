@@ -12,8 +12,6 @@ Here:
 All three draw items by their frequency, so that popularity does not distinguish them.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import Tensor, nn

@@ -7,8 +7,6 @@ Recommender Systems", KDD 2020. Intra-view tasks are skip-gram over the sequence
 The batches are in `m2grl_batches.py`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The views of a catalogue that M2GRL is trained on, and the batches of its tasks."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Trained playlist models on disk, in the package's one form of model folder."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar

@@ -14,8 +14,6 @@ random part of the tracks in training. The training tasks are in `musig_training
 playlist task alone the model is GraphSAGE.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

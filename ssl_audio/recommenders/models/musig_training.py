@@ -9,8 +9,6 @@ cross-entropies, the similarity task is a root mean square error. The total is (
 with fixed weights or learnt ones (`task_weights.py`).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Mean states of sampled neighbours, with a gradient that is as fast as the forward pass."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -14,8 +14,6 @@ with s^2 the unbiased variance of e^(x_j) over the others. The corrected loss ad
 s^2 and Z estimated from the sample. The remaining bias is of the third order.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

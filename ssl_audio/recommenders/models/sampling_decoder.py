@@ -5,8 +5,6 @@ last state (trecs, section "Inference"): a nearest-neighbour search, exact or by
 a softmax over all tracks. Only tracks are searched: `<start>`, `<unk>` and `<eop>` are never drawn.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

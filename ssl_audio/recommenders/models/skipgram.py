@@ -6,8 +6,6 @@ sequence predicts its context o, at most `window` positions away, against k nega
     log sigmoid(v'_o . v_i) + sum over k negatives of log sigmoid(-v'_n . v_i).
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 import numpy as np

@@ -1,7 +1,5 @@
 """AdamW of embedding tables with sparse gradients."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

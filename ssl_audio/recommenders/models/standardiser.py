@@ -1,7 +1,5 @@
 """Inputs of a network, standardised by statistics that are kept with its weights."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import Tensor, nn

@@ -1,7 +1,5 @@
 """Weights of several tasks in one loss: fixed, or learnt from each task's uncertainty."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 

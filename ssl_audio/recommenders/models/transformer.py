@@ -9,8 +9,6 @@ With sampled negatives, no tensor of a training step is as large as the vocabula
 sparse gradients, and audio embeddings are looked up for the tokens of the batch.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path

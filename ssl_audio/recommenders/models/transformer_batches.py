@@ -1,7 +1,5 @@
 """Batches that the playlist transformer is trained on."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -11,8 +11,6 @@ corpus item recommendations", equations 3 to 5). Other places of the batch with 
 y_k are left out. No parameter belongs to a track: new tracks get vectors, too.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, NamedTuple
 

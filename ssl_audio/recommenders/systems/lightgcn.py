@@ -1,7 +1,5 @@
 """LightGCN as a recommender."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

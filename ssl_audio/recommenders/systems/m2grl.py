@@ -1,7 +1,5 @@
 """M2GRL as a recommender, with learnt and other task weights, and its metric of section 6.1."""
 
-from __future__ import annotations
-
 import copy
 import time
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """MUSIG and GraphSAGE as recommenders, with their variants (MUSIG, Tables 2 and 3)."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from functools import partial
 from pathlib import Path

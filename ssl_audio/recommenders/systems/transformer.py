@@ -1,7 +1,5 @@
 """The transformer as a recommender."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What the service shows in a browser."""
 
-from __future__ import annotations
-
 from fastapi import FastAPI
 
 from ssl_audio.service.explorer.map import MapMaker

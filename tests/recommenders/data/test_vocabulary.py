@@ -1,7 +1,5 @@
 """Playlists as rows of tokens."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given, settings

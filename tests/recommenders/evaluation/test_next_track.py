@@ -1,7 +1,5 @@
 """Whole-catalogue queries and their metrics."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Ranked lists from the whole catalogue, against sorting."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

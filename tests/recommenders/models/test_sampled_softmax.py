@@ -1,7 +1,5 @@
 """The sampled softmax against the full one, and its bias."""
 
-from __future__ import annotations
-
 from itertools import combinations
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Playlists that a model goes on with, and the search behind them."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The playlist transformer against plain PyTorch, and what its tracks' vectors are made of."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Batches of the playlist transformer."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

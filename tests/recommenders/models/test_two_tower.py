@@ -1,7 +1,5 @@
 """The two-tower model: its loss in float64, its pairs, tracks that it was not trained on."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -4,8 +4,6 @@ FOLDER/aotm2011_playlists.json (.gz): each track is its artist and title, and th
 the Million Song Dataset or null. A track is its artist and title, since most have no id.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -5,8 +5,6 @@ MusicBrainz id and name of the artist, and of the track. A track is its artist a
 plays have no MusicBrainz id.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

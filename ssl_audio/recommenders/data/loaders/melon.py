@@ -4,8 +4,6 @@ FOLDER/train.json or train.parquet: id and songs of each playlist; song_meta.jso
 name, album, artists and genre codes of each song. val and test lack half of their songs: not read.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

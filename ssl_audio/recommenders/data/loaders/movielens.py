@@ -3,8 +3,6 @@
 FOLDER as unpacked from grouplens.org; see `movielens.read_movielens`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -4,8 +4,6 @@ FOLDER/mpd.slice.*.json, or in FOLDER/data; FOLDER/challenge_set.json holds the 
 10,000 playlists, of which 1,000 have a title alone and are left out.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path

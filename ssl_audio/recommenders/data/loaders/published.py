@@ -1,7 +1,5 @@
 """The form of a published data set of playlists."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path

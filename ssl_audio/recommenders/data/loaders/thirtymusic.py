@@ -5,8 +5,6 @@ FOLDER/entities/tracks.idomaar. A line is: type, number, time, properties and li
 JSON. Titles in the properties are not always valid JSON; only the links are parsed.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Iterator
