@@ -28,6 +28,7 @@ from free_tagging import Track, hold_out, write_tagging
 from ssl_audio.io.atomic import atomic_file
 from ssl_audio.io.console import SOME_FAILED, warn
 from ssl_audio.io.errors import SslAudioError
+from ssl_audio.io.lock import only_writer
 from ssl_audio.io.progress import with_progress
 from ssl_audio.settings.command import Command
 from ssl_audio.settings.fields import Group, setting
@@ -248,15 +249,15 @@ def run(settings: FreeMusicSettings) -> int:
     require_programs({kind for package in packages for kind in package.kinds})
     if shutil.which("dpkg-deb") is None:
         raise SslAudioError("dpkg-deb is missing: run this on Debian, or apt-get install dpkg")
-    settings.output.mkdir(parents=True, exist_ok=True)
     failed = 0
-    for package in with_progress(packages, "packages", unit="packages"):
-        try:
-            collect(package, settings)
-        except SslAudioError as error:
-            failed += 1
-            warn(str(error))
-    write_corpus(settings.output)
+    with only_writer(settings.output):
+        for package in with_progress(packages, "packages", unit="packages"):
+            try:
+                collect(package, settings)
+            except SslAudioError as error:
+                failed += 1
+                warn(str(error))
+        write_corpus(settings.output)
     return SOME_FAILED if failed else 0
 
 

@@ -25,7 +25,7 @@ from ssl_audio import pretrain, probe
 from ssl_audio.io.console import SOME_FAILED, say, warn
 from ssl_audio.io.errors import SslAudioError, first_line
 from ssl_audio.io.lightning_run import find_checkpoint
-from ssl_audio.io.lock import exclusive_lock
+from ssl_audio.io.lock import only_writer
 from ssl_audio.io.run_folder import RESULTS
 from ssl_audio.probing.comparison import compare
 from ssl_audio.reports.results import PretrainResults, read_results
@@ -48,12 +48,8 @@ def run_study(study: Study, places: Mapping[str, str], folder: Path, results: Pa
         SslAudioError: words of a row or a probe that are refused, or a folder that is in use.
     """
     _check_words(study, places)
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = exclusive_lock(folder / "lock")
-    if lock is None:
-        raise SslAudioError(f"runs={folder}: another process is running this study")
     failed = []
-    with lock:
+    with only_writer(folder):
         runs = study.runs()
         todo = [run for run in runs if read_finished(run, study, results) is None]
         say(f"{study.title}: {len(runs) - len(todo)} of {len(runs)} runs are finished")

@@ -36,6 +36,7 @@ from ssl_audio.audio.sources import Source
 from ssl_audio.io.atomic import atomic_file
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.files import AnyPath, printable
+from ssl_audio.io.lock import only_writer
 from ssl_audio.io.parallel import in_order
 from ssl_audio.io.progress import progress_bar
 
@@ -130,8 +131,8 @@ def write_shards(
         `skipped.csv` with the reason.
 
     Raises:
-        SslAudioError: no usable audio, a folder of other sources, a disk that is full or cannot be
-            written, or a setting out of range.
+        SslAudioError: no usable audio, a folder of other sources or that another process is
+            writing, a disk that is full or cannot be written, or a setting out of range.
     """
     if workers is not None and workers < 1:
         raise SslAudioError(f"workers={workers}: 1 or more")
@@ -146,8 +147,8 @@ def write_shards(
     if not found.tracks:
         raise SslAudioError(f"no usable audio: {found.summary()}. Give a folder or list with some")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        made = _write(found, folder, identity, workers, limit, progress)
+        with only_writer(folder):
+            made = _write(found, folder, identity, workers, limit, progress)
     except OSError as error:
         raise SslAudioError(
             f"cannot write {folder}: {error.strerror}. Fix that or make room, and run the same "

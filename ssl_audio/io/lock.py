@@ -1,7 +1,11 @@
 """Files that one process at a time holds."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+
+from ssl_audio.io.errors import SslAudioError
 
 
 def exclusive_lock(path: Path) -> IO[str] | None:
@@ -26,3 +30,19 @@ def exclusive_lock(path: Path) -> IO[str] | None:
         file.close()
         return None
     return file
+
+
+@contextmanager
+def only_writer(folder: Path) -> Iterator[None]:
+    """Write into a folder, which is made if absent, while no other process does.
+
+    Raises:
+        SslAudioError: another process writes into it by this function.
+        OSError: the folder cannot be made or written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = exclusive_lock(folder / ".lock")
+    if lock is None:
+        raise SslAudioError(f"another process is writing {folder}: wait for it")
+    with lock:
+        yield

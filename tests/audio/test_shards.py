@@ -17,6 +17,7 @@ from ssl_audio.audio.pairs import PairDataset, collate_pairs
 from ssl_audio.audio.shard_writer import DecodedTrack
 from ssl_audio.audio.sources import Source, find_audio
 from ssl_audio.io.errors import AudioError, SslAudioError
+from ssl_audio.io.lock import only_writer
 from ssl_audio.settings.pretrain import FolderData, ShardData
 from ssl_audio.training.budget import Budget
 from ssl_audio.training.data import PairDataModule
@@ -228,6 +229,12 @@ def test_a_finished_folder_is_left_alone(
         with pytest.raises(SslAudioError, match="another folder"):
             write(folder=folder, **other)
     assert contents(folder) == before
+
+
+def test_one_process_at_a_time_writes_shards(sources: list[Source], tmp_path: Path) -> None:
+    with only_writer(tmp_path / "shards"), pytest.raises(SslAudioError, match="another process"):
+        write(sources, tmp_path / "shards")
+    assert len(write(sources, tmp_path / "shards").tracks) == 8
 
 
 def test_a_lost_shard_is_made_again(sources: list[Source], tmp_path: Path) -> None:

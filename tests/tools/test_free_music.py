@@ -14,6 +14,7 @@ import pytest
 import soundfile
 
 from ssl_audio.audio.sources import list_audio
+from ssl_audio.io.lock import only_writer
 
 COPYRIGHT = """Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
 
@@ -122,6 +123,13 @@ def test_resumes_after_an_interruption(debs, monkeypatch, capsys):
     assert collect() == 0
     assert (debs / "calls").read_text().split() == ["one", "one", "two"]
     assert len(rows(debs)) == 3
+
+
+def test_one_process_at_a_time_collects(debs, capsys):
+    with only_writer(Path("out")):
+        assert collect() == 1
+    assert "another process is writing out: wait for it" in capsys.readouterr().err
+    assert collect() == 0
 
 
 def test_one_package_that_fails_is_named(debs, capsys):

@@ -19,7 +19,7 @@ from study_results import Finished, ProbeScores, write_finished
 from study_table import _panels
 
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.io.lock import exclusive_lock
+from ssl_audio.io.lock import only_writer
 from ssl_audio.probing.bootstrap import draw_clustered
 from ssl_audio.reports.pretraining import TrainingAudio
 from ssl_audio.reports.results import PretrainResults
@@ -124,10 +124,9 @@ def test_an_interrupted_study_resumes_to_the_same_rows(places, monkeypatch, caps
 
 def test_one_process_at_a_time_runs_a_study(places, capsys):
     write_study()
-    Path("runs").mkdir()
-    with exclusive_lock(Path("runs/lock")):
+    with only_writer(Path("runs")):
         assert study("mine.yaml", "run", f"places={places}", "runs=runs", "results=results") == 1
-    assert "runs=runs: another process is running this study" in capsys.readouterr().err
+    assert "another process is writing runs: wait for it" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
