@@ -36,6 +36,16 @@ class TrackIndex:
         places, products = self.index.nearest(queries, count)
         return np.where(places < 0, -1, self.rows[places]), products
 
+    @property
+    def by_graph(self) -> bool:
+        """Whether it searches by a graph, approximately."""
+        return self.index.graph is not None
+
+    def products(self, query: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """(n,) inner products of a query (d,) with tracks that can be recommended."""
+        found: np.ndarray = self.index.vectors[np.searchsorted(self.rows, rows)] @ query
+        return found
+
 
 class TrackIndexes:
     """The indexes of a trained recommender, each made when it is first searched.

@@ -119,7 +119,7 @@ def clip_gradients(model: nn.Module, max_norm: float) -> None:
             parameter.grad = parameter.grad.coalesce()
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
     values = [g._values() if g.is_sparse else g for g in gradients]
-    norm = torch.stack([value.square().sum() for value in values]).sum().sqrt()
+    norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(v) for v in values]))
     factor = torch.clamp(max_norm / (norm + 1e-6), max=1.0)
     for value in values:
         value.mul_(factor)

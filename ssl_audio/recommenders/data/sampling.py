@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.csr import bisect_rows
 from ssl_audio.recommenders.data.graph import TrackGraph
+from ssl_audio.recommenders.data.inversion import WeightedNumbers
 
 BITS = 31  # of random integers; a neighbour's probability has a relative error of degree / 2^31
 REDRAWS = 8  # draws of a negative by degree before it is drawn uniformly
@@ -148,7 +149,7 @@ class PairSampler:
                 "raise graph.min_weight"
             )
         noise = np.maximum(graph.degree, 1) ** negative_power
-        self.cumulative = np.cumsum(noise / noise.sum()) if negative_power else None
+        self.noise = WeightedNumbers(noise) if negative_power else None
 
     def pairs(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
         """The batch of a step: first the edges, then the negatives of each edge in turn.
@@ -183,7 +184,7 @@ class PairSampler:
         replacement = self.partnered[rng.integers(len(self.partnered), size=len(left))]
         left = np.where(self.partners[left] > 0, left, replacement)
         right = np.full(len(left), -1)
-        if self.cumulative is not None:
+        if self.noise is not None:
             for draws in (1, REDRAWS - 1):  # most need one; the rest are drawn in one call
                 missing = np.flatnonzero(right < 0)
                 right[missing] = self._by_degree(left[missing], draws, rng)
@@ -193,9 +194,8 @@ class PairSampler:
 
     def _by_degree(self, left: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
         """(n,) the first of some tracks drawn by degree without an edge to `left` (n,), or -1."""
-        assert self.cumulative is not None
-        drawn = np.searchsorted(self.cumulative, rng.random((len(left), draws)), side="right")
-        drawn = np.minimum(drawn, len(self.graph) - 1)  # the last sum may round to below 1
+        assert self.noise is not None
+        drawn = self.noise.draw(rng, (len(left), draws))
         rows = np.broadcast_to(left[:, None], drawn.shape)
         good = drawn != rows
         good &= ~self.graph.has_edges(rows.ravel(), drawn.ravel()).reshape(drawn.shape)

@@ -3,6 +3,9 @@
 The k most likely tracks are those whose output vectors have the largest inner products with the
 last state (trecs, section "Inference"): a nearest-neighbour search, exact or by a graph, instead of
 a softmax over all tracks. Only tracks are searched: `<start>`, `<unk>` and `<eop>` are never drawn.
+
+A graph is searched for every fourth track alone. The tracks that were found for any state so far
+are the candidates of each draw, which is then one product of a small matrix with the state.
 """
 
 from collections.abc import Sequence
@@ -12,6 +15,9 @@ import numpy as np
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.models.transformer import Past, PlaylistTransformer
 from ssl_audio.recommenders.track_index import TrackIndex
+
+DRAWS = 4  # tracks drawn between two searches of a graph
+FOUND = 128  # tracks that a search of a graph finds, at least
 
 
 def generate(
@@ -43,14 +49,21 @@ def generate(
         raise SslAudioError(f"length={length} k={k}: 1 or more")
     noise = np.random.default_rng((seed, 0)).gumbel(size=(length, k))
     playlist, past = list(history), list[Past]()
-    for draw in noise:
+    draws, least = (DRAWS, FOUND) if index.by_graph else (1, 1)
+    candidates = np.zeros(0, np.int64)
+    for number, draw in enumerate(noise):
         state = model.state_after(playlist, past).cpu().numpy()
-        rows, logits = (one[0] for one in index.nearest(state, k + len(playlist)))
-        best = np.flatnonzero((rows >= 0) & ~np.isin(rows, playlist))[:k]
-        if not len(best):
+        if number % draws == 0:
+            found = index.nearest(state, max(k + len(playlist) + draws - 1, least))[0][0]
+            candidates = np.union1d(candidates, found[(found >= 0) & ~np.isin(found, playlist)])
+        if not len(candidates):
             raise SslAudioError(
                 f"{len(index.rows)} tracks can be recommended, and a playlist has all of them: "
                 "give a smaller length="
             )
-        playlist.append(int(rows[best][(draw[: len(best)] + logits[best]).argmax()]))
+        logits = index.products(state[0], candidates)
+        best = np.argsort(-logits, kind="stable")[:k]  # of equal ones, the lower rows
+        drawn = candidates[best[(draw[: len(best)] + logits[best]).argmax()]]
+        candidates = candidates[candidates != drawn]
+        playlist.append(int(drawn))
     return playlist[len(history) :]
