@@ -27,13 +27,13 @@ def run(settings: TagSettings) -> int:
     from ssl_audio.catalogue.tagging import embedded_tracks, stored_tracks, write_tags
     from ssl_audio.models.encoder import load_encoder
     from ssl_audio.models.shipped import shipped_probe
-    from ssl_audio.probing.estimator import load_probe
+    from ssl_audio.probing.predictor import load_predictor
     from ssl_audio.stores.remote import fetched, published_file
 
     folder = settings.probe or shipped_probe(str(settings.checkpoint))
     if folder is None:
         raise SettingError("probe", None, "a folder that ssl-audio probe has saved")
-    probe = load_probe(folder)
+    probe = load_predictor(folder)
     if settings.features is not None:
         tracks = stored_tracks(fetched(settings.features), probe)
     else:

@@ -12,22 +12,19 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from ssl_audio.io.errors import CheckpointError, first_line
-from ssl_audio.io.model_folder import CONFIG, ModelFolder, read_model_folder, write_model_folder
+from ssl_audio.io.model_folder import ModelFolder, write_model_folder
 from ssl_audio.io.version import __version__
-from ssl_audio.models.shipped import shipped_probe
 from ssl_audio.probing.batched import TrainedProbe, Validation
 from ssl_audio.probing.batches import TrainingRows
-from ssl_audio.probing.calibration import Calibrator, best_thresholds, fit_calibrator
+from ssl_audio.probing.calibration import best_thresholds, fit_calibrator
 from ssl_audio.probing.logistic import validation_split
 from ssl_audio.probing.metrics import evaluate
+from ssl_audio.probing.predictor import KIND, WEIGHTS, TagPredictor, read_probe
 from ssl_audio.probing.probes import PROBES
 from ssl_audio.settings.probe import LinearProbeSettings
 
-KIND, WEIGHTS = "probe", "probe.safetensors"
 
-
-class Probe(BaseEstimator):  # type: ignore[misc]
+class Probe(TagPredictor, BaseEstimator):  # type: ignore[misc]
     """Tags predicted from embeddings, with the interface of a scikit-learn classifier.
 
     Validation rows, a random quarter of the training rows unless they are given to `fit`, choose
@@ -41,14 +38,7 @@ class Probe(BaseEstimator):  # type: ignore[misc]
         single_label: each row has exactly one tag: probabilities sum to 1.
 
     Attributes:
-        n_features_in_: dimensions of the embeddings.
-        tags_: names of the tags, in the order of the columns.
-        probe_: the trained layers.
-        calibrator_: logits to probabilities.
-        thresholds_: (tags,) probabilities from which on a tag is predicted; None if `single_label`.
-        encoder_, hop_: `weights_hash` of the encoder whose embeddings it takes ("" if unknown), and
-            seconds between the starts of their segments (None is a segment's length).
-        about_: JSON values that describe its training; may be set before `save`.
+        about_: and others after `fit`, see `TagPredictor`; it may be set before `save`.
 
     Examples:
         >>> import numpy as np
@@ -129,43 +119,15 @@ class Probe(BaseEstimator):  # type: ignore[misc]
         logits = trained.scores(x)
         calibrator = fit_calibrator(targets, logits, self.single_label)
         thresholds = None if self.single_label else best_thresholds(targets, calibrator(logits))
-        self._set(trained, calibrator, thresholds, tags)
+        self.set_layers(trained, calibrator, thresholds, tags)
         self.encoder_, self.hop_ = encoder, hop
         self.about_: dict[str, Any] = {}
         return self
 
-    def _set(
-        self, trained: TrainedProbe, calibrator: Calibrator, thresholds: np.ndarray | None,
-        tags: Sequence[str],
-    ) -> None:  # fmt: skip
-        count = len(trained.layers[-1][1])
-        if len(tags) != count or len(set(tags)) < count or not all(map(_is_name, tags)):
-            raise ValueError(f"{count} tags need as many different names, not {list(tags)}")
-        self.probe_, self.calibrator_, self.thresholds_ = trained, calibrator, thresholds
-        self.tags_, self.n_features_in_ = tuple(tags), len(trained.layers[0][0])
-
     def decision_function(self, X: ArrayLike) -> np.ndarray:
         """(rows, tags) logits, not calibrated."""
         check_is_fitted(self)
-        x = np.asarray(X)
-        if x.ndim != 2 or x.shape[1] != self.n_features_in_:
-            raise ValueError(f"X must be (rows, {self.n_features_in_}), not {x.shape}")
-        return self.probe_.scores(x)
-
-    def predict_proba(self, X: ArrayLike) -> np.ndarray:
-        """(rows, tags) calibrated probabilities, 0 to 1."""
-        logits = self.decision_function(X)
-        return self.calibrator_(logits)
-
-    def predict(self, X: ArrayLike) -> np.ndarray:
-        """(rows, tags) 0 or 1: tags from their thresholds on, or the most probable one."""
-        return self.decide(self.predict_proba(X))
-
-    def decide(self, probabilities: np.ndarray) -> np.ndarray:
-        """(rows, tags) 0 or 1 by the (rows, tags) probabilities of `predict_proba`."""
-        if self.thresholds_ is None:
-            return np.eye(len(self.tags_), dtype=np.int64)[probabilities.argmax(1)]
-        return (probabilities >= self.thresholds_).astype(np.int64)
+        return super().decision_function(X)
 
     def score(self, X: ArrayLike, y: ArrayLike) -> float:
         """ROC-AUC, averaged over the tags with positives and negatives."""
@@ -209,66 +171,13 @@ def load_probe(path: str | Path) -> Probe:
     Raises:
         CheckpointError: no such folder, a damaged one, or one of another kind or format.
     """
-    folder = shipped_probe(str(path)) or Path(path)
-    read = read_model_folder(folder, KIND, WEIGHTS)
-    try:
-        return _probe(read)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        reason = f"no {error}" if isinstance(error, KeyError) else first_line(error)
-        raise CheckpointError(f"{folder / CONFIG} or {WEIGHTS} is damaged: {reason}") from error
+    return read_probe(path, _made)
 
 
-def _probe(read: ModelFolder) -> Probe:
-    """The probe of a folder.
-
-    Raises:
-        KeyError, TypeError, ValueError, AttributeError: it is damaged.
-    """
-    config, how = read.config, read.config["probe"]
+def _made(how: Mapping[str, Any]) -> Probe:
+    """A probe that is not trained yet; raises KeyError or TypeError of a damaged description."""
     settings = None if how["settings"] is None else LinearProbeSettings(**how["settings"])
-    if how["kind"] not in PROBES or not isinstance(how["single_label"], bool):
-        raise ValueError(f"probe={how}")
-    tags = config["tags"]
-    layers = _layers(read.arrays, config["inputs"]["dimensions"], len(tags))
-    probe = Probe(how["kind"], settings, how["seed"], how["single_label"])
-    numbers = ("scale", "shift") if probe.single_label else ("scale", "shift", "threshold")
-    found = {key: np.array([tag[key] for tag in tags], np.float64) for key in numbers}
-    if not all(np.isfinite(each).all() for each in found.values()) or (found["scale"] <= 0).any():
-        raise ValueError("thresholds and calibration are finite numbers, scales positive ones")
-    calibrator = Calibrator(found["scale"], found["shift"], probe.single_label)
-    names = [tag["name"] for tag in tags]
-    probe._set(TrainedProbe(layers, []), calibrator, found.get("threshold"), names)
-    probe.encoder_, probe.hop_ = str(config["inputs"]["encoder"]), config["inputs"]["hop"]
-    if not (probe.hop_ is None or float(probe.hop_) > 0):
-        raise ValueError(f"hop={probe.hop_}")
-    probe.about_ = dict(config["about"])
-    return probe
-
-
-def _layers(
-    arrays: Mapping[str, np.ndarray], dimensions: int, tags: int
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Layers whose shapes follow each other.
-
-    Raises:
-        KeyError, ValueError: they do not.
-    """
-    layers, width = [], dimensions
-    for depth in range(max(1, len(arrays) // 2)):
-        weight, bias = arrays[f"{depth}.weight"], arrays[f"{depth}.bias"]
-        if weight.shape != (width, bias.size) or bias.ndim != 1:
-            raise ValueError(f"layer {depth}: {weight.shape} and {bias.shape} for {width} inputs")
-        if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
-            raise ValueError(f"layer {depth} is not finite")
-        layers.append((weight, bias))
-        width = bias.size
-    if width != tags or len(arrays) != 2 * len(layers):
-        raise ValueError(f"{len(arrays)} arrays, {width} outputs and {tags} tags")
-    return layers
-
-
-def _is_name(tag: object) -> bool:
-    return isinstance(tag, str) and tag != ""
+    return Probe(how["kind"], settings, how["seed"], how["single_label"])
 
 
 def _checked(X: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

@@ -15,7 +15,7 @@ from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.version import __version__
 from ssl_audio.models.encoder import load_encoder
 from ssl_audio.models.shipped import shipped_probe
-from ssl_audio.probing.estimator import Probe, load_probe
+from ssl_audio.probing.predictor import TagPredictor, load_predictor
 from ssl_audio.recommenders.data.m3u import read_m3u
 from ssl_audio.recommenders.data.node_features import ACOUSTIC, AUDIO
 from ssl_audio.recommenders.data.track_ids import TrackIds
@@ -244,7 +244,7 @@ def _embedder(
     return FileEmbedder(encoder, tracks.about.get("hop"), limits, observe)
 
 
-def _probe(settings: ServeSettings, tracks: Tracks) -> Probe | None:
+def _probe(settings: ServeSettings, tracks: Tracks) -> TagPredictor | None:
     """The probe that is given; else the one in the package, if it is for this store."""
     if settings.probe is not None:
         return _probe_of(settings, tracks, settings.probe)
@@ -256,9 +256,9 @@ def _probe(settings: ServeSettings, tracks: Tracks) -> Probe | None:
         return None
 
 
-def _probe_of(settings: ServeSettings, tracks: Tracks, folder: Path) -> Probe:
+def _probe_of(settings: ServeSettings, tracks: Tracks, folder: Path) -> TagPredictor:
     """A probe, if it takes the embeddings of this store; an SslAudioError if not."""
-    probe = load_probe(folder)
+    probe = load_predictor(folder)
     check_embeddings(settings.features, tracks.about, probe)
     return probe
 

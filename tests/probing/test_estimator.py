@@ -7,6 +7,7 @@ from sklearn.exceptions import NotFittedError
 
 from ssl_audio import CheckpointError, Probe, load_probe
 from ssl_audio.io.model_folder import ModelFolder, write_model_folder
+from ssl_audio.probing.predictor import load_predictor
 from ssl_audio.settings.probe import LinearProbeSettings
 
 QUICK = LinearProbeSettings(batch_size=32, epochs=4, steps=40, learning_rate=0.02, hidden=32)
@@ -28,9 +29,10 @@ def test_every_kind_learns_and_stays_the_same_when_saved(kind, tmp_path):
     assert proba.shape == y.shape and proba.min() >= 0 and proba.max() <= 1
     probe.save(tmp_path / "p", "A card.")
     again = load_probe(tmp_path / "p")
-    np.testing.assert_array_equal(again.predict_proba(x), proba)
-    np.testing.assert_array_equal(again.predict(x), probe.predict(x))
-    assert (again.tags_, again.encoder_, again.hop_) == (("a", "b", "ç"), "e", 2.0)
+    for read in (again, load_predictor(tmp_path / "p")):
+        np.testing.assert_array_equal(read.predict_proba(x), proba)
+        np.testing.assert_array_equal(read.predict(x), probe.predict(x))
+        assert (read.tags_, read.encoder_, read.hop_) == (("a", "b", "ç"), "e", 2.0)
     assert again.get_params() == probe.get_params()
     assert (tmp_path / "p" / "README.md").read_text() == "A card."
 

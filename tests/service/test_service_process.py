@@ -3,6 +3,8 @@
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from http.client import HTTPConnection
@@ -121,6 +123,25 @@ def test_hostile_clients_and_a_graceful_end(running: tuple[Any, int]) -> None:
     process.join(60)
     assert process.exitcode == 143
     assert healthy(port) is None
+
+
+def test_what_few_requests_need_is_not_imported_at_the_start(models: dict[str, Any]) -> None:
+    code = """if True:
+        import sys
+        from pathlib import Path
+        from ssl_audio.service.app import create_app
+        from ssl_audio.service.state import Service
+        from ssl_audio.settings.serve import ServeSettings
+        features, probe, run = map(Path, sys.argv[1:])
+        create_app(Service(ServeSettings(features=features, probe=probe, run=run)))
+        late = ("sklearn", "pandas", "lightning", "matplotlib", "gensim", "librosa")
+        print(*(name for name in late if name in sys.modules))
+    """
+    given = [str(models[name]) for name in ("features", "probe", "run")]
+    found = subprocess.run(
+        [sys.executable, "-c", code, *given], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.strip() == ""
 
 
 def test_an_address_in_use_is_one_line(models: dict[str, Any]) -> None:
