@@ -16,7 +16,13 @@ from ssl_audio.io.console import say
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.progress import with_progress
 from ssl_audio.settings.acoustic import AcousticSettings
-from ssl_audio.stores.feature_store import read_about, read_rows, read_segments, read_store
+from ssl_audio.stores.feature_store import (
+    count_rows,
+    read_about,
+    read_rows,
+    read_segments,
+    read_store,
+)
 from ssl_audio.stores.writer import Store, check_output
 
 Playlists = Mapping[str, Sequence[str]]  # ids of the tracks of each playlist
@@ -54,7 +60,8 @@ def acoustic_features(
         about["memberships"] = model.about["memberships"]
     with Store(output, about, group=settings.group) as store:
         gone = set(store.records)
-        for row in with_progress(read_rows(features), "acoustic features"):
+        rows = with_progress(read_rows(features), "acoustic features", count_rows(features))
+        for row in rows:
             gone.discard(row.id)
             known = store.records.get(row.id)
             if known is None or (known.path, known.sha256) != (row.path, row.sha256):
