@@ -134,7 +134,7 @@ def test_what_few_requests_need_is_not_imported_at_the_start(models: dict[str, A
         from ssl_audio.settings.serve import ServeSettings
         features, probe, run = map(Path, sys.argv[1:])
         create_app(Service(ServeSettings(features=features, probe=probe, run=run)))
-        late = ("sklearn", "pandas", "lightning", "matplotlib", "gensim", "librosa")
+        late = ("sklearn", "lightning", "matplotlib", "gensim", "librosa")
         print(*(name for name in late if name in sys.modules))
     """
     given = [str(models[name]) for name in ("features", "probe", "run")]
