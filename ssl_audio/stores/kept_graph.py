@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -27,6 +28,9 @@ from ssl_audio.stores.graph import Graph
 
 FORMAT = 1  # of the manifest, and of what a graph is made with
 MANIFEST, LOCK, NEW = "manifest.json", "lock", "new.usearch"
+_OWN = re.compile(
+    rf"[0-9a-f]{{16}}\.usearch|{NEW}|\.({NEW}|{MANIFEST})\..*\.tmp"
+)  # of older runs too
 MANY = 10_000  # vectors, whose addition takes long enough for a progress bar
 
 
@@ -37,6 +41,11 @@ class _Manifest:
     graph: str  # name of the file
     sha256: str  # of the file
     dimensions: int
+
+
+def has_graph(path: Path) -> bool:
+    """Whether a graph is kept with a store."""
+    return (index_folder(path) / MANIFEST).exists()
 
 
 class _Unusable(ValueError):
@@ -146,7 +155,7 @@ def _read_graph(folder: Path, known: _Manifest, mapped: bool) -> Graph:
 
 
 def _write(folder: Path, version: str, graph: Graph) -> None:
-    """Write a graph, then its manifest; remove what was there before.
+    """Write a graph, then its manifest; remove what was there before of this module's files.
 
     Raises:
         OSError, RuntimeError: it cannot be written.
@@ -164,5 +173,5 @@ def _write(folder: Path, version: str, graph: Graph) -> None:
         known = _Manifest(FORMAT, version, name, digest, graph.dimensions)
         write_text(folder / MANIFEST, json.dumps(asdict(known), indent=2) + "\n")
         for path in folder.iterdir():
-            if path.name not in (MANIFEST, LOCK, name):
+            if _OWN.fullmatch(path.name) and path.name != name:
                 path.unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ssl_audio.stores.feature_store import (
+    Chosen,
     count_rows,
     read_completed,
     read_schema,
@@ -54,25 +56,35 @@ def nearest_tracks(
     if approximate is None:
         approximate = count_rows(path) > MAX_EXACT
     if approximate and not prefix and not deleted:
-        return _by_graph(path, queries, count)
+        return StoreGraph(path).nearest(queries, count)
     return _exact(path, queries, count, prefix, deleted)
 
 
 def _exact(
     path: Path, queries: np.ndarray, count: int, prefix: str, deleted: bool
 ) -> list[list[Match]]:
-    schema = read_schema(path)
-    state = ["state"] if schema is not None and "state" in schema.names else []
     best = _Best(len(queries), count)
     chosen = partial(_begins, prefix) if prefix else None
+    for table, vectors in usable_vectors(path, chosen, deleted):
+        best.add(table, *NeighbourIndex(vectors, "cosine").nearest(queries, count))
+    return best.matches()
+
+
+def usable_vectors(
+    path: Path, chosen: Chosen | None = None, deleted: bool = False
+) -> Iterator[tuple[pa.Table, np.ndarray]]:
+    """The row groups of a store with `id` and `path`, and their vectors, (rows, dimensions).
+
+    Vectors that are not finite are left out, as are rows whose file is gone unless `deleted`.
+    """
+    schema = read_schema(path)
+    state = ["state"] if schema is not None and "state" in schema.names else []
     for table, vectors in read_vectors(path, ["path", *state], chosen):
         usable = np.isfinite(vectors).all(axis=1)
         if state and not deleted:
             usable &= not_deleted(table)
         if usable.any():
-            rows, scores = NeighbourIndex(vectors[usable], "cosine").nearest(queries, count)
-            best.add(table.filter(pa.array(usable)), rows, scores)
-    return best.matches()
+            yield table.filter(pa.array(usable)), vectors[usable]
 
 
 def _begins(prefix: str, track: str) -> bool:
@@ -115,14 +127,27 @@ class _Best:
         ]
 
 
-def _by_graph(path: Path, queries: np.ndarray, count: int) -> list[list[Match]]:
-    version = read_version(path)  # before the rows, which may change meanwhile
-    groups = read_completed(path, ["id", "path", "state", "key"])
-    tables = [group.filter(pa.array(not_deleted(group))) for group in groups]
-    if not any(table.num_rows for table in tables):
-        return [[] for _ in queries]
-    table = pa.concat_tables(tables)
-    rows, scores = GraphSearch(path, version, table).nearest(queries, count)
-    best = _Best(len(queries), count)
-    best.add(table, rows, scores)
-    return best.matches()
+class StoreGraph:
+    """The graph of a store, opened once for many queries; rows marked deleted are not found.
+
+    Args:
+        path: the store; its graph is built or brought up to date first.
+
+    Raises:
+        SslAudioError: a damaged store, or usearch is not installed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        version = read_version(path)  # before the rows, which may change meanwhile
+        groups = read_completed(path, ["id", "path", "state", "key"])
+        tables = [group.filter(pa.array(not_deleted(group))) for group in groups]
+        self._table = pa.concat_tables(tables) if tables else None
+        if self._table is not None and self._table.num_rows:
+            self._search = GraphSearch(path, version, self._table)
+
+    def nearest(self, queries: np.ndarray, count: int) -> list[list[Match]]:
+        """The tracks that are nearest to each query: see `nearest_tracks`."""
+        best = _Best(len(queries), count)
+        if self._table is not None and self._table.num_rows:
+            best.add(self._table, *self._search.nearest(queries, count))
+        return best.matches()

@@ -169,11 +169,12 @@ def test_an_update_that_is_killed_is_repeated(tmp_path, monkeypatch, capsys, ren
         patch.setattr("os.replace", killed)
         nearest_tracks(path, queries, 5, approximate=True)
     (path / "_index" / ".new.usearch.1.1.tmp").touch()
+    (path / "_index" / "of another module").touch()
     capsys.readouterr()
     found = nearest_tracks(path, queries, 50, approximate=True)
     assert capsys.readouterr().err == "updating the graph: 1 vectors are added, 1 removed\n"
     assert {match.id for match in found[0]} == {"new", *(f"{k}" for k in range(50) if k != 3)}
-    assert len(list((path / "_index").iterdir())) == 3
+    assert len(list((path / "_index").iterdir())) == 4
 
 
 def test_a_store_of_another_program_has_its_graph_beside_it(tmp_path, capsys):
