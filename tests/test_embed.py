@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -18,6 +19,7 @@ from processes import start
 from ssl_audio import embed, load_encoder
 from ssl_audio.catalogue import embedding
 from ssl_audio.io.console import SOME_FAILED
+from ssl_audio.models import runtime as models_runtime
 from ssl_audio.models.encoder import build_encoder
 from ssl_audio.stores.feature_store import read_about, read_segments, read_store
 
@@ -96,6 +98,33 @@ def test_bfloat16_and_float16_stay_close(run, music):
     full, half = read_store("full.parquet").vectors, read_store("half.parquet").vectors
     norms = np.linalg.norm(full, axis=1) * np.linalg.norm(half, axis=1)
     assert ((full * half).sum(1) / norms).min() > 0.99
+
+
+@needs_openvino
+def test_int8_is_calibrated_by_the_source_and_stays_close(run, music, tmp_path, monkeypatch):
+    pytest.importorskip("nncf", reason="NNCF is not installed")
+    source, words = f"source={music}", ["precision=int8", "runtime=openvino"]
+    run(source, "output=full.parquet")
+    status, said = run(source, "output=int8.parquet", *words)
+    assert status == SOME_FAILED and "9 segments\n" in said, said  # half of what there is
+    assert re.search(r"int8: mean cosine to float32 (0\.99|1\.00)", said), said
+    full, found = read_store("full.parquet").vectors, read_store("int8.parquet").vectors
+    norms = np.linalg.norm(full, axis=1) * np.linalg.norm(found, axis=1)
+    assert ((full * found).sum(1) / norms).min() > 0.99
+    assert np.abs(full - found).max() > 1e-4 * np.abs(full).max()
+    # the same once more, of a stream
+    names = "\n".join(str(music / track) for track in read_store("full.parquet").ids)
+    monkeypatch.setattr(sys, "stdin", io.StringIO(names))
+    assert run("source=-", "output=again.parquet", *words)[0] == 0
+    np.testing.assert_array_equal(read_store("again.parquet").vectors, found)
+    # rows of another precision do not mix with these
+    status, said = run(source, "output=int8.parquet", "precision=bfloat16")
+    assert status == 1 and "precision=int8, not with precision=bfloat16" in said
+    monkeypatch.setattr(models_runtime, "MIN_COSINE", 1.1)
+    status, said = run(source, "output=far.parquet", *words)
+    assert status == 1 and "below 1.1: use bfloat16" in said
+    assert not (tmp_path / "far.parquet").exists()
+    assert not any(name.startswith("openvino_telemetry.") for name in sys.modules)
 
 
 @needs_openvino

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import chain, islice
+
+from ssl_audio.catalogue.calibration import TRACKS, typical_segments
 from ssl_audio.catalogue.local_engine import LocalEngine
 from ssl_audio.catalogue.ray_engine import RayEngine
-from ssl_audio.catalogue.tracks import Engine, list_items
+from ssl_audio.catalogue.tracks import Engine, Item, list_items
 from ssl_audio.catalogue.update import Summary, update_catalogue
+from ssl_audio.io.errors import SslAudioError
 from ssl_audio.models.encoder import Encoder, load_encoder
 from ssl_audio.models.runtime import for_embedding
 from ssl_audio.settings.embed import EmbedSettings
@@ -29,12 +33,15 @@ def embed_catalogue(settings: EmbedSettings) -> Summary:
 
 def _embed(settings: EmbedSettings, output: Working) -> Summary:
     items = list_items(settings.source, settings.part)
+    first = list(islice(items, TRACKS)) if settings.precision == "int8" else []
+    if not isinstance(items, list):
+        items = chain(first, items)
     encoder = load_encoder(settings.checkpoint)
     about = _about(settings, encoder)
     store = Store(output.path, about, settings.dtype, settings.segments, settings.group)
     return update_catalogue(
-        settings, store, items, lambda tracks: _engine(settings, encoder, tracks), "embedding",
-        output.save,
+        settings, store, items, lambda tracks: _engine(settings, encoder, tracks, first),
+        "embedding", output.save,
     )  # fmt: skip
 
 
@@ -46,8 +53,14 @@ def _about(settings: EmbedSettings, encoder: Encoder) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _engine(settings: EmbedSettings, encoder: Encoder, tracks: int | None) -> Engine:
-    """The engine for a number of tracks; None where that is unknown."""
+def _engine(
+    settings: EmbedSettings, encoder: Encoder, tracks: int | None, first: list[Item]
+) -> Engine:
+    """The engine for a number of tracks; None where that is unknown.
+
+    Args:
+        first: tracks of the source, for int8.
+    """
     processes = (settings.workers or 1) if settings.engine == "ray" else 1
     runtime = settings.runtime
     if runtime == "auto" and tracks is not None and tracks < MIN_OPENVINO_TRACKS * processes:
@@ -57,7 +70,12 @@ def _engine(settings: EmbedSettings, encoder: Encoder, tracks: int | None) -> En
             str(settings.checkpoint), settings.precision, runtime, settings.hop,
             settings.batch_size, settings.segments, settings.workers,
         )  # fmt: skip
-    embedder = for_embedding(encoder, settings.precision, runtime, settings.workers)
+    music = None
+    if settings.precision == "int8":
+        music = typical_segments(first, encoder.segment, encoder.sample_rate)
+        if not len(music):
+            raise SslAudioError(f"precision=int8: none of the first {TRACKS} tracks can be read")
+    embedder = for_embedding(encoder, settings.precision, runtime, settings.workers, music)
     return LocalEngine(
         embedder, settings.hop, settings.batch_size, settings.segments, settings.workers
     )

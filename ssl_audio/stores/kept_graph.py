@@ -28,9 +28,7 @@ from ssl_audio.stores.graph import Graph
 
 FORMAT = 1  # of the manifest, and of what a graph is made with
 MANIFEST, LOCK, NEW = "manifest.json", "lock", "new.usearch"
-_OWN = re.compile(
-    rf"[0-9a-f]{{16}}\.usearch|{NEW}|\.({NEW}|{MANIFEST})\..*\.tmp"
-)  # of older runs too
+_OURS = re.compile(rf"[0-9a-f]{{16}}\.usearch|{NEW}|\.({NEW}|{MANIFEST})\..*\.tmp")
 MANY = 10_000  # vectors, whose addition takes long enough for a progress bar
 
 
@@ -173,5 +171,5 @@ def _write(folder: Path, version: str, graph: Graph) -> None:
         known = _Manifest(FORMAT, version, name, digest, graph.dimensions)
         write_text(folder / MANIFEST, json.dumps(asdict(known), indent=2) + "\n")
         for path in folder.iterdir():
-            if _OWN.fullmatch(path.name) and path.name != name:
+            if _OURS.fullmatch(path.name) and path.name != name:
                 path.unlink()
