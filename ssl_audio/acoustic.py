@@ -47,7 +47,7 @@ def _project(settings: AcousticSettings) -> int:
         playlists, unknown = read_memberships(settings.playlists, read_ids(features))
     digest = membership_digest((playlists or {}).items())
     with published(settings.output) as output:
-        acoustic_features(settings, features, output.path, playlists, digest)
+        acoustic_features(settings, features, output, playlists, digest)
     return SOME_FAILED if unknown else 0
 
 

@@ -3,6 +3,8 @@
 rate: tracks per second of mp3 and ogg files (44.1 kHz stereo), by this package and by two scripts:
 the one published with the paper (torchaudio's load and resample), and one with librosa.load. Both
 decode the whole file and run four segments at a time through the eager float32 network.
+stages: processor time per track of decoding, resampling, log-mel and network, of mp3 files by the
+encoder `contrastive`, and the share of decoding and resampling: the limit of throughput.
 startup: seconds until a command line is answered, and until an encoder is loaded.
 memory: resident memory while ten thousand files are embedded, of which 3 % are damaged.
 """
@@ -12,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,15 +26,18 @@ import torch
 from benchmark import made_tracks
 from timing import aim, benchmark, race, table
 
-from ssl_audio.audio import SAMPLE_RATE
+from ssl_audio.audio import SAMPLE_RATE, isolated
 from ssl_audio.audio.decode import Stream
+from ssl_audio.audio.decoders import open_whole
 from ssl_audio.audio.logmel import LogMel
+from ssl_audio.catalogue.calibration import TRACKS, typical_segments
 from ssl_audio.catalogue.changes import Changes
 from ssl_audio.catalogue.local_engine import LocalEngine
 from ssl_audio.catalogue.tracks import Item
 from ssl_audio.catalogue.update import update_store
 from ssl_audio.io.parallel import available_processors, in_order
-from ssl_audio.models.encoder import Encoder, build_encoder
+from ssl_audio.models.embedder import Embedder
+from ssl_audio.models.encoder import Encoder, build_encoder, load_encoder
 from ssl_audio.models.runtime import PRECISIONS, for_embedding
 from ssl_audio.settings.fields import Group, setting
 from ssl_audio.stores.columns import Row
@@ -45,7 +50,7 @@ Load = Callable[[Path], torch.Tensor]
 
 
 class BenchmarkEmbedSettings(Group):
-    what: tuple[Literal["rate", "startup", "memory"], ...] = setting(
+    what: tuple[Literal["rate", "stages", "startup", "memory"], ...] = setting(
         (), help="what to measure; default: everything"
     )
     tracks: int = setting(12, help="files of 30 s; a quarter of that of 3 min", min=1)
@@ -129,7 +134,7 @@ def rate(options: BenchmarkEmbedSettings) -> None:
     engines = {
         f"ssl_audio, {runtime}, {precision}": LocalEngine(for_embedding(ours, precision, runtime))
         for runtime in runtimes
-        for precision in PRECISIONS
+        for precision in ("float32", "bfloat16")
     }
     cores = available_processors()
     long = -(-max(2, options.tracks // 4) // cores) * cores  # no core is idle at the end
@@ -164,6 +169,73 @@ def compare(
     decoding = time.perf_counter() - started
     print(f"  decoding and resampling alone: {len(paths) / decoding:.2f} tracks/s, "
           f"{100 * decoding / seconds[fastest]:.0f} % of the time of the fastest")  # fmt: skip
+
+
+def processor_seconds() -> float:
+    """Seconds of processors that this process and its children have used."""
+    tasks = Path("/proc/self/task").iterdir()
+    children = [child for task in tasks for child in (task / "children").read_text().split()]
+    texts = [Path(f"/proc/{process}/stat").read_text() for process in ("self", *children)]
+    fields = [text.rpartition(")")[2].split() for text in texts]
+    return sum(int(f[11]) + int(f[12]) for f in fields) / os.sysconf("SC_CLK_TCK")
+
+
+def decoded(paths: list[Path]) -> None:
+    """Decode files at their own rate."""
+
+    def frames(path: Path) -> int:
+        with open_whole(path) as reader:
+            return sum(len(block) for block in reader.blocks(0, None))
+
+    for _ in in_order(paths, frames):
+        pass
+
+
+def streamed(paths: list[Path], stream: Callable[[Path], Iterable[np.ndarray]]) -> None:
+    """Decode and resample files."""
+    for _ in in_order(paths, lambda path: sum(len(block) for block in stream(path))):
+        pass
+
+
+def networks(encoder: Encoder, paths: list[Path]) -> dict[str, Embedder]:
+    """An encoder without its network, and with it in each precision."""
+    items = [Item(path.name, path) for path in paths[:TRACKS]]
+    music = typical_segments(items, encoder.segment, encoder.sample_rate)
+    runtime = "openvino" if find_spec("openvino") else "torch"
+    precisions = [p for p in PRECISIONS if p != "int8" or find_spec("nncf")]
+    size = encoder.embedding_size
+    none = Embedder(encoder.frontend, lambda x: torch.zeros(len(x), size), encoder.segment)
+    return {"log-mel": none} | {
+        precision: for_embedding(encoder, precision, runtime, music=music)
+        for precision in precisions
+    }
+
+
+def stages(options: BenchmarkEmbedSettings) -> None:
+    """Each stage as the difference of runs with it and without it."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(t.path) for t in made_tracks(Path(folder), "mp3", options.tracks, 30)]
+        runs: dict[str, Callable[[], object]] = {
+            "decoding": partial(decoded, paths),
+            "resampling": partial(streamed, paths, Stream),
+            "other processes": partial(streamed, paths, isolated.Stream),
+        }
+        for name, embedder in networks(load_encoder("contrastive"), paths).items():
+            runs[name] = partial(package, paths, LocalEngine(embedder))
+        spent: dict[str, list[float]] = {name: [] for name in runs}
+        for _ in range(1 + options.repeats):  # the first one warms up
+            for name, run in runs.items():
+                before = processor_seconds()
+                run()
+                spent[name].append(1000 * (processor_seconds() - before) / len(paths))
+    least = {name: min(values[1:]) for name, values in spent.items()}  # others add to it
+    print(f"\nCPU ms of an mp3 file of 30 s, {len(paths)} files; share of decoding and resampling")
+    without = 0.0
+    for name, value in least.items():
+        added = value - without
+        without = min(value, least["log-mel"])  # networks take each other's place
+        share = least["resampling"] / value
+        print(f"  {name:<16} {added:6.1f}   total {value:6.1f}   share {share:4.2f}")
 
 
 def startup(options: BenchmarkEmbedSettings) -> None:
@@ -236,10 +308,10 @@ def make_many(folder: Path, count: int) -> int:
     return damaged
 
 
-WHAT = {"rate": rate, "startup": startup, "memory": memory}
+WHAT = {"rate": rate, "stages": stages, "startup": startup, "memory": memory}
 main = benchmark(
     "benchmark_embed", "Measure embedding a catalogue against the usual scripts, start-up, memory.",
-    ("rate tracks=8", "startup memory files=1000"), BenchmarkEmbedSettings, WHAT,
+    ("rate tracks=8", "stages", "startup memory files=1000"), BenchmarkEmbedSettings, WHAT,
 )  # fmt: skip
 
 if __name__ == "__main__":

@@ -23,13 +23,14 @@ from ssl_audio.stores.feature_store import (
     read_segments,
     read_store,
 )
+from ssl_audio.stores.remote import Working
 from ssl_audio.stores.writer import Store, check_output
 
 Playlists = Mapping[str, Sequence[str]]  # ids of the tracks of each playlist
 
 
 def acoustic_features(
-    settings: AcousticSettings, features: Path, output: Path, playlists: Playlists | None = None,
+    settings: AcousticSettings, features: Path, output: Working, playlists: Playlists | None = None,
     digest: str = "",
 ) -> None:  # fmt: skip
     """Bring a store of acoustic features up to date with a store of embeddings.
@@ -46,19 +47,20 @@ def acoustic_features(
         SslAudioError: a store of other features, playlists that cannot be used, a model of another
             encoder.
     """
-    check_output(output)
+    path = output.path
+    check_output(path)
     about = read_about(features)
     if about.get("kind") != "embedding":
         found = about.get("kind")
         raise SslAudioError(f"features={features} holds {found}, not embeddings")
-    folder = settings.model or output.with_name(f"{output.stem}-model")
+    folder = settings.model or path.with_name(f"{path.stem}-model")
     model = _model(settings, features, folder, playlists, digest)
     if about["model"] != model.about["encoder"]:
         raise SslAudioError(f"features={features}: the model was fitted to another encoder")
     about = {"kind": f"acoustic, {model.method}", "model": model.hash, "encoder": about["model"]}
     if "memberships" in model.about:
         about["memberships"] = model.about["memberships"]
-    with Store(output, about, group=settings.group) as store:
+    with Store(path, about, group=settings.group) as store:
         gone = set(store.records)
         rows = with_progress(read_rows(features), "acoustic features", count_rows(features))
         for row in rows:
@@ -68,7 +70,7 @@ def acoustic_features(
                 store.add(replace(row, vector=model.features(row.vector[None])[0]))
         store.flush()
         store.drop(gone if settings.deleted == "drop" else ())
-        say(f"{store.close()} tracks x {DIMENSIONS} ({model.method}): {output}")
+        say(f"{store.close()} tracks x {DIMENSIONS} ({model.method}): {output.name}")
 
 
 def _model(

@@ -48,6 +48,4 @@ def describe_catalogue(settings: AcousticSettings) -> Summary:
     engine = DescriptorEngine(settings.workers)
     with published(settings.output) as output:
         store = Store(output.path, ABOUT, group=settings.group)
-        return update_catalogue(
-            settings, store, items, lambda tracks: engine, "describing", output.save
-        )
+        return update_catalogue(settings, store, items, lambda tracks: engine, "describing", output)

@@ -41,7 +41,7 @@ def _embed(settings: EmbedSettings, output: Working) -> Summary:
     store = Store(output.path, about, settings.dtype, settings.segments, settings.group)
     return update_catalogue(
         settings, store, items, lambda tracks: _engine(settings, encoder, tracks, first),
-        "embedding", output.save,
+        "embedding", output,
     )  # fmt: skip
 
 

@@ -35,7 +35,7 @@ from ssl_audio.stores.feature_store import (
     read_version,
 )
 from ssl_audio.stores.parts import LARGE_BYTES, regrouped
-from ssl_audio.stores.remote import fetched, published
+from ssl_audio.stores.remote import Working, fetched, published
 from ssl_audio.stores.writer import NOT_COMPARED, Store, check_output
 
 MERGED = "merged"  # in `about`: the stores whose tracks the output has; in _run.json: versions
@@ -61,12 +61,12 @@ def merge_stores(settings: MergeSettings) -> Summary:
     with published(settings.output) as output:
         about = _common_about(stores, output.path)
         versions = {store.name: _version(store.path) for store in stores}
-        summary = _nothing_to_do(output.path, versions)
+        summary = _nothing_to_do(output, versions)
         if summary is None:
             dtype, segments = about.pop("dtype"), about.pop("segments")
             about[MERGED] = list(versions)
             with Store(output.path, about, dtype, segments) as store, terminable():
-                summary = _merge(store, stores)
+                summary = _merge(store, stores, output)
         summary.seconds = time.monotonic() - started
         merged = {"output": _version(output.path), "stores": versions}
         describe_run(summary, plain(settings), settings.report, merged=merged)
@@ -135,9 +135,9 @@ def _lateness(failure: Failure) -> tuple[Any, ...]:
     return (failure.when, failure.tries, failure.path, failure.reason)
 
 
-def _merge(store: Store, stores: Sequence[_Part]) -> Summary:
+def _merge(store: Store, stores: Sequence[_Part], output: Working) -> Summary:
     """Change the output where it differs from the stores, and close it."""
-    summary, plan = Summary(store.output, len(store.records)), _Plan(stores)
+    summary, plan = Summary(output, len(store.records)), _Plan(stores)
     plan.read()
     _check_others(store, plan)
     keys = {track: key for track, _, key in _known(store.output)} if store.parts else {}
@@ -241,13 +241,14 @@ def _version(path: Path) -> str:
     return read_version(path) + (file_sha256(failures) if failures.exists() else "")
 
 
-def _nothing_to_do(output: Path, versions: Mapping[str, str]) -> Summary | None:
+def _nothing_to_do(output: Working, versions: Mapping[str, str]) -> Summary | None:
     """The outcome if output and stores are those that the last merge has left; else None."""
     try:
-        merged = json.loads((output / RUN).read_text(encoding="utf-8"))[MERGED]
-        if merged != {"output": _version(output), "stores": versions}:
+        path = output.path
+        merged = json.loads((path / RUN).read_text(encoding="utf-8"))[MERGED]
+        if merged != {"output": _version(path), "stores": versions}:
             return None
-        total = count_rows(output)
-        return Summary(output, total, total=total, tracks=total, failed=len(read_failures(output)))
+        total = count_rows(path)
+        return Summary(output, total, total=total, tracks=total, failed=len(read_failures(path)))
     except (OSError, ValueError, KeyError, TypeError, SslAudioError):
         return None

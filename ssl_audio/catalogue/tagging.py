@@ -23,6 +23,7 @@ from ssl_audio.models.runtime import for_embedding
 from ssl_audio.stores.columns import Row, metadata
 from ssl_audio.stores.failures import Failure, failures_table, write_failures_table
 from ssl_audio.stores.feature_store import count_rows, read_about, read_rows
+from ssl_audio.stores.remote import Working
 
 KIND = "tags"  # of the table, in its metadata
 COLUMN = "probability:"  # before a tag: the name of its column
@@ -56,20 +57,15 @@ class Tracks:
 class Tagged:
     """The outcome of one run."""
 
-    output: Path
+    output: Working
     rows: int = 0
     failures: list[Failure] = field(default_factory=list)
 
-    @property
-    def failures_path(self) -> Path:
-        """The table of the failed tracks; it exists if there are any."""
-        return failures_table(self.output)
-
     def lines(self) -> list[str]:
         """What a command prints at its end."""
-        lines = [f"{self.rows} tracks: {self.output}"]
+        lines = [f"{self.rows} tracks: {self.output.name}"]
         if self.failures:
-            lines.insert(0, f"{len(self.failures)} files failed: {self.failures_path}")
+            lines.insert(0, f"{len(self.failures)} files failed: {self.output.failures}")
         return lines
 
 
@@ -105,7 +101,7 @@ def stored_tracks(features: Path, tagger: Tagger) -> Tracks:
     return Tracks(_checked(read_rows(features), features, tagger), count_rows(features))
 
 
-def check_embeddings(features: Path, about: Mapping[str, Any], tagger: Tagger) -> None:
+def check_embeddings(features: Path | Url, about: Mapping[str, Any], tagger: Tagger) -> None:
     """Refuse a store whose vectors a tagger was not trained on; `about` is the store's.
 
     Raises:
@@ -145,7 +141,7 @@ def _checked(rows: Iterable[Row], features: Path, tagger: Tagger) -> Iterator[Ro
         yield row if good else Failure(row.id, row.path, "its embedding is missing or not finite")
 
 
-def write_tags(tracks: Tracks, tagger: Tagger, output: Path) -> Tagged:
+def write_tags(tracks: Tracks, tagger: Tagger, output: Working) -> Tagged:
     """Write the table of tags in one step, over an older one.
 
     Columns: id, path, duration (seconds), `tags` (a list of names), and the probability of each tag
@@ -154,22 +150,25 @@ def write_tags(tracks: Tracks, tagger: Tagger, output: Path) -> Tagged:
     Raises:
         SslAudioError: the output is another file than such a table, or no track can be tagged.
     """
-    if output.is_dir() or (output.exists() and read_about(output).get("kind") != KIND):
-        raise SslAudioError(f"output={output} is no table of tags: give the name of another file")
+    path = output.path
+    if path.is_dir() or (path.exists() and read_about(path).get("kind") != KIND):
+        raise SslAudioError(
+            f"output={output.name} is no table of tags: give the name of another file"
+        )
     done = Tagged(output)
     rows = _good(with_progress(tracks.rows, "tagging", tracks.total), done.failures)
     schema = _schema(tagger)
     with (
-        atomic_file(output) as temporary,
+        atomic_file(path) as temporary,
         pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
     ):
         while group := list(islice(rows, GROUP)):
             writer.write_table(_table(group, tagger, schema))
             done.rows += len(group)
-        write_failures_table(done.failures_path, {f.id: f for f in done.failures})
+        write_failures_table(failures_table(path), {f.id: f for f in done.failures})
         if not done.rows:
-            raise SslAudioError(f"no track can be tagged: see {done.failures_path}")
-    log.event("summary", output=str(output), tracks=done.rows, failed_now=len(done.failures))
+            raise SslAudioError(f"no track can be tagged: see {output.failures}")
+    log.event("summary", output=output.name, tracks=done.rows, failed_now=len(done.failures))
     return done
 
 

@@ -17,22 +17,19 @@ from ssl_audio.io.run_folder import versions
 from ssl_audio.settings.catalogue import CatalogueSettings
 from ssl_audio.settings.tree import plain
 from ssl_audio.stores.columns import Row
-from ssl_audio.stores.failures import Failure, failures_table
+from ssl_audio.stores.failures import Failure
 from ssl_audio.stores.manifest import RUN
+from ssl_audio.stores.remote import Working
 from ssl_audio.stores.writer import Store
 
 _BEFORE = "failed before"  # tracks that were not tried again
-
-
-def _nothing() -> None:
-    pass
 
 
 @dataclass
 class Summary:
     """The outcome of one run."""
 
-    output: Path  # the store
+    output: Working  # the store
     known: int  # rows that it had before
     counts: dict[str, int] = field(default_factory=dict)  # of changed tracks, by what happened
     rows: int = 0  # tracks that an engine computed
@@ -73,15 +70,15 @@ class Summary:
         if self.failed:
             earlier = self.failed - len(self.tried)
             before = f" ({earlier} of them before)" if earlier > 0 else ""
-            lines.append(f"{self.failed} files failed{before}: {failures_table(self.output)}")
+            lines.append(f"{self.failed} files failed{before}: {self.output.failures}")
         if not self.changed:
             lines.append("up to date")
-        return [*lines, f"{self.total} tracks: {self.output}"]
+        return [*lines, f"{self.total} tracks: {self.output.name}"]
 
     def json(self) -> dict[str, Any]:
         """The outcome as JSON values."""
         return {
-            "output": str(self.output), "up_to_date": not self.changed, "tracks": self.total,
+            "output": self.output.name, "up_to_date": not self.changed, "tracks": self.total,
             "source_tracks": self.tracks, "changes": dict(self.counts), "computed": self.rows,
             "audio_seconds": round(self.audio_seconds, 3), "seconds": round(self.seconds, 3),
             "failed_now": len(self.tried), "failed": self.failed,
@@ -90,7 +87,7 @@ class Summary:
 
 def update_catalogue(
     settings: CatalogueSettings, store: Store, items: Items,
-    engine_for: Callable[[int | None], Engine], title: str, save: Callable[[], None] = _nothing,
+    engine_for: Callable[[int | None], Engine], title: str, output: Working,
 ) -> Summary:  # fmt: skip
     """`update_store` with the settings of a command; a run that changed anything is described.
 
@@ -101,7 +98,7 @@ def update_catalogue(
     """
     with store:
         changes = Changes(store, settings.deleted, settings.retry_failed, settings.workers)
-        summary = update_store(store, changes, items, engine_for, title, save)
+        summary = update_store(store, changes, items, engine_for, title, output)
     runtime = {"runtime": summary.runtime} if summary.runtime else {}
     describe_run(summary, {**plain(settings), **runtime}, settings.report)
     return summary
@@ -122,7 +119,7 @@ def describe_run(
         SslAudioError: a file cannot be written.
     """
     log.event("summary", **summary.json())
-    files = [(summary.output / RUN, more)] if summary.changed else []
+    files = [(summary.output.path / RUN, more)] if summary.changed else []
     files += [(report, {})] if report else []
     described = {**summary.json(), "config": config, **({"versions": versions()} if files else {})}
     try:
@@ -134,7 +131,7 @@ def describe_run(
 
 def update_store(
     store: Store, changes: Changes, items: Items, engine_for: Callable[[int | None], Engine],
-    title: str, save: Callable[[], None] = _nothing,
+    title: str, output: Working | None = None,
 ) -> Summary:  # fmt: skip
     """Bring a store up to date with a source, and close it.
 
@@ -145,12 +142,13 @@ def update_store(
         engine_for: makes the engine for a number of tracks, None where it is unknown; not called
             where there is nothing to compute.
         title: shown before the progress bar.
-        save: called after each track that was computed.
+        output: of the store; None: a local path. It is saved after each track that was computed.
 
     Raises:
         SslAudioError: the store has no track in the end although the source has some.
     """
-    summary, started = Summary(store.output, len(store.records)), time.monotonic()
+    output = output or Working(store.output)
+    summary, started = Summary(output, len(store.records)), time.monotonic()
     try:
         with terminable():
             todo = changes.todo(items)
@@ -160,20 +158,19 @@ def update_store(
                 summary.runtime = engine.runtime
                 for result in with_progress(engine.rows(todo), title, total):
                     changes.add(result)
-                    save()
+                    output.save()
                     if isinstance(result, Row):
                         summary.rows += 1
                         summary.audio_seconds += result.duration
             changes.finish()
     except KeyboardInterrupt:
         store.flush()
-        say(f"{len(store.records)} tracks are in {store.output}; the same command goes on")
+        say(f"{len(store.records)} tracks are in {output.name}; the same command goes on")
         raise
     summary.total = store.close()
     summary.seconds = time.monotonic() - started
     summary.counts, summary.tracks = dict(changes.counts), len(changes.listed)
     summary.tried, summary.failed = changes.tried, len(store.failures)
     if store.failures and not summary.total:
-        table = failures_table(store.output)
-        raise SslAudioError(f"none of the files can be read: see {table}")
+        raise SslAudioError(f"none of the files can be read: see {output.failures}")
     return summary

@@ -21,7 +21,7 @@ from ssl_audio.recommenders.data.node_features import (
     read_group,
     refuse_missing,
 )
-from ssl_audio.recommenders.data.training_data import open_playlists
+from ssl_audio.recommenders.data.training_data import fetched_stores, open_playlists
 from ssl_audio.recommenders.recommender import InductiveModel
 from ssl_audio.recommenders.trained import trained_run
 from ssl_audio.settings.complete import CompleteSettings
@@ -41,10 +41,11 @@ def write_new_vectors(settings: CompleteSettings) -> int:
     Raises:
         SslAudioError: no such model, features that cannot be used, or an output that exists.
     """
-    output, stores = settings.output or Path("vectors.parquet"), settings.stores
+    output = settings.output or Path("vectors.parquet")
     if output.exists() or output.suffix != ".parquet":
         raise SslAudioError(f"output={output}: a new file that ends with .parquet")
     name, model = inductive_model(settings.run, settings.model)
+    stores = fetched_stores(settings.stores)
     with tempfile.TemporaryDirectory() as folder:
         store = None
         if settings.playlists:
@@ -132,7 +133,7 @@ def _ids(names: list[str], stores: StoreSettings) -> list[str]:
 
 def _group(
     name: str,
-    path: Path | None,  # of its store; genres are in none
+    path: str | Path | None,  # of its store; genres are in none
     playlists: Playlists | None,
     catalogue: Catalogue,
     model: InductiveModel,

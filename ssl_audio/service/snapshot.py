@@ -46,6 +46,7 @@ from ssl_audio.service.schemas import (
 from ssl_audio.service.tracks import Tracks
 from ssl_audio.settings.serve import ServeSettings
 from ssl_audio.stores.feature_store import read_about, read_aligned
+from ssl_audio.stores.remote import fetched
 
 EMBEDDINGS = "embeddings"  # the feature group of two_tower
 SEEDS = 5  # neighbours that the playlist around a new track starts from
@@ -63,7 +64,8 @@ class Snapshot:
     """
 
     def __init__(self, settings: ServeSettings, observe: Callable[[int], None]) -> None:
-        self.tracks = Tracks(settings.features)
+        self.features = fetched(settings.features)
+        self.tracks = Tracks(self.features)
         self.embedder, self.probe = None, None
         if self.tracks.about.get("kind") == "embedding":
             self.embedder = _embedder(settings, self.tracks, observe)

@@ -18,6 +18,7 @@ from ssl_audio.service.waveform import PeakCache
 from ssl_audio.service.work import Workers
 from ssl_audio.settings.serve import ServeSettings
 from ssl_audio.stores.feature_store import read_version
+from ssl_audio.stores.remote import fetched
 
 
 class Service:
@@ -66,7 +67,7 @@ class Service:
         tried = self.snapshot.tracks.version
         while not self._closing.wait(seconds):
             try:
-                version = read_version(self.settings.features)
+                version = read_version(fetched(self.settings.features))
                 if version not in (tried, self.snapshot.tracks.version):
                     tried = version
                     say(f"{self.settings.features} has changed: loading it")

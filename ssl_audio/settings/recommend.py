@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Literal, Self
 
+from ssl_audio.io.remote import Url
 from ssl_audio.settings.baselines import (
     ALSSettings,
     BPRSettings,
@@ -34,14 +35,18 @@ FEATURES = Literal["genre", "popularity", "audio", "acoustic", "identity"]
 
 
 class StoreSettings(Group):
-    """Feature stores; their ids are the tracks of the playlists."""
+    """Feature stores, at paths or URLs; their ids are the tracks of the playlists."""
 
-    embeddings: Path | None = setting(
+    embeddings: Path | Url | None = setting(
         None, help="store of embed: input of transformer and two_tower, and a baseline"
     )
-    acoustic: Path | None = setting(None, help="store of acoustic: 8 acoustic features")
-    audio: Path | None = setting(None, help="store of acoustic kind=descriptors: 42 descriptors")
-    popularity: Path | None = setting(None, help="store of popularity; null: counted in training")
+    acoustic: Path | Url | None = setting(None, help="store of acoustic: 8 acoustic features")
+    audio: Path | Url | None = setting(
+        None, help="store of acoustic kind=descriptors: 42 descriptors"
+    )
+    popularity: Path | Url | None = setting(
+        None, help="store of popularity; null: counted in training"
+    )
 
 
 class GraphSettings(Group):

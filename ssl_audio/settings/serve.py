@@ -4,13 +4,14 @@ import ipaddress
 import os
 from pathlib import Path
 
+from ssl_audio.io.remote import Url
 from ssl_audio.settings.fields import CommandSettings, SettingError, setting
 
 TOKEN_VARIABLE = "SSL_AUDIO_TOKEN"  # noqa: S105 - the variable's name
 
 
 class ServeSettings(CommandSettings):
-    features: Path = setting(help="feature store that embed has written")
+    features: Path | Url = setting(help="feature store that embed has written, a path or URL")
     checkpoint: Path | None = setting(None, help="encoder; null: the one recorded in features=")
     probe: Path | None = setting(
         None, help="folder that probe has saved; null: the one in the package for the encoder"

@@ -202,11 +202,27 @@ class Copy:
         write_json(self._state, {"files": stamps, "hashes": hashes})
 
 
+def _nothing() -> None:
+    pass
+
+
 class Working(NamedTuple):
-    """Where a run writes a store."""
+    """Where a run writes a store, or a file."""
 
     path: Path  # a local one
-    save: Callable[[], None]  # to be called now and then: it uploads what is finished
+    url: Url | None = None  # of which it is a copy
+    save: Callable[[], None] = _nothing  # to be called now and then: it uploads what is finished
+
+    @property
+    def name(self) -> str:
+        """Where its user finds it."""
+        return str(self.url or self.path)
+
+    @property
+    def failures(self) -> str:
+        """Where its user finds the table of failures."""
+        table = failures_table(self.path)
+        return str(self.url.beside(table.name) if self.url else table)
 
 
 def fetched(store: Path | Url) -> Path:
@@ -234,7 +250,7 @@ def published(output: Path | Url) -> Iterator[Working]:
         SslAudioError: another process is writing the store, or it cannot be read or written.
     """
     if isinstance(output, Path):
-        yield Working(output, lambda: None)
+        yield Working(output)
         return
     copy = Copy(output, "write")
     with copy.locked(wait=False):
@@ -243,7 +259,7 @@ def published(output: Path | Url) -> Iterator[Working]:
         if copy.path.is_file():
             raise SslAudioError(f"{output} is a store of one file: give another output=")
         try:
-            yield Working(copy.path, copy.push_sometimes)
+            yield Working(copy.path, output, copy.push_sometimes)
         except BaseException:
             try:
                 copy.push()
@@ -255,15 +271,15 @@ def published(output: Path | Url) -> Iterator[Working]:
 
 
 @contextmanager
-def published_file(output: Path | Url) -> Iterator[Path]:
+def published_file(output: Path | Url) -> Iterator[Working]:
     """The same for a file that is written in one step, with its table of failures."""
     if isinstance(output, Path):
-        yield output
+        yield Working(output)
         return
     copy = Copy(output, "write")
     with copy.locked(wait=False), _named():
         copy.pull()
-        yield copy.path
+        yield Working(copy.path, output)
         for path in (failures_table(copy.path), copy.path):
             url = output.beside(path.name)
             upload(path, url) if path.exists() else remove(url)

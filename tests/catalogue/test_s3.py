@@ -4,16 +4,26 @@ import csv
 import io
 import json
 
+import near_duplicates
 import numpy as np
 import pytest
 import soundfile
 
 from ssl_audio import embed, search
 from ssl_audio.io.console import SOME_FAILED
+from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.remote import Url
 from ssl_audio.models.encoder import build_encoder
+from ssl_audio.recommenders.data.collection import Catalogue, playlists_of
+from ssl_audio.recommenders.data.store import store_playlists
+from ssl_audio.recommenders.data.training_data import load_training_data
+from ssl_audio.service.snapshot import Snapshot
+from ssl_audio.settings.recommend import StoreSettings
+from ssl_audio.settings.serve import ServeSettings
+from ssl_audio.stores.columns import Row
 from ssl_audio.stores.feature_store import read_store
-from ssl_audio.stores.remote import fetched
+from ssl_audio.stores.remote import fetched, published
+from ssl_audio.stores.writer import Store
 
 for package in ("s3fs", "moto", "flask_cors"):
     pytest.importorskip(package)
@@ -58,7 +68,13 @@ def test_a_catalogue_and_its_stores_in_a_bucket(bucket, tmp_path, monkeypatch, c
 
     def night(*more):
         status = embed.main([*words, "report=run.json", *more])
-        return status, json.loads((tmp_path / "run.json").read_text())
+        said = capsys.readouterr().err
+        assert str(tmp_path) not in said, said  # the local copy is nothing to its user
+        report = json.loads((tmp_path / "run.json").read_text())
+        assert report["output"] == "s3://music/out/f.parquet"
+        assert said.endswith("2 tracks: s3://music/out/f.parquet\n")
+        assert ("s3://music/out/f-failures.csv" in said) == bool(report["failed_now"])
+        return status, report
 
     status, first = night()
     assert status == SOME_FAILED and first["computed"] == 2 and first["failed_now"] == 1
@@ -86,3 +102,28 @@ def test_a_catalogue_and_its_stores_in_a_bucket(bucket, tmp_path, monkeypatch, c
     assert read_store("d.parquet").ids == ["a.wav"]
     assert embed.main(["source=s3://nothing", *words]) == 1
     assert "s3://nothing" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_stores_in_a_bucket_are_read_by_other_commands(bucket, tmp_path):
+    """Playlist models, the service and the list of near duplicates."""
+    url, ids = Url("s3://music/acoustic.parquet"), [f"{k}.wav" for k in range(12)]
+    vectors = np.random.default_rng(0).random((12, 8), np.float32)
+    vectors[5] = vectors[4]
+    with published(url) as output, Store(output.path, {"kind": "acoustic"}) as store:
+        for track, vector in zip(ids, vectors, strict=True):
+            store.add(Row(track, f"/m/{track}", 1.0, "", vector))
+        store.close()
+    lists = [[*range(k, k + 4)] for k in range(8)]
+    store_playlists(playlists_of(lists), Catalogue(ids), tmp_path / "playlists.duckdb")
+    data = load_training_data(
+        tmp_path / "playlists.duckdb", tmp_path, StoreSettings(acoustic=url), min_weight=1, cold=0.0
+    )
+    np.testing.assert_array_equal(data.groups["acoustic"].values, vectors)
+
+    snapshot = Snapshot(ServeSettings(features=url), lambda segments: None)
+    assert snapshot.tracks.ids == ids
+    assert near_duplicates.main([url, str(tmp_path / "near.csv")]) == 0
+    assert "/m/5.wav,/m/4.wav,1.0000" in (tmp_path / "near.csv").read_text()
+    missing = StoreSettings(audio=Url("s3://music/none.parquet"))
+    with pytest.raises(SslAudioError, match="s3://music/none.parquet: no such store"):
+        load_training_data(tmp_path / "playlists.duckdb", tmp_path, missing, min_weight=1, cold=0.0)

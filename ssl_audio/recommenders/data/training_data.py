@@ -36,6 +36,7 @@ from ssl_audio.recommenders.data.track_ids import unknown_lines
 from ssl_audio.reports.results import PlaylistData
 from ssl_audio.settings.recommend import StoreSettings
 from ssl_audio.stores.feature_store import read_about, read_aligned, read_ids
+from ssl_audio.stores.remote import fetched
 
 TRAINING_PART = "train.parquet"
 FROM_AUDIO = (AUDIO, ACOUSTIC)  # groups computed from audio: the only ones that cold tracks have
@@ -194,6 +195,7 @@ def load_training_data(
     Raises:
         SslAudioError: unreadable files, or playlists and features without a track in common.
     """
+    stores = fetched_stores(stores)
     store = open_playlists(source, folder, stores, seed=seed, music=music, unknown=unknown)
     known = store.catalogue()
     held_out = cold_tracks(known.ids, cold, store.seed)
@@ -228,6 +230,15 @@ def load_training_data(
     return data
 
 
+def fetched_stores(stores: StoreSettings) -> StoreSettings:
+    """Local copies in place of the stores at URLs.
+
+    Raises:
+        SslAudioError: there is none, or it cannot be read.
+    """
+    return replace(stores, **{name: fetched(at) for name, at in vars(stores).items() if at})
+
+
 def open_playlists(
     source: Path,
     folder: Path,
@@ -242,7 +253,7 @@ def open_playlists(
     Args:
         source: a playlist store (.duckdb), or playlists in another format (`sources.read_source`).
         folder: where the store is built; one that is there already is used.
-        stores: feature stores; all their tracks are in the catalogue of a new store.
+        stores: local feature stores; all their tracks are in the catalogue of a new store.
         seed: of the splits.
         music: folder that the ids of .m3u entries are relative to.
         unknown: tracks that no feature store has (`store.build_store`).
@@ -268,7 +279,7 @@ def open_playlists(
     return open_store(built)
 
 
-def _check_acoustic(data: TrainingData, path: Path, training_part: Path) -> None:
+def _check_acoustic(data: TrainingData, path: str | Path, training_part: Path) -> None:
     """Add a note if acoustic features were trained on other playlists than the training part.
 
     Features trained on test playlists, or on playlists with cold tracks, leak the test data.

@@ -19,7 +19,7 @@ from ssl_audio.service.explorer.map import Answer, MapMaker, Points, folders
 from ssl_audio.service.problems import Problem
 from ssl_audio.service.routing import Router
 from ssl_audio.service.snapshot import Snapshot
-from ssl_audio.service.state import Current, Shared
+from ssl_audio.service.state import Current
 
 STATIC = Path(__file__).with_name("static")
 # only files of this service, and no script or style inside of a page; blob: is a file that the
@@ -71,11 +71,11 @@ def tooltip() -> Response:
 
 
 @router.get("/map")
-def track_map(request: Request, snapshot: Current, service: Shared) -> Response:
+def track_map(request: Request, snapshot: Current) -> Response:
     """Places of the tracks, see `map.map_json`; 202 while they are computed, with the `seconds`
     that this takes, and whether there is a `preview`."""
     maps: MapMaker = request.app.state.maps
-    made = maps.get(snapshot.tracks.version, service.settings.features, lambda: _points(snapshot))
+    made = maps.get(snapshot.tracks.version, snapshot.features, lambda: _points(snapshot))
     if made is not None:
         return _sent(request, made)
     tracks = snapshot.tracks
