@@ -30,7 +30,7 @@ from ssl_audio.stores.feature_store import read_store, read_tables
 from ssl_audio.stores.manifest import MANIFEST
 from ssl_audio.stores.writer import Store
 
-NIGHTS = int(os.environ.get("SSL_AUDIO_NIGHTS", "40"))
+NIGHTS = int(os.environ.get("SSL_AUDIO_NIGHTS", "200"))
 NAMES = ["a", "b", "c", "d/e", "d/f", "g/h/i", "=1+1", "new\nline", 'quo"te', "Motörhead", "\udce9",
          "\\xe9", "x" * 200]  # fmt: skip
 OPERATIONS = ("replace", "rename", "unlink", "fsync")
