@@ -225,6 +225,42 @@ def test_unreadable_music_is_one_line_and_the_same_command_works_afterwards(run,
     assert sorted(p.name for p in tmp_path.iterdir()) == ["f.parquet", "music"]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="pipes and symbolic links")
+def test_what_is_no_file_fails_once(run, music, tmp_path):
+    """Later nights name it, but have nothing to do; a file in its place is embedded."""
+    folder = tmp_path / "music"
+    folder.mkdir()
+    (folder / "0.wav").write_bytes((music / "0.wav").read_bytes())
+    os.mkfifo(folder / "pipe.wav")
+    (folder / "loop.wav").symlink_to("loop.wav")
+    (folder / "nowhere.wav").symlink_to("nothing.wav")
+    words = ["source=music", "output=f.parquet", "runtime=torch"]
+    status, said = run(*words)
+    assert status == SOME_FAILED and "3 files failed: " in said
+    before = (tmp_path / "f.parquet" / "_failures.json").read_bytes()
+    status, said = run(*words)
+    assert status == 0 and "up to date" in said and "3 files failed (3 of them before)" in said
+    assert (tmp_path / "f.parquet" / "_failures.json").read_bytes() == before
+    assert run(*words, "retry_failed=true")[0] == SOME_FAILED
+    (folder / "pipe.wav").unlink()
+    (folder / "pipe.wav").write_bytes((music / "2.ogg").read_bytes())
+    status, said = run(*words)
+    assert status == 0 and "1 new" in said and "2 files failed (2 of them before)" in said
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["{", "[1]", '[{"id": "a"}]', '[{"id": "a", "path": 5, "reason": null}]', "[" * 100_000,
+     '[{"id": "a", "path": "b", "reason": "c", "tries": "x"}]'],
+)  # fmt: skip
+def test_damaged_failures_are_one_line(run, music, tmp_path, content):
+    words = [f"source={music / '0.wav'}", "output=f.parquet", "runtime=torch"]
+    assert run(*words)[0] == 0
+    (tmp_path / "f.parquet" / "_failures.json").write_text(content)
+    status, said = run(*words)
+    assert status == 1 and said.count("\n") == 1 and "_failures.json is damaged: remove it" in said
+
+
 def test_a_store_is_kept_from_night_to_night(run, music, tmp_path):
     folder = tmp_path / "music"
     folder.mkdir()

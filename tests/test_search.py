@@ -4,6 +4,8 @@ import csv
 import io
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 
@@ -127,6 +129,8 @@ def test_files_and_ids(tmp_path, monkeypatch, capsys):
         (["query=1e3", "approx=true"], "Did you mean approximate?"),
         (["query=1e3", "index=nosuch://bucket/f.parquet"], "nosuch://bucket/f.parquet: "),
         (["query=1e3", "index=f.npy"], "f.npy"),
+        (["query=1e3", "index=empty.parquet"], "query=1e3: no such file, and no track of empty"),
+        (["query=f.npy", "index=odd.parquet"], "odd.parquet is damaged or no feature store: "),
         (["query=f.parquet"], "holds no embeddings"),
         (["query=1,2"], "query=1,2 is of shape [2], but a vector of the store of shape [8]"),
         (["queries=f.npy"], "f.npy has no query"),
@@ -137,6 +141,9 @@ def test_files_and_ids(tmp_path, monkeypatch, capsys):
 )
 def test_bad_input_is_one_line(index, tmp_path, capsys, words, said):
     (tmp_path / "f.npy").write_bytes(b"")
+    table = pa.table({"id": ["a"], "path": ["a"], "embedding": [[1.0]]})
+    pq.write_table(table[:0], tmp_path / "empty.parquet")
+    pq.write_table(table.replace_schema_metadata({"ssl_audio": "{"}), tmp_path / "odd.parquet")
     before = sorted(tmp_path.iterdir())
     given = [] if any(word.startswith("index=") for word in words) else ["index=f.parquet"]
     status, _, err = run(capsys, *given, *words)

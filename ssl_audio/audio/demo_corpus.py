@@ -10,6 +10,7 @@ from ssl_audio.audio.synthesis import VERSION, compose
 from ssl_audio.io.atomic import write_json, write_text
 from ssl_audio.io.cache import cache_folder
 from ssl_audio.io.errors import SslAudioError
+from ssl_audio.io.json_file import read_json
 from ssl_audio.io.progress import with_progress
 
 SPLITS = (("train", 0.65), ("validation", 0.8), ("test", 1.0))  # by cumulative fraction
@@ -54,7 +55,7 @@ def make_demo(
     parameters = _parameters(tracks, seconds, seed)
     done = folder / "demo.json"
     if done.exists():
-        if json.loads(done.read_text()) != parameters:
+        if read_json(done) != parameters:
             raise SslAudioError(f"{folder} holds a demo corpus of other parameters; name another")
         if all(_path(folder, track).exists() for track in range(tracks)):
             return folder

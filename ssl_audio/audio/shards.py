@@ -12,7 +12,6 @@ A track is named by its place in a shard, which `ssl_audio.audio.decode` reads l
 """
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -36,6 +35,7 @@ from ssl_audio.audio.sources import Source
 from ssl_audio.io.atomic import atomic_file
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.files import AnyPath, printable
+from ssl_audio.io.json_file import read_json
 from ssl_audio.io.lock import only_writer
 from ssl_audio.io.parallel import in_order
 from ssl_audio.io.progress import progress_bar
@@ -249,7 +249,7 @@ def _whole_shards(folder: Path, tracks: Sequence[Track], identity: str) -> list[
 def _sidecar(shard: Path, identity: str) -> list[Entry]:
     """The entries of a shard; none if it is not whole, or of other sources."""
     try:
-        note = json.loads(shard.with_suffix(".json").read_text(encoding="utf-8"))
+        note = read_json(shard.with_suffix(".json"))
     except (OSError, ValueError):
         return []
     if note.get("identity") != identity:

@@ -25,6 +25,7 @@ BLOCK = 256  # tracks of a stream that are compared together
 
 # why a row is kept although its file cannot be used, beside DELETED: `state` in the store
 DAMAGED, UNREADABLE = "damaged", "unreadable"
+FAILED_BEFORE = "failed before"  # in the counts: no failure of this run
 _GONE = (FileNotFoundError, NotADirectoryError)
 
 Change = tuple[str, str, Record]  # see `Store.revise`
@@ -85,8 +86,9 @@ class Changes:
             self.store.failures.pop(result.id, None)
             self.store.add(result)
         else:
-            lasting = self._fail(result).lasting
+            self._fail(result)
             if known:
+                lasting = self.store.failures[result.id].lasting
                 self._marks[result.id] = DAMAGED if lasting else UNREADABLE
 
     def finish(self) -> None:
@@ -142,7 +144,7 @@ class Changes:
             if record and found == (record.size, record.mtime_ns):
                 changes += self._unchanged(item, record)
             elif self._failed_before(item, found):
-                self.counts["failed before"] += 1
+                self.counts[FAILED_BEFORE] += 1
                 if record:  # a run that was stopped has not marked it
                     self._marks[item.id] = DAMAGED
             elif found.size in self._sizes or None in self._sizes:
@@ -203,7 +205,7 @@ class Changes:
             self.store.failures[item.id] = failed._replace(
                 id=item.id, path=path, size=found.size, mtime_ns=found.mtime_ns
             )
-            self.counts["failed before"] += 1
+            self.counts[FAILED_BEFORE] += 1
             if own:
                 self._marks[item.id] = DAMAGED
         else:
@@ -214,12 +216,16 @@ class Changes:
         if item.id in self.store.records:
             self._marks[item.id] = DELETED if _is_gone(error) else UNREADABLE
 
-    def _fail(self, failure: Failure) -> Failure:
-        tried = failure.tried(self.store.failures.get(failure.id))
+    def _fail(self, failure: Failure) -> None:
+        """Note a failure; one of a file that cannot be opened is new only if it was not before."""
+        before = self.store.failures.get(failure.id)
+        if before and not failure.sha256 and failure[:5] == before[:5] and not self.retry_failed:
+            self.counts[FAILED_BEFORE] += 1
+            return
+        tried = failure.tried(before)
         self.store.failures[failure.id] = tried
         self.tried.append(tried)
         log.event("failure", id=tried.id, path=tried.path, reason=tried.reason, tries=tried.tries)
-        return tried
 
 
 def _error_of(path: str) -> OSError | None:

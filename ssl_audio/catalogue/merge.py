@@ -4,7 +4,6 @@ The merged store is a function of the others, whatever their order and however o
 merged; only what differs is written, in steps that are each complete on disk.
 """
 
-import json
 import os
 import time
 from collections import Counter
@@ -20,6 +19,7 @@ from ssl_audio.catalogue.update import RUN, Summary, describe_run
 from ssl_audio.io.console import terminable
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.files import file_sha256
+from ssl_audio.io.json_file import read_json
 from ssl_audio.io.progress import with_progress
 from ssl_audio.io.remote import Url
 from ssl_audio.settings.merge import MergeSettings
@@ -245,7 +245,7 @@ def _nothing_to_do(output: Working, versions: Mapping[str, str]) -> Summary | No
     """The outcome if output and stores are those that the last merge has left; else None."""
     try:
         path = output.path
-        merged = json.loads((path / RUN).read_text(encoding="utf-8"))[MERGED]
+        merged = read_json(path / RUN)[MERGED]
         if merged != {"output": _version(path), "stores": versions}:
             return None
         total = count_rows(path)

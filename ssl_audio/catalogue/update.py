@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ssl_audio.catalogue.changes import Changes
+from ssl_audio.catalogue.changes import FAILED_BEFORE, Changes
 from ssl_audio.catalogue.tracks import Engine, Items
 from ssl_audio.io import log
 from ssl_audio.io.atomic import write_json
@@ -21,8 +21,6 @@ from ssl_audio.stores.failures import Failure
 from ssl_audio.stores.manifest import RUN
 from ssl_audio.stores.remote import Working
 from ssl_audio.stores.writer import Store
-
-_BEFORE = "failed before"  # tracks that were not tried again
 
 
 @dataclass
@@ -44,7 +42,7 @@ class Summary:
     @property
     def changed(self) -> bool:
         """False if there was nothing to do."""
-        return bool(self.tried or any(n for what, n in self.counts.items() if what != _BEFORE))
+        return bool(self.tried) or any(n for k, n in self.counts.items() if k != FAILED_BEFORE)
 
     def finish(self, max_failed: str) -> int:
         """Print the outcome; returns the exit status.

@@ -4,13 +4,13 @@ Engel et al. 2017, "Neural audio synthesis of musical notes with WaveNet autoenc
 magenta.tensorflow.org/datasets/nsynth. No instrument of the training split is in another one.
 """
 
-import json
 from pathlib import Path
 from typing import Literal
 
 from ssl_audio.datasets.dataset import SPLITS, LabelledData, Listed, require_folder
 from ssl_audio.datasets.single_label import ClassifiedTrack, classified
 from ssl_audio.io.errors import SslAudioError
+from ssl_audio.io.json_file import read_json
 from ssl_audio.settings.fields import setting
 
 PUBLISHED_SIZES = dict(zip(SPLITS, (289205, 12678, 4096), strict=True))
@@ -54,7 +54,7 @@ class NSynth(LabelledData):
 def _labels(path: Path, key: str) -> list[tuple[str, str, str]]:
     """Name, label and instrument of each note."""
     try:
-        notes = json.loads(path.read_text(encoding="utf-8"))
+        notes = read_json(path)
         return [(note, str(about[key]), about["instrument_str"]) for note, about in notes.items()]
     except OSError as error:
         raise SslAudioError(f"cannot read {path}: {error.strerror}") from error

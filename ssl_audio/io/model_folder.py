@@ -13,6 +13,7 @@ import numpy as np
 from ssl_audio.io.atomic import atomic_folder
 from ssl_audio.io.errors import CheckpointError, SslAudioError, first_line
 from ssl_audio.io.files import file_sha256
+from ssl_audio.io.json_file import read_json
 
 FORMAT = 1
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
@@ -90,7 +91,7 @@ def _read_config(folder: Path, kind: str) -> dict[str, Any]:
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: no such model folder")
     try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        config = read_json(folder / CONFIG)
         format, found = config["format"], config.get("kind", kind)
         config["sha256"]
     except FileNotFoundError as error:

@@ -16,6 +16,7 @@ import numpy as np
 from ssl_audio.io.atomic import write_json
 from ssl_audio.io.console import say
 from ssl_audio.io.errors import SslAudioError
+from ssl_audio.io.json_file import read_json
 from ssl_audio.io.run_folder import CONFIG, choose_run_folder, open_run_folder, versions
 from ssl_audio.recommenders.data.node_features import ACOUSTIC, AUDIO
 from ssl_audio.recommenders.data.training_data import TrainingData, load_training_data
@@ -270,7 +271,7 @@ def check_kept(folder: Path, identity: Mapping[str, Any]) -> None:
     path = folder / IDENTITY
     now = json.loads(json.dumps(identity, default=str))
     if path.exists():
-        then = json.loads(path.read_text(encoding="utf-8"))
+        then = read_json(path)
         changed = sorted(key for key in now.keys() | then.keys() if now.get(key) != then.get(key))
         if changed:
             raise SslAudioError(

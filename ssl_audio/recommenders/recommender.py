@@ -7,7 +7,6 @@ in `settings/recommenders.py`, add one; `model=[MODULE.CLASS]` takes one from el
 
 from __future__ import annotations
 
-import json
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -20,6 +19,7 @@ from torch import nn
 
 from ssl_audio.io.atomic import atomic_file, write_json
 from ssl_audio.io.errors import SslAudioError
+from ssl_audio.io.json_file import read_json
 from ssl_audio.recommenders.data.collection import Playlists, playlists_of
 from ssl_audio.recommenders.data.graph import TrackGraph
 from ssl_audio.recommenders.data.node_features import FeatureGroup
@@ -270,7 +270,7 @@ def training_seconds(folder: Path) -> float | None:
     path = folder / SECONDS
     if not path.exists():
         return None
-    return float(json.loads(path.read_text(encoding="utf-8"))["training"])
+    return float(read_json(path)["training"])
 
 
 def baseline_names(settings: RecommendSettings, data: TrainingData) -> list[str]:

@@ -13,7 +13,6 @@ playlists, or by the users' last sessions but one, which are then not trained on
 
 import copy
 import hashlib
-import json
 import math
 import shutil
 import time
@@ -27,6 +26,7 @@ import numpy as np
 from ssl_audio.io.atomic import write_json
 from ssl_audio.io.console import say
 from ssl_audio.io.errors import SslAudioError
+from ssl_audio.io.json_file import read_json
 from ssl_audio.recommenders.data.training_data import TrainingData
 from ssl_audio.recommenders.evaluation.significance import interval_of
 from ssl_audio.recommenders.evaluations import Evaluation, evaluations_of
@@ -229,7 +229,7 @@ def _read(path: Path) -> list[Trial]:
     if not path.exists():
         return []
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))["trials"]
+        found = read_json(path)["trials"]
         return [Trial(**{**one, "settings": tuple(one["settings"])}) for one in found]
     except (ValueError, TypeError, KeyError) as error:
         raise SslAudioError(f"{path} is damaged: remove it, and all trials run again") from error

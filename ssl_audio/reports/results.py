@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from ssl_audio.io.atomic import write_text
 from ssl_audio.io.errors import SslAudioError
+from ssl_audio.io.json_file import read_json
 from ssl_audio.io.run_folder import RESULTS
 from ssl_audio.reports.estimates import Cost, Difference, Interval, Retrieval
 from ssl_audio.reports.plain import from_plain, to_plain
@@ -368,7 +369,7 @@ def read_results(path: Path) -> AnyResults:
     """
     file = path / RESULTS if path.is_dir() else path
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
+        values = read_json(file)
         kind = values.pop("kind", None) if isinstance(values, dict) else None
         if kind not in _KINDS:
             raise SslAudioError(f"{file}: no results of {', '.join(_KINDS)}")

@@ -121,7 +121,8 @@ def vectors_of(table: pa.Table) -> np.ndarray:
     Raises:
         ValueError: vectors of different lengths.
     """
-    column = pa.concat_arrays(table[EMBEDDING].chunks) if table.num_rows else table[EMBEDDING]
+    chunks = table[EMBEDDING].chunks or [pa.array([], table[EMBEDDING].type)]
+    column = pa.concat_arrays(chunks)
     lengths = pc.unique(pc.list_value_length(column).drop_null()).to_pylist()
     if len(lengths) > 1:
         raise ValueError(f"vectors of {len(lengths)} different lengths")

@@ -7,11 +7,12 @@ import json
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, get_type_hints
 
 from ssl_audio.io.atomic import write_text
 from ssl_audio.io.csv_file import CsvWriter
 from ssl_audio.io.errors import SslAudioError
+from ssl_audio.io.json_file import read_json
 
 FAILURES = "_failures.json"
 MAX_TRIES = 3  # of a file whose decoder crashed or did not answer
@@ -50,12 +51,20 @@ def read_failures(folder: Path) -> dict[str, Failure]:
     """
     path = folder / FAILURES
     try:
-        read = json.loads(path.read_text(encoding="utf-8"))
-        return {each["id"]: Failure(**each) for each in read}
+        return {failure.id: failure for failure in map(_failure, read_json(path))}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SslAudioError(f"{path} is damaged: remove it, then all are tried again") from error
+
+
+def _failure(values: Mapping[str, Any]) -> Failure:
+    """A failure from its JSON values; TypeError for those of another form."""
+    failure = Failure(**values)
+    for name, kind in get_type_hints(Failure).items():
+        if not isinstance(getattr(failure, name), kind):
+            raise TypeError(name)
+    return failure
 
 
 def write_failures(folder: Path, failures: Iterable[Failure]) -> None:

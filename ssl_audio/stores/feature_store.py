@@ -4,7 +4,6 @@ A store is one Parquet file, or a folder of them with a manifest. All readers ra
 SslAudioError for a store that is missing, damaged or of another format.
 """
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import pyarrow.parquet as pq
 
 from ssl_audio.io.errors import SslAudioError, first_line
 from ssl_audio.io.files import file_sha256
+from ssl_audio.io.json_file import parse_json
 from ssl_audio.stores.columns import EMBEDDING, METADATA_KEY, Row, completed, vectors_of
 from ssl_audio.stores.manifest import MANIFEST, Part, read_manifest
 
@@ -123,7 +123,8 @@ def read_about(path: str | Path) -> dict[str, Any]:
         return dict(read_manifest(path).about)
     with _opened(path) as (opened,):
         metadata = opened.file.schema_arrow.metadata or {}
-        return dict(json.loads(metadata.get(METADATA_KEY, b"{}")))
+        with _named(path):
+            return dict(parse_json(metadata.get(METADATA_KEY, b"{}")))
 
 
 def read_schema(path: Path) -> pa.Schema | None:

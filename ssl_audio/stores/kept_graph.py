@@ -20,6 +20,7 @@ from ssl_audio.io.atomic import atomic_file, write_text
 from ssl_audio.io.console import say, warn
 from ssl_audio.io.errors import first_line
 from ssl_audio.io.files import file_sha256
+from ssl_audio.io.json_file import read_json
 from ssl_audio.io.lock import exclusive_lock
 from ssl_audio.io.progress import with_progress
 from ssl_audio.stores.columns import keys_of
@@ -129,7 +130,7 @@ def _read(folder: Path, version: str) -> tuple[Graph, bool]:
 def _read_manifest(folder: Path) -> _Manifest:
     path = folder / MANIFEST
     try:
-        known = _Manifest(**json.loads(path.read_text(encoding="utf-8")))
+        known = _Manifest(**read_json(path))
     except FileNotFoundError as error:
         raise _Unusable("") from error
     except (OSError, ValueError, TypeError) as error:

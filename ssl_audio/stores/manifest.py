@@ -13,6 +13,7 @@ from typing import Any
 
 from ssl_audio.io.atomic import atomic_file
 from ssl_audio.io.errors import SslAudioError
+from ssl_audio.io.json_file import read_json
 
 MANIFEST = "_manifest.json"
 RUN = "_run.json"  # how a run has changed the store: its settings, and what came of it
@@ -55,7 +56,7 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     try:
-        read = json.loads(path.read_text(encoding="utf-8"))
+        read = read_json(path)
         if read["format"] != FORMAT:
             raise SslAudioError(f"{folder} is of format {read['format']}: upgrade ssl_audio")
         parts = tuple(

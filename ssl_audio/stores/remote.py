@@ -6,7 +6,6 @@ it no longer names. What has not changed is not transferred.
 """
 
 import hashlib
-import json
 import os
 import shutil
 import time
@@ -21,6 +20,7 @@ from ssl_audio.io.cache import cache_folder
 from ssl_audio.io.console import warn
 from ssl_audio.io.errors import SslAudioError, first_line
 from ssl_audio.io.files import file_sha256
+from ssl_audio.io.json_file import read_json
 from ssl_audio.io.lock import exclusive_lock
 from ssl_audio.io.remote import RemoteFile, Url, download, remote_files, remove, upload
 from ssl_audio.stores.failures import FAILURES, failures_table
@@ -191,7 +191,7 @@ class Copy:
 
     def _kept(self) -> dict[str, Any]:
         with suppress(OSError, ValueError):
-            return dict(json.loads(self._state.read_text(encoding="utf-8")))
+            return dict(read_json(self._state))
         return {"files": {}, "hashes": {}}
 
     def _write_state(

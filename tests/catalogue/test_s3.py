@@ -73,7 +73,7 @@ def test_a_catalogue_and_its_stores_in_a_bucket(bucket, tmp_path, monkeypatch, c
         report = json.loads((tmp_path / "run.json").read_text())
         assert report["output"] == "s3://music/out/f.parquet"
         assert said.endswith("2 tracks: s3://music/out/f.parquet\n")
-        assert ("s3://music/out/f-failures.csv" in said) == bool(report["failed_now"])
+        assert ("s3://music/out/f-failures.csv" in said) == bool(report["failed"])
         return status, report
 
     status, first = night()

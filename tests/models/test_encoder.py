@@ -134,6 +134,10 @@ def damage_config(folder):
     (folder / "config.json").write_text("{")
 
 
+def damage_nesting(folder):
+    (folder / "config.json").write_text('{"format":' + "[" * 100_000)
+
+
 def damage_architecture(folder):
     config = json.loads((folder / "config.json").read_text())
     config["encoder"]["embedding_size"] = 512
@@ -155,6 +159,7 @@ def damage_format(folder):
         (damage_truncate, "checksum"),
         (damage_flip, "checksum"),
         (damage_config, "damaged"),
+        (damage_nesting, "nested too deeply"),
         (damage_architecture, "another architecture"),
         (damage_missing, "no model.safetensors"),
         (damage_format, "format 99"),
