@@ -1,5 +1,7 @@
 """Teachers: windows on a grid, targets between them, and each kind against its own library."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import soundfile
@@ -7,9 +9,11 @@ import torch
 
 from ssl_audio.audio.scan import Track
 from ssl_audio.io.errors import SslAudioError
+from ssl_audio.io.remote import Url
 from ssl_audio.models.encoder import load_encoder
 from ssl_audio.models.musicnn import load_musicnn
 from ssl_audio.stores.columns import Row
+from ssl_audio.stores.remote import published
 from ssl_audio.stores.writer import Store
 from ssl_audio.training.targets import Targets
 from ssl_audio.training.teachers import create_teacher
@@ -92,14 +96,18 @@ def test_a_dimension_that_never_varies_is_zero():
     np.testing.assert_allclose(found[:, 0], [[0, -1], [0, 1], [0, -0.5]])
 
 
-def test_a_store_with_segments_is_a_teacher(tracks, tmp_path):
-    path, rng = tmp_path / "store.parquet", np.random.default_rng(0)
+@pytest.mark.parametrize("at_url", [False, True])
+def test_a_store_with_segments_is_a_teacher(tracks, tmp_path, monkeypatch, at_url):
+    monkeypatch.setenv("SSL_AUDIO_CACHE", str(tmp_path / "cache"))
+    name = f"memory://{tmp_path.name}/store.parquet" if at_url else f"{tmp_path}/store.parquet"
+    rng = np.random.default_rng(0)
     rows, times = rng.normal(size=(3, 4)).astype(np.float32), np.array([0.0, 2.0, 5.5])
     about = {"kind": "embedding", "segment": 2.0}
-    with Store(path, about, segments=True) as store:
+    place = Url(name) if at_url else Path(name)
+    with published(place) as output, Store(output.path, about, segments=True) as store:
         store.add(Row("a", tracks[0].path, 9.5, "", rows.mean(0), rows, times))
         store.close()
-    teacher = create_teacher(str(path), 4.0, 4.0)
+    teacher = create_teacher(name, 4.0, 4.0)
     found = teacher.targets(tracks[:2], None).at(torch.tensor([0, 1]), torch.tensor([[2.0, 2.0]]))
     expected = (rows[:2].mean(0) - rows.mean(0)) / rows.std(0)
     np.testing.assert_allclose(found[0, 0], expected, rtol=1e-4, atol=1e-5)

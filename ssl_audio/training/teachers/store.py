@@ -9,22 +9,25 @@ from numpy.typing import NDArray
 from ssl_audio.audio.scan import Track
 from ssl_audio.io.console import warn
 from ssl_audio.io.errors import SslAudioError
+from ssl_audio.io.remote import Url, is_url
 from ssl_audio.stores.feature_store import read_about, read_segments, read_tables
+from ssl_audio.stores.remote import fetched
 from ssl_audio.training.targets import Targets
 
 
 class StoredTeacher:
-    """`NAME.parquet`, a feature store that was written with segments=true.
+    """`NAME.parquet`, a feature store at a path or a URL, written with segments=true.
 
     Raises:
         SslAudioError: it cannot be read or has no segments.
     """
 
-    def __init__(self, path: str) -> None:
-        self._path, self._about = Path(path), read_about(path)
+    def __init__(self, name: str) -> None:
+        self._name, self._path = name, fetched(Url(name) if is_url(name) else Path(name))
+        self._about = read_about(self._path)
         if not self._about.get("segments"):
-            raise SslAudioError(f"teacher={path}: it has no segments: write it with segments=true")
-        self.size = next(read_segments(path))[2].shape[1]
+            raise SslAudioError(f"teacher={name}: it has no segments: write it with segments=true")
+        self.size = next(read_segments(self._path))[2].shape[1]
 
     def targets(
         self, tracks: Sequence[Track], cache: Path | None, trained: int | None = None
@@ -48,9 +51,9 @@ class StoredTeacher:
                 centres.append(times + half)
         missing = int((first == last).sum())
         if missing == len(tracks):
-            raise SslAudioError(f"teacher={self._path}: it has none of the {missing} tracks")
+            raise SslAudioError(f"teacher={self._name}: it has none of the {missing} tracks")
         if missing:
-            warn(f"teacher={self._path}: {missing} of {len(tracks)} tracks are not in it")
+            warn(f"teacher={self._name}: {missing} of {len(tracks)} tracks are not in it")
         return Targets(np.concatenate(rows), np.concatenate(centres), first, last, trained)
 
     def _names(self) -> dict[str, tuple[str, str]]:
