@@ -130,7 +130,7 @@ def test_files_and_ids(tmp_path, monkeypatch, capsys):
         (["query=1e3", "index=nosuch://bucket/f.parquet"], "nosuch://bucket/f.parquet: "),
         (["query=1e3", "index=f.npy"], "f.npy"),
         (["query=1e3", "index=empty.parquet"], "query=1e3: no such file, and no track of empty"),
-        (["query=f.npy", "index=odd.parquet"], "odd.parquet is damaged or no feature store: "),
+        (["query=f.parquet", "index=odd.parquet"], "odd.parquet is damaged or no feature store: "),
         (["query=f.parquet"], "holds no embeddings"),
         (["query=1,2"], "query=1,2 is of shape [2], but a vector of the store of shape [8]"),
         (["queries=f.npy"], "f.npy has no query"),
