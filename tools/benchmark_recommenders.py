@@ -233,7 +233,8 @@ def _by_transformer(indexes: TrackIndexes, tracks: int) -> dict[str, float]:
     states then follow."""
     model, graph = made_transformer(tracks).eval(), indexes.by(True)
     with torch.no_grad():
-        model.tracks.ids.weight[SPECIALS:] = torch.from_numpy(indexes.vectors)
+        rows = model.vocabulary.rows[SPECIALS:]
+        model.tracks.ids.weight[SPECIALS:] = torch.from_numpy(indexes.vectors[rows])
     found, figures = completions(
         f"transformer, {LENGTH} times a next track, by the graph",
         lambda one: generate(model, one.tolist(), LENGTH, 1, index=graph), tracks,

@@ -40,7 +40,8 @@ class GiantSteps(LabelledData):
     citation = (
         "P. Knees, Á. Faraldo, P. Herrera, R. Vogl, S. Böck, F. Hörschläger, M. Le Goff. Two data "
         "sets for tempo estimation and key detection in electronic dance music annotated from user "
-        "corrections. ISMIR 2015."
+        "corrections. ISMIR 2015. Tempi: H. Schreiber, M. Müller. A crowdsourced experiment for "
+        "tempo estimation of electronic dance music. ISMIR 2018."
     )
 
     root: Path = setting(

@@ -23,6 +23,14 @@ from ssl_audio.recommenders.evaluation.next_track import (
     next_track_figures,
     next_track_task,
 )
+from ssl_audio.recommenders.evaluation.published import (
+    NEXT_K,
+    SAMPLED_K,
+    next_item_figures,
+    next_items,
+    sampled_candidates,
+    sampled_figures,
+)
 from ssl_audio.recommenders.evaluation.ranking import Scorer, ranked
 from ssl_audio.recommenders.evaluation.sessions import NextSessionTask, f1_of, hit_figures
 from ssl_audio.recommenders.session_data import K, SessionData
@@ -61,6 +69,16 @@ HIT_COLUMNS = (
     Column("precision", f"Precision@{K}", words=f"precision in {K} items"),
     Column("f1", f"F1@{K}", words=f"F1 of precision and recall in {K} items"),
 )  # fmt: skip
+SAMPLED_COLUMNS = (
+    Column(f"sampled_hr@{SAMPLED_K}", f"HR@{SAMPLED_K}", words=f"sampled hit rate at {SAMPLED_K}"),
+    Column(
+        f"sampled_ndcg@{SAMPLED_K}", f"NDCG@{SAMPLED_K}", words=f"sampled {GAIN} at {SAMPLED_K}"
+    ),
+)
+NEXT_COLUMNS = (
+    Column(f"next_recall@{NEXT_K}", f"Recall@{NEXT_K}", words=f"next item among {NEXT_K}"),
+    Column(f"next_mrr@{NEXT_K}", f"MRR@{NEXT_K}", words=f"mean reciprocal rank of {NEXT_K}"),
+)
 TESTED, CATALOGUE_TESTED, HIT_TESTED = (
     ("hr", "ndcg@10"), ("next_track@10", "r_precision"), ("hit_rate", "recall")
 )  # fmt: skip
@@ -88,6 +106,16 @@ BEYOND_CAPTION = (
 HIT_CAPTION = (
     "Mean over users, as in M2GRL's Table 2; vectors rank items by the inner product with the sum "
     "of the history's vectors, weighted by recency; other systems have their own scores."
+)
+SAMPLED_CAPTION = (
+    "Sampled metrics, reproduced because they were published so (Kang and McAuley 2018): each "
+    "user's last item is ranked among 100 random items that the user has not had. They can order "
+    "systems differently than the full ranking of the other tables."
+)
+NEXT_CAPTION = (
+    "As published with GRU4Rec (Hidasi et al. 2016): after each item of a held-out session, from "
+    "the session's items alone, the next one is ranked among all items. Means and intervals are "
+    "over positions."
 )
 
 
@@ -201,10 +229,24 @@ def _session_evaluations(
     )
     if what == "session":
         protocol += " Of a user with one session its last fifth is held out."
-    return protocol, [
+    found = [
         Evaluation((spec,), partial(_hits, task, rows)),
         _catalogue("Whole-catalogue ranking", caption, whole, beyond=True),
     ]
+    if settings.published:
+        found.append(_published(data, what, settings.seed))
+    return protocol, found
+
+
+def _published(data: SessionData, what: str, seed: int) -> Evaluation:
+    """SASRec's protocol where the last item is held out, GRU4Rec's where the last session is."""
+    if what == "item":
+        spec = TableSpec("SASRec's protocol", SAMPLED_CAPTION, SAMPLED_COLUMNS)
+        candidates = sampled_candidates(data.task, data.counts, seed)
+        return Evaluation((spec,), partial(sampled_figures, data.task, candidates))
+    spec = TableSpec("GRU4Rec's protocol", NEXT_CAPTION, NEXT_COLUMNS)
+    starts, following = next_items(data.task, data.counts)
+    return Evaluation((spec,), partial(next_item_figures, starts, following, data.tracks))
 
 
 def _hits(task: NextSessionTask, rows: np.ndarray, recommender: Scorer) -> dict[str, np.ndarray]:

@@ -291,6 +291,10 @@ class RecommendSettings(CommandSettings):
     by_weights: bool = setting(
         False, help="MUSIG with each published set of task weights, and learnt"
     )
+    published: bool = setting(
+        False, help="MovieLens: also the protocol of a paper, SASRec's sampled metrics if "
+        "sessions.hold_out=item, else GRU4Rec's next item at each position",
+    )  # fmt: skip
     tune: NoTuning | Tuning = variants(
         {"false": NoTuning, "true": Tuning}, "false",
         help="choose settings of the recommenders on the validation part, never on test",

@@ -7,10 +7,12 @@ import pytest
 
 from ssl_audio import recommend
 from ssl_audio.io.errors import SslAudioError
+from ssl_audio.recommenders.baselines.popularity import Popularity
 from ssl_audio.recommenders.comparison import compare
 from ssl_audio.recommenders.data.movielens import read_movielens
 from ssl_audio.recommenders.data.sessions import make_sessions
 from ssl_audio.recommenders.evaluation.sessions import f1_of
+from ssl_audio.recommenders.evaluations import evaluations_of
 from ssl_audio.recommenders.models.m2grl import M2GRL, load_m2grl
 from ssl_audio.recommenders.session_data import SessionData, load_session_data
 from ssl_audio.reports.results import read_results
@@ -74,6 +76,22 @@ def load(folder, *more) -> SessionData:
     return load_session_data(
         folder, chosen.sessions, chosen.m2grl.categories, chosen.m2grl.validate
     )
+
+
+@pytest.mark.parametrize(
+    ("held_out", "name"), [("item", "SASRec's protocol"), ("session", "GRU4Rec's protocol")]
+)
+def test_the_protocol_of_a_paper_is_a_table_of_its_own(movies, held_out, name):
+    chosen = settings(movies, "published=true", f"sessions.hold_out={held_out}")
+    data = load(movies, f"sessions.hold_out={held_out}")
+    one = Popularity(chosen, data)
+    one.fit(movies)
+    published = evaluations_of(chosen, data)[1][-1]
+    (spec,) = published.tables
+    assert spec.name == name
+    figures = published.figures(one)
+    assert set(figures) == {column.key for column in spec.columns}
+    assert all(0 < values.mean() < 1 for values in figures.values())
 
 
 @pytest.fixture(scope="module")

@@ -41,6 +41,6 @@ def _read(folder: Path) -> Iterator[Record]:
 
 DATASET = Published(
     citation="O. Celma. Music Recommendation and Discovery in the Long Tail. Springer 2010.",
-    licence="non-commercial, terms of Last.fm",
+    licence="non-commercial use, with permission of Last.fm",
     read=_read,
 )

@@ -55,6 +55,6 @@ DATASET = Published(
         "Bogdanov. Melon playlist dataset: a public dataset for audio-based playlist generation "
         "and music tagging. ICASSP 2021."
     ),
-    licence="non-commercial research, terms of Kakao",
+    licence="academic use, after registration with Kakao",
     read=_read,
 )

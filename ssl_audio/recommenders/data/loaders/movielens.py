@@ -31,6 +31,6 @@ DATASET = Published(
         "F. M. Harper, J. A. Konstan. The MovieLens datasets: history and context. ACM "
         "Transactions on Interactive Intelligent Systems 5(4), 2015."
     ),
-    licence="research only, terms of GroupLens",
+    licence="research, no commercial use without permission of GroupLens",
     read=_read,
 )

@@ -1,7 +1,8 @@
 """The Million Playlist Dataset of Spotify: its slices, and the challenge set.
 
 FOLDER/mpd.slice.*.json, or in FOLDER/data; FOLDER/challenge_set.json holds the first tracks of
-10,000 playlists, of which 1,000 have a title alone and are left out.
+10,000 playlists, of which 1,000 have a title alone and are left out. The data set is no longer for
+download: Spotify Research gives access to it.
 """
 
 import re

@@ -62,7 +62,7 @@ SESSIONS = Published(
         "R. Turrin, M. Quadrana, A. Condorelli, R. Pagano, P. Cremonesi. 30Music listening and "
         "playlists dataset. RecSys posters 2015."
     ),
-    licence="research only, terms of Last.fm",
+    licence="none stated; collected by the API of Last.fm",
     read=_reader("relations/sessions.idomaar"),
 )
 PLAYLISTS = Published(SESSIONS.citation, SESSIONS.licence, _reader("entities/playlist.idomaar"))

@@ -12,7 +12,7 @@ COLUMNS = {"playlist": "uid", "track": "item_id", "position": "timestamp"}
 DATASET = Published(
     citation=(
         "A. Ploshkin et al. Yambda-5B: a large-scale multi-modal dataset for ranking and "
-        "retrieval. RecSys 2025."
+        "retrieval. RecSys 2025, arXiv:2505.22238."
     ),
     licence="Apache 2.0",
     read=lambda folder: read_table(existing(folder, "listens.parquet"), COLUMNS, SESSION_GAP),
