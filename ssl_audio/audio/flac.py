@@ -80,7 +80,8 @@ def _end(data: bytes, head: bytes) -> int:
 
 def _frame_end(data: bytes, fixed_size: int, head: bytes) -> int:
     """Samples up to the end of the frame that begins here; 0 if it is none."""
-    if len(data) < 17 or data[1] & 0xFE != 0xF8 or data[3] & 1:
+    length, data = len(data), data.ljust(17, b"\0")  # a whole frame of silence may be shorter
+    if data[1] & 0xFE != 0xF8 or data[3] & 1:
         return 0
     size_code, rate_code, channels = data[2] >> 4, data[2] & 15, data[3] >> 4
     if size_code == 0 or rate_code == 15 or channels > 10:
@@ -97,7 +98,7 @@ def _frame_end(data: bytes, fixed_size: int, head: bytes) -> int:
     else:
         samples = 576 << size_code - 2 if size_code < 6 else 256 << size_code - 8
     place += {12: 1, 13: 2, 14: 2}.get(rate_code, 0)
-    if place == 0 or _crc8(data[:place]) != data[place]:
+    if place == 0 or place >= length or _crc8(data[:place]) != data[place]:
         return 0
     return (number if data[1] & 1 else number * fixed_size) + samples
 

@@ -211,6 +211,17 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path, monkeypatch):
             read(path)
 
 
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_flac_that_ends_in_silence_is_whole(channels, tmp_path):
+    """A frame of digital silence is 13 bytes long, or 16 with two channels."""
+    samples = np.zeros((12 * 4096, channels))  # twelve frames
+    samples[: RATE // 2] = 0.1
+    soundfile.write(path := tmp_path / "a.flac", samples, RATE)
+    assert decode.examine(path).damage == ""
+    path.write_bytes(path.read_bytes()[:-12])
+    assert "it ends before its header says" in decode.examine(path).damage
+
+
 @pytest.mark.parametrize("kind", ["flac", "ogg", "opus", "mp3"])
 def test_a_few_places_of_a_large_file_show_what_is_wrong(tmp_path, monkeypatch, kind):
     monkeypatch.setattr(layouts, "_SMALL", 1)
