@@ -1,11 +1,15 @@
-"""The audio in a file by its container, and parts of files that are read like files."""
+"""What all decoders share: the audio in a file by its container, parts of files, readers."""
 
 import io
 import os
+from abc import ABC, abstractmethod
 from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import BinaryIO
+from typing import BinaryIO, Self
+
+import numpy as np
 
 # s; less audio is not missed: two mp3 frames at 44.1 kHz are 52 ms, and headers round to a frame
 TAIL = 0.064
@@ -33,6 +37,35 @@ class Layout:
 
 
 UNKNOWN = Layout()
+
+
+class Reader(ABC):
+    """An open file.
+
+    Attributes:
+        rate: Hz.
+        channels: of the file.
+        frames: that can be decoded if nothing is damaged; None where that is unknown.
+        layout: what the container promises.
+    """
+
+    rate: int
+    channels: int
+    frames: int | None
+    layout: Layout
+
+    @abstractmethod
+    def blocks(self, start: int, count: int | None) -> Iterator[np.ndarray]:
+        """float32 mono (samples,), `count` samples of them, or fewer where the file ends."""
+
+    def close(self) -> None:  # noqa: B027 - most readers hold nothing open
+        """Close the file."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def after_tag(file: BinaryIO, place: int) -> int:

@@ -8,8 +8,8 @@ import numpy as np
 import soxr
 
 from ssl_audio.audio import SAMPLE_RATE
-from ssl_audio.audio.container import TAIL
-from ssl_audio.audio.decoders import Reader, open_audio, open_whole
+from ssl_audio.audio.container import TAIL, Reader
+from ssl_audio.audio.decoders import open_audio, open_whole
 from ssl_audio.io.errors import AudioError
 from ssl_audio.io.files import AnyPath
 

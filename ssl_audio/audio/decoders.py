@@ -1,18 +1,13 @@
-"""Decoders behind one small protocol: libsndfile, FFmpeg through torchcodec, and shards."""
-
-from __future__ import annotations
+"""Decoders behind one interface: libsndfile, FFmpeg through torchcodec, and shards."""
 
 import os
 import sys
-from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
-from typing import Protocol
 
-import numpy as np
 import soundfile
 
-from ssl_audio.audio.container import TAIL, Layout
+from ssl_audio.audio.container import TAIL, Layout, Reader
 from ssl_audio.audio.ffmpeg import (
     DECODED_AT_ONCE,
     TorchcodecMissing,
@@ -34,21 +29,6 @@ _vorbis_files = count()
 _SNDFILE_MAGIC = (b"RIFF", b"RF64", b"RIFX", b"fLaC", b"OggS", b"ID3", b"FORM", b"caff")
 
 
-class Reader(Protocol):
-    """An open file. `blocks` yields float32 mono (samples,) and ends early where the file does."""
-
-    rate: int
-    channels: int
-    frames: int | None  # that can be decoded if nothing is damaged; None where that is unknown
-    layout: Layout  # what the container promises
-
-    def blocks(self, start: int, count: int | None) -> Iterator[np.ndarray]: ...
-
-    def __enter__(self) -> Reader: ...
-
-    def __exit__(self, *_: object) -> None: ...
-
-
 def open_audio(path: AnyPath, whole: bool = False) -> Reader:
     """Open a file, or a place in a shard, for reading at any position, or as a `whole`."""
     if found := PLACE.fullmatch(os.fspath(path)):
@@ -67,7 +47,7 @@ def open_audio(path: AnyPath, whole: bool = False) -> Reader:
         # TypeError: soundfile requires a format for files named .raw
         reader = _open_with_codec(path, error)
     if not _MIN_RATE <= reader.rate <= _MAX_RATE or reader.channels < 1:
-        reader.__exit__()
+        reader.close()
         detail = f"its header says {reader.rate} Hz and {reader.channels} channels"
         raise AudioError(path, "unreadable", detail)
     return reader
@@ -84,7 +64,7 @@ def _open_with_sndfile(path: Path, layout: Layout) -> Reader:
         return reader
     if reader.frames is not None and abs(reader.frames - layout.frames) <= TAIL * reader.rate:
         return reader
-    reader.__exit__()
+    reader.close()
     return SoundFileReader(path, layout, layout.parts[0])
 
 

@@ -1,7 +1,5 @@
 """FFmpeg through `torchcodec`, optional: for what libsndfile cannot open, and for speed."""
 
-from __future__ import annotations
-
 import importlib
 import math
 import shutil
@@ -13,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ssl_audio.audio import ogg
-from ssl_audio.audio.container import Layout
+from ssl_audio.audio.container import Layout, Reader
 from ssl_audio.audio.sndfile import SoundFileReader, block_frames, mixed_down
 from ssl_audio.io.errors import AudioError, first_line
 
@@ -55,7 +53,7 @@ def _codec_broken(error: Exception) -> str:
     )
 
 
-class TorchcodecReader:
+class TorchcodecReader(Reader):
     """A file that FFmpeg opens. torchcodec always decodes from the start of the file."""
 
     def __init__(self, path: Path, decoder: Any) -> None:
@@ -71,10 +69,7 @@ class TorchcodecReader:
         self.frames: int | None = round(length * self.rate) if known else None
         self.layout = Layout(seconds=length if known else None)
 
-    def __enter__(self) -> TorchcodecReader:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         del self._decoder
 
     def blocks(self, start: int, count: int | None) -> Iterator[np.ndarray]:
@@ -109,7 +104,7 @@ def _short(error: Exception) -> str:
     return first_line(error).rpartition(".cpp:")[2].lstrip("0123456789, ") or "cannot open it"
 
 
-class VorbisReader:
+class VorbisReader(Reader):
     """An Ogg Vorbis file decoded from end to end by FFmpeg, in three fifths of libsndfile's time.
 
     FFmpeg ignores checksums, and starts a file that was cut out of a longer one too late. So the
@@ -122,11 +117,8 @@ class VorbisReader:
         self.rate, self.channels, self.frames = reader.rate, reader.channels, reader.frames
         self.layout = reader.layout
 
-    def __enter__(self) -> VorbisReader:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._reader.__exit__()
+    def close(self) -> None:
+        self._reader.close()
 
     def blocks(self, start: int, count: int | None) -> Iterator[np.ndarray]:
         """Blocks of the whole file."""

@@ -3,8 +3,6 @@
 Threads and forks share mapped memory safely, so shards stay open.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterator
@@ -13,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 
 from ssl_audio.audio import SAMPLE_RATE
-from ssl_audio.audio.container import UNKNOWN
+from ssl_audio.audio.container import UNKNOWN, Reader
 from ssl_audio.io.errors import AudioError, first_line
 from ssl_audio.io.files import AnyPath
 
@@ -34,7 +32,7 @@ def place(shard: AnyPath, start: int, samples: int) -> str:
     return f"{os.fspath(shard)}#{start}:{samples}"
 
 
-class ShardReader:
+class ShardReader(Reader):
     """A track in a shard: nothing is decoded."""
 
     rate, channels, layout = SAMPLE_RATE, 1, UNKNOWN
@@ -53,12 +51,6 @@ class ShardReader:
             raise AudioError(shard, "unreadable", detail)
         self._samples = mapped[start : start + samples]
         self.frames: int | None = samples
-
-    def __enter__(self) -> ShardReader:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
 
     def blocks(self, start: int, count: int | None) -> Iterator[np.ndarray]:
         end = len(self._samples) if count is None else min(start + count, len(self._samples))

@@ -1,13 +1,11 @@
 """Writes decoded tracks into shards, one after the other."""
 
-from __future__ import annotations
-
 import io
 import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 
@@ -66,7 +64,7 @@ class ShardWriter:
         self._entries: list[Entry] = []
         self.done: list[list[Entry]] = []
 
-    def __enter__(self) -> ShardWriter:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:

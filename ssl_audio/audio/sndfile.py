@@ -4,8 +4,6 @@ Each read opens the file and closes it again: a libsndfile handle shared by thre
 one carried across a fork shares its position.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from ssl_audio.audio.container import UNKNOWN, Layout, Part, open_part
+from ssl_audio.audio.container import UNKNOWN, Layout, Part, Reader, open_part
 
 # Over all channels: 512 KiB of float32, which stay in a processor's cache while they are decoded,
 # mixed and resampled
@@ -37,7 +35,7 @@ class _SoundFile(soundfile.SoundFile):
         return False
 
 
-class SoundFileReader:
+class SoundFileReader(Reader):
     """A file that libsndfile opens, or one of its parts."""
 
     def __init__(self, path: Path, layout: Layout = UNKNOWN, part: Part | None = None) -> None:
@@ -59,10 +57,7 @@ class SoundFileReader:
         # as bytes, since a name need not be UTF-8; on Windows names are text
         return _SoundFile(os.fsencode(self._path) if os.name == "posix" else str(self._path))
 
-    def __enter__(self) -> SoundFileReader:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         self._file.close()
 
     def blocks(self, start: int, count: int | None) -> Iterator[np.ndarray]:
@@ -109,7 +104,7 @@ class SoundFileReader:
             return block[: int(undecoded.argmax())] if undecoded.any() else block
 
 
-class ChainReader:
+class ChainReader(Reader):
     """Files that were joined, decoded one after the other, up to one of another sample rate."""
 
     def __init__(self, path: Path, layout: Layout) -> None:
@@ -124,12 +119,6 @@ class ChainReader:
                     break
                 self._parts.append((part, reader.frames or 0))
         self.frames: int | None = sum(frames for _, frames in self._parts)
-
-    def __enter__(self) -> ChainReader:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
 
     def blocks(self, start: int, count: int | None) -> Iterator[np.ndarray]:
         for part, frames in self._parts:
