@@ -284,7 +284,7 @@ def test_ml_latest_small(tmp_path):
     chosen = recommend.COMMAND.load([
         f"playlists={SMALL}", "model=m2grl", "m2grl.by_weights=false",
         "baselines=[popularity,item_cf]", "m2grl.session_steps.metric=5",
-        "m2grl.session_steps.m2grl=300",
+        "m2grl.session_steps.m2grl=300", "m2grl.dimensions=32",
         f"run_dir={tmp_path / 'run'}",
     ])  # fmt: skip
     results = compare(chosen)
