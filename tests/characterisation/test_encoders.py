@@ -12,24 +12,27 @@ FILES = (
     "scores/audio/00/10.ogg",
 )
 
+# Processors of two makers, whose FFTs and products add in other orders, differ by 1.4e-6.
+ROUNDING = 5e-6
+
 
 @pytest.mark.parametrize("name", adapter.SHIPPED)
 def test_embedding_of_a_waveform(name):
     found = adapter.embed_waveform(adapter.CHECKPOINTS / name, material.waveform())
-    check_array(f"waveform by {name}", found, 1e-6)
+    check_array(f"waveform by {name}", found, ROUNDING)
 
 
 @pytest.mark.parametrize("name", adapter.SHIPPED)
 def test_embeddings_of_files(name, shared):
     found = [adapter.embed_file(adapter.CHECKPOINTS / name, shared / "audio" / f) for f in FILES]
     for file, vector in zip(FILES, found, strict=True):
-        check_array(f"{file} by {name}", vector, 1e-6)
+        check_array(f"{file} by {name}", vector, ROUNDING)
 
 
 @pytest.mark.parametrize("frontend", ["default", "released"])
 def test_log_mel(frontend):
     found = adapter.log_mel(frontend, material.waveform(1.0)[None])
-    check_array(f"log-mel {frontend}", found, 1e-6)
+    check_array(f"log-mel {frontend}", found, ROUNDING)
 
 
 def test_published_reference(shared, tmp_path):
