@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ssl_audio.io.errors import CheckpointError, SslAudioError
 from ssl_audio.io.model_folder import (
@@ -31,6 +31,21 @@ class Projector(nn.Sequential):
     def __init__(self, *layers: nn.Module, sizes: Sequence[int]) -> None:
         super().__init__(*layers)
         self.sizes = tuple(sizes)
+
+    @torch.no_grad()
+    def take(self, matrix: Tensor, mean: Tensor) -> None:
+        """Change the first layer, so that x gives what matrix x + mean did, in evaluation mode.
+
+        Args:
+            matrix: (inputs, inputs).
+            mean: (inputs,).
+        """
+        layer, weight = self[0], self[0].weight.double()
+        layer.weight.copy_(weight @ matrix)
+        if len(self) > 1:
+            self[1].running_mean -= weight @ mean
+        else:
+            layer.bias += weight @ mean
 
 
 def projector(sizes: Sequence[int] = (1024, *PROJECTOR_SIZES)) -> Projector:

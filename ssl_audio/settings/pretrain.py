@@ -202,6 +202,10 @@ class EncoderSettings(Group):
         None, help="start from an encoder's weights: its folder, or the name of a shipped one; "
         "null: random weights",
     )  # fmt: skip
+    whitening: float | None = setting(
+        0.01, help="shrinkage of the whitening of the embedding after training: the larger, the "
+        "less its directions of small variance are amplified; null: none", above=0,
+    )  # fmt: skip
 
 
 class LearningRateSettings(Group):

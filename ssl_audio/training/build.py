@@ -14,6 +14,7 @@ from ssl_audio.io.lightning_run import make_trainer
 from ssl_audio.io.parallel import available_processors
 from ssl_audio.models.backbone import RESNET
 from ssl_audio.models.encoder import Encoder, build_encoder
+from ssl_audio.models.whitening import last_layer
 from ssl_audio.objectives.objective import Objective
 from ssl_audio.objectives.schedules import WarmupCosine
 from ssl_audio.settings.components import component_of, instantiate
@@ -165,6 +166,8 @@ def build_module(
     encoder = untrained_encoder(settings)
     if settings.encoder.init_from is not None and not resumed:
         take_weights(encoder, settings.encoder.init_from)
+    if settings.encoder.whitening is not None:
+        last_layer(encoder)  # refuses a network without
     return PretrainModule(
         encoder=encoder, objective=objective, optimizer=optimizer,
         weight_decay=settings.optimizer.get("weight_decay", 0.0),

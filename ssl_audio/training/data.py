@@ -189,12 +189,19 @@ class PairDataModule(lightning.LightningDataModule):
             )
 
     def _sampler(self) -> PairBatchSampler:
-        return PairBatchSampler(
-            len(self.dataset), self.budget.batch_size, self.budget.step_limit, self.seed,
-            start_step=self._start_step, rank=self.trainer.global_rank if self.trainer else 0,
+        return self._batches(
+            self.budget.step_limit, self._start_step,
+            rank=self.trainer.global_rank if self.trainer else 0,
             world_size=self.trainer.world_size if self.trainer else 1,
-            pairs_per_track=self.settings.pairs_per_track, shares=self._shares,
-            groups=self._groups, group_share=self.settings.group_share,
+        )  # fmt: skip
+
+    def _batches(
+        self, steps: int, start_step: int = 0, rank: int = 0, world_size: int = 1
+    ) -> PairBatchSampler:
+        return PairBatchSampler(
+            len(self.dataset), self.budget.batch_size, steps, self.seed, start_step, rank,
+            world_size, self.settings.pairs_per_track, self._shares, self._groups,
+            self.settings.group_share,
         )  # fmt: skip
 
     def train_dataloader(self) -> DataLoader[dict[str, Any]]:
@@ -208,6 +215,13 @@ class PairDataModule(lightning.LightningDataModule):
             # the default generator would advance the one that the model draws from
             generator=torch.Generator().manual_seed(self.seed),
         )
+
+    def first_batches(self, steps: int) -> DataLoader[dict[str, Any]]:
+        """The whole batches of the run's first steps, for one process."""
+        return DataLoader(
+            self.dataset, batch_sampler=self._batches(steps), num_workers=self._workers(),
+            collate_fn=collate_pairs, generator=torch.Generator().manual_seed(self.seed),
+        )  # fmt: skip
 
     def held_out_batches(self) -> Iterable[dict[str, Any]]:
         """Batches of held-out pairs, as `collate_pairs` makes them; none without such tracks."""

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import lightning
+from torch import nn
 
 from ssl_audio.io.console import quieten_lightning, say
 from ssl_audio.io.errors import SslAudioError
@@ -37,6 +38,7 @@ from ssl_audio.training.model_card import SELECTED, model_card
 from ssl_audio.training.module import PretrainModule
 from ssl_audio.training.online_probe import LabelledSet, encoder_features, probe_scores
 from ssl_audio.training.validation import Validation
+from ssl_audio.training.whitened import WHITENED, whiten_encoders
 
 
 def pretrain(settings: PretrainSettings) -> PretrainResults:
@@ -86,6 +88,8 @@ def pretrain(settings: PretrainSettings) -> PretrainResults:
         encoder, probe = module.encoder.to("cpu").eval(), dict[str, Scores]()
         best = build.build_selection(settings, folder)
         selected = None if best is None else best.load()
+        if is_leader():
+            _whiten(settings, module, selected, data, trainer.global_step)
         if labelled is not None and is_leader():
             started = time.monotonic()
             probe = _probe(settings, encoder, labelled, selected)
@@ -150,6 +154,24 @@ def _train(
             f"{resume.path} has another architecture than this run: {detail}"
         ) from error
     return round(time.monotonic() - started, 1)
+
+
+def _whiten(
+    settings: PretrainSettings, module: PretrainModule, selected: Encoder | None,
+    data: PairDataModule, steps: int,
+) -> None:  # fmt: skip
+    """Whiten what will be exported; a selected encoder of a run that was killed here may be."""
+    shrinkage = settings.encoder.whitening
+    if shrinkage is None:
+        return
+    chosen: list[tuple[Encoder, nn.Module | None]] = [(module.encoder, module.objective.projector)]
+    if module.teacher is not None:
+        chosen.append((module.teacher.encoder.to("cpu"), module.teacher.projector.to("cpu")))
+    if selected is not None and WHITENED not in selected.metadata:
+        chosen.append((selected, None))
+        selected.metadata[WHITENED] = shrinkage
+    module.objective.to("cpu")
+    whiten_encoders(chosen, data, steps, shrinkage)
 
 
 def _probe(
