@@ -174,7 +174,7 @@ def _quiet(function: Callable[[list[str]], int], words: list[str]) -> int:
 def pretrain_words(
     recipe: str, music: Path, run_dir: Path, steps: int, every: int = 100, resume: bool = False
 ) -> list[str]:
-    """Of a small run on the processor, batches of 4 pairs of 1 s, no probe, seed 0.
+    """Of a small run on the processor, batches of 4 pairs of 1 s, no probe or whitening, seed 0.
 
     Args:
         recipe: an objective's name.
@@ -189,7 +189,7 @@ def pretrain_words(
         "data.batch_size=4", "data.segment=1.0", "data.min_offset=1.0", "data.max_offset=3.0",
         "data.workers=0", f"trainer.max_steps={steps}", f"trainer.checkpoint_every={every}",
         "trainer.log_every_n_steps=1", "trainer.precision=32-true", "trainer.accelerator=cpu",
-        "online_probe=none",
+        "online_probe=none", "encoder.whitening=null",
     ]  # fmt: skip
     if recipe in ("byol", "clustering"):
         cosine = "ssl_audio.objectives.schedules.Cosine"

@@ -24,7 +24,7 @@ def words(*more: str) -> list[str]:
         "recipe=contrastive", "data=folder", "data.root=music", "run_dir=run",
         "data.batch_size=4", "data.segment=1", "data.min_offset=1", "data.max_offset=2",
         "data.workers=0", "encoder.backbone=test_resnet", "encoder.embedding_size=8",
-        "objective.projector_sizes=[8,8]",
+        "encoder.whitening=null", "objective.projector_sizes=[8,8]",
         "trainer.max_steps=5", "trainer.checkpoint_every=2", "trainer.precision=32-true",
         "trainer.accelerator=cpu", *more,
     ]  # fmt: skip
