@@ -40,12 +40,15 @@ class Projector(nn.Sequential):
             matrix: (inputs, inputs).
             mean: (inputs,).
         """
-        layer, weight = self[0], self[0].weight.double()
-        layer.weight.copy_(weight @ matrix)
-        if len(self) > 1:
-            self[1].running_mean -= weight @ mean
+        first, norm = next(iter(self)), self[1] if len(self) > 1 else None
+        assert isinstance(first, nn.Linear)
+        weight = first.weight.double()
+        first.weight.copy_(weight @ matrix)
+        if norm is None:
+            first.bias.add_(weight @ mean)
         else:
-            layer.bias += weight @ mean
+            assert isinstance(norm.running_mean, Tensor)
+            norm.running_mean -= weight @ mean
 
 
 def projector(sizes: Sequence[int] = (1024, *PROJECTOR_SIZES)) -> Projector:
