@@ -97,12 +97,19 @@ def pretrain(settings: PretrainSettings) -> PretrainResults:
             log_figures(extras.loggers, _figures(probe), trainer.global_step)
         results = _results(settings, folder, trainer, data, probe, seconds, selected)
         if is_leader():
-            export(module, folder, model_card(settings, results))
-            if selected is not None:
-                card = model_card(settings, results, SELECTED)
-                selected.save(folder / selection.FOLDER, card, selected.metadata)
-            write_results(folder, results)
+            _write(settings, folder, module, selected, results)
     return results
+
+
+def _write(
+    settings: PretrainSettings, folder: Path, module: PretrainModule, selected: Encoder | None,
+    results: PretrainResults,
+) -> None:  # fmt: skip
+    export(module, folder, model_card(settings, results))
+    if selected is not None:
+        card = model_card(settings, results, SELECTED)
+        selected.save(folder / selection.FOLDER, card, selected.metadata)
+    write_results(folder, results)
 
 
 def _folder(settings: PretrainSettings) -> Path:
