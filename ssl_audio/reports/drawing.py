@@ -11,6 +11,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
@@ -153,7 +154,12 @@ def _variable(found: re.Match[str]) -> str:
 
 def _written(figure: Figure, kind: str, metadata: dict[str, Any]) -> bytes:
     buffer = io.BytesIO()
-    figure.savefig(
-        buffer, format=kind, dpi=200, bbox_inches="tight", pad_inches=0.05, metadata=metadata
-    )
+    figure.savefig(buffer, format=kind, dpi=200, bbox_inches=_box(figure), metadata=metadata)
     return buffer.getvalue()
+
+
+@lru_cache(1)
+def _box(figure: Figure) -> Any:
+    """What a figure fills, inches; to measure takes as long as to draw, so once for both files."""
+    figure.draw_without_rendering()
+    return figure.get_tightbbox().padded(0.05)
