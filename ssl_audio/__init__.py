@@ -6,6 +6,7 @@
 (1024,)
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     )
     from ssl_audio.probing.estimator import Probe, load_probe
 
-
+# ONNX Runtime, which torchmetrics imports where it is installed, otherwise reports to its maker
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 # where each public name is defined: imported on first use, since torch takes a second
 _MODULES = {
     **dict.fromkeys(("AudioError", "CheckpointError", "SslAudioError"), "io.errors"),

@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import os
 import pkgutil
 import subprocess
 import sys
@@ -42,3 +43,12 @@ def source(name: str) -> str:
 def test_examples_in_docstrings_run(name: str) -> None:
     found = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS)
     assert found.attempted and not found.failed
+
+
+@pytest.mark.parametrize(("given", "expected"), [("", "1"), ("0", "0")])
+def test_onnx_runtime_reports_nothing_unless_allowed(given, expected, monkeypatch):
+    monkeypatch.setenv("ORT_DISABLE_TELEMETRY", given)
+    if not given:
+        monkeypatch.delenv("ORT_DISABLE_TELEMETRY")
+    importlib.reload(ssl_audio)
+    assert os.environ["ORT_DISABLE_TELEMETRY"] == expected
