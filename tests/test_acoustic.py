@@ -55,7 +55,7 @@ def test_fitted_once_and_applied_without_refitting(features, capsys):
     assert model.hash == stored.about["model"] and model.about["playlists"] == 30
     assert model.about["held_out_roc_auc"] > 0.7
     status, said = run(capsys, "features=f.parquet", "output=b.parquet", "model=a-model")
-    assert status == 0 and "applying a-model" in said
+    assert status == 0 and "): a-model\n" in said and "variance" not in said
     np.testing.assert_array_equal(read_store("b.parquet").vectors, stored.vectors)
     status, said = run(capsys, *words, "kind=pca")
     assert status == 1 and "fitted already (siamese)" in said
@@ -115,7 +115,10 @@ def test_tags_are_matched_by_file(tmp_path):
         (["features=f.parquet"], "output= is required"),
         (["features=f.parquet", "output=a.npy"], "NAME.parquet"),
         (["features=f.parquet", "output=null"], "output=null: a feature store is named"),
-        (["features=f.parquet", "output=s3://b/a.parquet"], "model=null: a local folder"),
+        (
+            ["features=f.parquet", "output=s3://b/a.parquet", "tags=scores", "tags.root=."],
+            "tags= beside it",
+        ),
         (["features=nothing.parquet", "output=a.parquet"], "nothing.parquet"),
         (["features=f.parquet", "output=a.parquet", "kind=siamese"], "playlists="),
         (["features=f.parquet", "output=a.parquet", "playlists=no.csv"], "no.csv"),

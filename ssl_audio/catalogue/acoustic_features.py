@@ -23,7 +23,7 @@ from ssl_audio.stores.feature_store import (
     read_segments,
     read_store,
 )
-from ssl_audio.stores.remote import Working
+from ssl_audio.stores.remote import Working, local_folder, model_beside
 from ssl_audio.stores.writer import Store, check_output
 
 Playlists = Mapping[str, Sequence[str]]  # ids of the tracks of each playlist
@@ -53,8 +53,10 @@ def acoustic_features(
     if about.get("kind") != "embedding":
         found = about.get("kind")
         raise SslAudioError(f"features={features} holds {found}, not embeddings")
-    folder = settings.model or path.with_name(f"{path.stem}-model")
-    model = _model(settings, features, folder, playlists, digest)
+    place = settings.model or model_beside(output.url or path)
+    with local_folder(place) as folder:
+        model = _model(settings, features, folder, playlists, digest)
+    say(f"model ({model.method}): {place}")
     if about["model"] != model.about["encoder"]:
         raise SslAudioError(f"features={features}: the model was fitted to another encoder")
     about = {"kind": f"acoustic, {model.method}", "model": model.hash, "encoder": about["model"]}
@@ -85,14 +87,12 @@ def _model(
                 f"{folder} is fitted already ({model.method}): leave out playlists= and kind= to "
                 "apply it, or give another model="
             )
-        say(f"applying {folder}")
         return model
     model = _fit(settings, features, playlists, digest)
     model.save(folder)
     for key in ("held_out_roc_auc", "explained_variance"):
         if key in model.about:
             say(f"{key.replace('_', ' ')}: {model.about[key]:.3f}")
-    say(f"model ({model.method}): {folder}")
     return model
 
 

@@ -12,6 +12,7 @@ from ssl_audio.catalogue.acoustic_model import load_acoustic
 from ssl_audio.catalogue.tagging import check_embeddings
 from ssl_audio.io.console import warn
 from ssl_audio.io.errors import SslAudioError
+from ssl_audio.io.remote import Url
 from ssl_audio.io.version import __version__
 from ssl_audio.models.encoder import load_encoder
 from ssl_audio.models.shipped import shipped_probe
@@ -46,7 +47,7 @@ from ssl_audio.service.schemas import (
 from ssl_audio.service.tracks import Tracks
 from ssl_audio.settings.serve import ServeSettings
 from ssl_audio.stores.feature_store import read_about, read_aligned
-from ssl_audio.stores.remote import fetched
+from ssl_audio.stores.remote import fetched, local_folder, model_beside
 
 EMBEDDINGS = "embeddings"  # the feature group of two_tower
 SEEDS = 5  # neighbours that the playlist around a new track starts from
@@ -265,12 +266,13 @@ def _probe_of(settings: ServeSettings, tracks: Tracks, folder: Path) -> TagPredi
     return probe
 
 
-def _acoustic(path: Path, tracks: Tracks) -> Acoustic:
+def _acoustic(store: Path | Url, tracks: Tracks) -> Acoustic:
+    path = fetched(store)
     values, present = read_aligned(path, tracks.ids)
-    folder = path.with_name(f"{path.stem}-model")
-    model = load_acoustic(folder) if folder.is_dir() else None
+    with local_folder(model_beside(store)) as folder:
+        model = load_acoustic(folder) if folder.is_dir() else None
     if model is not None and model.about.get("encoder") != tracks.about.get("model"):
-        raise SslAudioError(f"acoustic={path}: its model was fitted to another encoder")
+        raise SslAudioError(f"acoustic={store}: its model was fitted to another encoder")
     return Acoustic(values, present, feature_names(read_about(path), values.shape[1]), model)
 
 

@@ -56,8 +56,5 @@ class AcousticSettings(CatalogueSettings):
         required = "source" if self.kind == "descriptors" else "features"
         if getattr(self, required) is None:
             raise SettingError(required, None, f"required for kind={self.kind}")
-        if isinstance(self.output, Url):
-            if self.model is None and self.kind != "descriptors":
-                raise SettingError("model", None, "a local folder, since output= is a URL")
-            if not isinstance(self.tags, NoTags):
-                raise SettingError("output", self.output, "a local path, to write tags= beside it")
+        if isinstance(self.output, Url) and not isinstance(self.tags, NoTags):
+            raise SettingError("output", self.output, "a local path, to write tags= beside it")

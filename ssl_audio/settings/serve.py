@@ -16,7 +16,7 @@ class ServeSettings(CommandSettings):
     probe: Path | None = setting(
         None, help="folder that probe has saved; null: the one in the package for the encoder"
     )
-    acoustic: Path | None = setting(
+    acoustic: Path | Url | None = setting(
         None, help="store of acoustic for the same tracks; its model is expected beside it"
     )
     run: Path | None = setting(

@@ -8,6 +8,7 @@ it no longer names. What has not changed is not transferred.
 import hashlib
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -283,6 +284,40 @@ def published_file(output: Path | Url) -> Iterator[Working]:
         for path in (failures_table(copy.path), copy.path):
             url = output.beside(path.name)
             upload(path, url) if path.exists() else remove(url)
+
+
+def model_beside(store: Path | Url) -> Path | Url:
+    """The folder of the model that made a store: NAME-model beside NAME.parquet."""
+    name = f"{Path(store.name).stem}-model"
+    return store.beside(name) if isinstance(store, Url) else store.with_name(name)
+
+
+@contextmanager
+def local_folder(folder: Path | Url) -> Iterator[Path]:
+    """The path of a flat folder; one at a URL is copied to a temporary path, which has no folder
+    if the URL has no files. A folder that is new on leaving is uploaded.
+
+    Raises:
+        SslAudioError: it cannot be read or written.
+    """
+    if isinstance(folder, Path):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="ssl_audio-") as temporary:
+        path = Path(temporary, folder.name)
+        with _named():
+            found = [file for file in remote_files(folder) if "/" not in file.relative]
+            for file in found:
+                path.mkdir(exist_ok=True)
+                download(file.url, path / file.relative)
+        try:
+            yield path
+        except SslAudioError as error:
+            raise type(error)(str(error).replace(str(path), folder)) from error
+        with _named():
+            if not found and path.is_dir():
+                for one in sorted(path.iterdir(), reverse=True):  # config.json, checked, comes last
+                    upload(one, folder.below(one.name))
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from ssl_audio import embed, search
+from ssl_audio import acoustic, embed, search
 from ssl_audio.io.console import SOME_FAILED
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.remote import Url
@@ -127,3 +127,33 @@ def test_stores_in_a_bucket_are_read_by_other_commands(bucket, tmp_path):
     missing = StoreSettings(audio=Url("s3://music/none.parquet"))
     with pytest.raises(SslAudioError, match="s3://music/none.parquet: no such store"):
         load_training_data(tmp_path / "playlists.duckdb", tmp_path, missing, min_weight=1, cold=0.0)
+
+
+def test_acoustic_features_in_a_bucket_have_their_model_beside_them(bucket, tmp_path, capsys):
+    """`acoustic` keeps the model at the URL; `serve` reads both there."""
+    encoder = build_encoder(segment=0.25, embedding_size=16, backbone="test_resnet").eval()
+    encoder.save(tmp_path / "encoder", card="")
+    about = {"kind": "embedding", "model": encoder.weights_hash, "hop": None, "segment": 0.25,
+             "checkpoint": str(tmp_path / "encoder")}  # fmt: skip
+    vectors = np.random.default_rng(0).random((12, 16), np.float32)
+    features, output = Url("s3://music/f.parquet"), Url("s3://music/a.parquet")
+    with published(features) as made, Store(made.path, about) as store:
+        for k, vector in enumerate(vectors):
+            store.add(Row(f"{k}.wav", f"/m/{k}.wav", 1.0, "", vector))
+        store.close()
+    words = [f"features={features}", f"output={output}"]
+    for fitted in (True, False):  # the second run applies the model of the first
+        assert acoustic.main(words) == 0
+        said = capsys.readouterr().err
+        assert ("explained variance" in said) == fitted
+        assert "model (pca): s3://music/a-model" in said and str(tmp_path) not in said
+    assert acoustic.main([*words, "kind=siamese"]) == 1
+    assert "s3://music/a-model is fitted already (pca)" in capsys.readouterr().err
+
+    settings = ServeSettings(features=features, acoustic=output)
+    found = Snapshot(settings, lambda segments: None).acoustic
+    np.testing.assert_allclose(found.values, found.model.features(vectors), atol=1e-6)
+    assert found.present.all() and np.ptp(found.values, axis=0).min() > 0.5
+    bucket.put_object(Bucket="music", Key="a-model/model.safetensors", Body=b"damaged")
+    with pytest.raises(SslAudioError, match="s3://music/a-model/model.safetensors is damaged"):
+        Snapshot(settings, lambda segments: None)
