@@ -1,5 +1,6 @@
 """Fixtures that every test may use, and the order of the tests."""
 
+import gc
 import os
 import pickle
 import signal
@@ -18,6 +19,7 @@ hypothesis.settings.register_profile("no deadline", deadline=None)  # a slow mac
 hypothesis.settings.load_profile("no deadline")
 # of a shell that starts the tests in the background, these and their processes inherit to ignore it
 signal.signal(signal.SIGINT, signal.default_int_handler)
+gc.disable()  # until all is collected: nothing of what is imported is garbage
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
@@ -26,6 +28,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for another one. A module stays together, since its tests share fixtures."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+def pytest_collection_finish() -> None:
+    """What was imported, some 700,000 objects, is not searched for garbage while tests run."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
@@ -60,6 +68,15 @@ def demo_corpus(once: Callable[..., Any]) -> Path:
 
     found: Path = once("demo", lambda path: make_demo(path, 24, 13.0, workers=1, progress=False))
     return found
+
+
+@pytest.fixture
+def unrendered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The figures of reports are made, but not rendered, which would take seconds."""
+    from ssl_audio.reports import drawing
+
+    empty = b'<svg xmlns="http://www.w3.org/2000/svg"/>'
+    monkeypatch.setattr(drawing, "_written", lambda figure, kind, metadata: empty)
 
 
 @pytest.fixture(scope="module")  # while it runs, a test cannot run an event loop of its own

@@ -133,8 +133,9 @@ def answers(server: uvicorn.Server, sockets: list[socket.socket]) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("readme", READMES)
 def test_every_command_runs(
-    readme: str, home: Path, named_files: Path, exported: Callable, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    readme: str, home: Path, named_files: Path, exported: Callable, unrendered: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     monkeypatch.chdir(home)
     monkeypatch.setenv("SSL_AUDIO_CACHE", str(named_files / "cache"))
     _, opened = export.FORMATS[".onnx"]  # the file of the same encoder that tests share

@@ -8,7 +8,7 @@ from .frozen import check, check_array
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
+def cache(tmp_path, monkeypatch, unrendered):
     monkeypatch.setenv("SSL_AUDIO_CACHE", str(tmp_path / "cache"))
 
 

@@ -75,7 +75,8 @@ def test_threads_do_not_disturb_each_other(fast_encoder):
 
 
 @needs_openvino
-def test_auto_is_openvino_where_it_is_installed(encoder, monkeypatch):
+def test_auto_is_openvino_where_it_is_installed(monkeypatch):
+    encoder = build_encoder(backbone="test_resnet", segment=1.0, embedding_size=8).eval()
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(runtime, "find_spec", lambda name: None)
     assert not isinstance(for_embedding(encoder).network, OpenVinoNetwork)
@@ -99,7 +100,7 @@ def test_a_broken_openvino_is_reported_and_torch_is_used(encoder, tmp_path, monk
 
 @needs_openvino
 def test_weights_that_are_not_finite_are_not_hidden():
-    broken = build_encoder(segment=1.0, embedding_size=8).eval()
+    broken = build_encoder(backbone="test_resnet", segment=1.0, embedding_size=8).eval()
     next(broken.backbone.parameters()).data.fill_(torch.nan)
     with pytest.raises(SslAudioError, match="not finite"):
         for_embedding(broken, runtime="openvino")
