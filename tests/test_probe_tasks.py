@@ -52,7 +52,7 @@ def run(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["linear", "logistic"])
-def test_classes_are_reported_by_accuracy(run, tmp_path, kind):
+def test_classes_are_reported_by_accuracy(run, tmp_path, unrendered, kind):
     made_esc50(tmp_path)
     results, out = run("dataset=esc50", "data.root=.", "data.fold=2", f"probe={kind}")
     [system] = results.systems
@@ -70,7 +70,7 @@ def test_classes_are_reported_by_accuracy(run, tmp_path, kind):
     assert "<th>accuracy</th><th>whole set</th><th>macro F1</th>" in page
 
 
-def test_unlabelled_cells_count_nowhere(run, tmp_path):
+def test_unlabelled_cells_count_nowhere(run, tmp_path, unrendered):
     (tmp_path / "partitions").mkdir()
     lines, clips = ["sample_key,instrument,relevance,num_responses"], []
     for n in range(42):
