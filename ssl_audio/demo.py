@@ -28,6 +28,7 @@ def run(settings: DemoSettings) -> None:
     from ssl_audio.io.errors import SslAudioError
     from ssl_audio.io.run_folder import versions
     from ssl_audio.models.encoder import load_encoder
+    from ssl_audio.recommenders.data.duckdb_file import import_duckdb
     from ssl_audio.recommenders.generate import generate, write_generated
     from ssl_audio.recommenders.generate_settings import PRESETS
     from ssl_audio.settings.tree import plain
@@ -37,6 +38,7 @@ def run(settings: DemoSettings) -> None:
     taken = [folder] if folder.is_file() else [path for path in outputs if path.exists()]
     if taken:
         raise SslAudioError(f"output={folder}: {taken[0]} exists already: name another folder")
+    import_duckdb()  # it is refused now, not after the excerpts have been embedded
     encoder = load_encoder(settings.checkpoint)
     recordings = read_recordings(settings.recordings or make_demo(demo_folder()))
     sizes = settings.sizes()

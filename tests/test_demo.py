@@ -1,6 +1,7 @@
 """The command `demo`: excerpts of recordings become tracks of generated playlists."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -89,4 +90,13 @@ def test_refused_runs_leave_nothing(recordings, tmp_path, capsys, words, error):
     assert demo(tmp_path / "demo", recordings, *words) == 1
     captured = capsys.readouterr().err
     assert error in captured and "Traceback" not in captured
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_package_is_named_before_anything_is_written(
+    recordings, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    assert demo(tmp_path / "demo", recordings) == 1
+    assert "needs duckdb: pip install 'ssl_audio[playlists]'" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
