@@ -27,7 +27,7 @@ BLOCK = 4096  # queries at a time: an exact search reads the store for each bloc
 class NearSettings(Group):
     store: Path | Url = setting(help="feature store of the tracks, as ssl-audio embed writes it")
     output: Path = setting(help="CSV of pairs of tracks: path, other, cosine")
-    min_cosine: float = setting(0.98, help="cosine from which a pair is listed", above=0, max=1)
+    min_cosine: float = setting(0.9, help="cosine from which a pair is listed", above=0, max=1)
     neighbours: int = setting(10, help="most similar tracks that are examined for each", min=1)
 
 
@@ -35,7 +35,7 @@ COMMAND = Command(
     name="near_duplicates", script="python tools/near_duplicates.py",
     summary="List tracks that sound almost the same, for review.",
     usage="STORE OUTPUT [KEY=VALUE ...]",
-    examples=("features.parquet near.csv", "features.parquet near.csv min_cosine=0.99"),
+    examples=("features.parquet near.csv", "features.parquet near.csv min_cosine=0.95"),
     settings=NearSettings, positional=("store", "output"),
 )  # fmt: skip
 
