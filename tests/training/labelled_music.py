@@ -8,6 +8,12 @@ import soundfile
 
 RATE = 16_000
 PARTS = ("train", "validation", "test")
+SMALL = (
+    "data=folder", "data.root=music", "data.batch_size=4", "data.segment=1", "data.min_offset=1",
+    "data.max_offset=2", "data.workers=0", "encoder.backbone=test_resnet",
+    "objective.projector_sizes=[8,8]", "trainer.precision=32-true", "trainer.accelerator=cpu",
+)  # fmt: skip
+"""Words of a short run on this music."""
 
 
 def write_labelled_music(tags: Sequence[str]) -> None:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from labelled_music import PARTS, RATE, write_labelled_music
+from labelled_music import PARTS, RATE, SMALL, write_labelled_music
 
 from ssl_audio.models.encoder import build_encoder, load_encoder
 from ssl_audio.pretrain import main
@@ -21,12 +21,8 @@ PROBE = [
 
 def words(*more: str) -> list[str]:
     return [
-        "recipe=contrastive", "data=folder", "data.root=music", "run_dir=run",
-        "data.batch_size=4", "data.segment=1", "data.min_offset=1", "data.max_offset=2",
-        "data.workers=0", "encoder.backbone=test_resnet", "encoder.embedding_size=8",
-        "encoder.whitening=null", "objective.projector_sizes=[8,8]",
-        "trainer.max_steps=5", "trainer.checkpoint_every=2", "trainer.precision=32-true",
-        "trainer.accelerator=cpu", *more,
+        "recipe=contrastive", *SMALL, "run_dir=run", "encoder.embedding_size=8",
+        "encoder.whitening=null", "trainer.max_steps=5", "trainer.checkpoint_every=2", *more,
     ]  # fmt: skip
 
 

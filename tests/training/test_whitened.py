@@ -4,18 +4,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from labelled_music import write_labelled_music
+from labelled_music import SMALL, write_labelled_music
 
 from ssl_audio.models.encoder import load_encoder
 from ssl_audio.objectives.projector import load_projector
 from ssl_audio.pretrain import main
 
 WORDS = [
-    "recipe=byol", "data=folder", "data.root=music", "data.segment=1", "data.min_offset=1",
-    "data.max_offset=2", "data.workers=0", "encoder.backbone=test_resnet",
-    "encoder.embedding_size=16", "trainer.precision=32-true", "trainer.max_steps=6",
-    "trainer.accelerator=cpu", "data.batch_size=4", "online_probe=none",
-    "objective.projector_sizes=[8,8]", "objective.hidden=8",
+    "recipe=byol", *SMALL, "encoder.embedding_size=16", "trainer.max_steps=6",
+    "online_probe=none", "objective.hidden=8",
 ]  # fmt: skip
 
 
