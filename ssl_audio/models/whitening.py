@@ -45,7 +45,8 @@ def whitening(embeddings: Tensor, shrinkage: float) -> Whitening | None:
     """
     rows = embeddings.double()
     mean = rows.mean(dim=0)
-    covariance = (rows - mean).T @ (rows - mean) / max(1, len(rows) - 1)
+    centred = rows - mean
+    covariance = centred.T @ centred / max(1, len(rows) - 1)
     level = covariance.diagonal().mean()
     if not level > torch.finfo(torch.float32).eps * mean.square().mean():
         return None
