@@ -41,7 +41,8 @@ def executed(paths: Sequence[Path], folder: Path) -> Iterator[Any]:
     try:
         for path in paths:
             notebook = nbformat.read(path, as_version=4)
-            client = NotebookClient(notebook, km=kernel, timeout=300)
+            # a cell's output comes in one or more messages, as the kernel has flushed it
+            client = NotebookClient(notebook, km=kernel, timeout=300, coalesce_streams=True)
             client.execute()
             client.kc.execute(FORGET)
             client.kc.stop_channels()
