@@ -1,7 +1,8 @@
 """Large feature stores, of 1,024 dimensions: `python tools/benchmark_stores.py [WHAT ...]`.
 
 nights: a catalogue that is kept from night to night. Its tracks are hard links of a few hundred
-short files, so what is measured is everything but decoder and network.
+short files, so what is measured is everything but decoder and network; with audio=FOLDER they are
+links of the files in it, and the command `embed` decodes and embeds each.
 index: search in a store of simulated clustered vectors: building and updating its graph, recall@10
 against exact search, time of queries.
 
@@ -11,10 +12,11 @@ Printed with each step: seconds, peak of resident memory (mapped files included)
 import hashlib
 import os
 import re
+import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -23,9 +25,11 @@ from typing import Literal
 import numpy as np
 from timing import benchmark
 
+from ssl_audio import embed
 from ssl_audio.catalogue.changes import Changes
 from ssl_audio.catalogue.tracks import Analysis, Item, list_items, row_of
 from ssl_audio.catalogue.update import update_store
+from ssl_audio.io.errors import SslAudioError
 from ssl_audio.settings.fields import Group, setting
 from ssl_audio.stores import graph
 from ssl_audio.stores.columns import Row
@@ -44,6 +48,11 @@ class BenchmarkStoresSettings(Group):
     )
     tracks: int = setting(100_000, help="tracks of the catalogue", min=100)
     contents: int = setting(300, help="files that the tracks are links of", min=1, max=30_000)
+    audio: Path | None = setting(
+        None,
+        help="nights: a folder of audio that the tracks are links of, with decoder and network",
+    )
+    checkpoint: str = setting("contrastive", help="encoder of audio=")
     vectors: int = setting(1_000_000, help="vectors of the index", min=1000)
     queries: int = setting(200, help="searched for at once, and to measure recall", min=2)
     storage: Literal["f16", "i8"] = setting("f16", help="numbers of the graph's vectors")
@@ -64,18 +73,29 @@ class HashEngine:
         return Analysis(1.0, vector)
 
 
-def make_catalogue(folder: Path, tracks: int, contents: int) -> None:
-    """Write files of 2 kB, and links of them in folders of a thousand tracks."""
-    (folder / "contents").mkdir()
-    (folder / "music").mkdir()
+def write_contents(folder: Path, count: int) -> list[Path]:
+    """Files of 2 kB of random bytes, named as audio."""
+    folder.mkdir()
     rng = np.random.default_rng(0)
-    for k in range(contents):
-        (folder / "contents" / f"{k}").write_bytes(rng.bytes(2048))
+    for k in range(count):
+        (folder / f"{k}.wav").write_bytes(rng.bytes(2048))
+    return list(folder.iterdir())
+
+
+def copy_contents(source: Path, folder: Path) -> list[Path]:
+    """The audio of a folder, on the disk of the links."""
+    folder.mkdir()
+    found = [track.path for track in list_items(source)]
+    return [Path(shutil.copy(path, folder / f"{k}{path.suffix}")) for k, path in enumerate(found)]
+
+
+def make_catalogue(folder: Path, tracks: int, contents: Sequence[Path]) -> None:
+    """Links of the contents, in folders of a thousand tracks."""
     for k in range(tracks):
-        album = folder / "music" / f"{k // 1000:05d}"
+        album, content = folder / f"{k // 1000:05d}", contents[k % len(contents)]
         if k % 1000 == 0:
-            album.mkdir()
-        os.link(folder / "contents" / f"{k % contents}", album / f"{k:08d}.wav")
+            album.mkdir(parents=True)
+        os.link(content, album / f"{k:08d}{content.suffix}")
 
 
 def change(folder: Path, share: float) -> int:
@@ -109,10 +129,18 @@ def written(folder: Path) -> set[tuple[str, int, int]]:
 
 
 def nights(options: BenchmarkStoresSettings) -> None:
-    """The first night, one with nothing to do, and one with changes."""
+    """The first night, one with nothing to do, and, without audio, one with changes."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        make_catalogue(folder, options.tracks, options.contents)
+        if options.audio is not None:
+            contents = copy_contents(options.audio, folder / "contents")
+            make_catalogue(folder / "music", options.tracks, contents)
+            print(f"\nnights of {options.tracks} tracks, links of {len(contents)} files of audio")
+            for title in ("first night", "nothing to do"):
+                audio_night(folder, title, options.checkpoint)
+            return
+        contents = write_contents(folder / "contents", options.contents)
+        make_catalogue(folder / "music", options.tracks, contents)
         print(f"\nnights of {options.tracks} tracks, without decoder and network")
         night(folder, "first night")
         night(folder, "nothing to do")
@@ -126,6 +154,15 @@ def night(folder: Path, title: str) -> None:
     with step(title, path), Store(path, {"kind": "benchmark"}) as store:
         items = list_items(folder / "music")
         update_store(store, Changes(store), items, lambda tracks: HashEngine(), title)
+
+
+def audio_night(folder: Path, title: str, checkpoint: str) -> None:
+    """The same by the command `embed`; the memory is that of its own process, without decoders."""
+    path = folder / "f.parquet"
+    words = [f"source={folder / 'music'}", f"checkpoint={checkpoint}", f"output={path}"]
+    with step(title, path):
+        if embed.main(words) != 0:
+            raise SslAudioError(f"{title}: embed failed, see above")
 
 
 def simulated(count: int, seed: int) -> np.ndarray:
@@ -191,7 +228,8 @@ def recall(path: Path, queries: np.ndarray) -> None:
 WHAT = {"nights": nights, "index": index}
 main = benchmark(
     "benchmark_stores", "Measure the nights of a large catalogue, and search in a large store.",
-    ("nights tracks=2000", "index vectors=20000 storage=i8"), BenchmarkStoresSettings, WHAT,
+    ("nights tracks=2000", "nights tracks=2000 audio=/music", "index vectors=20000 storage=i8"),
+    BenchmarkStoresSettings, WHAT,
 )  # fmt: skip
 
 if __name__ == "__main__":
