@@ -3,7 +3,8 @@
 load: for each route and each number of clients, latency (p50, p95, p99) and requests a second.
 soak: many requests of all routes mixed; errors, and the memory of the service before and after.
 
-The service is a process of its own, over a made store: vectors are drawn, and files are noise.
+The service is a process of its own, over a made store and probe: vectors are drawn, and files are
+noise.
 Clients are threads of this process, each with one connection; they share the processors with it.
 """
 
@@ -28,12 +29,14 @@ import soundfile
 from timing import benchmark
 
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.models.encoder import load_encoder
+from ssl_audio.models.encoder import Encoder, load_encoder
+from ssl_audio.probing.estimator import Probe
 from ssl_audio.settings.fields import Group, setting
 from ssl_audio.stores.columns import Row
 from ssl_audio.stores.writer import write_store
 
 RATE, FILES = 44_100, 8  # of the made files
+TAGS = 24  # of the made probe
 MAX_GROWTH = 1.1  # of the memory from a tenth of the soak to its end
 FORM = "multipart/form-data; boundary=x"
 PERCENTILES = (50, 95, 99)
@@ -75,9 +78,17 @@ def posted(path: str, **values: Any) -> Request:
     return Request("POST", path, json.dumps(values).encode(), {"Content-Type": "application/json"})
 
 
-def made_store(folder: Path, options: BenchmarkServeSettings) -> Path:
+def made_probe(folder: Path, encoder: Encoder) -> Path:
+    """A probe of TAGS tags on drawn vectors."""
+    draw = np.random.default_rng(1)
+    x = draw.normal(size=(200, encoder.embedding_size))
+    tags = draw.integers(2, size=(200, TAGS))
+    return Probe("logistic").fit(x, tags, encoder=encoder.weights_hash).save(folder / "probe")
+
+
+def made_store(folder: Path, encoder: Encoder, options: BenchmarkServeSettings) -> Path:
     """A store of drawn vectors; its tracks have FILES files."""
-    encoder, draw = load_encoder(options.checkpoint), np.random.default_rng(0)
+    draw = np.random.default_rng(0)
     paths = [folder / f"{k}.flac" for k in range(FILES)]
     for path in paths:
         soundfile.write(path, draw.normal(0, 0.1, round(options.seconds * RATE)), RATE)
@@ -117,6 +128,7 @@ def routes(folder: Path, tracks: int) -> dict[str, Callable[[int], Request]]:
         "neighbours": lambda k: posted("/neighbours", id=track(k)),
         "complete": lambda k: posted("/complete", ids=[track(k), track(k + 1)]),
         "embed": partial(upload, "/embed"),
+        "tag": partial(upload, "/tag"),
         "neighbours of a file": partial(upload, "/neighbours"),
         "new-track": partial(upload, "/new-track"),
     }
@@ -125,7 +137,9 @@ def routes(folder: Path, tracks: int) -> dict[str, Callable[[int], Request]]:
 @contextmanager
 def service(options: BenchmarkServeSettings, folder: Path) -> Iterator[int]:
     """The port of a running service."""
-    words = [f"features={made_store(folder, options)}", "port=0", *options.words]
+    encoder = load_encoder(options.checkpoint)
+    words = [f"features={made_store(folder, encoder, options)}",
+             f"probe={made_probe(folder, encoder)}", "port=0", *options.words]  # fmt: skip
     process = subprocess.Popen(  # noqa: S603 - this Python
         [sys.executable, "-m", "ssl_audio", "serve", *words], stderr=subprocess.PIPE, text=True
     )
