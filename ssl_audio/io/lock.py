@@ -1,48 +1,38 @@
 """Files that one process at a time holds."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from ssl_audio.io.errors import SslAudioError
 
 
-def exclusive_lock(path: Path) -> IO[str] | None:
-    """The file, opened under an exclusive lock that ends when it is closed or with the process.
+class Busy(SslAudioError):
+    """Another process is writing the same."""
+
+
+def only_writer(folder: Path, name: str = ".lock", written: object = None) -> IO[str]:
+    """A file, opened under an exclusive lock that ends when it is closed or with the process.
 
     On Windows, which has no `flock`, every process gets it.
 
-    Returns:
-        The open file; None if another process holds the lock.
+    Args:
+        folder: of the file; it is made if absent.
+        name: of the file.
+        written: what its holder alone may write, for the error; None: the folder.
 
     Raises:
-        OSError: the file cannot be opened.
+        Busy: another process holds the lock.
+        OSError: the folder cannot be made or written.
     """
-    file = path.open("a")  # which does not touch a file that is there
+    folder.mkdir(parents=True, exist_ok=True)
+    file = (folder / name).open("a")  # which does not touch a file that is there
     try:
         import fcntl
 
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except ImportError:
         pass
-    except BlockingIOError:
+    except BlockingIOError as error:
         file.close()
-        return None
+        raise Busy(f"another process is writing {written or folder}: wait for it") from error
     return file
-
-
-@contextmanager
-def only_writer(folder: Path) -> Iterator[None]:
-    """Write into a folder, which is made if absent, while no other process does.
-
-    Raises:
-        SslAudioError: another process writes into it by this function.
-        OSError: the folder cannot be made or written.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = exclusive_lock(folder / ".lock")
-    if lock is None:
-        raise SslAudioError(f"another process is writing {folder}: wait for it")
-    with lock:
-        yield

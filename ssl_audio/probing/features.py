@@ -15,12 +15,13 @@ from ssl_audio.io.atomic import atomic_file
 from ssl_audio.io.cache import cache_folder
 from ssl_audio.io.console import say, warn
 from ssl_audio.io.errors import SslAudioError
+from ssl_audio.io.lock import Busy
 from ssl_audio.io.progress import with_progress
 from ssl_audio.models.extraction import extract
 from ssl_audio.probing.encoders import TrackEncoder
 from ssl_audio.stores.columns import Row
 from ssl_audio.stores.feature_store import read_aligned, read_ids, read_segments, read_tables
-from ssl_audio.stores.writer import Store, StoreBusy
+from ssl_audio.stores.writer import Store
 
 FORMAT = 2
 ROW_GROUP = 256  # tracks: the most that an interrupted run computes again
@@ -103,7 +104,7 @@ def _opened(path: Path, encoder: TrackEncoder, keep_segments: bool) -> Store:
     while True:
         try:
             return Store(path, about, segments=keep_segments, group=ROW_GROUP)
-        except StoreBusy:
+        except Busy:
             if not waiting:
                 say(f"{encoder.name}: waiting for another process that computes these features")
             waiting = True

@@ -21,7 +21,7 @@ from ssl_audio.io.console import say, warn
 from ssl_audio.io.errors import first_line
 from ssl_audio.io.files import file_sha256
 from ssl_audio.io.json_file import read_json
-from ssl_audio.io.lock import exclusive_lock
+from ssl_audio.io.lock import Busy, only_writer
 from ssl_audio.io.progress import with_progress
 from ssl_audio.stores.columns import keys_of
 from ssl_audio.stores.feature_store import read_vectors
@@ -159,9 +159,9 @@ def _write(folder: Path, version: str, graph: Graph) -> None:
     Raises:
         OSError, RuntimeError: it cannot be written.
     """
-    folder.mkdir(exist_ok=True)
-    lock = exclusive_lock(folder / LOCK)
-    if lock is None:  # another process writes the same
+    try:
+        lock = only_writer(folder, LOCK)
+    except Busy:  # with the same
         return
     with lock:
         with atomic_file(folder / NEW) as temporary:

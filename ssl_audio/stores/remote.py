@@ -22,7 +22,7 @@ from ssl_audio.io.console import warn
 from ssl_audio.io.errors import SslAudioError, first_line
 from ssl_audio.io.files import file_sha256
 from ssl_audio.io.json_file import read_json
-from ssl_audio.io.lock import exclusive_lock
+from ssl_audio.io.lock import Busy, only_writer
 from ssl_audio.io.remote import RemoteFile, Url, download, remote_files, remove, upload
 from ssl_audio.stores.failures import FAILURES, failures_table
 from ssl_audio.stores.manifest import MANIFEST, RUN, read_manifest
@@ -60,12 +60,15 @@ class Copy:
 
     @contextmanager
     def locked(self, wait: bool) -> Iterator[None]:
-        """Keep other processes from this copy; `wait` for them, or raise an SslAudioError."""
-        self._state.parent.mkdir(parents=True, exist_ok=True)
-        while (lock := exclusive_lock(self._state.with_name("_lock"))) is None:
-            if not wait:
-                raise SslAudioError(f"another process is writing {self.url}: wait for it")
-            time.sleep(0.1)
+        """Keep other processes from this copy; `wait` for them, or raise `Busy`."""
+        while True:
+            try:
+                lock = only_writer(self._state.parent, "_lock", self.url)
+                break
+            except Busy:
+                if not wait:
+                    raise
+                time.sleep(0.1)
         with lock:
             yield
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from ssl_audio.io.console import warn
 from ssl_audio.io.errors import SslAudioError, first_line
-from ssl_audio.io.lock import exclusive_lock
+from ssl_audio.io.lock import only_writer
 from ssl_audio.io.remote import Url
 from ssl_audio.stores.columns import (
     RECORD_TYPES,
@@ -47,10 +47,6 @@ _OLD = "_before.parquet"  # the single file that a folder has replaced
 _LEFTOVER = re.compile(rf"part-\d+\.parquet|\..*\.tmp|{re.escape(_OLD)}")
 
 
-class StoreBusy(SslAudioError):
-    """A store that another process is writing."""
-
-
 @dataclass
 class Store:
     """A store that is being written; a context manager, so that its lock is released.
@@ -71,7 +67,7 @@ class Store:
 
     Raises:
         SslAudioError: another format, or rows made with other values.
-        StoreBusy: another process is writing the store.
+        Busy: another process is writing the store.
     """
 
     output: Path
@@ -93,7 +89,9 @@ class Store:
         self.about = {**self.about, "dtype": self.dtype, "segments": self.segments}
         self._check_output()
         try:
-            self._lock = self._locked()
+            # a store of one file has no folder yet
+            folder = self._adopted if self.output.is_file() else self.output
+            self._lock = only_writer(folder, LOCK, self.output)
             if self.output.is_file():
                 self._adopt()
             self._manifest = Manifest(self.about)
@@ -297,15 +295,6 @@ class Store:
                 )
         elif self.output.exists():
             self._check_same(read_about(self.output))
-
-    def _locked(self) -> IO[str]:
-        """The lock of the store, whose folder is created."""
-        folder = self._adopted if self.output.is_file() else self.output
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = exclusive_lock(folder / LOCK)
-        if lock is None:
-            raise StoreBusy(f"another process is writing {self.output}: wait for it")
-        return lock
 
     @property
     def _adopted(self) -> Path:
