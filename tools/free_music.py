@@ -25,7 +25,7 @@ from free_archives import NOT_MUSIC, Stanza, kind_of, package_files, read_copyri
 from free_render import render, require_programs
 from free_tagging import Track, hold_out, write_tagging
 
-from ssl_audio.io.atomic import atomic_file
+from ssl_audio.io.atomic import write_text
 from ssl_audio.io.console import SOME_FAILED, warn
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.lock import only_writer
@@ -218,8 +218,7 @@ def write_table(path: Path, tracks: Iterable[Track]) -> None:
     writer = csv.DictWriter(out, [field.name for field in fields(Track)])
     writer.writeheader()
     writer.writerows(asdict(track) for track in tracks)
-    with atomic_file(path) as temporary:
-        Path(temporary).write_text(out.getvalue(), "utf-8")
+    write_text(path, out.getvalue())
 
 
 def read_table(path: Path) -> list[Track]:

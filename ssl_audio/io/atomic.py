@@ -15,14 +15,14 @@ from typing import Any
 _TEMPORARY = re.compile(r"\.(.+)\.(\d+)\.(?:\d+\.tmp|(?:new|old)-.*)")
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 text file atomically."""
-    write_bytes(path, text.encode("utf-8"))
+def write_text(path: Path, text: str, durable: bool = False) -> None:
+    """Write a UTF-8 text file: see `write_bytes`."""
+    write_bytes(path, text.encode("utf-8"), durable)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file atomically; OSError where its folder cannot be written to."""
-    with atomic_file(path) as temporary:
+def write_bytes(path: Path, content: bytes, durable: bool = False) -> None:
+    """Write a file: see `atomic_file`; OSError where its folder cannot be written to."""
+    with atomic_file(path, durable) as temporary:
         Path(temporary).write_bytes(content)
 
 
@@ -54,7 +54,7 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     Between the two renames of a replacement there is no `folder`: `recover` puts it back.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    recover(folder)
+    recover(folder.parent, folder.name)
     temporary = _hidden_folder(folder, "new")
     try:
         yield temporary
@@ -72,33 +72,18 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def recover(path: Path) -> None:
-    """Remove the hidden files and folders that a killed process has left of an atomic write, and
-    put a folder back that it was replacing."""
-    for left, target in _leftovers(path.parent):
-        if target == path:
-            _recover(left, target)
-
-
-def recover_all(folder: Path) -> None:
-    """`recover` for everything in a folder."""
-    for left, target in _leftovers(folder):
-        _recover(left, target)
-
-
-def _recover(left: Path, target: Path) -> None:
-    with suppress(OSError):
-        if not target.exists() and (left / target.name).is_dir():
-            os.rename(left / target.name, target)
-        shutil.rmtree(left) if left.is_dir() else left.unlink()
-
-
-def _leftovers(folder: Path) -> list[tuple[Path, Path]]:
-    """What killed processes have left in a folder, and what they were writing."""
-    found = [(_TEMPORARY.fullmatch(path.name), path) for path in folder.glob(".*")]
-    return [
-        (path, folder / match[1]) for match, path in found if match and not _is_alive(int(match[2]))
-    ]
+def recover(folder: Path, name: str | None = None) -> None:
+    """Remove the hidden files and folders that killed processes have left of atomic writes in a
+    folder, of everything in it or of one name, and put folders back that they were replacing."""
+    for left in folder.glob(".*"):
+        match = _TEMPORARY.fullmatch(left.name)
+        if match is None or name not in (None, match[1]) or _is_alive(int(match[2])):
+            continue
+        target = folder / match[1]
+        with suppress(OSError):
+            if not target.exists() and (left / target.name).is_dir():
+                os.rename(left / target.name, target)
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 def _hidden_folder(folder: Path, kind: str) -> Path:
@@ -115,7 +100,7 @@ def _is_alive(process: int) -> bool:
     except ProcessLookupError:
         return False
     except (OSError, OverflowError):  # of another user
-        return True
+        pass
     return True
 
 

@@ -175,7 +175,7 @@ class AtomicCheckpoints(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
-        recover(Path(path))
+        recover(Path(path).parent, Path(path).name)
         with atomic_file(path, durable=True) as temporary:
             torch.save(checkpoint, temporary)
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
-from ssl_audio.io.atomic import recover_all, write_json, write_text
+from ssl_audio.io.atomic import recover, write_json, write_text
 from ssl_audio.io.errors import SslAudioError
 
 PACKAGES = (
@@ -83,7 +83,7 @@ def open_run_folder(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SslAudioError(f"run_dir={folder}: {error.strerror}") from error
-    recover_all(folder)  # of a run that was killed
+    recover(folder)  # of a run that was killed
     before = set(folder.iterdir())
     os.environ[_FOLDER_VARIABLE] = str(folder)
     try:

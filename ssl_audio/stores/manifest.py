@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ssl_audio.io.atomic import atomic_file
+from ssl_audio.io.atomic import write_text
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.json_file import read_json
 
@@ -74,5 +74,4 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest in one step, so that it also survives a power cut."""
     parts = [vars(part) for part in manifest.parts]  # `asdict` would copy each number
     text = json.dumps({"format": FORMAT, **vars(manifest), "parts": parts}, separators=(",", ":"))
-    with atomic_file(folder / MANIFEST, durable=True) as temporary:
-        Path(temporary).write_text(text, "utf-8")
+    write_text(folder / MANIFEST, text, durable=True)

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from ssl_audio.io import atomic
-from ssl_audio.io.atomic import atomic_folder, recover, recover_all
+from ssl_audio.io.atomic import atomic_folder, recover
 
 DEAD = 2**22 + 1  # above the largest number of a process
 
@@ -33,7 +33,7 @@ def test_a_folder_survives_a_kill_while_it_is_replaced(tmp_path, monkeypatch, re
         with pytest.raises(SystemExit):
             write(folder, "new")
     assert len(list(tmp_path.iterdir())) > 1
-    recover(folder)
+    recover(tmp_path, "model")
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
     assert (folder / "a").read_text() == "old"
     write(folder, "new")
@@ -47,8 +47,8 @@ def test_other_processes_and_other_files_are_left_alone(tmp_path):
     before = sorted(tmp_path.iterdir())
     left = tmp_path / f".model.{DEAD}.7.tmp"
     left.write_text("")
-    recover(tmp_path / "model")
+    recover(tmp_path, "model")
     assert sorted(tmp_path.iterdir()) == before
-    recover(tmp_path / "nothing" / "model")
-    recover_all(tmp_path)
+    recover(tmp_path / "nothing", "model")
+    recover(tmp_path)
     assert sorted(tmp_path.iterdir()) == before[:-1]
