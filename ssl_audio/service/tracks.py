@@ -125,7 +125,7 @@ class Tracks:
         left_out = {self.row[track] for track in exclude if track in self.row}
         rows, similarities = self._search(vector[None], k + len(left_out), prefix)
         found = [
-            Neighbour(id=self.ids[row], similarity=min(1.0, max(-1.0, float(similarity))))
+            Neighbour(id=self.ids[row], similarity=float(similarity))
             for row, similarity in zip(rows.tolist(), similarities, strict=True)
             if row not in left_out and np.isfinite(similarity)
         ]

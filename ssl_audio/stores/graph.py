@@ -86,6 +86,11 @@ class Graph:
         (self._index.view if mapped else self._index.load)(str(path))
 
 
+def within_one(cosines: np.ndarray) -> np.ndarray:
+    """Cosines without the rounding that leads out of [-1, 1]; -inf, for none, stays."""
+    return np.where(np.isneginf(cosines), cosines, np.clip(cosines, -1.0, 1.0))
+
+
 def unit(vectors: np.ndarray) -> np.ndarray:
     """Vectors of length 1, float32."""
     vectors = np.asarray(vectors, np.float32)

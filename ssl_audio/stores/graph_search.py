@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from ssl_audio.stores.graph import unit
+from ssl_audio.stores.graph import unit, within_one
 from ssl_audio.stores.kept_graph import kept_graph
 
 
@@ -51,7 +51,7 @@ class GraphSearch:
             there = self._keys[places] == keys  # the graph may be of another version of the store
             rows = self._order[places[there]]
             own = self._graph.vectors(keys[there]) if vectors is None else vectors[rows]
-            similarities = own @ unit(queries[k : k + 1])[0]
+            similarities = within_one(own @ unit(queries[k : k + 1])[0])
             order = np.argsort(-similarities, kind="stable")
             found[k, : len(rows)], scores[k, : len(rows)] = rows[order], similarities[order]
         return found, scores

@@ -8,7 +8,7 @@ import numpy as np
 from ssl_audio.io.atomic import atomic_file
 from ssl_audio.io.console import say, warn
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.stores.graph import Graph, unit
+from ssl_audio.stores.graph import Graph, unit, within_one
 
 MAX_EXACT = 200_000  # vectors; an exact search of so many takes some tens of milliseconds
 MAX_SCORES = 1 << 22  # inner products at a time: 16 MB
@@ -56,8 +56,8 @@ class NeighbourIndex:
             count: vectors per query, 1 or more.
 
         Returns:
-            (queries, min(count, n)) rows and similarities. An approximate search that finds fewer
-            fills up with row -1 and similarity -inf.
+            (queries, min(count, n)) rows and similarities, a cosine within -1 and 1. An approximate
+            search that finds fewer fills up with row -1 and similarity -inf.
 
         Raises:
             SslAudioError: another number of dimensions, or a count below 1.
@@ -72,7 +72,8 @@ class NeighbourIndex:
         count = min(count, len(self.vectors))
         found = self._approximate(queries, count) if self.graph else self._exact(queries, count)
         order = np.lexsort((found[0], -found[1]), axis=1)[:, :count]
-        return np.take_along_axis(found[0], order, 1), np.take_along_axis(found[1], order, 1)
+        rows, scores = (np.take_along_axis(one, order, 1) for one in found)
+        return rows, within_one(scores) if self.metric == "cosine" else scores
 
     def _exact(self, queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         """The nearest of each block of vectors, unordered."""

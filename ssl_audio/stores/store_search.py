@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,7 +63,7 @@ def _exact(
     path: Path, queries: np.ndarray, count: int, prefix: str, deleted: bool
 ) -> list[list[Match]]:
     best = _Best(len(queries), count)
-    chosen = partial(_begins, prefix) if prefix else None
+    chosen: Chosen | None = (lambda track: track.startswith(prefix)) if prefix else None
     for table, vectors in usable_vectors(path, chosen, deleted):
         best.add(table, *NeighbourIndex(vectors, "cosine").nearest(queries, count))
     return best.matches()
@@ -85,10 +84,6 @@ def usable_vectors(
             usable &= not_deleted(table)
         if usable.any():
             yield table.filter(pa.array(usable)), vectors[usable]
-
-
-def _begins(prefix: str, track: str) -> bool:
-    return track.startswith(prefix)
 
 
 def not_deleted(table: pa.Table) -> np.ndarray:

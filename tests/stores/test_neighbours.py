@@ -52,6 +52,17 @@ def test_a_graph_finds_nearly_all(metric):
 
 
 @pytest.mark.parametrize("approximate", [False, True])
+def test_cosines_are_within_one(approximate):
+    vectors = np.random.default_rng(5).normal(size=(300, 40)).astype(np.float32)
+    directions = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    assert (directions @ directions.T).max() > 1
+    index = NeighbourIndex(np.vstack([vectors, -vectors]), "cosine", approximate)
+    _, cosines = index.nearest(vectors, 600)
+    found = cosines[np.isfinite(cosines)]
+    assert -1 <= found.min() < -0.9999 and 0.9999 < found.max() <= 1
+
+
+@pytest.mark.parametrize("approximate", [False, True])
 def test_fewer_vectors_than_the_count(approximate):
     index = NeighbourIndex(np.eye(3, dtype=np.float32), "inner_product", approximate)
     rows, products = index.nearest(np.array([[1.0, 3.0, 2.0]]), 5)
