@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -60,6 +60,18 @@ class Split:
                 self.ids, self.artists or unknown, self.groups or unknown, strict=True
             )
         )
+
+
+@dataclass(frozen=True)
+class LabelledTrack:
+    """A track with its tags, and its split or None; artist and group are "" where unknown."""
+
+    id: str
+    path: Path
+    tags: Collection[str]
+    split: str | None = None
+    artist: str = ""
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -177,8 +189,8 @@ class LabelledData(Group):
 
     @property
     def title(self) -> str:
-        """The name in results; a data set of several tasks adds the task."""
-        return self.name
+        """The name in results; that of a data set of several tasks has its `task`."""
+        return ", ".join([self.name, *([self.task] if hasattr(self, "task") else [])])
 
     def read(self) -> Listed:
         """The tracks that the data set's files list.
@@ -312,6 +324,21 @@ def require_folder(folder: Path, key: str = "root") -> Path:
     if not folder.is_dir():
         raise SettingError(key, folder, "no such folder")
     return folder.resolve()
+
+
+def splits_of(tracks: Sequence[LabelledTrack], tags: Sequence[str]) -> dict[str, Split]:
+    """Tracks by split, in their order, with the tags as columns of the targets."""
+    members = {name: [track for track in tracks if track.split == name] for name in SPLITS}
+    return {
+        name: Split(
+            tuple(track.id for track in own),
+            tuple(track.path for track in own),
+            multi_hot([track.tags for track in own], tags),
+            tuple(track.artist for track in own),
+            tuple(track.group for track in own),
+        )
+        for name, own in members.items()
+    }
 
 
 def multi_hot(tags_of: Sequence[Iterable[str]], tags: Sequence[str]) -> np.ndarray:

@@ -3,11 +3,11 @@
 Piczak 2015, "ESC: dataset for environmental sound classification"; github.com/karolpiczak/ESC-50.
 """
 
-import csv
 from pathlib import Path
 
-from ssl_audio.datasets.dataset import LabelledData, Listed, require_folder
-from ssl_audio.datasets.single_label import ClassifiedTrack, classified, fold_split
+from ssl_audio.datasets.dataset import LabelledData, LabelledTrack, Listed, require_folder
+from ssl_audio.datasets.files import read_rows
+from ssl_audio.datasets.single_label import classified, fold_split
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.settings.fields import setting
 
@@ -33,9 +33,9 @@ class ESC50(LabelledData):
         root = require_folder(self.root)
         rows = _rows(root / "meta" / "esc50.csv")
         tracks = [
-            ClassifiedTrack(
-                row["filename"], root / "audio" / row["filename"],
-                fold_split(int(row["fold"]), self.fold, FOLDS), row["category"], row["src_file"],
+            LabelledTrack(
+                row["filename"], root / "audio" / row["filename"], (row["category"],),
+                fold_split(int(row["fold"]), self.fold, FOLDS), group=row["src_file"],
             )
             for row in rows
         ]  # fmt: skip
@@ -45,15 +45,9 @@ class ESC50(LabelledData):
 
 def _rows(path: Path) -> list[dict[str, str]]:
     """The columns of each clip."""
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            if not set(COLUMNS) <= set(reader.fieldnames or ()):
-                raise SslAudioError(f"{path}: no columns {', '.join(COLUMNS)}")
-            rows = list(reader)
-    except OSError as error:
-        raise SslAudioError(f"cannot read {path}: {error.strerror}") from error
-    for number, row in enumerate(rows, 2):
+    rows = []
+    for where, row in read_rows(path, COLUMNS):
         if row["fold"] not in map(str, range(1, FOLDS + 1)) or not row["category"]:
-            raise SslAudioError(f"{path}, line {number}: a fold from 1 to {FOLDS} and a category")
+            raise SslAudioError(f"{where}: a fold from 1 to {FOLDS} and a category")
+        rows.append(row)
     return rows

@@ -5,9 +5,9 @@ from collections.abc import Hashable
 from pathlib import Path
 
 from ssl_audio.audio.sources import find_audio, find_other_audio
-from ssl_audio.datasets.dataset import LabelledData, Listed, require_folder
+from ssl_audio.datasets.dataset import LabelledData, LabelledTrack, Listed, require_folder
 from ssl_audio.datasets.leaks import file_identity
-from ssl_audio.datasets.random_split import LabelledTrack, listed
+from ssl_audio.datasets.random_split import listed
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.settings.fields import setting
 

@@ -8,11 +8,11 @@ repository fetches the audio.
 from pathlib import Path
 from typing import Literal
 
-from ssl_audio.datasets.dataset import LabelledData, Listed, require_folder
+from ssl_audio.datasets.dataset import LabelledData, LabelledTrack, Listed, require_folder
+from ssl_audio.datasets.files import read_text
 from ssl_audio.datasets.random_split import hashed_share
 from ssl_audio.datasets.single_label import (
     KEYS,
-    ClassifiedTrack,
     classified,
     fold_split,
     key_credits,
@@ -55,10 +55,6 @@ class GiantSteps(LabelledData):
     )  # fmt: skip
     seed: int = setting(0, help="key: seed of the validation part of the MTG tracks", min=0)
 
-    @property
-    def title(self) -> str:
-        return f"{self.name}, {self.task}"
-
     def read(self) -> Listed:
         root = require_folder(self.root)
         return self._keys(root) if self.task == "key" else self._tempi(root)
@@ -67,13 +63,13 @@ class GiantSteps(LabelledData):
         test = _repository(root, "giantsteps-key-dataset")
         training = _repository(root, "giantsteps-mtg-key-dataset")
         tracks = [
-            ClassifiedTrack(path.stem, _audio(test, path.stem), "test", key_name(_text(path)))
+            LabelledTrack(path.stem, _audio(test, path.stem), (key_name(read_text(path)),), "test")
             for path in _files(test / "annotations" / "key", "*.LOFI.key")
         ]
         for name, key in _mtg_keys(training / "annotations" / "annotations.txt"):
             apart = hashed_share(name, self.seed) < VALIDATION_SHARE
             split = "validation" if apart else "train"
-            tracks.append(ClassifiedTrack(f"mtg/{name}", _audio(training, name), split, key))
+            tracks.append(LabelledTrack(f"mtg/{name}", _audio(training, name), (key,), split))
         return classified(tracks, KEYS, key_credits(), PUBLISHED_TEST)
 
     def _tempi(self, root: Path) -> Listed:
@@ -81,7 +77,7 @@ class GiantSteps(LabelledData):
         fold_of = {
             line.removesuffix(".mp3"): number
             for number in range(1, FOLDS + 1)
-            for line in _text(folder / "splits" / f"fold{number:02d}.txt").split()
+            for line in read_text(folder / "splits" / f"fold{number:02d}.txt").split()
         }
         tempo_of = {
             path.stem: _tempo(path)
@@ -90,8 +86,8 @@ class GiantSteps(LabelledData):
         unknown = [name for name in fold_of if not tempo_of.get(name)]
         tempi = sorted({round(bpm) for name, bpm in tempo_of.items() if bpm and name in fold_of})
         tracks = [
-            ClassifiedTrack(name, _audio(folder, name), fold_split(fold, self.fold, FOLDS),
-                            str(round(tempo_of[name])))
+            LabelledTrack(name, _audio(folder, name), (str(round(tempo_of[name])),),
+                          fold_split(fold, self.fold, FOLDS))
             for name, fold in fold_of.items() if name not in unknown
         ]  # fmt: skip
         notes = [f"fold {self.fold} of {FOLDS} is tested"]
@@ -120,16 +116,9 @@ def _files(folder: Path, pattern: str) -> list[Path]:
     return found
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise SslAudioError(f"cannot read {path}: {error.strerror}") from error
-
-
 def _tempo(path: Path) -> float:
     """Beats per minute; 0 if there is no beat."""
-    text = _text(path)
+    text = read_text(path)
     try:
         return float(text)
     except ValueError:
@@ -139,7 +128,7 @@ def _tempo(path: Path) -> float:
 def _mtg_keys(path: Path) -> list[tuple[str, str]]:
     """File names without suffix and keys of the tracks with one key of the highest confidence."""
     found = []
-    for number, line in enumerate(_text(path).splitlines()[1:], 2):
+    for number, line in enumerate(read_text(path).splitlines()[1:], 2):
         cells = line.rstrip().split("\t")
         if len(cells) < 3:
             raise SslAudioError(f"{path}, line {number}: expected ID, key and confidence (tabs)")

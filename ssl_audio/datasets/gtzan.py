@@ -7,8 +7,8 @@ of another split; the filtered split has 930 excerpts, and no artist in two spli
 
 from pathlib import Path
 
-from ssl_audio.datasets.dataset import SPLITS, LabelledData, Listed, require_folder
-from ssl_audio.datasets.single_label import ClassifiedTrack, classified
+from ssl_audio.datasets.dataset import SPLITS, LabelledData, LabelledTrack, Listed, require_folder
+from ssl_audio.datasets.single_label import classified
 from ssl_audio.settings.fields import setting
 
 PUBLISHED_SIZES = dict(zip(SPLITS, (443, 197, 290), strict=True))
@@ -39,7 +39,7 @@ class GTZAN(LabelledData):
         }
         folder, suffix = _layout(root, [track for split in names.values() for track in split])
         tracks = [
-            ClassifiedTrack(f"{genre}/{track}", folder / genre / f"{track}{suffix}", split, genre)
+            LabelledTrack(f"{genre}/{track}", folder / genre / f"{track}{suffix}", (genre,), split)
             for split, own in names.items()
             for track in own
             for genre in [track.partition(".")[0]]

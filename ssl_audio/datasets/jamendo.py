@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from ssl_audio.audio.sources import Source, read_jamendo
+from ssl_audio.audio.sources import read_jamendo
 from ssl_audio.datasets.dataset import (
     SPLITS,
     LabelledData,
+    LabelledTrack,
     Listed,
-    Split,
-    multi_hot,
     require_folder,
+    splits_of,
 )
 from ssl_audio.settings.fields import SettingError, setting
 
@@ -98,8 +98,12 @@ def read_tables(
     tags = sorted({tag for found in sources.values() for source in found for tag in source.tags})
     artists = {source.artist for found in sources.values() for source in found}
     known = len(artists) > 1  # one name for all tracks says nothing
-    splits = {name: _split(found, audio, tags, known) for name, found in sources.items()}
-    return Listed(_without_category(tags), splits, published_sizes or {})
+    tracks = [
+        LabelledTrack(_identity(one.path, audio), Path(one.path), one.tags, name,
+                      *((one.artist, one.group) if known else ()))
+        for name, found in sources.items() for one in found
+    ]  # fmt: skip
+    return Listed(_without_category(tags), splits_of(tracks, tags), published_sizes or {})
 
 
 def _folder_of_split(folder: Path, split: int) -> Path:
@@ -121,16 +125,6 @@ def _audio_folder(root: Path, table: Path, layout: str) -> Path:
         if any(os.path.exists(a + b) or os.path.exists(a + LOW + b) for a, b in paths):
             return root / name
     return root
-
-
-def _split(sources: list[Source], audio: Path, tags: list[str], known_artists: bool) -> Split:
-    ids = tuple(_identity(source.path, audio) for source in sources)
-    targets = multi_hot([source.tags for source in sources], tags)
-    paths = tuple(Path(source.path) for source in sources)
-    if not known_artists:
-        return Split(ids, paths, targets)
-    artists, albums = (tuple(getattr(s, key) for s in sources) for key in ("artist", "group"))
-    return Split(ids, paths, targets, artists, albums)
 
 
 def _identity(path: str, audio: Path) -> str:

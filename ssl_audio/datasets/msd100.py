@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from ssl_audio.datasets.dataset import SPLITS, LabelledData, Listed, Split, require_folder
+from ssl_audio.datasets.files import read_array
 from ssl_audio.datasets.plain_pickle import load_plain_pickle
-from ssl_audio.io.errors import SslAudioError, first_line
+from ssl_audio.io.errors import SslAudioError
 from ssl_audio.settings.fields import SettingError, setting
 
 PUBLISHED_SIZES = dict(zip(SPLITS, (71388, 15618, 15281), strict=True))
@@ -75,10 +76,7 @@ class MSD100(LabelledData):
 
 
 def _array(path: Path, dimensions: int) -> np.ndarray:
-    try:
-        found = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise SslAudioError(f"cannot read {path}: {first_line(error)}") from error
+    found = read_array(path)
     if found.ndim != dimensions:
         raise SslAudioError(f"{path}: {found.ndim} dimensions; expected {dimensions}")
     return found

@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from ssl_audio.datasets.dataset import SPLITS, LabelledData, Listed, Split, require_folder
+from ssl_audio.datasets.files import read_array, reading
 from ssl_audio.datasets.plain_pickle import load_plain_pickle
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.settings.fields import setting
@@ -65,10 +66,7 @@ def _published(audio: Path, folder: Path) -> Listed:
 
 
 def _targets(path: Path) -> np.ndarray:
-    try:
-        targets = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise SslAudioError(f"cannot read {path}: {error}") from error
+    targets = read_array(path)
     if targets.ndim != 2 or targets.shape[1] != TAGS or not np.isin(targets, (0, 1)).all():
         raise SslAudioError(f"{path}: {targets.shape}; expected 0 and 1 of (clips, {TAGS})")
     return targets.astype(np.uint8)
@@ -125,11 +123,8 @@ def _by_folder(audio: Path, folder: Path) -> Listed:
 def _annotations(folder: Path) -> tuple[list[str], dict[str, np.ndarray]]:
     """Names of all tags, and each clip's row of 0 and 1."""
     path = folder / "annotations_final.csv"
-    try:
-        with path.open(encoding="utf-8", errors="replace", newline="") as file:
-            header, *lines = list(csv.reader(file, delimiter="\t")) or [[]]
-    except OSError as error:
-        raise SslAudioError(f"cannot read {path}: {error.strerror}") from error
+    with reading(path), path.open(encoding="utf-8", errors="replace", newline="") as file:
+        header, *lines = list(csv.reader(file, delimiter="\t")) or [[]]
     if not lines or header[0] != "clip_id" or header[-1] != "mp3_path":
         raise SslAudioError(f"{path}: expected columns clip_id, tags, mp3_path (tabs between them)")
     rows = {}

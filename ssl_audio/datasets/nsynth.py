@@ -7,8 +7,9 @@ magenta.tensorflow.org/datasets/nsynth. No instrument of the training split is i
 from pathlib import Path
 from typing import Literal
 
-from ssl_audio.datasets.dataset import SPLITS, LabelledData, Listed, require_folder
-from ssl_audio.datasets.single_label import ClassifiedTrack, classified
+from ssl_audio.datasets.dataset import SPLITS, LabelledData, LabelledTrack, Listed, require_folder
+from ssl_audio.datasets.files import reading
+from ssl_audio.datasets.single_label import classified
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.json_file import read_json
 from ssl_audio.settings.fields import setting
@@ -36,27 +37,23 @@ class NSynth(LabelledData):
         "pitch", help="128 MIDI pitches, or 11 families of instruments"
     )
 
-    @property
-    def title(self) -> str:
-        return f"{self.name}, {self.task}"
-
     def read(self) -> Listed:
         root = require_folder(self.root)
         key, tags = TASKS[self.task]
         tracks = [
-            ClassifiedTrack(note, root / folder / "audio" / f"{note}.wav", split, label, instrument)
+            LabelledTrack(note, root / folder / "audio" / f"{note}.wav", (label,), split,
+                          group=instrument)
             for split, folder in FOLDERS.items()
             for note, label, instrument in _labels(root / folder / "examples.json", key)
-        ]
+        ]  # fmt: skip
         return classified(tracks, tags, published_sizes=PUBLISHED_SIZES)
 
 
 def _labels(path: Path, key: str) -> list[tuple[str, str, str]]:
     """Name, label and instrument of each note."""
-    try:
+    with reading(path):
         notes = read_json(path)
+    try:
         return [(note, str(about[key]), about["instrument_str"]) for note, about in notes.items()]
-    except OSError as error:
-        raise SslAudioError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise SslAudioError(f"{path}: not notes with {key}: {error}") from error

@@ -4,12 +4,12 @@ Humphrey, Durand and McFee 2018, "OpenMIC-2018: an open dataset for multiple ins
 recognition"; zenodo.org/records/1432913.
 """
 
-import csv
 from pathlib import Path
 
 import numpy as np
 
 from ssl_audio.datasets.dataset import UNLABELLED, LabelledData, Listed, Split, require_folder
+from ssl_audio.datasets.files import read_rows, read_text
 from ssl_audio.datasets.random_split import hashed_share
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.settings.fields import setting
@@ -66,25 +66,13 @@ def _split(root: Path, clips: list[str], tags: list[str], labels: Labels) -> Spl
 
 def _partition(root: Path, name: str) -> list[str]:
     """The clips of a published partition: one in a line."""
-    path = root / "partitions" / f"split01_{name}.csv"
-    try:
-        return path.read_text(encoding="utf-8").split()
-    except OSError as error:
-        raise SslAudioError(f"cannot read {path}: {error.strerror}") from error
+    return read_text(root / "partitions" / f"split01_{name}.csv").split()
 
 
 def _labels(path: Path) -> Labels:
     labels: Labels = {}
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            if not set(COLUMNS) <= set(reader.fieldnames or ()):
-                raise SslAudioError(f"{path}: no columns {', '.join(COLUMNS)}")
-            for row in reader:
-                where = f"{path}, line {reader.line_num}"
-                labels.setdefault(row["sample_key"], {})[row["instrument"]] = _present(row, where)
-    except OSError as error:
-        raise SslAudioError(f"cannot read {path}: {error.strerror}") from error
+    for where, row in read_rows(path, COLUMNS):
+        labels.setdefault(row["sample_key"], {})[row["instrument"]] = _present(row, where)
     return labels
 
 

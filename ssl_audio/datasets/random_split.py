@@ -3,25 +3,12 @@
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import replace
 
-from ssl_audio.datasets.dataset import SPLITS, Listed, Split, multi_hot
+from ssl_audio.datasets.dataset import LabelledTrack, Listed, splits_of
 from ssl_audio.io.errors import SslAudioError
 
 CUMULATIVE_FRACTIONS = (("train", 0.7), ("validation", 0.8), ("test", 1.0))
-
-
-@dataclass(frozen=True)
-class LabelledTrack:
-    """A track with its tags, and its split or None; artist and group are "" where unknown."""
-
-    id: str
-    path: Path
-    tags: frozenset[str]
-    split: str | None = None
-    artist: str = ""
-    group: str = ""
 
 
 def listed(tracks: Sequence[LabelledTrack], seed: int, notes: tuple[str, ...] = ()) -> Listed:
@@ -34,22 +21,11 @@ def listed(tracks: Sequence[LabelledTrack], seed: int, notes: tuple[str, ...] = 
         SslAudioError: an empty split.
     """
     tags = tuple(sorted({tag for track in tracks for tag in track.tags}))
-    members: dict[str, list[LabelledTrack]] = {name: [] for name in SPLITS}
-    for track in tracks:
-        members[track.split or _random_split(track.id, seed)].append(track)
-    for split, own in members.items():
-        if not own:
-            raise SslAudioError(f"the {split} split is empty: {len(tracks)} tracks are too few")
-    splits = {
-        split: Split(
-            tuple(track.id for track in own),
-            tuple(track.path for track in own),
-            multi_hot([track.tags for track in own], tags),
-            tuple(track.artist for track in own),
-            tuple(track.group for track in own),
-        )
-        for split, own in members.items()
-    }
+    given = [replace(t, split=t.split or _random_split(t.id, seed)) for t in tracks]
+    splits = splits_of(given, tags)
+    for name, split in splits.items():
+        if not split.ids:
+            raise SslAudioError(f"the {name} split is empty: {len(tracks)} tracks are too few")
     if any(track.split is None for track in tracks):
         notes = (f"split at random, 70/10/20 %, seed {seed}", *notes)
     return Listed(tags, splits, notes=notes)

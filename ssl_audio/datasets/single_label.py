@@ -1,13 +1,11 @@
 """Data sets whose tracks have exactly one tag: their listing, and partial credits."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from ssl_audio.audio.task_corpus import TASKS
-from ssl_audio.datasets.dataset import SPLITS, Classes, Listed, Split, multi_hot
+from ssl_audio.datasets.dataset import Classes, LabelledTrack, Listed, splits_of
 from ssl_audio.io.errors import SslAudioError
 
 FLATS = {"Db": "C#", "Eb": "D#", "Gb": "F#", "Ab": "G#", "Bb": "A#", "Cb": "B", "Fb": "E"}
@@ -16,19 +14,8 @@ TEMPO_TOLERANCE = 0.04  # of the true tempo
 TEMPO_FACTORS = (1.0, 2.0, 3.0, 1 / 2, 1 / 3)  # accuracy 2 accepts these octaves of the true tempo
 
 
-@dataclass(frozen=True)
-class ClassifiedTrack:
-    """A track, its split, its class, and its group or ""."""
-
-    id: str
-    path: Path
-    split: str
-    label: str
-    group: str = ""
-
-
 def classified(
-    tracks: Sequence[ClassifiedTrack],
+    tracks: Sequence[LabelledTrack],
     tags: Sequence[str],
     credits: Mapping[str, np.ndarray] | None = None,
     published_sizes: Mapping[str, int] | None = None,
@@ -37,7 +24,7 @@ def classified(
     """Tracks by split, in their order.
 
     Args:
-        tracks: with labels among the tags.
+        tracks: each with a split, and one label among the tags.
         tags: all classes.
         credits: as in `Classes`.
         published_sizes: tracks by split.
@@ -48,17 +35,10 @@ def classified(
     """
     known = set(tags)
     for track in tracks:
-        if track.label not in known:
-            raise SslAudioError(f"{track.id}: {track.label!r} is none of {', '.join(tags)}")
-    splits = {}
-    for name in SPLITS:
-        own = [track for track in tracks if track.split == name]
-        splits[name] = Split(
-            tuple(track.id for track in own),
-            tuple(track.path for track in own),
-            multi_hot([[track.label] for track in own], tags),
-            groups=tuple(track.group for track in own),
-        )
+        (label,) = track.tags
+        if label not in known:
+            raise SslAudioError(f"{track.id}: {label!r} is none of {', '.join(tags)}")
+    splits = splits_of(tracks, tags)
     return Listed(tuple(tags), splits, published_sizes or {}, notes, Classes(credits or {}))
 
 

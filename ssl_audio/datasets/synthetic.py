@@ -4,13 +4,8 @@ from pathlib import Path
 from typing import Literal
 
 from ssl_audio.audio.task_corpus import TASKS, TEMPI, make_task_corpus
-from ssl_audio.datasets.dataset import LabelledData, Listed
-from ssl_audio.datasets.single_label import (
-    ClassifiedTrack,
-    classified,
-    key_credits,
-    tempo_credits,
-)
+from ssl_audio.datasets.dataset import LabelledData, LabelledTrack, Listed
+from ssl_audio.datasets.single_label import classified, key_credits, tempo_credits
 from ssl_audio.settings.fields import setting
 
 SPLITS = (("train", 0.65), ("validation", 0.8), ("test", 1.0))  # by cumulative fraction
@@ -31,15 +26,11 @@ class Synthetic(LabelledData):
     seed: int = setting(0, help="seed of the excerpts", min=0)
     root: Path | None = setting(None, help="folder of the excerpts; null: the user's cache")
 
-    @property
-    def title(self) -> str:
-        return f"{self.name}, {self.task}"
-
     def read(self) -> Listed:
         made = make_task_corpus(self.task, self.tracks, self.seconds, self.seed, self.root)
         ends = [(name, round(end * self.tracks)) for name, end in SPLITS]
         tracks = [
-            ClassifiedTrack(path.stem, path, next(n for n, end in ends if track < end), label)
+            LabelledTrack(path.stem, path, (label,), next(n for n, end in ends if track < end))
             for track, (path, label) in enumerate(made)
         ]
         return classified(tracks, TASKS[self.task].classes, CREDITS.get(self.task))

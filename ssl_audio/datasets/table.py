@@ -1,14 +1,14 @@
 """User-provided labels in a CSV table."""
 
-import csv
 import posixpath
 import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from ssl_audio.datasets.dataset import SPLITS, LabelledData, Listed, require_folder
-from ssl_audio.datasets.random_split import LabelledTrack, listed
+from ssl_audio.datasets.dataset import SPLITS, LabelledData, LabelledTrack, Listed, require_folder
+from ssl_audio.datasets.files import read_rows
+from ssl_audio.datasets.random_split import listed
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.settings.fields import setting
 
@@ -41,23 +41,14 @@ class TagTable(LabelledData):
         return listed(tracks, self.seed)
 
     def _tracks(self, folder: Path) -> Iterator[LabelledTrack]:
-        try:
-            with self.table.open(encoding="utf-8-sig", newline="") as file:
-                reader = csv.DictReader(file)
-                if not {"path", "tags"} <= set(reader.fieldnames or ()):
-                    raise SslAudioError(f"{self.table}: no columns path and tags")
-                for row in reader:
-                    where = f"{self.table}, line {reader.line_num}"
-                    path, cell = (row["path"] or "").strip(), row["tags"]
-                    if not path or cell is None:
-                        raise SslAudioError(f"{where}: no path, or no tags")
-                    tags = frozenset(tag.strip() for tag in SEPARATOR.split(cell)) - {""}
-                    split = _split_name(row.get("split"), where)
-                    artist, group = ((row.get(key) or "").strip() for key in ("artist", "group"))
-                    track = posixpath.normpath(path)
-                    yield LabelledTrack(track, folder / path, tags, split, artist, group)
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise SslAudioError(f"cannot read {self.table}: {error}") from error
+        for where, row in read_rows(self.table, ("path", "tags")):
+            path, cell = (row["path"] or "").strip(), row["tags"]
+            if not path or cell is None:
+                raise SslAudioError(f"{where}: no path, or no tags")
+            tags = frozenset(tag.strip() for tag in SEPARATOR.split(cell)) - {""}
+            split = _split_name(row.get("split"), where)
+            artist, group = ((row.get(key) or "").strip() for key in ("artist", "group"))
+            yield LabelledTrack(posixpath.normpath(path), folder / path, tags, split, artist, group)
 
 
 def _split_name(cell: str | None, where: str) -> str | None:

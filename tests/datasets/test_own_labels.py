@@ -133,6 +133,8 @@ def test_no_tag_with_positives_and_negatives_is_an_error(tmp_path):
 
 
 def test_a_table_that_cannot_be_read_is_one_line(tmp_path):
-    for path in (tmp_path / "absent.csv", tmp_path):
+    latin = tmp_path / "latin.csv"
+    latin.write_bytes("path,tags\na.wav,é".encode("latin-1"))
+    for path in (tmp_path / "absent.csv", tmp_path, latin):
         with pytest.raises(SslAudioError, match="cannot read"):
             TagTable(table=path).load()
