@@ -334,11 +334,11 @@ def splits_of(tracks: Sequence[LabelledTrack], tags: Sequence[str]) -> dict[str,
             tuple(track.id for track in own),
             tuple(track.path for track in own),
             multi_hot([track.tags for track in own], tags),
-            tuple(track.artist for track in own),
-            tuple(track.group for track in own),
+            *(names if any(names := tuple(getattr(track, key) for track in own)) else ()
+              for key in ("artist", "group")),
         )
         for name, own in members.items()
-    }
+    }  # fmt: skip
 
 
 def multi_hot(tags_of: Sequence[Iterable[str]], tags: Sequence[str]) -> np.ndarray:
