@@ -1,11 +1,10 @@
 """scikit-learn's logistic regression as a probe."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 
 from ssl_audio.datasets.dataset import UNLABELLED
+from ssl_audio.probing.batched import TrainedProbe, Validation
 from ssl_audio.probing.losses import tag_loss
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # inverse L2 regularisation
@@ -19,83 +18,67 @@ def validation_split(rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return order[: rows // 4], order[rows // 4 :]
 
 
-class LogisticProbe:
+def fit_logistic(
+    x: np.ndarray, y: np.ndarray, validation: Validation | None = None, single_label: bool = False
+) -> TrainedProbe:
     """One L2-regularised logistic regression for each tag, on standardised features.
 
     All tags share one strength of the regularisation: of `STRENGTHS`, that of the smallest
     validation loss. A tag without a positive or without a negative training row scores 0.
 
     Args:
+        x, y: (rows, dimensions) features and (rows, tags) targets: 0, 1 or UNLABELLED.
+        validation: further rows that choose the strength. None: a random quarter of the training
+            rows chooses it, and the probe is then trained on all of them.
         single_label: each row has exactly one tag; then one multinomial regression.
-
-    Attributes:
-        weight_, bias_: (dimensions, tags) and (tags,), for features that are not standardised.
     """
+    if validation is not None:
+        strength = best_strength(x, y, validation, single_label)
+    else:
+        held_out, rest = validation_split(len(x))
+        strength = best_strength(x[rest], y[rest], (x[held_out], y[held_out]), single_label)
+    return fit_with(strength, x, y, single_label)
 
-    def __init__(self, single_label: bool = False) -> None:
-        self.single_label = single_label
 
-    def fit(
-        self, x: np.ndarray, y: np.ndarray, validation: tuple[np.ndarray, np.ndarray] | None = None
-    ) -> LogisticProbe:
-        """Train on (rows, dimensions) features and (rows, tags) targets: 0, 1 or UNLABELLED.
+def best_strength(
+    x: np.ndarray, y: np.ndarray, validation: Validation, single_label: bool = False
+) -> float:
+    """The strength of the smallest validation loss; the arguments are those of `fit_logistic`."""
+    expected = torch.from_numpy(validation[1].astype(np.float64))
 
-        Args:
-            x, y: training rows.
-            validation: further rows that choose the strength. None: a random quarter of the
-                training rows chooses it, and the probe is then trained on all of them.
-        """
-        if validation is not None:
-            self.strength_ = self._best_strength(x, y, *validation)
-        else:
-            held_out, rest = validation_split(len(x))
-            self.strength_ = self._best_strength(x[rest], y[rest], x[held_out], y[held_out])
-        return self._fit(x, y, self.strength_)
+    def loss(strength: float) -> float:
+        probe = fit_with(strength, x, y, single_label)
+        logits = torch.from_numpy(probe.scores(validation[0]))
+        weights = torch.ones(len(logits), dtype=torch.float64)
+        return float(tag_loss(logits, expected, weights, single_label))
 
-    def scores(self, x: np.ndarray) -> np.ndarray:
-        """Logits: (rows, dimensions) to (rows, tags)."""
-        return np.asarray(x @ self.weight_ + self.bias_)
+    return min(STRENGTHS, key=loss)
 
-    def _best_strength(
-        self, x: np.ndarray, y: np.ndarray, validation_x: np.ndarray, validation_y: np.ndarray
-    ) -> float:
-        expected = torch.from_numpy(validation_y.astype(np.float64))
 
-        def loss(strength: float) -> float:
-            logits = torch.from_numpy(self._fit(x, y, strength).scores(validation_x))
-            weights = torch.ones(len(logits), dtype=torch.float64)
-            return float(tag_loss(logits, expected, weights, self.single_label))
+def fit_with(
+    strength: float, x: np.ndarray, y: np.ndarray, single_label: bool = False
+) -> TrainedProbe:
+    """The regressions of one strength; the arguments are those of `fit_logistic`."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
 
-        return min(STRENGTHS, key=loss)
-
-    def _fit(self, x: np.ndarray, y: np.ndarray, strength: float) -> LogisticProbe:
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.preprocessing import StandardScaler
-
-        self.scaler_ = StandardScaler().fit(x)
-        x = self.scaler_.transform(x)
-        weight, bias = np.zeros((x.shape[1], y.shape[1])), np.zeros(y.shape[1])
-        for tags, label in self._labels(y):
-            known = slice(None) if self.single_label else label != UNLABELLED
-            if len(np.unique(label[known])) < 2:
-                continue
-            model = LogisticRegression(C=strength, max_iter=MAX_ITERATIONS)
-            model.fit(x[known], label[known])
-            if self.single_label:
-                bias[:] = ABSENT
-                tags = tags[model.classes_]
-            found, constant = model.coef_.T, model.intercept_
-            if found.shape[1] < len(tags):  # of two classes, the logit of the second
-                found, constant = np.pad(found, ((0, 0), (1, 0))), np.pad(constant, (1, 0))
-            weight[:, tags], bias[tags] = found, constant
-        # (x - mean) / deviation is affine too
-        self.weight_ = weight / self.scaler_.scale_[:, None]
-        self.bias_ = bias - self.scaler_.mean_ @ self.weight_
-        return self
-
-    def _labels(self, y: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-        """The columns of each regression, and the (rows,) labels that it learns."""
-        columns = np.arange(y.shape[1])
-        if self.single_label:
-            return [(columns, y.argmax(1))]
-        return [(columns[[tag]], y[:, tag]) for tag in columns]
+    scaler = StandardScaler().fit(x)
+    x = scaler.transform(x)
+    weight, bias = np.zeros((x.shape[1], y.shape[1])), np.zeros(y.shape[1])
+    columns = np.arange(y.shape[1])
+    each = [(columns, y.argmax(1))] if single_label else zip(columns[:, None], y.T, strict=True)
+    for tags, label in each:
+        known = slice(None) if single_label else label != UNLABELLED
+        if len(np.unique(label[known])) < 2:
+            continue
+        model = LogisticRegression(C=strength, max_iter=MAX_ITERATIONS)
+        model.fit(x[known], label[known])
+        if single_label:
+            bias[:] = ABSENT
+            tags = tags[model.classes_]
+        found, constant = model.coef_.T, model.intercept_
+        if found.shape[1] < len(tags):  # of two classes, the logit of the second
+            found, constant = np.pad(found, ((0, 0), (1, 0))), np.pad(constant, (1, 0))
+        weight[:, tags], bias[tags] = found, constant
+    weight /= scaler.scale_[:, None]  # (x - mean) / deviation is affine too
+    return TrainedProbe([(weight, bias - scaler.mean_ @ weight)], [])

@@ -7,7 +7,7 @@ import numpy as np
 
 from ssl_audio.probing.batched import TrainedProbe, Validation, train_probes
 from ssl_audio.probing.batches import TrainingRows
-from ssl_audio.probing.logistic import LogisticProbe
+from ssl_audio.probing.logistic import fit_logistic
 from ssl_audio.settings.probe import LinearProbeSettings
 
 
@@ -20,11 +20,10 @@ def train_logistic(
     title: str | None = None,
 ) -> Sequence[TrainedProbe]:
     """scikit-learn's logistic regression: a reference for the probes that are trained here."""
-    fitted = [
-        LogisticProbe(train.single_label).fit(train.x[rows], train.y[rows], validation)
+    return [
+        fit_logistic(train.x[rows], train.y[rows], validation, train.single_label)
         for rows in subsets
     ]
-    return [TrainedProbe([(one.weight_, one.bias_)], []) for one in fitted]
 
 
 # functions that train one probe on each subset of the rows, with the arguments of `train_probes`

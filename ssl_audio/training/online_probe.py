@@ -15,7 +15,7 @@ from ssl_audio.io.progress import with_progress
 from ssl_audio.models.encoder import Encoder
 from ssl_audio.models.extraction import Features, extract
 from ssl_audio.models.runtime import for_embedding
-from ssl_audio.probing.logistic import LogisticProbe
+from ssl_audio.probing.logistic import fit_logistic
 from ssl_audio.probing.metrics import evaluate
 from ssl_audio.reports.results import Scores
 from ssl_audio.training.callbacks import is_last_step, log_now
@@ -71,7 +71,7 @@ def probe_scores(
     Raises:
         SslAudioError: no file can be read.
     """
-    probe = LogisticProbe().fit(*_collect(labelled, labelled.train, features, name, sample_rate))
+    probe = fit_logistic(*_collect(labelled, labelled.train, features, name, sample_rate))
     x, y = _collect(labelled, labelled.test, features, name, sample_rate)
     measured = evaluate(y, probe.scores(x))
     return Scores(measured.roc_auc, measured.map)
