@@ -194,17 +194,8 @@ def _dataset_summary(
 
 
 def _protocol(settings: ProbeSettings) -> ProbeProtocol:
-    boot = settings.bootstrap
-    return ProbeProtocol(
-        probe=settings.probe,
-        part=settings.part,
-        train_on=settings.train_on,
-        hop=settings.hop,
-        resamples=boot.resamples,
-        fraction=boot.fraction,
-        confidence=boot.confidence,
-        knn=settings.knn,
-    )
+    same = {key: getattr(settings, key) for key in ("probe", "part", "train_on", "hop", "knn")}
+    return ProbeProtocol(**same, **vars(settings.bootstrap))
 
 
 def _differences(measured: Sequence[Measured], confidence: float) -> tuple[Difference, ...]:

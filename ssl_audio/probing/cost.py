@@ -2,7 +2,6 @@
 
 import statistics
 import time
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 from torch import nn
@@ -13,14 +12,6 @@ from ssl_audio.reports.estimates import Cost
 
 SECONDS = 30.0  # of the track that is embedded
 REPEATS = 3
-
-
-@runtime_checkable
-class HasNetwork(Protocol):
-    """An encoder that computes features with a network of torch."""
-
-    @property
-    def network(self) -> nn.Module: ...
 
 
 def cost(encoder: TrackEncoder) -> Cost:
@@ -45,6 +36,7 @@ def cost(encoder: TrackEncoder) -> Cost:
 
 def _parameters(encoder: TrackEncoder) -> int | None:
     """Weights of the network; None if there is none, or it is not torch's."""
-    if not isinstance(encoder, HasNetwork) or not isinstance(encoder.network, nn.Module):
+    network = getattr(encoder, "network", None)
+    if not isinstance(network, nn.Module):
         return None
-    return sum(weights.numel() for weights in encoder.network.parameters())
+    return sum(weights.numel() for weights in network.parameters())

@@ -9,7 +9,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import nn
 
 from ssl_audio.audio import SAMPLE_RATE
 from ssl_audio.io.errors import SslAudioError
@@ -91,13 +90,9 @@ class PackageEncoder:
     ) -> None:
         self.name, self.kind, self.source = name, kind, source
         self.key = digest(encoder.weights_hash, hop)
-        self.encoder, self.hop = encoder, hop
+        self.encoder, self.network, self.hop = encoder, encoder.backbone, hop
         self.sample_rate = encoder.sample_rate
         self._embedder = for_embedding(encoder, runtime="torch")
-
-    @property
-    def network(self) -> nn.Module:
-        return self.encoder.backbone
 
     def features(self, blocks: Iterable[np.ndarray]) -> np.ndarray:
         return self._embedder.embed_blocks(blocks, self.hop).segments

@@ -11,7 +11,7 @@ from ssl_audio.datasets.dataset import Classes, Split
 from ssl_audio.io.parallel import in_order
 from ssl_audio.probing.batched import TrainedProbe
 from ssl_audio.probing.batches import TrainingRows
-from ssl_audio.probing.bootstrap import Bootstrap, bootstrap
+from ssl_audio.probing.bootstrap import METRICS, Bootstrap, bootstrap
 from ssl_audio.probing.calibration import calibration, probabilities
 from ssl_audio.probing.classes import class_metrics
 from ssl_audio.probing.cost import cost
@@ -92,7 +92,7 @@ def measure(
         probe=probe,
         hash=encoder.key,
         source=encoder.source,
-        dimensions=data.means["test"].shape[1],
+        dimensions=test.shape[1],
         roc_auc=_summary(resamples, whole, "roc_auc"),
         map=_summary(resamples, whole, "map"),
         undefined=resamples.undefined,
@@ -109,19 +109,14 @@ def measure(
         calibration=calibration(targets, probabilities(scores, data.classes is not None)),
         classes=_class_summaries(resamples, targets, scores, data.classes),
         retrieval=tuple(
-            retrievals(
-                encoder, data.test, data.means["test"], data.means["train"].mean(0), settings
-            )
+            retrievals(encoder, data.test, test, data.means["train"].mean(0), settings)
         ),
         cost=cost(encoder) if settings.cost else None,
         robustness=tuple(
             ChangedMetrics(change, strength, {
                 metric: MeanAndStd(*found.summary(metric)) for metric in found.metrics
             })
-            for change, strength, means in changed_means(
-                encoder, data.test.ids, data.test.paths, settings.robustness, settings.cache,
-                settings.workers,
-            )
+            for change, strength, means in changed_means(encoder, data.test, settings)
             for found in [resampled(scorer.scores(means))]
         ),
     )  # fmt: skip
@@ -196,14 +191,9 @@ def _draws_by(key: str, draws: Sequence[Draw]) -> Iterator[tuple[Any, dict[str, 
     for value in dict.fromkeys(getattr(subset, key) for subset, _ in draws):
         of = [draw for draw in draws if getattr(draw[0], key) == value]
         if value is not None:
-            yield (
-                value,
-                {
-                    "rows": round(float(np.mean([len(subset.rows) for subset, _ in of]))),
-                    "roc_auc": tuple(metrics.roc_auc for _, metrics in of),
-                    "map": tuple(metrics.map for _, metrics in of),
-                },
-            )
+            fields = {name: tuple(getattr(found, name) for _, found in of) for name in METRICS}
+            rows = round(float(np.mean([len(subset.rows) for subset, _ in of])))
+            yield value, {"rows": rows, **fields}
 
 
 def _knn(data: EncodedDataset, k: int | None) -> KnnScores | None:

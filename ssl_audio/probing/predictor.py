@@ -49,7 +49,8 @@ class TagPredictor:
             ValueError: names that are empty, given twice, or of another number than the tags.
         """
         count = len(trained.layers[-1][1])
-        if len(tags) != count or len(set(tags)) < count or not all(map(_is_name, tags)):
+        named = all(isinstance(tag, str) and tag for tag in tags)
+        if len(tags) != count or len(set(tags)) < count or not named:
             raise ValueError(f"{count} tags need as many different names, not {list(tags)}")
         self.probe_, self.calibrator_, self.thresholds_ = trained, calibrator, thresholds
         self.tags_, self.n_features_in_ = tuple(tags), len(trained.layers[0][0])
@@ -63,8 +64,7 @@ class TagPredictor:
 
     def predict_proba(self, X: ArrayLike) -> np.ndarray:
         """(rows, tags) calibrated probabilities, 0 to 1."""
-        logits = self.decision_function(X)
-        return self.calibrator_(logits)
+        return self.calibrator_(self.decision_function(X))
 
     def predict(self, X: ArrayLike) -> np.ndarray:
         """(rows, tags) 0 or 1: tags from their thresholds on, or the most probable one."""
@@ -149,7 +149,3 @@ def _layers(
     if width != tags or len(arrays) != 2 * len(layers):
         raise ValueError(f"{len(arrays)} arrays, {width} outputs and {tags} tags")
     return layers
-
-
-def _is_name(tag: object) -> bool:
-    return isinstance(tag, str) and tag != ""

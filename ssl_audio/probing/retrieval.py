@@ -1,7 +1,6 @@
 """Retrieval: are the nearest tracks of the same artist or group, or of the same track?"""
 
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -51,7 +50,7 @@ def retrievals(
     """
     for of in settings.retrieval:
         if of == "track":
-            first, second, clusters = _halves(encoder, test, settings.cache, settings.workers)
+            first, second, clusters = _halves(encoder, test, settings)
             same = np.arange(len(first))
             found = _each_query(second - centre, first - centre, same, itself=False)
         else:
@@ -64,17 +63,16 @@ def retrievals(
 
 
 def _halves(
-    encoder: TrackEncoder, test: Split, cache: Path | None, workers: int | None
+    encoder: TrackEncoder, test: Split, settings: ProbeSettings
 ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     """Features of the first and of the second halves of tracks, and the tracks' clusters."""
     found = track_features(
-        Halves(encoder), test.ids, test.paths, keep_segments=True, cache=cache, workers=workers
+        Halves(encoder), test.ids, test.paths, True, settings.cache, settings.workers
     )
     assert found.segments is not None and found.starts is not None and found.ends is not None
     whole = np.flatnonzero(found.ends - found.starts == 2)
     starts = found.starts[whole]
-    clusters = test.clusters
-    kept = tuple(clusters[k] for k in whole.tolist())
+    kept = test.take(whole).clusters
     return np.array(found.segments[starts]), np.array(found.segments[starts + 1]), kept
 
 

@@ -2,8 +2,7 @@
 
 import io
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import soundfile
@@ -15,10 +14,11 @@ from ssl_audio.audio.views.level import Gain
 from ssl_audio.audio.views.noise import Noise
 from ssl_audio.audio.views.speed import Speed
 from ssl_audio.audio.views.transform import Context, Rows, Transform
+from ssl_audio.datasets.dataset import Split
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.probing.encoders import TrackEncoder, digest
 from ssl_audio.probing.features import track_features
-from ssl_audio.settings.probe import RobustnessSettings
+from ssl_audio.settings.probe import ProbeSettings
 
 VERSION = 1  # of the changes: raise it when the same change gives other samples
 MP3_RATE = 44_100  # Hz; what mp3 files usually have
@@ -95,20 +95,14 @@ def through_mp3(waveform: np.ndarray, bitrate: float) -> np.ndarray:
 
 
 def changed_means(
-    encoder: TrackEncoder,
-    ids: Sequence[str],
-    paths: Sequence[Path],
-    settings: RobustnessSettings,
-    cache: Path | None = None,
-    workers: int | None = None,
+    encoder: TrackEncoder, test: Split, settings: ProbeSettings
 ) -> Iterator[tuple[str, float, np.ndarray]]:
     """The mean features of tracks after each change at each of its strengths.
 
     Args:
         encoder: used from several threads.
-        ids, paths: the tracks, all of which it can read.
-        settings: the changes and their strengths.
-        cache, workers: as in `track_features`.
+        test: the tracks, all of which it can read.
+        settings: of the command.
 
     Yields:
         Change, strength, (tracks, dimensions).
@@ -116,14 +110,16 @@ def changed_means(
     Raises:
         SslAudioError: a changed track has no features.
     """
-    for change in settings.changes:
-        for strength in getattr(settings, change):
+    for change in settings.robustness.changes:
+        for strength in getattr(settings.robustness, change):
             changed = ChangedEncoder(encoder, change, strength)
-            means = track_features(changed, ids, paths, cache=cache, workers=workers).means
+            means = track_features(
+                changed, test.ids, test.paths, cache=settings.cache, workers=settings.workers
+            ).means
             lost = np.flatnonzero(~np.isfinite(means).all(1))
             if len(lost):
                 raise SslAudioError(
-                    f"{changed.name}: {len(lost)} of {len(ids)} test tracks have no features, for "
-                    f"example {ids[lost[0]]}"
+                    f"{changed.name}: {len(lost)} of {len(means)} test tracks have no features, "
+                    f"for example {test.ids[lost[0]]}"
                 )
             yield change, strength, means

@@ -32,7 +32,8 @@ def create_baseline(name: str, hop: float | None = None, seed: int = 0) -> Track
     kind, _, argument = name.partition(":")
     options = BaselineOptions(name, argument, hop, seed)
     if kind in NETWORKS:
-        return WindowedEncoder.made(NETWORKS[kind], options)
+        network = NETWORKS[kind](options)
+        return WindowedEncoder(name, network, network.window, hop)
     if kind not in BASELINES and "." not in kind:
         known = ", ".join((*BASELINES, *(f"{kind}:..." for kind in NETWORKS)))
         raise SslAudioError(f"baselines: {name!r} is none of {known}, supervised and MODULE.CLASS")

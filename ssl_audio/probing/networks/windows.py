@@ -1,18 +1,16 @@
 """A network that takes waveforms, as an encoder of tracks."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from itertools import islice
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ssl_audio.models.embedder import segments
-from ssl_audio.probing.encoders import BaselineOptions, digest
+from ssl_audio.probing.encoders import digest
 
 BATCH = 16  # windows computed at a time
 
@@ -54,17 +52,7 @@ class WindowedEncoder:
         self.window, self.hop, self.sample_rate = window, hop or window, network.sample_rate
         self.key = digest("windows", network.key, self.window, self.hop)
         self.called = network
-
-    @classmethod
-    def made(cls, kind: type[Any], options: BaselineOptions) -> WindowedEncoder:
-        """The encoder of a kind of network, with the window that this prefers."""
-        network = kind(options)
-        return cls(options.name, network, network.window, options.hop)
-
-    @property
-    def network(self) -> Any:
-        """The weights, where they are torch's."""
-        return getattr(self.called, "network", None)
+        self.network = getattr(network, "network", None)  # the weights, where they are torch's
 
     @torch.inference_mode()
     def features(self, blocks: Iterable[np.ndarray]) -> np.ndarray:
