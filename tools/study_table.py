@@ -1,7 +1,6 @@
 """Tables and the figure of scale of a study."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from statistics import fmean
 
@@ -12,7 +11,7 @@ from study_results import Finished, read_all
 from ssl_audio.io.atomic import write_text
 from ssl_audio.io.console import say
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.reports.drawing import write_figure
+from ssl_audio.reports.drawing import style, write_figure
 from ssl_audio.reports.figures import AXES, Curve, scaling
 from ssl_audio.reports.grids import (
     Cell,
@@ -20,7 +19,7 @@ from ssl_audio.reports.grids import (
     difference_text,
     grid_markdown,
     grid_text,
-    number,
+    reach_text,
 )
 from ssl_audio.reports.tables import METRICS
 
@@ -70,8 +69,7 @@ def _grid(
 
 
 def _cells(one: Estimate) -> tuple[Cell, Cell]:
-    reach = (one.value.high - one.value.low) / 2
-    value = Cell(f"{number(one.value.mean)} ±{number(reach)}")
+    value = Cell(reach_text(one.value))
     if one.difference is None:
         return value, Cell("reference")
     sure = one.difference.p is not None and one.difference.p < SIGNIFICANT
@@ -96,7 +94,8 @@ def write_figures(study: Study, results: Path, resamples: int, seed: int) -> Non
             panels = _panels(axis, rows, by_metric["map"])
             if panels:
                 stem = f"figure-{name}-{axis}"
-                write_figure(results / stem, partial(scaling, panels, label, AXES["map"]))
+                with style():
+                    write_figure(results / stem, scaling(panels, label, AXES["map"]))
                 written.append(stem)
     if not written:
         raise SslAudioError("no two finished rows differ in their hours or their steps alone")

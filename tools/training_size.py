@@ -22,7 +22,7 @@ from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.comparison import compare_on, load_data
 from ssl_audio.recommenders.data.collection import Playlists
 from ssl_audio.recommenders.data.training_data import TrainingData
-from ssl_audio.reports.drawing import write_figure
+from ssl_audio.reports.drawing import style, write_figure
 from ssl_audio.reports.figures import Curve, scaling
 from ssl_audio.reports.grids import Cell, Grid, grid_text, number
 from ssl_audio.reports.plain import to_plain
@@ -149,7 +149,8 @@ def run(settings: TrainingSizeSettings) -> None:
     config = found[0][1].config | {"overrides": list(settings.overrides)}
     write_json(folder / f"{RESULTS}.json", {"settings": config, "sizes": sizes})
     draw = partial(scaling, panels, "plays a track in training", common=False)
-    write_figure(folder / RESULTS, draw)
+    with style():
+        write_figure(folder / RESULTS, draw())
     print(grids(panels))
     say(f"written: {folder / RESULTS}.json, .svg and .png")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ssl_audio.io.atomic import write_bytes, write_text
+from ssl_audio.io.atomic import write_text
 from ssl_audio.io.csv_file import CsvWriter
 from ssl_audio.reports import drawing
 
@@ -29,6 +29,8 @@ def save_correlations(
     writer.row(["feature", *tags])
     for name, row in zip(features, correlations, strict=True):
         writer.row([name, *("" if np.isnan(v) else f"{v:.4f}" for v in row)])
+    base = output.with_name(f"{output.stem}-tags")
+    write_text(Path(f"{base}.csv"), table.getvalue())
     with drawing.style():
         figure = Figure(figsize=(2.5 + 0.28 * len(tags), 1.5 + 0.2 * len(features)))
         axes = figure.subplots()
@@ -38,9 +40,4 @@ def save_correlations(
         chance = f"|r| > {2 / np.sqrt(tracks):.2f} is unlikely to be chance"
         axes.set_title(f"Pearson correlation r over {tracks} tracks; {chance}")
         figure.colorbar(image, ax=axes, fraction=0.03)
-        contents = {"png": drawing.png(figure), "svg": drawing.svg_file(drawing.svg(figure))}
-    base = output.with_name(f"{output.stem}-tags")
-    write_text(base.with_suffix(".csv"), table.getvalue())
-    for kind, content in contents.items():
-        write_bytes(base.with_suffix(f".{kind}"), content)
-    return [base.with_suffix(f".{kind}") for kind in ("csv", *contents)]
+        return [Path(f"{base}.csv"), *drawing.write_figure(base, figure)[1]]

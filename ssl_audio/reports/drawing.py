@@ -9,7 +9,7 @@ import io
 import json
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -107,12 +107,13 @@ def svg(figure: Figure) -> ElementTree.Element:
     return root
 
 
-def write_figure(stem: Path, draw: Callable[[], Figure]) -> None:
-    """Draw a figure and write it as STEM.svg and STEM.png."""
-    with style():
-        figure = draw()
-        write_bytes(Path(f"{stem}.svg"), svg_file(svg(figure)))
-        write_bytes(Path(f"{stem}.png"), png(figure))
+def write_figure(stem: Path, figure: Figure) -> tuple[ElementTree.Element, list[Path]]:
+    """Write a figure, within `style()`, as STEM.svg and STEM.png; returns its SVG, and the files."""
+    root = svg(figure)
+    contents = {Path(f"{stem}.svg"): svg_file(root), Path(f"{stem}.png"): png(figure)}
+    for path, content in contents.items():
+        write_bytes(path, content)
+    return root, list(contents)
 
 
 def svg_file(root: ElementTree.Element) -> bytes:

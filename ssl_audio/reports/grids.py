@@ -4,7 +4,7 @@ import math
 import re
 from dataclasses import dataclass
 
-from ssl_audio.reports.estimates import Difference
+from ssl_audio.reports.estimates import Difference, Interval
 
 _LATEX = str.maketrans(
     {c: f"\\{c}" for c in "_%&#${}"}
@@ -42,6 +42,11 @@ def number(value: float, digits: int = 3, sign: bool = False) -> str:
     if math.isnan(value):
         return "–"
     return f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
+
+
+def reach_text(one: Interval) -> str:
+    """`0.861 ±0.004`: a mean and half the width of its interval."""
+    return f"{number(one.mean)} ±{number((one.high - one.low) / 2)}"
 
 
 def difference_text(one: Difference, digits: int = 3) -> str:

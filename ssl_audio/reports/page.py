@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from ssl_audio.io.atomic import write_bytes, write_text
+from ssl_audio.io.atomic import write_text
 from ssl_audio.io.console import say, warn
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.run_folder import RESULTS
@@ -94,11 +94,11 @@ def _draw(one: Comparison, number: int, folder: Path) -> tuple[Pictures, list[Pa
     pictures: Pictures = {}
     files = []
     for stem, group, label, figure in _listed(figures):
-        root = drawing.svg(figure)
         if group != "tags" or group not in pictures:
-            for kind, content in (("svg", drawing.svg_file(root)), ("png", drawing.png(figure))):
-                files.append(folder / f"{stem}.{kind}")
-                write_bytes(files[-1], content)
+            root, written = drawing.write_figure(folder / stem, figure)
+            files += written
+        else:
+            root = drawing.svg(figure)
         element = drawing.svg_element(root, f"f{number}-{stem}-", f"{group} {label}".strip())
         pictures.setdefault(group, {})[label] = Markup(element)  # noqa: S704 - escaped by ElementTree
     return pictures, files

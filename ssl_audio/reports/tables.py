@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from ssl_audio.io.csv_file import CsvWriter
-from ssl_audio.reports.estimates import Cost, Interval
+from ssl_audio.reports.estimates import Cost
 from ssl_audio.reports.grids import (
     Cell,
     Grid,
@@ -15,6 +15,7 @@ from ssl_audio.reports.grids import (
     grid_latex,
     grid_text,
     number,
+    reach_text,
 )
 from ssl_audio.reports.published import PUBLISHED, SOURCE
 from ssl_audio.reports.results import (
@@ -95,8 +96,8 @@ def encoder_grid(results: ProbeResults) -> Grid:
         by = {one.of: one for one in system.retrieval}
         cells = [Cell(system.name, series=k)]
         for of in kinds:
-            both = (by[of].map, by[of].hit) if of in by else (None, None)
-            cells += [Cell(_with_reach(one)) for one in both]
+            both = (by[of].map, by[of].hit) if of in by else ()
+            cells += [Cell(reach_text(one)) for one in both] or [Cell("–")] * 2
         rows.append([*cells, *(_cost_cells(system.cost) if measured else [])])
     caption = _encoder_caption(results, measured)
     return Grid("Retrieval and cost", caption, tuple(header), rows if caption else [])
@@ -118,10 +119,6 @@ def _encoder_caption(results: ProbeResults, measured: bool) -> str:
             "30 s that are embedded in a second."
         )
     return " ".join(lines)
-
-
-def _with_reach(one: Interval | None) -> str:
-    return "–" if one is None else f"{number(one.mean)} ±{number((one.high - one.low) / 2)}"
 
 
 def _cost_cells(found: Cost | None) -> list[Cell]:
@@ -191,8 +188,7 @@ def _interval_cell(row: Row, metric: str, best: float) -> Cell:
     found = row.figures.get(metric)
     if found is None:
         return Cell("–")
-    text = f"{number(found.mean)} ±{number((found.high - found.low) / 2)}"
-    return Cell(text, "best" if found.mean == best else "")
+    return Cell(reach_text(found), "best" if found.mean == best else "")
 
 
 # --- differences ---------------------------------------------------------------------------------
