@@ -36,10 +36,6 @@ embedding = encoder.embed_file("song.mp3").track
 def local_folder(name: str, **options: Any) -> str:
     """A folder, or the cached download of a repository OWNER/NAME.
 
-    Args:
-        name: a folder's path or a repository.
-        options: of `huggingface_hub.snapshot_download`.
-
     Raises:
         CheckpointError: no such folder, and the repository cannot be downloaded.
     """

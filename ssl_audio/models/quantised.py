@@ -19,10 +19,6 @@ def quantised(model: Any, batches: Sequence[np.ndarray]) -> Any:
     Weights are scaled per channel, activations per tensor, by the smallest and largest values that
     occur in the batches.
 
-    Args:
-        model: of one input.
-        batches: inputs that are typical of those to come.
-
     Raises:
         SslAudioError: NNCF is not installed.
     """

@@ -9,13 +9,10 @@ from ssl_audio.objectives.objective import check_positive, full_precision
 
 @full_precision
 def embedding_std(x: Tensor) -> Tensor:
-    """Mean standard deviation of the coordinates of unit vectors, times sqrt(D).
+    """Mean standard deviation of the coordinates of (N >= 2, D) rows of unit length, times sqrt(D).
 
     About 1 for isotropic directions, 0 if all are equal (Chen and He 2021, "SimSiam", section 4.1,
     without the factor).
-
-    Args:
-        x: (N, D), N >= 2.
     """
     return F.normalize(x, dim=-1).std(0).mean() * x.shape[1] ** 0.5
 
@@ -47,10 +44,7 @@ def rankme(x: Tensor, epsilon: float = 1e-7) -> Tensor:
 
 @full_precision
 def alignment(a: Tensor, b: Tensor) -> Tensor:
-    """Mean squared distance of positive pairs on the unit sphere (Wang and Isola 2020, Eq. 2).
-
-    Args:
-        a, b: (N, D), row i of both from the same track.
+    """Mean squared distance of (N, D) pairs on the unit sphere (Wang and Isola 2020, Eq. 2).
 
     Returns:
         Scalar in [0, 4]; 0 if all pairs have the same direction.
@@ -79,20 +73,12 @@ def uniformity(x: Tensor, t: float = 2.0) -> Tensor:
 
 @full_precision
 def cluster_perplexity(probabilities: Tensor) -> Tensor:
-    """Exponential of the entropy of the mean assignment: 1 (one cluster has all rows) to K.
-
-    Args:
-        probabilities: (N, K), rows sum to 1.
-    """
+    """Exponential of the entropy of the mean of (N, K) assignments: 1 (one cluster) to K."""
     return torch.special.entr(probabilities.mean(0)).sum().exp()
 
 
 def cluster_usage(probabilities: Tensor) -> Tensor:
-    """Number of clusters that are the most probable one of some row, divided by min(N, K).
-
-    Args:
-        probabilities: (N, K), rows sum to 1.
-    """
+    """Number of clusters that are the most probable of some row of (N, K), divided by min(N, K)."""
     chosen = torch.zeros(probabilities.shape[1], device=probabilities.device)
     chosen[probabilities.argmax(-1)] = 1.0  # unlike unique, no synchronisation with the device
     return chosen.sum() / min(probabilities.shape)

@@ -26,9 +26,6 @@ def gather(x: Tensor) -> Tensor:
     The identity on one process. Half precision is widened to float32, so that gradients are summed
     in float32.
 
-    Args:
-        x: (V, n, D), of the same shape on every process.
-
     Raises:
         SslAudioError: the shapes differ; raised on all processes.
     """
@@ -40,11 +37,7 @@ def gather(x: Tensor) -> Tensor:
 
 
 def all_reduce(x: Tensor) -> Tensor:
-    """Sum over the processes with gradient; the identity on one process.
-
-    Args:
-        x: of the same shape on every process.
-    """
+    """Sum over the processes of equal shapes, with gradient; the identity on one process."""
     return x if world_size() == 1 else _AllReduce.apply(x)
 
 

@@ -76,12 +76,7 @@ def projector(sizes: Sequence[int] = (1024, *PROJECTOR_SIZES)) -> Projector:
 
 
 def save_projector(module: Projector, folder: str | Path) -> Path:
-    """Write a projector's folder in one step; `load_projector` reads it.
-
-    Args:
-        module: what `projector` made.
-        folder: replaced if it exists.
-    """
+    """Write a projector's folder in one step; `load_projector` reads it."""
     arrays = {k: v.detach().cpu().contiguous().numpy() for k, v in module.state_dict().items()}
     return write_model_folder(folder, KIND, ModelFolder({"sizes": module.sizes}, arrays))
 

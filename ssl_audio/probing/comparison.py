@@ -40,10 +40,6 @@ MAX_UNREADABLE_FRACTION = 0.05  # of the tracks; more suggest a wrong folder, no
 def compare(settings: ProbeSettings, folder: Path) -> ProbeResults:
     """Measure all encoders and baselines; writes `results.json`, `scores.npz` and the probes.
 
-    Args:
-        settings: of the command.
-        folder: of the run; it must exist.
-
     Raises:
         SslAudioError: the data set, a checkpoint or a baseline cannot be used.
     """

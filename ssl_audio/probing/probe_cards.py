@@ -21,12 +21,6 @@ def save_probes(
 ) -> None:
     """Save the probes of the checkpoints, in folders of their names, and say where.
 
-    Args:
-        folder: of all of them.
-        measured: of a comparison.
-        dataset: what they were trained on.
-        data: its targets.
-
     Raises:
         SslAudioError: a folder cannot be written.
     """

@@ -36,11 +36,6 @@ class ChangedEncoder:
     The changes are made of the whole track, as one channel: "mp3" is encoded at 44.1 kHz with a
     constant bit rate (kbit/s); "noise" is white, at a signal-to-noise ratio (dB); "gain" (dB) clips
     nothing; "speed" changes pitch and tempo (semitones); "offset" leaves out the first seconds.
-
-    Args:
-        encoder: left as it is.
-        change: one of the above.
-        strength: its strength.
     """
 
     kind = "changed"
@@ -97,12 +92,7 @@ def through_mp3(waveform: np.ndarray, bitrate: float) -> np.ndarray:
 def changed_means(
     encoder: TrackEncoder, test: Split, settings: ProbeSettings
 ) -> Iterator[tuple[str, float, np.ndarray]]:
-    """The mean features of tracks after each change at each of its strengths.
-
-    Args:
-        encoder: used from several threads.
-        test: the tracks, all of which it can read.
-        settings: of the command.
+    """The mean features of test tracks after each change at each of its strengths.
 
     Yields:
         Change, strength, (tracks, dimensions).

@@ -108,7 +108,7 @@ def svg(figure: Figure) -> ElementTree.Element:
 
 
 def write_figure(stem: Path, figure: Figure) -> tuple[ElementTree.Element, list[Path]]:
-    """Write a figure, within `style()`, as STEM.svg and STEM.png; returns its SVG, and the files."""
+    """Write a figure, within `style()`, as STEM.svg and STEM.png; returns its SVG and the files."""
     root = svg(figure)
     contents = {Path(f"{stem}.svg"): svg_file(root), Path(f"{stem}.png"): png(figure)}
     for path, content in contents.items():

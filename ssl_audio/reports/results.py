@@ -359,10 +359,7 @@ def write_results(folder: Path, results: Results) -> Path:
 
 
 def read_results(path: Path) -> AnyResults:
-    """Read `results.json`.
-
-    Args:
-        path: the file, or the folder of the run.
+    """Read `results.json`, given the file or the folder of the run.
 
     Raises:
         SslAudioError: a missing or damaged file, or one of another version or kind.

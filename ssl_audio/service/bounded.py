@@ -16,10 +16,6 @@ class Bounded:
     """Middleware: a body that is too large or too slow is answered with 413 or 408.
 
     Bytes are counted as they arrive, whatever the headers say.
-
-    Args:
-        app: behind it.
-        max_bytes: of a body.
     """
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:

@@ -25,9 +25,6 @@ class Roots:
     """The folders below which requests may name files.
 
     Symbolic links are followed first: a link inside that leads outside is outside.
-
-    Args:
-        folders: may be none.
     """
 
     def __init__(self, folders: Sequence[Path]) -> None:

@@ -48,12 +48,7 @@ class Metrics:
 
 
 class Measured:
-    """Middleware that counts answers and measures their time.
-
-    Args:
-        app: what is measured.
-        metrics: where it is counted.
-    """
+    """Middleware that counts answers and measures their time."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self.app, self._metrics = app, metrics

@@ -34,11 +34,7 @@ def by_similarity(tracks: Tracks, ids: Sequence[str], length: int) -> Completion
 
 
 class Continuer:
-    """Continues playlists by a trained recommender, one at a time.
-
-    Args:
-        run: of `recommend`.
-        model: of the run; None: as in `complete`.
+    """Continues playlists by a model of a run of `recommend`, one at a time.
 
     Raises:
         SslAudioError: see `open_model`.

@@ -115,12 +115,7 @@ def refuse_lists(path: Path) -> None:
 
 
 def body_of(kind: type[BaseModel], file: str = "") -> dict[str, Any]:
-    """The description of a request's body for OpenAPI.
-
-    Args:
-        kind: of the values.
-        file: what the file of a form is; "" if there is none.
-    """
+    """The description of a request's body for OpenAPI; `file` is what the file of a form is."""
     schema = kind.model_json_schema()
     content = {_JSON: {"schema": schema}}
     if file:

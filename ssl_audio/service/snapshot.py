@@ -56,10 +56,6 @@ SEEDS = 5  # neighbours that the playlist around a new track starts from
 class Snapshot:
     """A version of the store, of the encoder and of the models.
 
-    Args:
-        settings: name the files.
-        observe: called with the number of segments of each batch of the network.
-
     Raises:
         SslAudioError: one of them cannot be read, or they do not belong together.
     """

@@ -27,9 +27,6 @@ class Service:
     A request takes the snapshot once and keeps it to its end; `reload` changes which one the next
     requests take.
 
-    Args:
-        settings: of the command.
-
     Raises:
         SslAudioError: see `Snapshot`.
     """

@@ -30,9 +30,6 @@ class Tracks:
     Above 200,000 tracks the search is approximate, by the graph that is kept with the store, but
     for a search by prefix.
 
-    Args:
-        path: the store.
-
     Raises:
         SslAudioError: it cannot be read.
     """

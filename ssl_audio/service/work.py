@@ -17,12 +17,7 @@ Result = TypeVar("Result")
 
 
 class Workers:
-    """Threads, and the requests that wait for one.
-
-    Args:
-        threads: requests worked on at a time.
-        queue: requests that may wait.
-    """
+    """So many threads, and the requests that wait for one: at most `queue`."""
 
     def __init__(self, threads: int, queue: int) -> None:
         self.threads, self.limit = threads, threads + queue
@@ -56,13 +51,7 @@ class Workers:
         *args: Parameters.args,
         **kwargs: Parameters.kwargs,
     ) -> Result:
-        """Call a function in one of the threads, unless the client goes before it is begun.
-
-        Args:
-            request: whose body has been read.
-            work: the function.
-            args, kwargs: its arguments.
-        """
+        """Call a function in one of the threads, unless the client goes before it is begun."""
 
         def timed() -> Result:
             started = time.monotonic()

@@ -111,10 +111,7 @@ class Budget:
         return f"{audio.hours:.1f} h, {machine}: {length}"
 
     def check_unfinished(self, steps: int, seconds: float) -> None:
-        """Refuse to resume a run that has used its budget.
-
-        Args:
-            steps, seconds: those that it has used.
+        """Refuse to resume a run that has used up its budget of steps or seconds.
 
         Raises:
             SslAudioError: names the limit to raise.

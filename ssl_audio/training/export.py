@@ -14,11 +14,6 @@ def export(module: PretrainModule, folder: Path, card: str) -> None:
 
     `encoder/` and, of an EMA teacher, `teacher/` are read by `load_encoder`; `projector/` and
     `teacher-projector/` by `load_projector`, if they are the package's projector.
-
-    Args:
-        module: trained.
-        folder: of the run.
-        card: of the encoder.
     """
     _export(module.encoder, module.objective.projector, folder, "encoder", "projector", card)
     if module.teacher is not None:

@@ -26,11 +26,7 @@ class Extras:
 
 
 def build_extras(settings: PretrainSettings, folder: Path) -> Extras:
-    """Make the loggers and callbacks of the settings.
-
-    Args:
-        settings: of the run.
-        folder: of the run, where loggers by name keep their logs.
+    """Make the loggers and callbacks of the settings; the logs of named ones are in the folder.
 
     Raises:
         SslAudioError: a class that cannot be imported, refuses its arguments or is of another kind.

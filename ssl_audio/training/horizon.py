@@ -21,9 +21,6 @@ class Horizon(Timer):
 
     The time used is part of a checkpoint, so that a resumed run counts that of its earlier parts. A
     resumed run with another limit says in one line where it now stands.
-
-    Args:
-        budget: of the run.
     """
 
     def __init__(self, budget: Budget) -> None:

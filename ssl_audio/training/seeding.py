@@ -16,9 +16,6 @@ class SeededSteps(lightning.Callback):
     The seeds are a function of the run's seed, the step and the process. A resumed run therefore
     draws the numbers of a run that was not interrupted, whatever else draws from the generators
     between steps: a probe, a validation, a loader that starts. A checkpoint holds no state of them.
-
-    Args:
-        seed: of the run, >= 0.
     """
 
     def __init__(self, seed: int) -> None:

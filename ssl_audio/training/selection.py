@@ -11,27 +11,17 @@ FOLDER = "encoder-best"  # in the folder of a run
 
 
 class BestEncoder:
-    """`encoder-best/`, the encoder with the highest score on validation so far.
+    """`encoder-best/`, the encoder with the highest "roc_auc" or "map" on validation so far.
 
     The folder is written in one step, with score and step in its configuration, and is all there is
     to know: a run that was killed and resumes compares with what it finds there.
-
-    Args:
-        run: folder of the run.
-        metric: "roc_auc" or "map".
     """
 
     def __init__(self, run: Path, metric: str) -> None:
         self._folder, self._metric = run / FOLDER, metric
 
     def offer(self, encoder: Encoder, scores: Scores, step: int) -> bool:
-        """Keep an encoder if it is better than that of all earlier steps; returns whether it is.
-
-        Args:
-            encoder: is not changed.
-            scores: on validation.
-            step: finished steps.
-        """
+        """Keep an encoder if it is better than all earlier ones; returns whether it is."""
         score, kept = getattr(scores, self._metric), self.load()
         if kept is not None and not score > selection_of(kept).score:
             return False

@@ -6,11 +6,7 @@ from ssl_audio.models.encoder import Encoder, load_encoder
 
 
 def take_weights(encoder: Encoder, source: str) -> None:
-    """Replace an encoder's weights by those of another of the same architecture.
-
-    Args:
-        encoder: of the run.
-        source: an encoder's folder, or the name of a shipped one.
+    """Replace an encoder's weights by those of another of its architecture, by folder or name.
 
     Raises:
         SslAudioError: it cannot be read, or its architecture differs, with the settings of a run

@@ -148,11 +148,7 @@ def _compressed(text: bytes) -> bytes:
 
 
 class Answer:
-    """A map as it is sent.
-
-    Args:
-        content: compressed by gzip.
-    """
+    """A map as it is sent, compressed by gzip."""
 
     def __init__(self, content: bytes) -> None:
         self.content, self.etag = content, f'"{hashlib.sha256(content).hexdigest()[:20]}"'
@@ -174,11 +170,6 @@ class MapMaker:
 
     def get(self, version: str, store: Path, points: Callable[[], Points]) -> Answer | None:
         """The map; None while it is computed.
-
-        Args:
-            version: of the store that is loaded; another one has another map.
-            store: its file or folder.
-            points: gives its tracks; called in the background.
 
         Raises:
             Exception: what stopped the computation; the next call starts it again.

@@ -37,12 +37,7 @@ class Teacher(WindowedEncoder):
         return Targets(found.segments, centres, found.starts, found.ends, trained)
 
     def _centres(self, windows: int, duration: float) -> NDArray[np.float64]:
-        """(windows,) middle of each window of a track, seconds.
-
-        Args:
-            windows: their number.
-            duration: of the track, seconds.
-        """
+        """(windows,) middle of each window of a track, seconds."""
         assert self.hop is not None and self.window is not None
         starts = np.arange(windows) * self.hop
         return np.minimum(starts, max(0.0, duration - self.window)) + self.window / 2
