@@ -64,7 +64,8 @@ class TagPredictor:
 
     def predict_proba(self, X: ArrayLike) -> np.ndarray:
         """(rows, tags) calibrated probabilities, 0 to 1."""
-        return self.calibrator_(self.decision_function(X))
+        logits = self.decision_function(X)  # refuses a probe that is not trained
+        return self.calibrator_(logits)
 
     def predict(self, X: ArrayLike) -> np.ndarray:
         """(rows, tags) 0 or 1: tags from their thresholds on, or the most probable one."""
