@@ -58,10 +58,8 @@ def table(tmp_path_factory):
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch):
+def run(own_folder, monkeypatch):
     """The command, but for its pages and figures."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SSL_AUDIO_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(page, "write_report", lambda many, folder: [])
     return lambda *words: call(probe.main, *FAST, *words)
 

@@ -39,14 +39,12 @@ def made_esc50(root):
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SSL_AUDIO_CACHE", str(tmp_path / "cache"))
+def run(own_folder):
 
     def run(*words):
         status, out, err = call(probe.main, *words, *FAST)
         assert status == 0, err
-        return read_results(tmp_path / "run"), out
+        return read_results(own_folder / "run"), out
 
     return run
 

@@ -7,9 +7,7 @@ import soundfile
 
 
 @pytest.fixture
-def prepare(tmp_path, monkeypatch):
-    monkeypatch.setenv("SSL_AUDIO_CACHE", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
+def prepare(own_folder):
     return tool.main
 
 

@@ -75,14 +75,12 @@ def killed(words: Sequence[str]) -> int:
 
 @pytest.mark.slow
 def test_a_run_that_is_killed_at_any_moment_resumes_to_the_same_encoders(
-    tmp_path, monkeypatch, capsys
+    own_folder, monkeypatch, capsys
 ):
     import torch
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SSL_AUDIO_CACHE", str(tmp_path / "cache"))
     write_labelled_music(("mood---calm", "mood---loud"))
     moments: list[bool] = []
     with monkeypatch.context() as patch:
@@ -98,7 +96,7 @@ def test_a_run_that_is_killed_at_any_moment_resumes_to_the_same_encoders(
     for number in range(KILLS):
         shutil.rmtree("run", ignore_errors=True)
         place = draw.randint(1, len(moments)) if number % 2 == 0 else 0
-        process = start(killed, [str(tmp_path), str(place), *WORDS, "run_dir=run"])
+        process = start(killed, [str(own_folder), str(place), *WORDS, "run_dir=run"])
         process.join(None if place else draw.uniform(0, seconds))
         process.kill()
         process.join()

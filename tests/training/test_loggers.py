@@ -28,10 +28,8 @@ OFFLINE = {
 
 
 @pytest.fixture(autouse=True)
-def music(tmp_path, monkeypatch):
+def music(own_folder):
     """Four tracks of noise, in two classes."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SSL_AUDIO_CACHE", str(tmp_path / "cache"))
     Path("music").mkdir()
     rows = ["TRACK_ID\tARTIST_ID\tALBUM_ID\tPATH\tDURATION\tTAGS"]
     for index in range(4):

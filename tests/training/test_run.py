@@ -23,9 +23,7 @@ SMALL = [
 
 
 @pytest.fixture(autouse=True)
-def music(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SSL_AUDIO_CACHE", str(tmp_path / "cache"))
+def music(own_folder):
     Path("music").mkdir()
     for index in range(4):
         noise = np.random.default_rng(index).normal(0, 0.1, 6 * 16_000)

@@ -27,10 +27,8 @@ def words(*more: str) -> list[str]:
 
 
 @pytest.fixture(autouse=True)
-def music(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def music(own_folder: Path) -> None:
     """Two tracks for each table, one of them with a tag."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SSL_AUDIO_CACHE", str(tmp_path / "cache"))
     write_labelled_music(("genre---rock", "mood---calm"))
 
 

@@ -17,10 +17,8 @@ WORDS = [
 
 
 @pytest.fixture(autouse=True)
-def music(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def music(own_folder: Path) -> None:
     """Six tracks of noise."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SSL_AUDIO_CACHE", str(tmp_path / "cache"))
     write_labelled_music(("genre---rock", "mood---calm"))
 
 
