@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.models.encoder import Encoder
+from ssl_audio.models.evaluating import evaluating
 
 CROPS = 8192  # from which the covariance is estimated; of fewer it is shrunk more
 
@@ -96,16 +97,8 @@ def _gives(layer: nn.Linear, encoder: Encoder, waveform: Tensor) -> bool:
     """
     if layer.out_features != encoder.embedding_size:
         return False
-    modes = {module: module.training for module in encoder.modules()}
-    encoder.eval()  # statistics of batch norms must not change
-    hook = None
-    try:
+    with evaluating(encoder):
         before = encoder(waveform)
         moved = torch.linspace(-1, 1, before.shape[1], device=before.device) * before.abs().max()
-        hook = layer.register_forward_hook(lambda _layer, _inputs, output: 2 * output + moved)
-        return torch.allclose(encoder(waveform), 2 * before + moved, rtol=1e-3, atol=1e-5)
-    finally:
-        if hook is not None:
-            hook.remove()
-        for module, mode in modes.items():
-            module.training = mode
+        with layer.register_forward_hook(lambda _layer, _inputs, output: 2 * output + moved):
+            return torch.allclose(encoder(waveform), 2 * before + moved, rtol=1e-3, atol=1e-5)

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import lightning
@@ -10,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from ssl_audio.audio import SAMPLE_RATE
-from ssl_audio.audio.batches import PairBatchSampler
+from ssl_audio.audio.batches import PairBatchSampler, PairKey
 from ssl_audio.audio.crops import seconds_of_pairs
 from ssl_audio.audio.pairs import PairDataset, collate_pairs
 from ssl_audio.audio.scan import Manifest, Track
@@ -189,11 +190,12 @@ class PairDataModule(lightning.LightningDataModule):
             )
 
     def _sampler(self) -> PairBatchSampler:
-        return self._batches(
-            self.budget.step_limit, self._start_step,
-            rank=self.trainer.global_rank if self.trainer else 0,
-            world_size=self.trainer.world_size if self.trainer else 1,
-        )  # fmt: skip
+        return self._batches(self.budget.step_limit, self._start_step, *self._process)
+
+    @property
+    def _process(self) -> tuple[int, int]:
+        """The number of this process, and of all."""
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
     def _batches(
         self, steps: int, start_step: int = 0, rank: int = 0, world_size: int = 1
@@ -206,32 +208,30 @@ class PairDataModule(lightning.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[dict[str, Any]]:
         """The remaining batches of the run, as `collate_pairs` makes them."""
-        return ResumableLoader(
-            self.dataset,
-            batch_sampler=self._sampler(),
-            num_workers=self._workers(),
-            collate_fn=collate_pairs,
-            pin_memory=torch.cuda.is_available(),
-            # the default generator would advance the one that the model draws from
-            generator=torch.Generator().manual_seed(self.seed),
-        )
+        return self._loader(self.dataset, self._sampler())
 
     def first_batches(self, steps: int) -> DataLoader[dict[str, Any]]:
         """The whole batches of the run's first steps, for one process."""
-        return DataLoader(
-            self.dataset, batch_sampler=self._batches(steps), num_workers=self._workers(),
-            collate_fn=collate_pairs, generator=torch.Generator().manual_seed(self.seed),
-        )  # fmt: skip
+        return self._loader(self.dataset, self._batches(steps))
 
     def held_out_batches(self) -> Iterable[dict[str, Any]]:
         """Batches of held-out pairs, as `collate_pairs` makes them; none without such tracks."""
         if self.validation.share in ("auto", 0.0) and len(self.held_out) < 2:
             return []
-        rank = self.trainer.global_rank if self.trainer else 0
-        processes = self.trainer.world_size if self.trainer else 1
-        return validation.held_out_loader(
-            self.held_out, self.budget.batch_size, self.validation.batches, self._workers(), rank,
-            processes, first_index=len(self.dataset),
+        keys = validation.held_out_keys(
+            self.held_out, self.budget.batch_size, self.validation.batches, *self._process
+        )
+        return self._loader(self.held_out, keys, first_index=len(self.dataset))
+
+    def _loader(
+        self, dataset: PairDataset, batches: Iterable[list[PairKey]], first_index: int = 0
+    ) -> DataLoader[dict[str, Any]]:
+        return ResumableLoader(
+            dataset, batch_sampler=batches, num_workers=self._workers(),
+            collate_fn=partial(_collate, first_index=first_index),
+            pin_memory=torch.cuda.is_available(),
+            # the default generator would advance the one that the model draws from
+            generator=torch.Generator().manual_seed(self.seed),
         )  # fmt: skip
 
     def _workers(self) -> int:
@@ -279,6 +279,12 @@ class PairDataModule(lightning.LightningDataModule):
 
     def teardown(self, stage: str) -> None:
         self._start_step = 0  # the next run starts from its beginning
+
+
+def _collate(items: Sequence[dict[str, Any]], first_index: int) -> dict[str, Any]:
+    """A batch of pairs of tracks whose numbers begin with `first_index`."""
+    batch = collate_pairs(items)
+    return {**batch, "index": batch["index"] + first_index}
 
 
 def worker_count(workers: int | Literal["auto"], processes: int = 1) -> int:

@@ -14,6 +14,7 @@ from ssl_audio.audio.views.stage import ViewStage
 from ssl_audio.audio.views.transform import Context, Rows
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.models.encoder import Encoder
+from ssl_audio.models.evaluating import evaluating
 from ssl_audio.models.patch_latents import PatchLatents
 from ssl_audio.models.weight_decay import exempt_from_decay, parameter_groups
 from ssl_audio.objectives.ema import momentum_of_step, update_teacher
@@ -147,14 +148,10 @@ class PretrainModule(lightning.LightningModule):
 
         Changes no state; each network is left in the mode that it had.
         """
-        modes = {module: module.training for module in self.modules()}
-        self.eval()
-        try:
-            return self._compute(batch, 0, ViewStage())[0]
-        finally:
-            self._taught = None
-            for module, mode in modes.items():
-                module.training = mode
+        with evaluating(self):
+            output, _ = self._compute(batch, 0, ViewStage())
+        self._taught = None
+        return output
 
     def _compute(
         self, batch: Mapping[str, Any], step: int, stage: ViewStage

@@ -2,17 +2,15 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import lightning
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from ssl_audio.audio.batches import PairKey
 from ssl_audio.audio.held_out import split_tracks
-from ssl_audio.audio.pairs import PairDataset, collate_pairs
+from ssl_audio.audio.pairs import PairDataset
 from ssl_audio.audio.scan import Track
 from ssl_audio.io.console import warn
 from ssl_audio.io.errors import SslAudioError
@@ -45,19 +43,16 @@ def split(tracks: Sequence[Track], chosen: ValidationSettings) -> tuple[list[Tra
     return training, held_out
 
 
-def held_out_loader(
-    dataset: PairDataset, batch_size: int, batches: int, workers: int, rank: int, processes: int,
-    first_index: int,
-) -> DataLoader[dict[str, Any]]:  # fmt: skip
+def held_out_keys(
+    dataset: PairDataset, batch_size: int, batches: int, rank: int, processes: int
+) -> list[list[PairKey]]:
     """This process's parts of the batches of held-out pairs, the same ones every time.
 
     Args:
         dataset: of the held-out tracks.
         batch_size: pairs of a training batch over all processes; fewer if there are fewer tracks.
         batches: max number of batches.
-        workers: processes that decode audio.
         rank, processes: this process and their number.
-        first_index: `index` of the first held-out track, after those that are trained on.
 
     Raises:
         SslAudioError: too few tracks for a batch.
@@ -72,16 +67,7 @@ def held_out_loader(
     keys = [PairKey(0, place // parts, 0, place % parts) for place in range(len(dataset) * parts)]
     share = size // processes
     first = [k * size + rank * share for k in range(min(batches, len(keys) // size))]
-    return DataLoader(
-        dataset, batch_sampler=[keys[k : k + share] for k in first], num_workers=workers,
-        collate_fn=partial(_collate, first_index=first_index),
-        generator=torch.Generator().manual_seed(0),
-    )  # fmt: skip
-
-
-def _collate(items: Sequence[dict[str, Any]], first_index: int) -> dict[str, Any]:
-    batch = collate_pairs(items)
-    return {**batch, "index": batch["index"] + first_index}
+    return [keys[k : k + share] for k in first]
 
 
 def _whole(pairs: int, parts: int, processes: int) -> int:
