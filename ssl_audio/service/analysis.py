@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,17 +104,10 @@ class FileEmbedder:
             AudioError: see `Limited`.
         """
         source = self._limits.blocks(path, self._embedder.sample_rate)
-        kept: list[np.ndarray] = []
-        blocks = _keeping(source, kept) if keep else source
-        found = self._embedder.embed_blocks(blocks, self._hop)
+        kept = list(source) if keep else None
+        found = self._embedder.embed_blocks(source if kept is None else kept, self._hop)
         seconds = source.samples / self._embedder.sample_rate
-        return EmbeddedFile(seconds, source.note, found.track, kept if keep else None)
-
-
-def _keeping(blocks: Iterable[np.ndarray], kept: list[np.ndarray]) -> Iterator[np.ndarray]:
-    for block in blocks:
-        kept.append(block)
-        yield block
+        return EmbeddedFile(seconds, source.note, found.track, kept)
 
 
 def tags_of(tagger: Tagger, vector: np.ndarray) -> list[Tag]:

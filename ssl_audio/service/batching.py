@@ -35,11 +35,7 @@ class BatchedNetwork:
         observe: called with the number of rows of each batch.
     """
 
-    def __init__(
-        self,
-        network: Callable[[Tensor], Tensor],
-        observe: Callable[[int], None] = lambda rows: None,
-    ) -> None:
+    def __init__(self, network: Callable[[Tensor], Tensor], observe: Callable[[int], None]) -> None:
         self._network, self._observe = network, observe
         self._free = threading.Condition()
         self._waiting: list[_Call] = []

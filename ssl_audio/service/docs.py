@@ -1,17 +1,13 @@
 """The documentation of the API as a page without scripts, from its OpenAPI description."""
 
 import json
+from functools import partial
 from typing import Any
 
 from jinja2 import Environment
 
-
-def _json(value: Any) -> str:
-    return json.dumps(value, indent=1, ensure_ascii=False)
-
-
 _ENVIRONMENT = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-_ENVIRONMENT.filters["json"] = _json
+_ENVIRONMENT.filters["json"] = partial(json.dumps, indent=1, ensure_ascii=False)
 _PAGE = _ENVIRONMENT.from_string("""\
 <!doctype html>
 <html lang="en">

@@ -45,7 +45,7 @@ class Roots:
         allowed = [path for path in found if path is not None]
         if not allowed:
             raise Problem(403, "the path is outside of the folders of roots=")
-        return next(filter(_is_file, allowed), None) or _regular(allowed[0])
+        return next(filter(os.path.isfile, allowed), None) or _regular(allowed[0])
 
     def of_track(self, stored: str) -> Path:
         """The file of a track of the store.
@@ -68,13 +68,6 @@ class Roots:
         except (OSError, ValueError):  # too long; a zero byte
             return None
         return real if any(real.is_relative_to(folder) for folder in self._folders) else None
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # too long
-        return False
 
 
 def _regular(path: Path) -> Path:

@@ -7,10 +7,10 @@ it. It cannot set the header `Host` or `Origin`, nor leave out `Sec-Fetch-Site`.
 import hashlib
 import hmac
 import ipaddress
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -72,7 +72,7 @@ class Gate:
                 )  # fmt: skip
                 await response(scope, receive, guarded)
                 return
-            self._check_token(headers)
+            self._check_token(HTTPConnection(scope))
         except Problem as problem:
             await problem.response()(scope, receive, guarded)
             return
@@ -99,15 +99,17 @@ class Gate:
         path = "/" + scope["raw_path"].decode("latin-1").lstrip("/")
         return f"{path}?{rest}" if rest else path
 
-    def _check_token(self, headers: Headers) -> None:
+    def _check_token(self, request: HTTPConnection) -> None:
         if self._token is None:
             return
-        scheme, _, given = headers.get("authorization", "").partition(" ")
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             if hmac.compare_digest(given.strip().encode("latin-1"), self._token):
                 return
-        elif hmac.compare_digest(_cookie(headers).encode("latin-1", "replace"), self._cookie):
-            return
+        else:
+            cookie = request.cookies.get(COOKIE, "").encode("latin-1", "replace")
+            if hmac.compare_digest(cookie, self._cookie):
+                return
         raise Problem(
             401, "send the header 'Authorization: Bearer TOKEN', or open the address ?token=TOKEN",
             {"WWW-Authenticate": "Bearer"},
@@ -130,11 +132,3 @@ def _check_origin(method: str, headers: Headers) -> None:
     own = origin is None or urlsplit(origin).netloc == headers.get("host")
     if (site not in ("none", "same-origin") and not followed) or not (own or method in _SAFE):
         raise Problem(403, "the request comes from a page of another site")
-
-
-def _cookie(headers: Headers) -> str:
-    try:
-        found = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-    except CookieError:
-        return ""
-    return found.value if found else ""

@@ -73,12 +73,10 @@ def of_audio(error: AudioError) -> Problem:
 def add_problems(app: FastAPI) -> None:
     """Let an application answer every error with a problem document."""
 
-    @app.exception_handler(Problem)
-    def problem(request: Request, error: Problem) -> JSONResponse:
-        return error.response()
-
     @app.exception_handler(HTTPException)
     def of_http(request: Request, error: HTTPException) -> JSONResponse:
+        if isinstance(error, Problem):
+            return error.response()
         return Problem(error.status_code, str(error.detail), error.headers).response()
 
     @app.exception_handler(RequestValidationError)

@@ -54,7 +54,8 @@ async def received(request: Request, kind: type[Query]) -> AsyncIterator[Receive
         query = _query(kind, _values(form, kind))
         with tempfile.TemporaryDirectory(prefix="ssl-audio-") as folder:
             path = Path(folder) / f"upload{_suffix(file.filename)}"
-            await asyncio.to_thread(_copy, file, path)
+            with open(path, "wb") as copy:
+                await asyncio.to_thread(shutil.copyfileobj, file.file, copy, 1 << 20)
             yield Received(query, path)
 
 
@@ -80,11 +81,10 @@ def _values(form: FormData, kind: type[BaseModel]) -> dict[str, Any]:
 
 
 def _query(kind: type[Query], values: bytes | dict[str, Any]) -> Query:
-    upload = isinstance(values, dict)
     try:
         if isinstance(values, dict):
-            return kind.model_validate(values, context={"upload": upload})
-        return kind.model_validate_json(values, context={"upload": upload})
+            return kind.model_validate(values, context={"upload": True})
+        return kind.model_validate_json(values, context={"upload": False})
     except ValidationError as error:
         details = error.errors(include_url=False, include_context=False, include_input=False)
         raise invalid(list(details)) from error
@@ -94,11 +94,6 @@ def _suffix(name: str | None) -> str:
     """Of an audio file, since decoders go by it; "" for any other."""
     suffix = Path(name or "").suffix.lower()
     return suffix if suffix in SUFFIXES else ""
-
-
-def _copy(file: UploadFile, path: Path) -> None:
-    with open(path, "wb") as copy:
-        shutil.copyfileobj(file.file, copy, 1 << 20)
 
 
 def refuse_lists(path: Path) -> None:

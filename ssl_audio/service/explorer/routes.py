@@ -28,12 +28,8 @@ POLICY = (
     "default-src 'self'; media-src 'self' blob:; object-src 'none'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'"
 )
-HEADERS = {
-    "Content-Security-Policy": POLICY,
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "no-cache",  # asked for again, and sent again if it has changed
-}
+# asked for again, and sent again if it has changed
+HEADERS = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache"}
 router = Router(include_in_schema=False)
 
 
