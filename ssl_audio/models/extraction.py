@@ -16,32 +16,23 @@ from ssl_audio.models.embedder import Embedder, Embedding
 Features = Callable[[Iterable[np.ndarray]], np.ndarray]
 
 
-@dataclass(frozen=True)
-class Extracted:
-    """The features of one file: (rows, dimensions), or the error that prevented them."""
-
-    path: Path
-    rows: np.ndarray | None
-    error: AudioError | None = None
-
-
 def extract(
     paths: Sequence[Path], features: Features, sample_rate: int, workers: int | None = None
-) -> Iterator[Extracted]:
-    """Compute the features of files; yields one result per file, in the order of the files.
+) -> Iterator[np.ndarray | AudioError]:
+    """Compute the (rows, dimensions) features of files, in the order of the files.
 
     Args:
-        paths: the files; the result of one that cannot be read has an `error`.
+        paths: the files; the result of one that cannot be read is the error.
         features: called from several threads at once.
         sample_rate: of the blocks that `features` gets, Hz.
         workers: files at a time; None is the number of processors.
     """
 
-    def one(path: Path) -> Extracted:
+    def one(path: Path) -> np.ndarray | AudioError:
         try:
-            return Extracted(path, features(isolated.Stream(path, sample_rate)))
+            return features(isolated.Stream(path, sample_rate))
         except AudioError as error:
-            return Extracted(path, None, error)
+            return error
 
     return in_order(paths, one, workers)
 

@@ -14,7 +14,7 @@ from ssl_audio.io import log
 from ssl_audio.io.atomic import atomic_file
 from ssl_audio.io.cache import cache_folder
 from ssl_audio.io.console import say, warn
-from ssl_audio.io.errors import SslAudioError
+from ssl_audio.io.errors import AudioError, SslAudioError
 from ssl_audio.io.lock import Busy
 from ssl_audio.io.progress import with_progress
 from ssl_audio.models.extraction import extract
@@ -124,11 +124,11 @@ def _compute(
     results = extract(list(todo.values()), encoder.features, encoder.sample_rate, workers)
     errors = []
     for track, found in zip(todo, with_progress(results, encoder.name, len(todo)), strict=True):
-        if found.rows is None:
-            errors.append(found.error)
-            log.event("failure", id=track, reason=str(found.error))
+        if isinstance(found, AudioError):
+            errors.append(found)
+            log.event("failure", id=track, reason=str(found))
         else:
-            store.add(_row(track, found.rows, store.segments))
+            store.add(_row(track, found, store.segments))
     if len(errors) == len(tracks):
         raise SslAudioError(f"none of {len(tracks)} tracks can be read; the first: {errors[0]}")
     if errors:

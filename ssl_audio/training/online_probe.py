@@ -10,7 +10,7 @@ import numpy as np
 from ssl_audio.audio import SAMPLE_RATE
 from ssl_audio.audio.sources import Source, read_jamendo
 from ssl_audio.io.console import say, warn
-from ssl_audio.io.errors import SslAudioError
+from ssl_audio.io.errors import AudioError, SslAudioError
 from ssl_audio.io.progress import with_progress
 from ssl_audio.models.encoder import Encoder
 from ssl_audio.models.extraction import Features, extract
@@ -90,10 +90,10 @@ def _collect(
     for source, one in zip(
         sources, with_progress(found, f"probe: {name}", len(sources)), strict=True
     ):
-        if one.rows is None:
-            warn(str(one.error))
+        if isinstance(one, AudioError):
+            warn(str(one))
         else:
-            rows.append(one.rows.mean(0))
+            rows.append(one.mean(0))
             kept.append(source)
     if not rows:
         raise SslAudioError("no audio of the labelled set can be read: check online_probe.root")
