@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ssl_audio.objectives.objective import check_positive, full_precision
+from ssl_audio.objectives.objective import full_precision
 
 
 @full_precision
@@ -18,15 +18,11 @@ def embedding_std(x: Tensor) -> Tensor:
 
 
 @full_precision
-def rankme(x: Tensor, epsilon: float = 1e-7) -> Tensor:
-    """Effective rank, 1 to min(N, D) (Garrido et al. 2023, "RankMe", Eq. 1 and 2).
+def rankme(x: Tensor) -> Tensor:
+    """Effective rank of (N, D), 1 to min(N, D) (Garrido et al. 2023, "RankMe", Eq. 1 and 2).
 
     The exponential of the entropy of the singular values, normalised to sum to 1. They are computed
     from the smaller Gram matrix in float64, which is several times faster than decomposing `x`.
-
-    Args:
-        x: (N, D), not centred.
-        epsilon: added to each normalised singular value, as in the paper.
 
     Returns:
         Scalar, float32; 1 for a batch of zeros.
@@ -38,7 +34,7 @@ def rankme(x: Tensor, epsilon: float = 1e-7) -> Tensor:
     total = singular.sum()
     if total == 0:
         return torch.ones((), device=x.device)
-    p = singular / total + epsilon
+    p = singular / total + 1e-7  # as in the paper
     return (-(p * p.log()).sum()).exp().float().to(x.device)
 
 
@@ -53,21 +49,16 @@ def alignment(a: Tensor, b: Tensor) -> Tensor:
 
 
 @full_precision
-def uniformity(x: Tensor, t: float = 2.0) -> Tensor:
-    """Log of the mean Gaussian potential of all pairs (Wang and Isola 2020, Eq. 3).
-
-    Args:
-        x: (N, D), N >= 2.
-        t: exponent of the potential, above 0.
+def uniformity(x: Tensor) -> Tensor:
+    """Log of the mean Gaussian potential of all pairs of (N >= 2, D) (Wang and Isola 2020, Eq. 3).
 
     Returns:
         Scalar, 0 (all rows have the same direction) or below; lower is more uniform.
     """
-    check_positive(t=t)
     unit = F.normalize(x, dim=-1)
     squared = (2 - 2 * unit @ unit.T).clamp_min(0)
     first, second = torch.triu_indices(len(x), len(x), 1, device=x.device)
-    potentials = -t * squared[first, second]
+    potentials = -2 * squared[first, second]  # t = 2
     return potentials.logsumexp(0) - torch.tensor(float(len(potentials))).log().to(potentials)
 
 

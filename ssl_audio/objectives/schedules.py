@@ -58,7 +58,7 @@ class Cosine:
 
 @dataclass(frozen=True)
 class WarmupCosine:
-    """Linear from 0 to `peak` over the first `warmup` of the run, then half a cosine to `end`.
+    """Linear from 0 to 1 over the first `warmup` of the run, then half a cosine to `end`.
 
     Raises:
         SslAudioError: `warmup` does not lie in [0, 1].
@@ -66,17 +66,16 @@ class WarmupCosine:
 
     warmup: float = 0.1
     end: float = 0.0
-    peak: float = 1.0
 
     def __post_init__(self) -> None:
         _check_fraction("warmup", self.warmup)
 
     def __call__(self, progress: float) -> float:
         if progress < self.warmup:
-            return self.peak * max(0.0, progress) / self.warmup
+            return max(0.0, progress) / self.warmup
         if self.warmup == 1.0:
-            return self.peak
-        return Cosine(self.peak, self.end)((progress - self.warmup) / (1 - self.warmup))
+            return 1.0
+        return Cosine(1.0, self.end)((progress - self.warmup) / (1 - self.warmup))
 
 
 def _check_fraction(name: str, value: float) -> None:
