@@ -6,6 +6,8 @@ rows. DistributedDataParallel sums these over the processes and divides by W, wh
 gradient of L for the whole batch: no further factor is needed.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch import distributed as dist
@@ -32,7 +34,7 @@ def gather(x: Tensor) -> Tensor:
         return x
     _check_same_shape(x)
     half = x.dtype in (torch.float16, torch.bfloat16)
-    return torch.cat(functional.all_gather(x.float() if half else x), dim=1)
+    return _Gather.apply(x.float() if half else x)
 
 
 def all_reduce(x: Tensor) -> Tensor:
@@ -50,3 +52,22 @@ def _check_same_shape(x: Tensor) -> None:
             f"the processes have projections of shapes {sorted(shapes)}: data.batch_size must be "
             f"a multiple of the {world_size()} processes"
         )
+
+
+class _Gather(torch.autograd.Function):
+    """Unlike `all_gather` of torch, whose gradient is wrong with gloo."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.rows = x.shape[1]
+        x = x.contiguous()
+        parts = [torch.empty_like(x) for _ in range(world_size())]
+        dist.all_gather(parts, x)
+        return torch.cat(parts, dim=1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        # the reduction is in place, and autograd may still use the incoming tensor
+        total = gradients[0].clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total.narrow(1, dist.get_rank() * ctx.rows, ctx.rows)
