@@ -55,7 +55,7 @@ def _check_same_shape(x: Tensor) -> None:
 
 
 class _Gather(torch.autograd.Function):
-    """Unlike `all_gather` of torch, whose gradient is wrong with gloo."""
+    """torch's own `all_gather` gives wrong gradients with gloo where they are not contiguous."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
