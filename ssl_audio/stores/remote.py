@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,14 +23,14 @@ from ssl_audio.io.errors import SslAudioError, first_line
 from ssl_audio.io.files import file_sha256
 from ssl_audio.io.json_file import read_json
 from ssl_audio.io.lock import Busy, only_writer
-from ssl_audio.io.remote import RemoteFile, Url, download, remote_files, remove, upload
+from ssl_audio.io.remote import Url, download, remote_files, remove, upload
 from ssl_audio.stores.failures import FAILURES, failures_table
 from ssl_audio.stores.manifest import MANIFEST, RUN, read_manifest
 
 BESIDE = (FAILURES, RUN)  # files of a store that are no parts, written before the manifest
 PUSH_EVERY = 600.0  # seconds between two uploads while a run goes on
 _TRIES = 3  # to read a store that is written meanwhile
-Stamp = tuple[int, int]  # size and time of a remote file
+Stamp = list[int]  # size and time of a remote file
 
 
 @dataclass
@@ -80,15 +80,16 @@ class Copy:
             False if there is no store.
         """
         for _ in range(_TRIES):
-            files = self._listed()
-            before = self._read_state()
+            files, before = self._listed(), self._kept()["files"]
             if "" in files:
-                return self._pull_file(files[""], before)
+                if files[""] != before.get("") or not self.path.is_file():
+                    self._pull_file(files[""])
+                return True
             if MANIFEST not in files:
                 if MANIFEST in before:  # it was removed
                     self._forget()
                 return self.path.exists()
-            if before.get(MANIFEST) == _stamp(files[MANIFEST]) and self.path.is_dir():
+            if before.get(MANIFEST) == files[MANIFEST] and self.path.is_dir():
                 return True
             try:
                 self._pull_folder(files, before)
@@ -107,26 +108,24 @@ class Copy:
         self._pushed = time.monotonic()
         if not (self.path / MANIFEST).exists():
             return
-        files, before = self._listed(), self._read_state()
-        if before.get(MANIFEST) != _stamp_of(files, MANIFEST):
+        files, kept = self._listed(), self._kept()
+        if kept["files"].get(MANIFEST) != files.get(MANIFEST):
             raise SslAudioError(f"{self.url} was changed by another process: run this again")
         parts = [part.name for part in read_manifest(self.path).parts]
-        table = failures_table(self.path)
         for name in parts:
-            if name not in before or before[name] != _stamp_of(files, name):
+            if name not in files or files[name] != kept["files"].get(name):
                 upload(self.path / name, self.url.below(name))
-        sent = self._hashes()
-        hashes = {name: _hash(self.path / name) for name in (*BESIDE, MANIFEST)}
-        hashes[table.name] = _hash(table)
-        changed = [name for name in hashes if sent.get(name) != hashes[name]]
-        for name in [name for name in (*BESIDE, MANIFEST) if name in changed]:
-            self._send(self.path / name, self.url.below(name))
-        if table.name in changed:
-            self._send(table, self.url.beside(table.name))
-        for name in files.keys() - {*parts, *hashes}:
+        table = failures_table(self.path)
+        others = {name: (self.path / name, self.url.below(name)) for name in (*BESIDE, MANIFEST)}
+        others[table.name] = (table, self.url.beside(table.name))
+        hashes = {name: _hash(path) for name, (path, _) in others.items()}
+        for name, (path, url) in others.items():
+            if kept["hashes"].get(name) != hashes[name]:
+                _send(path, url)
+        for name in files.keys() - {*parts, *others}:
             if name.startswith("part-"):
                 remove(self.url.below(name))
-        self._write_state({*parts, *BESIDE, MANIFEST}, hashes)
+        self._keep(parts, hashes, self._listed())
 
     def push_sometimes(self) -> None:
         """`push`, if the last one was some time ago; the end tries again if it fails."""
@@ -136,21 +135,16 @@ class Copy:
             except OSError as error:
                 warn(f"{self.url}: {error.strerror}; this is tried again")
 
-    def _send(self, path: Path, url: Url) -> None:
-        upload(path, url) if path.exists() else remove(url)
+    def _listed(self) -> dict[str, Stamp]:
+        return {file.relative: [file.size, file.mtime_ns] for file in remote_files(self.url)}
 
-    def _listed(self) -> dict[str, RemoteFile]:
-        return {file.relative: file for file in remote_files(self.url)}
+    def _pull_file(self, stamp: Stamp) -> None:
+        self._forget()
+        with atomic_file(self.path) as temporary:
+            download(self.url, Path(temporary))
+        write_json(self._state, {"files": {"": stamp}, "hashes": {}})
 
-    def _pull_file(self, file: RemoteFile, before: dict[str, Stamp]) -> bool:
-        if before.get("") != _stamp(file) or not self.path.is_file():
-            self._forget()
-            with atomic_file(self.path) as temporary:
-                download(self.url, Path(temporary))
-            write_json(self._state, {"files": {"": _stamp(file)}, "hashes": {}})
-        return True
-
-    def _pull_folder(self, files: dict[str, RemoteFile], before: dict[str, Stamp]) -> None:
+    def _pull_folder(self, files: dict[str, Stamp], before: dict[str, Stamp]) -> None:
         """Copy what is new; the manifest is replaced last, as a writer does."""
         if self.path.is_file():
             self._forget()
@@ -160,7 +154,7 @@ class Copy:
         download(self.url.below(MANIFEST), new / MANIFEST)
         parts = {part.name for part in read_manifest(new).parts}
         for name in sorted(parts):
-            same = name in before and before[name] == _stamp_of(files, name)
+            same = name in files and files[name] == before.get(name)
             if not same or not (self.path / name).exists():
                 self._fetch(name)
         for name in BESIDE:
@@ -172,8 +166,7 @@ class Copy:
         for path in self.path.glob("part-*.parquet"):
             if path.name not in parts:
                 path.unlink()
-        hashes = {name: _hash(self.path / name) for name in (*BESIDE, MANIFEST)}
-        self._write_state({*parts, *BESIDE, MANIFEST}, hashes, files)
+        self._keep(parts, {name: _hash(self.path / name) for name in (*BESIDE, MANIFEST)}, files)
 
     def _fetch(self, name: str) -> None:
         with atomic_file(self.path / name) as temporary:
@@ -187,27 +180,15 @@ class Copy:
         else:
             self.path.unlink(missing_ok=True)
 
-    def _read_state(self) -> dict[str, Stamp]:
-        return {name: (size, when) for name, (size, when) in self._kept()["files"].items()}
-
-    def _hashes(self) -> dict[str, str]:
-        return dict(self._kept()["hashes"])
-
     def _kept(self) -> dict[str, Any]:
+        """Stamps of the remote files and hashes of the local ones after the last transfer."""
         with suppress(OSError, ValueError):
             return dict(read_json(self._state))
         return {"files": {}, "hashes": {}}
 
-    def _write_state(
-        self, names: set[str], hashes: dict[str, str], files: dict[str, RemoteFile] | None = None
-    ) -> None:
-        found = self._listed() if files is None else files
-        stamps = {name: _stamp(found[name]) for name in names if name in found}
+    def _keep(self, parts: Iterable[str], hashes: dict[str, str], files: dict[str, Stamp]) -> None:
+        stamps = {name: files[name] for name in (*parts, *BESIDE, MANIFEST) if name in files}
         write_json(self._state, {"files": stamps, "hashes": hashes})
-
-
-def _nothing() -> None:
-    pass
 
 
 class Working(NamedTuple):
@@ -215,7 +196,9 @@ class Working(NamedTuple):
 
     path: Path  # a local one
     url: Url | None = None  # of which it is a copy
-    save: Callable[[], None] = _nothing  # to be called now and then: it uploads what is finished
+    save: Callable[[], None] = lambda: (
+        None
+    )  # to be called now and then: it uploads what is finished
 
     @property
     def name(self) -> str:
@@ -285,8 +268,7 @@ def published_file(output: Path | Url) -> Iterator[Working]:
         copy.pull()
         yield Working(copy.path, output)
         for path in (failures_table(copy.path), copy.path):
-            url = output.beside(path.name)
-            upload(path, url) if path.exists() else remove(url)
+            _send(path, output.beside(path.name))
 
 
 def model_beside(store: Path | Url) -> Path | Url:
@@ -332,12 +314,8 @@ def _named() -> Iterator[None]:
         raise SslAudioError(f"{error.filename}: {error.strerror or first_line(error)}") from error
 
 
-def _stamp(file: RemoteFile) -> Stamp:
-    return file.size, file.mtime_ns
-
-
-def _stamp_of(files: dict[str, RemoteFile], name: str) -> Stamp | None:
-    return _stamp(files[name]) if name in files else None
+def _send(path: Path, url: Url) -> None:
+    upload(path, url) if path.exists() else remove(url)
 
 
 def _hash(path: Path) -> str:

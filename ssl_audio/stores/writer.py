@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -88,7 +89,7 @@ class Store:
         check_output(self.output)
         self.about = {**self.about, "dtype": self.dtype, "segments": self.segments}
         self._check_output()
-        try:
+        with self._named():
             # a store of one file has no folder yet
             folder = self._adopted if self.output.is_file() else self.output
             self._lock = only_writer(folder, LOCK, self.output)
@@ -100,8 +101,6 @@ class Store:
                 self._check_same(self._manifest.about)
             self._remove_leftovers()
             self._read_parts()
-        except OSError as error:
-            raise self._error(error) from error
         self.failures = read_failures(self.output)
         self._kept_failures = dict(self.failures)
 
@@ -157,7 +156,7 @@ class Store:
             tables: with all columns.
             dropped: ids of rows that are removed in the same step.
         """
-        try:
+        with self._named():
             new = write_parts(self.output, self._manifest.numbered, tables, self.about)
             found = [(part, self._read_records(part)) for part in new]
             gone = {track for track in dropped if track in self._places}
@@ -165,8 +164,6 @@ class Store:
             if not new and not gone:
                 return
             self._commit([*self._without(gone | replaced), *new])
-        except OSError as error:
-            raise self._error(error) from error
         for track in gone:
             del self.records[track], self._places[track]
         for part, rows in found:
@@ -223,14 +220,12 @@ class Store:
 
     def _rewrite(self, parts: Sequence[Part]) -> None:
         """Replace parts by new ones without their dropped rows."""
-        try:
+        with self._named():
             tables = regrouped(table for part in parts for table in read_part(self.output, part))
             new = write_parts(self.output, self._manifest.numbered, tables, self.about)
             self._commit([*(part for part in self.parts if part not in parts), *new])
             for part in new:
                 self._index(part, self._read_records(part))
-        except OSError as error:
-            raise self._error(error) from error
 
     def _merge_small(self) -> None:
         small = [p for p in self.parts if p.rows < LARGE_ROWS and p.size < LARGE_BYTES]
@@ -264,20 +259,23 @@ class Store:
     def _write_failures(self) -> None:
         if self.failures == self._kept_failures:
             return
-        try:
+        with self._named():
             if not (self.output / MANIFEST).exists():
                 self._commit([])
             write_failures_table(failures_table(self.output), self.failures)
             write_failures(self.output, self.failures.values())  # last: a stopped run repeats both
-        except OSError as error:
-            raise self._error(error) from error
         self._kept_failures = dict(self.failures)
 
-    def _error(self, error: OSError) -> SslAudioError:
-        reason = error.strerror or first_line(error)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            reason += "; what is finished is kept: make room and run the same command again"
-        return SslAudioError(f"output={self.output}: {reason}")
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Errors of files become SslAudioErrors that name the store."""
+        try:
+            yield
+        except OSError as error:
+            reason = error.strerror or first_line(error)
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                reason += "; what is finished is kept: make room and run the same command again"
+            raise SslAudioError(f"output={self.output}: {reason}") from error
 
     def _check_output(self) -> None:
         """Refuse an output before anything is created.
