@@ -11,7 +11,6 @@ from ssl_audio.io.atomic import write_json, write_text
 from ssl_audio.io.cache import cache_folder
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.json_file import read_json
-from ssl_audio.io.progress import with_progress
 
 SPLITS = (("train", 0.65), ("validation", 0.8), ("test", 1.0))  # by cumulative fraction
 Job = tuple[Path, int, int, float]  # folder, seed, track, seconds
@@ -61,10 +60,8 @@ def make_demo(
             return folder
     (folder / "audio").mkdir(parents=True, exist_ok=True)
     jobs = [(folder, seed, track, seconds) for track in range(tracks)]
-    tags = with_progress(
-        in_processes(_make_track, jobs, workers), "making the demo corpus", tracks, shown=progress
-    )
-    _write_lists(folder, list(tags), seconds)
+    tags = in_processes(_make_track, jobs, "making the demo corpus", workers, progress)
+    _write_lists(folder, tags, seconds)
     write_json(done, parameters)
     return folder
 

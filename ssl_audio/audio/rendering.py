@@ -2,7 +2,7 @@
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,27 +11,31 @@ import soundfile
 
 from ssl_audio.audio import SAMPLE_RATE
 from ssl_audio.io.atomic import atomic_file
+from ssl_audio.io.progress import with_progress
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 
 def in_processes(
-    make: Callable[[Job], Result], jobs: Sequence[Job], workers: int | None = None
-) -> Iterator[Result]:
+    make: Callable[[Job], Result], jobs: Sequence[Job], title: str, workers: int | None,
+    progress: bool,
+) -> list[Result]:  # fmt: skip
     """The results of a function of this package, in the order of the jobs.
 
     Args:
         make: a function that new processes can import.
         jobs: its arguments.
+        title: of the progress bar.
         workers: processes; None is one per processor.
+        progress: show a progress bar.
     """
     workers = min(len(jobs), workers or os.cpu_count() or 1)
     if workers <= 1:
-        yield from map(make, jobs)
-        return
+        return [make(job) for job in with_progress(jobs, title, shown=progress)]
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        yield from pool.imap(make, jobs, chunksize=2)
+        results = pool.imap(make, jobs, chunksize=2)
+        return list(with_progress(results, title, len(jobs), shown=progress))
 
 
 def write_flac(path: Path, samples: np.ndarray) -> None:

@@ -21,7 +21,7 @@ from ssl_audio.io.csv_file import CsvWriter
 from ssl_audio.io.errors import AudioError, SslAudioError
 from ssl_audio.io.files import AnyPath, printable
 from ssl_audio.io.parallel import available_processors, in_order
-from ssl_audio.io.progress import progress_bar
+from ssl_audio.io.progress import with_progress
 
 _FILES_PER_WORKER = 16  # a process takes 0.2 s to start, as long as a few dozen files take
 _SAVE_EVERY = 60.0  # s between saves of an unfinished scan
@@ -155,14 +155,11 @@ def scan(
 
     if todo:
         try:
-            with (
-                closing(in_order(todo, verdict_on, count, _LOOKAHEAD)) as seen_files,
-                progress_bar("scanning audio", len(todo), "files", shown=progress) as step,
-            ):
-                for path, seen in zip(todo, seen_files, strict=True):
-                    verdicts[path] = seen
-                    known.add(path, seen)
-                    step()
+            with closing(in_order(todo, verdict_on, count, _LOOKAHEAD)) as results:
+                seen = with_progress(results, "scanning audio", len(todo), "files", progress)
+                for path, verdict in zip(todo, seen, strict=True):
+                    verdicts[path] = verdict
+                    known.add(path, verdict)
         finally:
             known.save()  # an interrupted scan resumes
     return _manifest(paths, verdicts, min_duration, duplicates)

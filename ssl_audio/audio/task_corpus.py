@@ -17,7 +17,6 @@ from ssl_audio.audio import SAMPLE_RATE
 from ssl_audio.audio.rendering import in_processes, write_flac
 from ssl_audio.audio.synthesis import GENRES, MAJOR, MINOR, PLAYERS, Player, add, master, play
 from ssl_audio.io.cache import cache_folder
-from ssl_audio.io.progress import with_progress
 
 VERSION = 1  # of the excerpts: raise it when the same parameters would sound different
 
@@ -80,32 +79,22 @@ def make_task_corpus(
     order = _generator(name, seed).permutation(np.arange(tracks) % len(classes)).tolist()
     paths = [folder / f"{track:05d}.flac" for track in range(tracks)]
     missing = [
-        _Excerpt(name, number, track, seconds, seed, path)
+        (name, number, track, seconds, seed, path)
         for track, (number, path) in enumerate(zip(order, paths, strict=True))
         if not path.exists()
     ]
-    made = in_processes(_make, missing, workers)
-    shown = progress and bool(missing)
-    for _ in with_progress(made, f"synthesising {name}", len(missing), shown=shown):
-        pass
+    if missing:
+        in_processes(_make, missing, f"synthesising {name}", workers, progress)
     return [(path, classes[number]) for path, number in zip(paths, order, strict=True)]
 
 
-@dataclass(frozen=True)
-class _Excerpt:
-    task: str
-    number: int
-    track: int
-    seconds: float
-    seed: int
-    path: Path
-
-
-def _make(one: _Excerpt) -> None:
-    rng = _generator(one.task, one.seed, one.track)
-    mix = np.zeros(round(one.seconds * SAMPLE_RATE))
-    TASKS[one.task].compose(mix, one.number, rng)
-    write_flac(one.path, master(mix, rng))
+def _make(job: tuple[str, int, int, float, int, Path]) -> None:
+    """Write an excerpt: task, number of the class, track, seconds, seed, path."""
+    name, number, track, seconds, seed, path = job
+    rng = _generator(name, seed, track)
+    mix = np.zeros(round(seconds * SAMPLE_RATE))
+    TASKS[name].compose(mix, number, rng)
+    write_flac(path, master(mix, rng))
 
 
 def _generator(task: str, seed: int, *more: int) -> np.random.Generator:

@@ -196,9 +196,7 @@ class Working(NamedTuple):
 
     path: Path  # a local one
     url: Url | None = None  # of which it is a copy
-    save: Callable[[], None] = lambda: (
-        None
-    )  # to be called now and then: it uploads what is finished
+    save: Callable[[], None] = lambda: None  # uploads what is finished; called now and then
 
     @property
     def name(self) -> str:
