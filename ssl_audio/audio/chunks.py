@@ -6,38 +6,35 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from ssl_audio.audio.container import TAIL, UNKNOWN, Layout, Part, read_at
+from ssl_audio.audio.headers import WAV_PCM, Held, joined, resized
 
 _OPEN_SIZE = 0x7FFF0000  # bytes of a chunk; programs that write to a pipe mean "to the end" by it
 _FORMS = (b"RIFF", b"RIFX", b"RF64", b"FORM")
 _TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICSBEGIN")
-_WAV_PCM = (1, 3, 6, 7, 0xFFFE)  # integers, floats, A-law, mu-law, and those by a longer header
 _AIFF_PCM = b"NONE sowt twos fl32 FL32 fl64 FL64 in24 in32".split(b" ") + [b"raw ", bytes(4)]
 
 
 @dataclass
-class _Form:
-    """One file of chunks."""
+class _Form(Held):
+    """One file of chunks; `frame` is 0 where samples are compressed."""
 
-    start: int
-    end: int  # of its last chunk
-    audio: int = 0  # place of the audio
-    size: int = 0  # of the audio by its chunk, bytes
-    wide_size: int = 0  # the same, in RF64
-    frame: int = 0  # bytes of a sample in all channels; 0 where samples are compressed
-    rate: float = 0.0  # bytes per second
+    wide_size: int = 0  # of the audio, in RF64
+
+    @property
+    def stated(self) -> int:
+        """Size of the audio by its chunk, bytes."""
+        return self.wide_size or self.size or 0
 
     @property
     def promised(self) -> float | None:
         """Seconds."""
-        size = self.wide_size or self.size
-        return None if size >= _OPEN_SIZE and not self.wide_size else size / self.rate
+        is_open = self.stated >= _OPEN_SIZE and not self.wide_size
+        return None if is_open else self.stated / self.rate
 
 
 def layout(file: BinaryIO, size: int) -> Layout:
     """The layout of a file of chunks, or of several that were joined."""
-    forms = [_form(file, 0, size)]
-    while read_at(file, forms[-1].end, 4) in _FORMS and len(forms) < 1000:
-        forms.append(_form(file, forms[-1].end, size))
+    forms = joined(file, size, _form, _FORMS)
     if any(form.rate <= 0 or not form.audio for form in forms):
         return UNKNOWN
     promised = [form.promised for form in forms]
@@ -53,9 +50,9 @@ def layout(file: BinaryIO, size: int) -> Layout:
         part: Part = ()
         if last.frame and count < _OPEN_SIZE and not last.wide_size:
             count -= count % last.frame
-            part = _resized(file, last, count)
+            part = resized(last, count)
         return Layout((part,) if part else (), count // max(1, last.frame), count / last.rate)
-    cut_off = last.audio + (last.wide_size or last.size) > size and seconds is not None
+    cut_off = last.audio + last.stated > size and seconds is not None
     return Layout((), None, seconds, "it ends before its header says" if cut_off else "")
 
 
@@ -81,6 +78,7 @@ def _form(file: BinaryIO, start: int, size: int) -> _Form:
         elif audio:
             head = 8 if aiff else 0
             form.audio, form.size = place + head, max(0, length - head)
+            form.field = (place - 4, f"{order}I", head)
             if magic == b"RF64" and length == 0xFFFFFFFF:
                 length = form.wide_size
             else:
@@ -92,7 +90,7 @@ def _form(file: BinaryIO, start: int, size: int) -> _Form:
 
 def _read_fmt(form: _Form, order: str, chunk: bytes) -> None:
     kind, _, hertz, per_second, frame, _ = struct.unpack(f"{order}HHIIHH", chunk)
-    pcm = kind in _WAV_PCM
+    pcm = kind in WAV_PCM
     form.frame, form.rate = (frame, frame * hertz) if pcm else (0, per_second)
 
 
@@ -103,12 +101,3 @@ def _read_comm(form: _Form, chunk: bytes) -> None:
         hertz = math.ldexp(mantissa, min(exponent & 0x7FFF, 16446) - 16383 - 63)
         form.frame = channels * -(-bits // 8)
         form.rate = form.frame * hertz if 1 <= hertz < 1e7 else 0.0
-
-
-def _resized(file: BinaryIO, form: _Form, count: int) -> Part:
-    """The file with so many bytes of audio, whatever the size that its chunk gives."""
-    aiff = read_at(file, 0, 4) == b"FORM"
-    place = form.audio - (12 if aiff else 4)
-    order = "<" if read_at(file, 0, 4) == b"RIFF" else ">"
-    field = struct.pack(f"{order}I", count + (8 if aiff else 0))
-    return ((0, place), field, (place + 4, form.audio + count))

@@ -5,23 +5,23 @@ size, and reads what follows the audio of a W64 file as audio too.
 """
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from ssl_audio.audio.container import TAIL, UNKNOWN, Layout, Part, read_at
 
 _AU_BYTES = {1: 1, 2: 1, 3: 2, 4: 3, 5: 4, 6: 4, 7: 8, 27: 1}  # of a sample, by encoding
 _CAF_PCM = (b"lpcm", b"ulaw", b"alaw")
-_WAV_PCM = (1, 3, 6, 7, 0xFFFE)
+WAV_PCM = (1, 3, 6, 7, 0xFFFE)  # integers, floats, A-law, mu-law, and those by a longer header
 _GUID = bytes.fromhex("f3acd3118cd100c04f8edb8a")  # after the name of a W64 chunk
 _RIFF = b"riff" + bytes.fromhex("2e91cf11a5d628db04c10000")
 MAGIC = (b".snd", b"dns.", b"caff", _RIFF[:4])
 
 
 @dataclass
-class _File:
-    """One file, or the first of several that were joined."""
+class Held:
+    """One file of those that were joined, or the only one."""
 
     start: int
     end: int  # of its last chunk, or of the audio
@@ -32,14 +32,13 @@ class _File:
     field: tuple[int, str, int] = (0, ">I", 0)  # place of the size, its type, what it counts more
 
 
+File = TypeVar("File", bound=Held)
+
+
 def layout(file: BinaryIO, size: int) -> Layout:
     """The layout of a file, or of several that were joined."""
     magic = read_at(file, 0, 4)
-    read: Callable[[BinaryIO, int, int], _File]
-    read = {b"caff": _caf, b"riff": _w64}.get(magic, _au)
-    files = [read(file, 0, size)]
-    while read_at(file, files[-1].end, 4) == magic and len(files) < 1000:
-        files.append(read(file, files[-1].end, size))
+    files = joined(file, size, {b"caff": _caf, b"riff": _w64}.get(magic, _au), (magic,))
     if any(one.rate <= 0 or not one.frame or not one.audio for one in files):
         return UNKNOWN
     last = files[-1]
@@ -53,23 +52,33 @@ def layout(file: BinaryIO, size: int) -> Layout:
         promised = [there / last.rate]
     elif not fault and not (last.size is None and magic == b"caff"):
         return Layout((), None, promised[0])
-    return Layout((_resized(last, there - there % last.frame),), None, promised[0], fault)
+    return Layout((resized(last, there - there % last.frame),), None, promised[0], fault)
 
 
-def _au(file: BinaryIO, start: int, size: int) -> _File:
+def joined(
+    file: BinaryIO, size: int, read: Callable[[BinaryIO, int, int], File], magic: Container[bytes]
+) -> list[File]:
+    """What `read` finds at the start of a file, and after each end that the magic follows."""
+    files = [read(file, 0, size)]
+    while read_at(file, files[-1].end, 4) in magic and len(files) < 1000:
+        files.append(read(file, files[-1].end, size))
+    return files
+
+
+def _au(file: BinaryIO, start: int, size: int) -> Held:
     order = ">" if read_at(file, start, 4) == b".snd" else "<"
     head = read_at(file, start + 4, 20).ljust(20, b"\0")
     offset, length, encoding, hertz, channels = struct.unpack(f"{order}5I", head)
     frame = _AU_BYTES.get(encoding, 0) * channels
-    found = _File(start, size, start + offset, None, frame, frame * hertz)
+    found = Held(start, size, start + offset, None, frame, frame * hertz)
     found.field = (start + 8, f"{order}I", 0)
     if length != 0xFFFFFFFF:
         found.size, found.end = length, min(size, found.audio + length)
     return found
 
 
-def _caf(file: BinaryIO, start: int, size: int) -> _File:
-    found = _File(start, start + 8)
+def _caf(file: BinaryIO, start: int, size: int) -> Held:
+    found = Held(start, start + 8)
     while found.end + 12 <= size:
         name, length = struct.unpack(">4sq", read_at(file, found.end, 12))
         place = found.end + 12
@@ -87,8 +96,8 @@ def _caf(file: BinaryIO, start: int, size: int) -> _File:
     return found
 
 
-def _w64(file: BinaryIO, start: int, size: int) -> _File:
-    found = _File(start, start + 40)
+def _w64(file: BinaryIO, start: int, size: int) -> Held:
+    found = Held(start, start + 40)
     while found.end + 24 <= size:
         name, guid, length = struct.unpack("<4s12sQ", read_at(file, found.end, 24))
         place = found.end + 24
@@ -97,7 +106,7 @@ def _w64(file: BinaryIO, start: int, size: int) -> _File:
         if name == b"fmt ":
             head = read_at(file, place, 16).ljust(16, b"\0")
             kind, _, hertz, _, frame, _ = struct.unpack("<HHIIHH", head)
-            found.frame = frame if kind in _WAV_PCM else 0
+            found.frame = frame if kind in WAV_PCM else 0
             found.rate = found.frame * hertz
         elif name == b"data":
             found.audio, found.size, found.field = place, length - 24, (place - 8, "<Q", 24)
@@ -105,7 +114,7 @@ def _w64(file: BinaryIO, start: int, size: int) -> _File:
     return found
 
 
-def _resized(found: _File, count: int) -> Part:
+def resized(found: Held, count: int) -> Part:
     """The file with so many bytes of audio, whatever the size that its header gives."""
     place, kind, more = found.field
     field = struct.pack(kind, min(count + more, 0xFFFFFFFE) if kind[1] == "I" else count + more)
