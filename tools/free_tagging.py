@@ -5,12 +5,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ssl_audio.io.atomic import write_text
+from ssl_audio.audio.sources import write_jamendo
 
 SPLITS = ("train", "validation", "test")
 MIN_TRACKS, MAX_TRACKS = 9, 40  # of a package of the tagging set
 MAX_TRACK_SHARE, MAX_HOURS_SHARE = 0.15, 0.15  # of the corpus
-HEADER = "TRACK_ID\tARTIST_ID\tALBUM_ID\tPATH\tDURATION\tTAGS"
 
 
 @dataclass(frozen=True)
@@ -79,13 +78,12 @@ def write_tagging(folder: Path, tracks: Sequence[Track], tagged: dict[int, str])
     artists = sorted({tracks[k].artist or tracks[k].package for k in tagged})
     albums = sorted({f"{tracks[k].package}/{tracks[k].album}" for k in tagged})
     for name in SPLITS:
-        lines = [HEADER]
+        rows = []
         for k in sorted(k for k, part in tagged.items() if part == name):
             track = tracks[k]
             artist = artists.index(track.artist or track.package)
             album = albums.index(f"{track.package}/{track.album}")
-            lines.append(
-                f"track_{k:07d}\tartist_{artist:06d}\talbum_{album:06d}\t{track.path}"
-                f"\t{track.seconds:.1f}\tpackage---{track.package}"
-            )
-        write_text(folder / f"tagging-{name}.tsv", "\n".join(lines) + "\n")
+            numbers = (f"track_{k:07d}", f"artist_{artist:06d}", f"album_{album:06d}")
+            tag = f"package---{track.package}"
+            rows.append([*numbers, track.path, f"{track.seconds:.1f}", tag])
+        write_jamendo(folder / f"tagging-{name}.tsv", rows)

@@ -6,15 +6,15 @@ from os import PathLike
 from pathlib import Path
 
 from ssl_audio.audio.rendering import in_processes, write_flac
+from ssl_audio.audio.sources import write_jamendo
 from ssl_audio.audio.synthesis import VERSION, compose
-from ssl_audio.io.atomic import write_json, write_text
+from ssl_audio.io.atomic import write_json
 from ssl_audio.io.cache import cache_folder
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.json_file import read_json
 
 SPLITS = (("train", 0.65), ("validation", 0.8), ("test", 1.0))  # by cumulative fraction
 Job = tuple[Path, int, int, float]  # folder, seed, track, seconds
-HEADER = "TRACK_ID\tARTIST_ID\tALBUM_ID\tPATH\tDURATION\tTAGS"
 
 
 def demo_folder(tracks: int = 240, seconds: float = 30.0, seed: int = 0) -> Path:
@@ -83,10 +83,10 @@ def _write_lists(folder: Path, tags: list[tuple[str, ...]], seconds: float) -> N
     first = 0
     for split, until in SPLITS:
         last = round(until * len(tags))
-        lines = [HEADER]
-        for track in range(first, last):
-            name = _path(folder, track).relative_to(folder).as_posix()
-            row = [f"track_{track:07d}", "artist_000000", "album_000000", name, f"{seconds:.1f}"]
-            lines.append("\t".join([*row, *tags[track]]))
-        write_text(folder / f"demo-{split}.tsv", "\n".join(lines) + "\n")
+        rows = [
+            [f"track_{track:07d}", "artist_000000", "album_000000",
+             _path(folder, track).relative_to(folder).as_posix(), f"{seconds:.1f}", *tags[track]]
+            for track in range(first, last)
+        ]  # fmt: skip
+        write_jamendo(folder / f"demo-{split}.tsv", rows)
         first = last

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ssl_audio.io.atomic import write_text
 from ssl_audio.io.console import warn
 from ssl_audio.io.errors import SslAudioError, first_line
 from ssl_audio.io.files import AnyPath
@@ -22,7 +23,7 @@ OTHER_SUFFIXES = (  # of audio that is not decoded: protected, without a header,
 
 LIST_SUFFIXES = (".txt", ".csv", ".parquet")
 
-_JAMENDO_COLUMNS = 5  # TRACK_ID ARTIST_ID ALBUM_ID PATH DURATION, then tags
+_JAMENDO_COLUMNS = ("TRACK_ID", "ARTIST_ID", "ALBUM_ID", "PATH", "DURATION", "TAGS")
 
 
 @dataclass(frozen=True)
@@ -146,11 +147,17 @@ def read_jamendo(tsv: AnyPath, root: AnyPath) -> list[Source]:
     return _listed(tsv, sources)
 
 
+def write_jamendo(tsv: Path, rows: Iterable[Sequence[str]]) -> None:
+    """Write a TSV file of MTG-Jamendo: of each row the columns, and then its tags."""
+    lines = ["\t".join(row) for row in (_JAMENDO_COLUMNS, *rows)]
+    write_text(tsv, "\n".join(lines) + "\n")
+
+
 def _jamendo_line(where: str, line: str) -> tuple[str, str, str, tuple[str, ...]]:
     """Artist, album, path and tags of a line."""
     cells = [cell.strip() for cell in line.split("\t")]
-    if len(cells) < _JAMENDO_COLUMNS:
-        needed = f"{len(cells)} columns of the {_JAMENDO_COLUMNS} before the tags"
+    if len(cells) < 5:
+        needed = f"{len(cells)} columns of the 5 before the tags"
         raise SslAudioError(f"{where}: {needed} (tabs between them)")
     name, duration, tags = cells[3], cells[4], [tag for tag in cells[5:] if tag]
     if not name:
