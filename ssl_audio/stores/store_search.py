@@ -62,11 +62,15 @@ def nearest_tracks(
 def _exact(
     path: Path, queries: np.ndarray, count: int, prefix: str, deleted: bool
 ) -> list[list[Match]]:
-    best = _Best(len(queries), count)
+    best: list[list[Match]] = [[] for _ in queries]
     chosen: Chosen | None = (lambda track: track.startswith(prefix)) if prefix else None
     for table, vectors in usable_vectors(path, chosen, deleted):
-        best.add(table, *NeighbourIndex(vectors, "cosine").nearest(queries, count))
-    return best.matches()
+        found = _matches(table, *NeighbourIndex(vectors, "cosine").nearest(queries, count))
+        best = [
+            sorted(one + other, key=lambda match: -match.similarity)[:count]
+            for one, other in zip(best, found, strict=True)
+        ]
+    return best
 
 
 def usable_vectors(
@@ -91,35 +95,16 @@ def not_deleted(table: pa.Table) -> np.ndarray:
     return ~pc.equal(table["state"], DELETED).fill_null(False).to_numpy()
 
 
-class _Best:
-    """The nearest tracks of each query so far."""
-
-    def __init__(self, queries: int, count: int) -> None:
-        self.count = count
-        self.scores = np.zeros((queries, 0), np.float32)
-        self.ids, self.paths = (np.zeros((queries, 0), object) for _ in range(2))
-
-    def add(self, table: pa.Table, rows: np.ndarray, scores: np.ndarray) -> None:
-        """Take rows of a table, (queries, n) with their scores; -1 is none."""
-        found = np.unique(rows[rows >= 0])
-        places = np.where(rows < 0, len(found), np.searchsorted(found, rows))
-        taken = table.take(pa.array(found))
-        ids, paths = (np.array([*taken[name].to_pylist(), None], object) for name in ("id", "path"))
-        joined = np.hstack([self.scores, scores])
-        order = np.argsort(-joined, axis=1, kind="stable")[:, : self.count]
-        self.scores = np.take_along_axis(joined, order, 1)
-        self.ids = np.take_along_axis(np.hstack([self.ids, ids[places]]), order, 1)
-        self.paths = np.take_along_axis(np.hstack([self.paths, paths[places]]), order, 1)
-
-    def matches(self) -> list[list[Match]]:
-        return [
-            [
-                Match(track, path, float(s))
-                for track, path, s in zip(*query, strict=True)
-                if track is not None
-            ]
-            for query in zip(self.ids, self.paths, self.scores, strict=True)
-        ]
+def _matches(table: pa.Table, rows: np.ndarray, scores: np.ndarray) -> list[list[Match]]:
+    """Rows of a table, (queries, n) with their similarities, as matches; row -1 is none."""
+    used = np.unique(rows[rows >= 0])
+    taken = table.take(pa.array(used))
+    names = zip(used.tolist(), *(taken[key].to_pylist() for key in ("id", "path")), strict=True)
+    found = {row: Match(track, path, 0.0) for row, track, path in names}
+    return [
+        [found[row]._replace(similarity=s) for row, s in zip(*query, strict=True) if row >= 0]
+        for query in zip(rows.tolist(), scores.tolist(), strict=True)
+    ]
 
 
 class StoreGraph:
@@ -142,7 +127,6 @@ class StoreGraph:
 
     def nearest(self, queries: np.ndarray, count: int) -> list[list[Match]]:
         """The tracks that are nearest to each query: see `nearest_tracks`."""
-        best = _Best(len(queries), count)
-        if self._table is not None and self._table.num_rows:
-            best.add(self._table, *self._search.nearest(queries, count))
-        return best.matches()
+        if self._table is None or not self._table.num_rows:
+            return [[] for _ in queries]
+        return _matches(self._table, *self._search.nearest(queries, count))
