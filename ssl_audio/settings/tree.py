@@ -91,9 +91,8 @@ def groups_of(kind: type[Group], prefix: str = "") -> dict[str, str]:
         if "range" in field.metadata:
             continue
         found[f"{prefix}{name}"] = field.metadata["help"]
-        nested = [group_type(field)] if "choices" not in field.metadata else []
-        for one in nested:
-            found |= groups_of(one, f"{prefix}{name}.")
+        if "choices" not in field.metadata:
+            found |= groups_of(group_type(field), f"{prefix}{name}.")
     return found
 
 

@@ -9,6 +9,7 @@ import math
 import re
 import types
 import typing
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal, Union
 
@@ -26,12 +27,7 @@ def convert(hint: Any, value: Any) -> Any:
     Raises:
         ValueError: it is of another type.
     """
-    for member in members(hint):
-        try:
-            return _convert_one(member, value)
-        except ValueError:
-            continue
-    raise ValueError
+    return _first(_convert_one, members(hint), value)
 
 
 def parse(hint: Any, text: str) -> Any:
@@ -40,9 +36,13 @@ def parse(hint: Any, text: str) -> Any:
     Raises:
         ValueError: it is not of this type.
     """
-    for member in sorted(members(hint), key=_order):
+    return _first(_parse_one, sorted(members(hint), key=_order), text)
+
+
+def _first(read: Callable[[Any, Any], Any], hints: Iterable[Any], value: Any) -> Any:
+    for hint in hints:
         try:
-            return _parse_one(member, text)
+            return read(hint, value)
         except ValueError:
             continue
     raise ValueError
