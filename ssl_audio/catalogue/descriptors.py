@@ -27,7 +27,6 @@ from ssl_audio.catalogue.spectrum import (
 _SILENT_PEAK = 1e-5  # -100 dB of full scale, below the smallest step of 16 bits
 _SILENT_LOUDNESS = -100.0  # dB
 _SILENT_BELOW = 60.0  # dB below the loudest frame
-_BLOCK = 1 << 17  # samples at a time
 
 
 class Descriptor(NamedTuple):
@@ -85,22 +84,6 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
 )
 
 
-def descriptors(waveform: np.ndarray) -> np.ndarray:
-    """Describe a track: `descriptors_of_blocks` of one waveform.
-
-    Args:
-        waveform: (samples,), mono at 16 kHz, nominally within [-1, 1].
-
-    Raises:
-        ValueError: not one-dimensional, empty, or not finite.
-    """
-    samples = np.asarray(waveform, np.float32)
-    if samples.ndim != 1 or not len(samples):
-        raise ValueError(f"expected (samples,), at least one of them; got {samples.shape}")
-    parts = range(0, len(samples), _BLOCK)
-    return descriptors_of_blocks([samples[first : first + _BLOCK] for first in parts])
-
-
 def descriptors_of_blocks(blocks: Sequence[np.ndarray]) -> np.ndarray:
     """Describe a track. May be called from several threads at once.
 
@@ -136,7 +119,7 @@ def normalised(values: np.ndarray) -> np.ndarray:
     """Map descriptors linearly to 0 to 1 by their fixed ranges, and clip.
 
     Args:
-        values: (..., 42), as `descriptors` gives them.
+        values: (..., 42), as `descriptors_of_blocks` gives them.
 
     Returns:
         float32 (..., 42), within [0, 1].

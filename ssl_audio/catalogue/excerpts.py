@@ -9,7 +9,7 @@ import numpy as np
 
 from ssl_audio.audio import SAMPLE_RATE, decode, isolated
 from ssl_audio.audio.sources import read_jamendo
-from ssl_audio.catalogue.descriptors import DESCRIPTORS, descriptors, normalised
+from ssl_audio.catalogue.descriptors import DESCRIPTORS, descriptors_of_blocks, normalised
 from ssl_audio.catalogue.local_engine import LocalEngine
 from ssl_audio.catalogue.tracks import Item
 from ssl_audio.io.console import say, warn
@@ -146,6 +146,6 @@ def _excerpts_of(item: Item, embedder: Embedder, hop: float) -> list[tuple[Row, 
         name = f"{item.id}#{start:.2f}"
         row = Row(name, whole.path, duration, whole.sha256, np.asarray(vector, np.float32))
         first = round(start * SAMPLE_RATE)
-        described = normalised(descriptors(waveform[first : first + length]))
+        described = normalised(descriptors_of_blocks([waveform[first : first + length]]))
         found.append((row, replace(row, vector=described)))
     return found

@@ -7,15 +7,14 @@ import numpy as np
 import pytest
 
 from ssl_audio.audio import SAMPLE_RATE
-from ssl_audio.catalogue.descriptors import (
-    DESCRIPTORS,
-    descriptors,
-    descriptors_of_blocks,
-    normalised,
-)
+from ssl_audio.catalogue.descriptors import DESCRIPTORS, descriptors_of_blocks, normalised
 from ssl_audio.catalogue.spectrum import HOP, N_FFT
 
 NAMES = [each.name for each in DESCRIPTORS]
+
+
+def descriptors(waveform: np.ndarray) -> np.ndarray:
+    return descriptors_of_blocks([np.asarray(waveform, np.float32)])
 
 
 def described(waveform: np.ndarray) -> dict[str, float]:
@@ -237,12 +236,10 @@ def test_normalised_is_linear_and_clipped():
         normalised(np.zeros(41))
 
 
-@pytest.mark.parametrize(
-    "waveform", [np.zeros((2, 1600)), np.zeros(0), np.full(1600, np.nan), np.full(1600, np.inf)]
-)
-def test_wrong_waveforms_are_refused(waveform: np.ndarray):
-    with pytest.raises(ValueError, match="expected|not finite"):
-        descriptors(waveform)
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_wrong_waveforms_are_refused(value: float):
+    with pytest.raises(ValueError, match="not finite"):
+        descriptors(np.full(1600, value))
 
 
 def test_threads_agree():
