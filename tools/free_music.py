@@ -18,10 +18,19 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 from zlib import crc32
 
 import soundfile
-from free_archives import NOT_MUSIC, Stanza, kind_of, package_files, read_copyright, stanza_of
+from free_archives import (
+    KINDS,
+    NOT_MUSIC,
+    Stanza,
+    kind_of,
+    package_files,
+    read_copyright,
+    stanza_of,
+)
 from free_render import render, require_programs
 from free_tagging import Track, hold_out, write_tagging
 
@@ -45,8 +54,8 @@ class FreeMusicSettings(Group):
         Path(__file__).with_suffix(".csv"),
         help="table of packages with columns package, kinds, skip and note",
     )
-    kinds: tuple[str, ...] = setting(
-        ("recorded", "modules", "midi"), help="kinds of music: recorded, modules, midi"
+    kinds: tuple[Literal["recorded", "modules", "midi"], ...] = setting(
+        ("recorded", "modules", "midi"), help="kinds of music"
     )
     min_seconds: float = setting(25.0, help="shorter audio is left out, seconds", above=0)
     render_seconds: float = setting(
@@ -79,9 +88,7 @@ def read_packages(table: Path, kinds: Iterable[str]) -> list[Package]:
     Raises:
         SslAudioError: the table cannot be read, or a line is malformed.
     """
-    wanted, known = set(kinds), {"recorded", "modules", "midi"}
-    if not wanted or wanted - known:
-        raise SslAudioError(f"kinds={sorted(wanted)}: some of {', '.join(sorted(known))}")
+    wanted = set(kinds)
     try:
         rows = list(csv.DictReader(table.read_text("utf-8").splitlines()))
     except (OSError, UnicodeDecodeError) as error:
@@ -89,7 +96,7 @@ def read_packages(table: Path, kinds: Iterable[str]) -> list[Package]:
     found = []
     for number, row in enumerate(rows, 2):
         name, own = row.get("package") or "", set((row.get("kinds") or "").split())
-        if not re.fullmatch(r"[a-z0-9][a-z0-9.+-]+", name) or not own or own - known:
+        if not re.fullmatch(r"[a-z0-9][a-z0-9.+-]+", name) or not own or own - set(KINDS):
             raise SslAudioError(
                 f"{table}, line {number}: a package's name and its kinds are expected, "
                 f"such as naev-data,recorded modules,,note"

@@ -146,7 +146,7 @@ def test_one_package_that_fails_is_named(debs, capsys):
         ("package,kinds\none,sung\n", [], "line 2"),
         ("package,kinds,skip\none,recorded,(\n", [], "skip=("),
         ("package,kinds\none,recorded\n", ["kinds=[midi]"], "no package"),
-        ("package,kinds\none,recorded\n", ["kinds=[sung]"], "midi, modules, recorded"),
+        ("package,kinds\none,recorded\n", ["kinds=[sung]"], "recorded | modules | midi"),
         ("package,kinds\none,recorded\n", ["packages=none.csv"], "none.csv"),
     ],
 )
