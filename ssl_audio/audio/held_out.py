@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 from ssl_audio.audio.scan import Track
@@ -25,16 +25,12 @@ def split_tracks(
         by: "track": its name and folder, without the folders above it and without the suffix;
             "group": the last folder of its group, or its name, for all tracks of a group at once.
     """
-    places = _places(tracks, by)
+    name = _group if by == "group" else _name
+    places = [_place(name(track)) for track in tracks]
     training = [track for track, place in zip(tracks, places, strict=True) if place >= share]
     found = [k for k, place in enumerate(places) if place < share]
     order = sorted(found, key=lambda k: (places[k], _name(tracks[k]), tracks[k].path))
     return training, [tracks[k] for k in order]
-
-
-def _places(tracks: Iterable[Track], by: By) -> list[float]:
-    """A number in [0, 1) for each track."""
-    return [_place(_group(track) if by == "group" else _name(track)) for track in tracks]
 
 
 def _name(track: Track) -> str:
@@ -47,5 +43,6 @@ def _group(track: Track) -> str:
 
 
 def _place(name: str) -> float:
+    """A number in [0, 1) by a hash."""
     digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
     return int.from_bytes(digest[:6], "big") / 2**48
