@@ -32,8 +32,8 @@ def identical_files(
         Places in `paths`, ascending, of two files or more for each content.
     """
     groups = [list(range(len(paths)))]
-    for key in (_size, _sample, _hash):
-        keys = {place: key(paths[place]) for group in groups for place in group}
+    for read in (regular_size, _sample, file_sha256):
+        keys = {place: _key(read, paths[place]) for group in groups for place in group}
         found = [equal for group in groups for equal in groups_by(group, keys.__getitem__)]
         groups = [group for group in found if relevant(group)]
     return groups
@@ -47,26 +47,16 @@ def groups_by(items: Iterable[Item], key: Callable[[Item], Hashable]) -> list[li
     return [group for group in found.values() if len(group) > 1]
 
 
-def _size(path: AnyPath) -> Hashable:
-    """Bytes of a file; the path of one that cannot be read."""
-    try:
-        return regular_size(path)
-    except AudioError:
-        return os.fspath(path)
-
-
 def _sample(path: AnyPath) -> Hashable:
-    """Hash of bytes from the middle of a file; the path of one that cannot be read."""
-    try:
-        with open(path, "rb") as file:
-            file.seek(max(0, (os.fstat(file.fileno()).st_size - SAMPLE_BYTES) // 2))
-            return hashlib.sha256(file.read(SAMPLE_BYTES)).digest()
-    except OSError:
-        return os.fspath(path)
+    """Hash of bytes from the middle of a file."""
+    with open(path, "rb") as file:
+        file.seek(max(0, (os.fstat(file.fileno()).st_size - SAMPLE_BYTES) // 2))
+        return hashlib.sha256(file.read(SAMPLE_BYTES)).digest()
 
 
-def _hash(path: AnyPath) -> Hashable:
+def _key(read: Callable[[AnyPath], Hashable], path: AnyPath) -> Hashable:
+    """What `read` finds of a file; the path of one that cannot be read."""
     try:
-        return file_sha256(path)
-    except OSError:
+        return read(path)
+    except (AudioError, OSError):
         return os.fspath(path)
