@@ -17,7 +17,7 @@ from ssl_audio.stores.feature_store import (
     read_store,
     read_version,
 )
-from ssl_audio.stores.graph_search import GraphSearch
+from ssl_audio.stores.kept_graph import GraphSearch
 from ssl_audio.stores.neighbours import MAX_EXACT, NeighbourIndex
 from ssl_audio.stores.store_search import not_deleted
 

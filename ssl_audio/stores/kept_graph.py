@@ -1,4 +1,4 @@
-"""The graph of a store's vectors, which is kept with the store and follows its changes.
+"""Search by the graph of a store's vectors, which is kept with it and follows its changes.
 
 A graph knows its vectors by the store's column `key`, a hash of id and vector: what the store has
 and the graph has not is added, and the reverse removed. The graph is written under a name of its
@@ -25,7 +25,7 @@ from ssl_audio.io.lock import Busy, only_writer
 from ssl_audio.io.progress import with_progress
 from ssl_audio.stores.columns import keys_of
 from ssl_audio.stores.feature_store import read_vectors
-from ssl_audio.stores.graph import Graph
+from ssl_audio.stores.graph import Graph, unit, within_one
 
 FORMAT = 1  # of the manifest, and of what a graph is made with
 MANIFEST, LOCK, NEW = "manifest.json", "lock", "new.usearch"
@@ -56,8 +56,8 @@ def index_folder(path: Path) -> Path:
     return path / "_index" if path.is_dir() else path.with_name(f"{path.name}.index")
 
 
-def kept_graph(path: Path, version: str, rows: pa.Table) -> Graph:
-    """The graph of a store's vectors, brought up to date.
+class GraphSearch:
+    """The tracks of a store that are nearest to a query by cosine, approximately.
 
     Args:
         path: the store.
@@ -67,6 +67,45 @@ def kept_graph(path: Path, version: str, rows: pa.Table) -> Graph:
     Raises:
         SslAudioError: usearch is not installed, or the store is damaged.
     """
+
+    def __init__(self, path: Path, version: str, rows: pa.Table) -> None:
+        self._graph = _kept_graph(path, version, rows)
+        keys = rows["key"].to_numpy()
+        self._order = np.argsort(keys, kind="stable")
+        self._keys = keys[self._order]
+
+    def nearest(
+        self, queries: np.ndarray, count: int, vectors: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The nearest rows of each query, the nearest first.
+
+        Args:
+            queries: (queries, dimensions), 1 or more.
+            count: rows per query, 1 or more.
+            vectors: (rows, dimensions) of length 1, for exact similarities; None: those of the
+                graph, which are rounded to 16 bits.
+
+        Returns:
+            (queries, min(count, vectors in the graph)) rows and similarities, -1 and -inf after
+            the last that was found.
+        """
+        found = np.full((len(queries), min(count, len(self._graph))), -1, np.int64)
+        scores = np.full(found.shape, -np.inf, np.float32)
+        if not found.size:
+            return found, scores
+        for k, keys in enumerate(self._graph.nearest(queries, found.shape[1])):
+            places = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
+            there = self._keys[places] == keys  # the graph may be of another version of the store
+            rows = self._order[places[there]]
+            own = self._graph.vectors(keys[there]) if vectors is None else vectors[rows]
+            similarities = within_one(own @ unit(queries[k : k + 1])[0])
+            order = np.argsort(-similarities, kind="stable")
+            found[k, : len(rows)], scores[k, : len(rows)] = rows[order], similarities[order]
+        return found, scores
+
+
+def _kept_graph(path: Path, version: str, rows: pa.Table) -> Graph:
+    """The graph of a store's vectors, brought up to date; the arguments are `GraphSearch`'s."""
     folder, keys = index_folder(path), rows["key"].to_numpy()
     have = np.zeros(0, np.int64)
     reason, graph = "", None

@@ -18,7 +18,7 @@ from ssl_audio.stores.feature_store import (
     read_vectors,
     read_version,
 )
-from ssl_audio.stores.graph_search import GraphSearch
+from ssl_audio.stores.kept_graph import GraphSearch
 from ssl_audio.stores.neighbours import MAX_EXACT, NeighbourIndex
 
 DELETED = "deleted"  # the state of rows whose file is gone
