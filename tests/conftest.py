@@ -74,7 +74,7 @@ def demo_corpus(once: Callable[..., Any]) -> Path:
     """24 tracks of 13 s of the demo corpus, as in tools/studies/demo.yaml."""
     from ssl_audio.audio.demo_corpus import make_demo
 
-    found: Path = once("demo", lambda path: make_demo(path, 24, 13.0, workers=1, progress=False))
+    found: Path = once("demo", lambda path: make_demo(path, 24, 13.0, workers=1))
     return found
 
 

@@ -22,7 +22,7 @@ SMALL = ("tracks=60", "playlists=30", "min_length=5", "max_length=9", "cold=0.2"
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("recordings")
-    return make_demo(folder, tracks=10, seconds=6, workers=1, progress=False)
+    return make_demo(folder, tracks=10, seconds=6, workers=1)
 
 
 def demo(output: Path, recordings: Path, *words: str) -> int:

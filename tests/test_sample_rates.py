@@ -60,7 +60,7 @@ def close(found: np.ndarray, expected: np.ndarray) -> None:
 def test_files_and_catalogues(folder: Path, encoder: Encoder, expected: np.ndarray) -> None:
     path = folder / "noise.wav"
     close(encoder.embed_file(path).track, expected)
-    [found] = encoder.embed_files([path], progress=False)
+    [found] = encoder.embed_files([path])
     assert found.embedding is not None
     close(found.embedding.track, expected)
     row = LocalEngine(encoder.folded()).row(Item("noise.wav", path))
@@ -114,7 +114,7 @@ def test_training_and_shards(folder: Path, tmp_path: Path) -> None:
     start = float(batch["starts"][0, 0])
     expected = decode.read(folder / "noise.wav", start, 4.0, RATE)
     np.testing.assert_array_equal(batch["anchor"][0], expected)
-    shards.write_shards(find_audio(folder), tmp_path / "shards", cache=tmp_path, progress=False)
+    shards.write_shards(find_audio(folder), tmp_path / "shards", cache=tmp_path)
     prepared = ShardData(root=tmp_path / "shards", **options)
     with pytest.raises(SslAudioError, match="takes 22050 Hz and shards hold 16000 Hz"):
         PairDataModule(prepared, sample_rate=RATE).setup()

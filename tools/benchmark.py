@@ -251,7 +251,7 @@ def made_tracks(folder: Path, form: str, count: int = 4, seconds: int = 180) -> 
 def sharded(tracks: list[Track], folder: Path) -> list[Track]:
     """The same tracks in shards."""
     sources = [Source(track.path) for track in tracks]
-    made = shards.write_shards(sources, folder / "shards", cache=folder, progress=False)
+    made = shards.write_shards(sources, folder / "shards", cache=folder)
     return made.tracks
 
 

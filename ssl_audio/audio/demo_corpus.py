@@ -29,7 +29,7 @@ def _parameters(tracks: int, seconds: float, seed: int) -> dict[str, float]:
 
 def make_demo(
     folder: str | PathLike[str], tracks: int = 240, seconds: float = 30.0, seed: int = 0,
-    workers: int | None = None, progress: bool = True,
+    workers: int | None = None,
 ) -> Path:  # fmt: skip
     """Make the corpus, or its missing part, and return its folder.
 
@@ -43,7 +43,6 @@ def make_demo(
         seconds: length of each track.
         seed: of the music.
         workers: processes; default is one per processor.
-        progress: show a progress bar.
 
     Raises:
         SslAudioError: the folder holds a corpus of other parameters, or too few tracks.
@@ -60,7 +59,7 @@ def make_demo(
             return folder
     (folder / "audio").mkdir(parents=True, exist_ok=True)
     jobs = [(folder, seed, track, seconds) for track in range(tracks)]
-    tags = in_processes(_make_track, jobs, "making the demo corpus", workers, progress)
+    tags = in_processes(_make_track, jobs, "making the demo corpus", workers)
     _write_lists(folder, tags, seconds)
     write_json(done, parameters)
     return folder

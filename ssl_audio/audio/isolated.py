@@ -70,7 +70,7 @@ class Stream:
                     raise AudioError(self._path, reason, detail)
 
 
-def examine(path: str, time_limit: float = TIME_LIMIT) -> tuple[float, str]:
+def examine(path: str) -> tuple[float, str]:
     """Duration in seconds and damage of a file: see `decode.examine`.
 
     Raises:
@@ -79,7 +79,7 @@ def examine(path: str, time_limit: float = TIME_LIMIT) -> tuple[float, str]:
     # once more after a crash: the system may have ended the process, short of memory
     for attempt in (1, 2):
         with _process() as process:
-            kind, *answer = next(process.ask("examine", path, SAMPLE_RATE, time_limit))
+            kind, *answer = next(process.ask("examine", path, SAMPLE_RATE, TIME_LIMIT))
         if kind == "end":
             return answer[0], answer[1]
         if answer[1] != CRASHED or attempt == 2:

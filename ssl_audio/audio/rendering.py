@@ -18,9 +18,8 @@ Result = TypeVar("Result")
 
 
 def in_processes(
-    make: Callable[[Job], Result], jobs: Sequence[Job], title: str, workers: int | None,
-    progress: bool,
-) -> list[Result]:  # fmt: skip
+    make: Callable[[Job], Result], jobs: Sequence[Job], title: str, workers: int | None = None
+) -> list[Result]:
     """The results of a function of this package, in the order of the jobs.
 
     Args:
@@ -28,14 +27,13 @@ def in_processes(
         jobs: its arguments.
         title: of the progress bar.
         workers: processes; None is one per processor.
-        progress: show a progress bar.
     """
     workers = min(len(jobs), workers or os.cpu_count() or 1)
     if workers <= 1:
-        return [make(job) for job in with_progress(jobs, title, shown=progress)]
+        return [make(job) for job in with_progress(jobs, title)]
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
         results = pool.imap(make, jobs, chunksize=2)
-        return list(with_progress(results, title, len(jobs), shown=progress))
+        return list(with_progress(results, title, len(jobs)))
 
 
 def write_flac(path: Path, samples: np.ndarray) -> None:

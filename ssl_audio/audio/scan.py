@@ -23,6 +23,7 @@ from ssl_audio.io.files import AnyPath, printable
 from ssl_audio.io.parallel import available_processors, in_order
 from ssl_audio.io.progress import with_progress
 
+MIN_DURATION = 0.1  # s; shorter files are skipped
 _FILES_PER_WORKER = 16  # a process takes 0.2 s to start, as long as a few dozen files take
 _SAVE_EVERY = 60.0  # s between saves of an unfinished scan
 _CACHE_VERSION = "3"
@@ -115,19 +116,15 @@ class _Verdict:
 
 
 def scan(
-    sources: Iterable[Source], min_duration: float = 0.1, cache: AnyPath | None = None,
-    workers: int | None = None, progress: bool = True, time_limit: float = 60.0,
-) -> Manifest:  # fmt: skip
+    sources: Iterable[Source], cache: AnyPath | None = None, workers: int | None = None
+) -> Manifest:
     """Measure files in parallel; the next scan reads only files that have changed.
 
     Args:
         sources: the files; of a path that is given twice, the tags are merged.
-        min_duration: shorter files are skipped, seconds.
         cache: folder of kept scans, or a `.parquet` file; None is `ssl_audio` in the user's cache
             folder. A damaged one is rebuilt; one that cannot be written is a warning.
         workers: processes; None is one per processor, and fewer for few files.
-        progress: show a progress bar on standard error.
-        time_limit: seconds for one file; a file that takes longer is skipped as unreadable.
 
     Returns:
         The usable tracks, and the skipped files with a reason: empty, unreadable, truncated, too
@@ -147,7 +144,7 @@ def scan(
 
     def verdict_on(path: str) -> _Verdict:
         try:
-            duration, damage = isolated.examine(path, time_limit)
+            duration, damage = isolated.examine(path)
             return _Verdict(*stamps[path], duration, "", damage)
         except AudioError as error:
             log.event("failure", path=printable(path), reason=error.reason, detail=error.detail)
@@ -156,13 +153,13 @@ def scan(
     if todo:
         try:
             with closing(in_order(todo, verdict_on, count, _LOOKAHEAD)) as results:
-                seen = with_progress(results, "scanning audio", len(todo), "files", progress)
+                seen = with_progress(results, "scanning audio", len(todo), "files")
                 for path, verdict in zip(todo, seen, strict=True):
                     verdicts[path] = verdict
                     known.add(path, verdict)
         finally:
             known.save()  # an interrupted scan resumes
-    return _manifest(paths, verdicts, min_duration, duplicates)
+    return _manifest(paths, verdicts, duplicates)
 
 
 def _unique(sources: Iterable[Source]) -> tuple[dict[str, Source], int]:
@@ -189,16 +186,15 @@ def _stamp(path: str) -> tuple[int, int]:
 
 
 def _manifest(
-    paths: Mapping[str, Source], verdicts: Mapping[str, _Verdict], min_duration: float,
-    duplicates: int,
-) -> Manifest:  # fmt: skip
+    paths: Mapping[str, Source], verdicts: Mapping[str, _Verdict], duplicates: int
+) -> Manifest:
     result = Manifest([], [], duplicates)
     for path, source in paths.items():
         verdict = verdicts[path]
         if verdict.reason:
             result.skipped.append(Skipped(path, verdict.reason, verdict.detail))
-        elif verdict.duration < min_duration:
-            detail = f"{verdict.duration:.4g} s where {min_duration:g} s are required"
+        elif verdict.duration < MIN_DURATION:
+            detail = f"{verdict.duration:.4g} s where {MIN_DURATION:g} s are required"
             result.skipped.append(Skipped(path, "too short", detail))
         else:
             result.tracks.append(

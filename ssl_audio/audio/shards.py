@@ -110,7 +110,7 @@ def _read_index(folder: Path) -> Any:
 
 def write_shards(
     sources: Iterable[Source], folder: AnyPath, workers: int | None = None,
-    shard_seconds: float = SHARD_SECONDS, cache: AnyPath | None = None, progress: bool = True,
+    shard_seconds: float = SHARD_SECONDS, cache: AnyPath | None = None,
 ) -> Shards:  # fmt: skip
     """Decode files into a folder of shards, or resume one that was interrupted.
 
@@ -124,7 +124,6 @@ def write_shards(
         workers: decoding threads; None is one per processor.
         shard_seconds: max length of a shard; a longer track has a shard of its own.
         cache: folder of the kept scan; None is the user's cache folder.
-        progress: show a bar on standard error.
 
     Returns:
         The finished folder. Files that could not be used are counted there, and listed in its
@@ -143,12 +142,12 @@ def write_shards(
     identity = _identity(sources, limit)
     if _is_finished(folder, identity):
         return open_shards(folder)
-    found = scan(sources, cache=cache, workers=workers, progress=progress)
+    found = scan(sources, cache, workers)
     if not found.tracks:
         raise SslAudioError(f"no usable audio: {found.summary()}. Give a folder or list with some")
     try:
         with only_writer(folder):
-            made = _write(found, folder, identity, workers, limit, progress)
+            made = _write(found, folder, identity, workers, limit)
     except OSError as error:
         raise SslAudioError(
             f"cannot write {folder}: {error.strerror}. Fix that or make room, and run the same "
@@ -196,16 +195,14 @@ def _is_finished(folder: Path, identity: str) -> bool:
     return False
 
 
-def _write(
-    found: Manifest, folder: Path, identity: str, workers: int | None, limit: int, progress: bool
-) -> int:
+def _write(found: Manifest, folder: Path, identity: str, workers: int | None, limit: int) -> int:
     """Write the missing shards of a folder; returns their number."""
     shards = _whole_shards(folder, found.tracks, identity)
     kept, covered = len(shards), sum(len(entries) for entries in shards)
     rest = found.tracks[covered:]
     with (
         closing(in_order(rest, decode_track, workers, _LOOKAHEAD)) as results,
-        progress_bar("decoding audio", len(found.tracks), "files", covered, progress) as step,
+        progress_bar("decoding audio", len(found.tracks), "files", covered) as step,
         ShardWriter(folder, kept, limit, identity) as writer,
     ):
         for result in results:

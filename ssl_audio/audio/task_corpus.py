@@ -51,13 +51,12 @@ class Task:
 
 
 def make_task_corpus(
-    name: str, tracks: int, seconds: float, seed: int, folder: Path | None = None,
-    workers: int | None = None, progress: bool = True,
-) -> list[tuple[Path, str]]:  # fmt: skip
+    name: str, tracks: int, seconds: float, seed: int, folder: Path | None
+) -> list[tuple[Path, str]]:
     """Make the excerpts of a task, or those that are missing, as 16 kHz mono FLAC files.
 
-    The same parameters give the same bytes, whatever the number of workers; excerpts made before
-    are kept. The classes are equally frequent.
+    The same parameters give the same bytes; excerpts made before are kept. The classes are equally
+    frequent.
 
     Args:
         name: one of `TASKS`.
@@ -65,8 +64,6 @@ def make_task_corpus(
         seconds: length of each.
         seed: of everything.
         folder: None is one in the cache, by the parameters.
-        workers: processes; None is one per processor.
-        progress: show a progress bar.
 
     Returns:
         The file and the class of each excerpt, in an order that is random by class.
@@ -84,7 +81,7 @@ def make_task_corpus(
         if not path.exists()
     ]
     if missing:
-        in_processes(_make, missing, f"synthesising {name}", workers, progress)
+        in_processes(_make, missing, f"synthesising {name}")
     return [(path, classes[number]) for path, number in zip(paths, order, strict=True)]
 
 

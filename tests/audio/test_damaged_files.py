@@ -117,7 +117,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_damaged_file_is_a_track_or_in_the_report(corpus: Path, tmp_path: Path) -> None:
     found_sources = sources.find_audio(corpus)
     assert len(found_sources) >= 200
-    found = scan.scan(found_sources, 0.1, tmp_path, progress=False, time_limit=30.0)
+    found = scan.scan(found_sources, tmp_path)
     tracks = [track.path for track in found.tracks]
     skipped = {item.path: item for item in found.skipped}
     assert sorted([*tracks, *skipped]) == [source.path for source in found_sources]

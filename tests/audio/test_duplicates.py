@@ -47,7 +47,7 @@ def test_copies_are_listed_and_only_candidates_are_read(
         return whole(path)
 
     monkeypatch.setattr(identical_files, "file_sha256", counted)
-    found = without_duplicates(scan(find_audio(music), cache=tmp_path, progress=False))
+    found = without_duplicates(scan(find_audio(music), cache=tmp_path))
     assert names(found) == ["0.wav", "1.wav", "2.wav", "3.wav", "nearly.wav"]
     assert set(read) == {"1.wav", "copy.wav", "2.wav", "nearly.wav"}  # others differ in the middle
     [one] = found.skipped
@@ -57,12 +57,10 @@ def test_copies_are_listed_and_only_candidates_are_read(
 
 
 def test_a_shard_and_its_source_are_the_same(music: Path, tmp_path: Path) -> None:
-    files = scan(find_audio(music), cache=tmp_path, progress=False)
-    made = shards.write_shards(
-        find_audio(music), tmp_path / "shards", cache=tmp_path, progress=False
-    )
+    files = scan(find_audio(music), cache=tmp_path)
+    made = shards.write_shards(find_audio(music), tmp_path / "shards", cache=tmp_path)
     soundfile.write(music / "later.wav", np.full(2 * RATE, 0.1), RATE)
-    more = scan(find_audio(music), cache=tmp_path, progress=False).tracks
+    more = scan(find_audio(music), cache=tmp_path).tracks
     found = without_duplicates(Manifest([*made.tracks, *more], []))
     assert len(found.tracks) == 6 and Path(found.tracks[-1].path).name == "later.wav"
     assert found.tracks[:5] == [t for t in made.tracks if t in found.tracks]

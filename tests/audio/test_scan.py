@@ -4,7 +4,8 @@ import csv
 import json
 import os
 import sys
-from contextlib import nullcontext
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import pyarrow
@@ -24,21 +25,21 @@ def folder(tmp_path: Path) -> Path:
     root = tmp_path / "audio"
     for k in range(3):
         audio(root / f"{k}.wav", 1.0 + k)
-    audio(root / "short.wav", 0.2)
+    audio(root / "short.wav", 0.05)
     audio(root / "silent.wav", level=0.0)
     (root / "zero.mp3").touch()
     return root
 
 
 def run(root: Path, tmp_path: Path, **options: object) -> Manifest:
-    options = {"min_duration": 0.5, "progress": False, "cache": tmp_path / "cache"} | options
+    options = {"cache": tmp_path / "cache"} | options
     return scan(sources.find_audio(root), **options)  # type: ignore[arg-type]
 
 
 def test_scan_measures_and_sorts_out(folder: Path, tmp_path: Path) -> None:
     listed = [*sources.find_audio(folder), Source(str(folder / "absent.wav"))]
     again = Source(f"{folder}/../audio/1.wav", ("rock",))
-    found = scan([*listed, again], 0.5, tmp_path / "cache", progress=False)
+    found = scan([*listed, again], tmp_path / "cache")
     assert names(found.tracks) == ["0.wav", "1.wav", "2.wav"]
     assert [track.duration for track in found.tracks] == [1.0, 2.0, 3.0]
     assert [track.tags for track in found.tracks] == [(), ("rock",), ()]
@@ -62,17 +63,15 @@ def test_only_changed_files_are_read_again(
 
     examine = isolated.examine
 
-    def counted(path: str, limit: float) -> tuple[float, str]:
+    def counted(path: str) -> tuple[float, str]:
         asked.append(Path(path).name)
-        return examine(path, limit)
+        return examine(path)
 
     monkeypatch.setattr(isolated, "examine", counted)
     first = run(folder, tmp_path)
     assert len(asked) == 6
     asked.clear()
     assert run(folder, tmp_path) == first and not asked
-    # other thresholds ask the same cache
-    assert len(run(folder, tmp_path, min_duration=1.5).tracks) == 2 and not asked
 
     audio(folder / "1.wav", 2.5)
     audio(folder / "new.wav", 1.0)
@@ -108,13 +107,16 @@ def test_the_default_cache_is_the_users(
     assert len(list((tmp_path / "xdg" / "ssl_audio").glob("scan-*.parquet"))) == 1
 
 
-def test_a_crash_or_a_hang_costs_one_file(tmp_path: Path, dangerous: None) -> None:
+def test_a_crash_or_a_hang_costs_one_file(
+    tmp_path: Path, dangerous: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(isolated, "TIME_LIMIT", 3.0)
     root = tmp_path / "audio"
     for k in range(18):
         audio(root / f"{k:02d}.wav")
     for name in ("03crash.wav", "07hang.wav"):
         audio(root / name)
-    found = run(root, tmp_path, workers=2, time_limit=3.0)
+    found = run(root, tmp_path, workers=2)
     assert names(found.tracks) == [f"{k:02d}.wav" for k in range(18)]
     assert [(Path(item.path).name, item.reason, item.detail) for item in found.skipped] == [
         ("03crash.wav", "unreadable", "decoder crashed"),
@@ -128,14 +130,11 @@ def test_a_crash_or_a_hang_costs_one_file(tmp_path: Path, dangerous: None) -> No
 def test_an_interrupted_scan_keeps_finished_files(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    steps = []
+    def interrupted(results: Iterator[object], *_: object) -> Iterator[object]:
+        yield from islice(results, 3)
+        raise KeyboardInterrupt
 
-    def step() -> None:
-        steps.append(1)
-        if len(steps) == 3:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(scan_module, "progress_bar", lambda *_, **__: nullcontext(step))
+    monkeypatch.setattr(scan_module, "with_progress", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run(folder, tmp_path)
     (cache,) = (tmp_path / "cache").iterdir()
@@ -146,6 +145,7 @@ def test_workers_that_cannot_start_are_an_error(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     isolated.stop()
+    monkeypatch.setattr(scan_module, "with_progress", lambda results, *_: results)
     monkeypatch.setattr(sys, "path", [])
     with pytest.raises(SslAudioError, match="at its start"):
         run(folder, tmp_path)
@@ -162,7 +162,7 @@ def test_few_files_take_few_processes() -> None:
 def test_the_bar_is_on_standard_error(
     folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    run(folder, tmp_path, progress=True)
+    run(folder, tmp_path)
     out, err = capfd.readouterr()
     assert out == "" and "6/6" in err
 

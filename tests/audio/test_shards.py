@@ -51,7 +51,7 @@ def sources(music: Path) -> list[Source]:
 
 def write(sources: list[Source], folder: Path, seconds: float = SHARD_SECONDS) -> shards.Shards:
     cache = folder.parent / "cache"
-    return shards.write_shards(sources, folder, 2, seconds, cache=cache, progress=False)
+    return shards.write_shards(sources, folder, 2, seconds, cache=cache)
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +116,7 @@ def test_loud_waveforms_are_clipped(tmp_path: Path) -> None:
 def test_the_same_pairs_as_from_the_files(
     written: shards.Shards, sources: list[Source], tmp_path: Path
 ) -> None:
-    found = scan.scan(sources, cache=tmp_path, progress=False)
+    found = scan.scan(sources, cache=tmp_path)
     assert [t.duration for t in written.tracks] == [t.duration for t in found.tracks]
     for seed in (0, 7):
         plain, prepared = (

@@ -17,15 +17,15 @@ def contents(folder):
 
 
 def test_same_bytes_whatever_the_workers(tmp_path):
-    one = make_demo(tmp_path / "one", 10, 2.0, seed=3, workers=1, progress=False)
-    two = make_demo(tmp_path / "two", 10, 2.0, seed=3, workers=2, progress=False)
+    one = make_demo(tmp_path / "one", 10, 2.0, seed=3, workers=1)
+    two = make_demo(tmp_path / "two", 10, 2.0, seed=3, workers=2)
     assert contents(one) == contents(two)
-    other = make_demo(tmp_path / "other", 10, 2.0, seed=4, workers=1, progress=False)
+    other = make_demo(tmp_path / "other", 10, 2.0, seed=4, workers=1)
     assert contents(one) != contents(other)
 
 
 def test_every_track_is_listed_once_with_its_tags(tmp_path):
-    folder = make_demo(tmp_path / "demo", 12, 1.0, workers=1, progress=False)
+    folder = make_demo(tmp_path / "demo", 12, 1.0, workers=1)
     found = [
         source
         for split in ("train", "validation", "test")
@@ -39,22 +39,22 @@ def test_every_track_is_listed_once_with_its_tags(tmp_path):
 
 
 def test_an_interrupted_corpus_is_completed_and_a_complete_one_kept(tmp_path):
-    folder = make_demo(tmp_path / "demo", 10, 1.0, workers=1, progress=False)
+    folder = make_demo(tmp_path / "demo", 10, 1.0, workers=1)
     before = contents(folder)
     (folder / "demo.json").unlink()
     (folder / "audio" / "0004.flac").unlink()
-    make_demo(folder, 10, 1.0, workers=1, progress=False)
+    make_demo(folder, 10, 1.0, workers=1)
     assert contents(folder) == before
     stamps = {p: p.stat().st_mtime_ns for p in folder.rglob("*")}
-    make_demo(folder, 10, 1.0, workers=1, progress=False)
+    make_demo(folder, 10, 1.0, workers=1)
     assert stamps == {p: p.stat().st_mtime_ns for p in folder.rglob("*")}
 
 
 def test_other_parameters_do_not_mix(tmp_path):
-    folder = make_demo(tmp_path / "demo", 10, 1.0, workers=1, progress=False)
+    folder = make_demo(tmp_path / "demo", 10, 1.0, workers=1)
     assert json.loads((folder / "demo.json").read_text())["tracks"] == 10
     with pytest.raises(SslAudioError, match="other parameters"):
-        make_demo(folder, 11, 1.0, progress=False)
+        make_demo(folder, 11, 1.0)
     with pytest.raises(SslAudioError, match="10 or more"):
         make_demo(tmp_path / "few", 3, 1.0)
 

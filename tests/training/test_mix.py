@@ -36,7 +36,7 @@ def corpora(tmp_path_factory: pytest.TempPathFactory) -> Path:
         first = home / "a" / f"album {k}" / f"{k:02}.wav"
         (home / "b" / f"again {k}.wav").write_bytes(first.read_bytes())
     sources = find_audio(home / "b")
-    shards.write_shards(sources, home / "shards", cache=home / "cache", progress=False)
+    shards.write_shards(sources, home / "shards", cache=home / "cache")
     return home
 
 
