@@ -8,13 +8,10 @@ when one of its processes crashes.
 
 import atexit
 import json
-import math
 import os
 import signal
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -31,8 +28,8 @@ CRASHED = "decoder crashed"
 NO_ANSWER = "no answer"
 TEMPORARY = (CRASHED, NO_ANSWER)  # how a detail begins that the state of the machine may explain
 _PIPE_BYTES = 1 << 20  # 16 s of audio that a decoder may be ahead; Linux allows no more
-_TICK = 0.1  # s between looks at the time limits
 _F_SETPIPE_SZ = 1031  # of Linux
+_TIMED = hasattr(signal, "setitimer")  # not on Windows, which has no time limits
 
 
 class Stream:
@@ -95,9 +92,7 @@ class _Process:
     """
 
     def __init__(self) -> None:
-        self.deadline = math.inf
         self.usable = True  # waits for the next file
-        self._late = False
         code = f"import sys; sys.path[:] = {sys.path!r}; import {__name__} as m; m.serve()"
         self._process = subprocess.Popen(  # noqa: S603 - Python itself; files' names go to its stdin
             [sys.executable, "-c", code],
@@ -123,33 +118,25 @@ class _Process:
             request = json.dumps([kind, os.path.abspath(path), sample_rate, limit])
             self._requests.write(request.encode() + b"\n")
             self._requests.flush()
-            while True:
-                self.deadline = time.monotonic() + limit
-                answer = self._line()
-                if answer is not None and answer[0] == "block":
-                    block = np.empty(answer[1], np.float32)
-                    if self._answers.readinto(block) == block.nbytes:  # type: ignore[attr-defined]
-                        self.deadline = math.inf
-                        yield ["block", block]
-                        continue
-                    answer = None
-                self.deadline = math.inf
-                if answer is None:
+            while (answer := self._line()) is not None:
+                if answer[0] != "block":
+                    self.usable = True
+                    yield answer
+                    return
+                block = np.empty(answer[1], np.float32)
+                if self._answers.readinto(block) < block.nbytes:  # type: ignore[attr-defined]
                     break
-                self.usable = not self._late
-                yield answer
-                return
+                yield ["block", block]
         except OSError:
-            self.deadline = math.inf
+            pass
         yield ["error", "unreadable", self._end(limit)]
 
     def _end(self, limit: float) -> str:
         """Why the process has ended."""
-        if self._late:
-            return f"{NO_ANSWER} in {limit:g} s"
-        if self._process.wait() == -signal.SIGINT:  # Ctrl-C reaches all processes of a terminal
+        status = self._process.wait()
+        if status == -signal.SIGINT:  # Ctrl-C reaches all processes of a terminal
             raise KeyboardInterrupt
-        return CRASHED
+        return f"{NO_ANSWER} in {limit:g} s" if _TIMED and status == -signal.SIGALRM else CRASHED
 
     def _line(self) -> Any:
         line = self._answers.readline()
@@ -158,11 +145,6 @@ class _Process:
     @property
     def alive(self) -> bool:
         return self._process.poll() is None
-
-    def end_if_late(self, now: float) -> None:
-        if now > self.deadline:
-            self._late = True
-            self._process.kill()
 
     def kill(self) -> None:
         """End the process and close its pipes."""
@@ -174,71 +156,34 @@ class _Process:
                 pipe.close()
 
 
-class _Pool:
-    """The processes of this one."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.idle: list[_Process] = []
-        self.busy: set[_Process] = set()
-        self.watch: threading.Thread | None = None
-
-    def take(self) -> _Process:
-        process = None
-        with self.lock:
-            while self.idle and process is None:
-                process = self.idle.pop()
-                if not process.alive:  # ended by Ctrl-C, or by the system
-                    process.kill()
-                    process = None
-            if self.watch is None:
-                self.watch = threading.Thread(target=self._end_late, daemon=True)
-                self.watch.start()
-        process = process or _Process()
-        self.busy.add(process)
-        return process
-
-    def give_back(self, process: _Process) -> None:
-        self.busy.discard(process)
-        if process.usable:
-            with self.lock:
-                self.idle.append(process)
-        else:
-            process.kill()
-
-    def _end_late(self) -> None:
-        while True:
-            time.sleep(_TICK)
-            for process in self.busy.copy():
-                process.end_if_late(time.monotonic())
-
-
-_pool = _Pool()
+_idle: list[_Process] = []  # of this process; `pop` and `append` are atomic
 
 
 @contextmanager
 def _process() -> Iterator[_Process]:
-    process = _pool.take()
+    try:
+        while not (process := _idle.pop()).alive:  # ended by Ctrl-C, or by the system
+            process.kill()
+    except IndexError:
+        process = _Process()
     try:
         yield process
     finally:
-        _pool.give_back(process)
+        if process.usable:
+            _idle.append(process)
+        else:
+            process.kill()
 
 
 @atexit.register
 def stop() -> None:
     """End the idle processes."""
-    while _pool.idle:
-        _pool.idle.pop().kill()
+    while _idle:
+        _idle.pop().kill()
 
 
-def _forget() -> None:
-    global _pool
-    _pool = _Pool()  # a fork does not share the processes of its parent
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
+if hasattr(os, "register_at_fork"):  # a fork does not share the processes of its parent
+    os.register_at_fork(after_in_child=_idle.clear)
 
 
 def serve() -> None:
@@ -248,6 +193,8 @@ def serve() -> None:
     os.dup2(2, 1)
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if _TIMED:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
     _limit_memory()
     _widen(answers.fileno())
     from ssl_audio.audio import decode
@@ -286,9 +233,9 @@ def serve() -> None:
 
 
 def _alarm(limit: float | None) -> None:
-    """End this process later than its parent would: nothing else does if that is killed."""
-    if hasattr(signal, "alarm"):
-        signal.alarm(0 if limit is None else math.ceil(limit) + 5)
+    """End this process after some seconds, also if its parent was killed; None: no more."""
+    if _TIMED:
+        signal.setitimer(signal.ITIMER_REAL, limit or 0.0)
 
 
 def _limit_memory() -> None:

@@ -25,6 +25,21 @@ def read(path, rate=16_000):
     return np.concatenate(list(stream)), stream.note
 
 
+@pytest.fixture
+def started(monkeypatch):
+    """The processes that a test starts."""
+    found = []
+
+    class Listed(isolated._Process):
+        def __init__(self):
+            super().__init__()
+            found.append(self)
+
+    isolated.stop()
+    monkeypatch.setattr(isolated, "_Process", Listed)
+    return found
+
+
 @pytest.mark.parametrize("rate", [16_000, 44_100])
 def test_the_samples_are_those_of_this_process(tmp_path, rate):
     paths = [write(tmp_path / f"{k}.flac", 2 + k) for k in range(3)]
@@ -56,20 +71,20 @@ def test_a_header_of_many_hours_takes_no_memory(tmp_path):
     assert len(samples) == 48_000 and note.startswith("3.00 of 11651")
 
 
-def test_a_reader_that_stops_early_leaves_no_process_behind(tmp_path):
+def test_a_reader_that_stops_early_leaves_no_process_behind(tmp_path, started):
     path = write(tmp_path / "a.wav", 60.0)
     blocks = iter(isolated.Stream(path))
     next(blocks)
-    (process,) = isolated._pool.busy
+    (process,) = started
     blocks.close()
-    assert not isolated._pool.busy and not process.alive
+    assert not process.alive
     assert len(read(write(tmp_path / "b.wav", 1.0))[0]) == 16_000
 
 
 def test_an_idle_process_that_has_ended_is_replaced(tmp_path):
     path = write(tmp_path / "a.wav", 1.0)
     read(path)
-    for process in isolated._pool.idle:
+    for process in isolated._idle:
         os.kill(process._process.pid, signal.SIGTERM)
         process._process.wait()
     assert len(read(path)[0]) == 16_000
@@ -99,15 +114,14 @@ def test_what_a_file_does_to_its_process_is_its_error(tmp_path, dangerous, monke
     assert capfd.readouterr() == ("", "")
 
 
-def test_ctrl_c_reaches_the_one_who_waits(tmp_path, dangerous):
+def test_ctrl_c_reaches_the_one_who_waits(tmp_path, dangerous, started):
     path = write(tmp_path / "hang.wav", 1.0)
 
     def interrupt():
-        while not isolated._pool.busy:
+        while not started:
             time.sleep(0.01)
         time.sleep(0.2)
-        for process in isolated._pool.busy.copy():
-            os.kill(process._process.pid, signal.SIGINT)
+        os.kill(started[0]._process.pid, signal.SIGINT)
 
     threading.Thread(target=interrupt).start()
     with pytest.raises(KeyboardInterrupt):
