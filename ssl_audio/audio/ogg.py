@@ -53,8 +53,8 @@ def layout(file: BinaryIO, size: int) -> Layout:
 def sampled(file: BinaryIO, size: int) -> Layout | None:
     """The layout by the first and the last pages, if those between belong to them; else None."""
     links = _links(file, 4 * _LONGEST)
-    pages = [_page_at(file, part * size // 4, 2 * _LONGEST) for part in (1, 2, 3)]
-    pages.append(_page_at(file, max(0, size - 2 * _LONGEST), 2 * _LONGEST, last=True))
+    pages = [_page_at(file, part * size // 4) for part in (1, 2, 3)]
+    pages.append(_page_at(file, max(0, size - 2 * _LONGEST), last=True))
     if len(links) != 1 or not links[0].rate or None in pages:
         return None
     (link,) = links
@@ -67,9 +67,9 @@ def sampled(file: BinaryIO, size: int) -> Layout | None:
     return Layout((), None, link.seconds) if pages[-1][5] & _LAST else None
 
 
-def _page_at(file: BinaryIO, place: int, count: int, last: bool = False) -> bytes | None:
-    """The header of the first page in `count` bytes, or of the one that ends them."""
-    data = read_at(file, place, count)
+def _page_at(file: BinaryIO, place: int, last: bool = False) -> bytes | None:
+    """The header of the first page from a place on, or of the last one, which ends the file."""
+    data = read_at(file, place, 2 * _LONGEST)
     find = data.rfind if last else data.find
     offset = find(b"OggS")
     while offset >= 0:

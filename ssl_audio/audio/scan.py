@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from ssl_audio.audio import isolated
 from ssl_audio.audio.sources import Source, read_parquet
@@ -280,15 +279,12 @@ def _save_cache(path: Path, known: Mapping[str, _Verdict]) -> None:
     import pyarrow.parquet
 
     text, real, whole = pyarrow.string(), pyarrow.float64(), pyarrow.int64()
-    kinds = {"size": whole, "mtime_ns": whole, "duration": real, "reason": text, "detail": text}
-    columns: dict[str, Any] = {  # a path need not be UTF-8, which text in Parquet is
-        "path": pyarrow.array([os.fsencode(name) for name in known], pyarrow.binary())
-    }
-    for name, kind in kinds.items():
-        cells = [getattr(verdict, name) for verdict in known.values()]
-        columns[name] = pyarrow.array(
-            [c.encode("utf-8", "replace").decode() if kind == text else c for c in cells], kind
-        )
-    table = pyarrow.table(columns, metadata={"version": _CACHE_VERSION})
+    columns = {"path": pyarrow.binary(), "size": whole, "mtime_ns": whole, "duration": real,
+               "reason": text, "detail": text}  # fmt: skip
+    schema = pyarrow.schema(columns, metadata={"version": _CACHE_VERSION})
+    rows = [  # a path need not be UTF-8, which text in Parquet is
+        {**vars(one), "path": os.fsencode(name), "detail": one.detail.encode("utf-8", "replace")}
+        for name, one in known.items()
+    ]
     with atomic_file(path) as temporary:
-        pyarrow.parquet.write_table(table, temporary)
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows, schema), temporary)

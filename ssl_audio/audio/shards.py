@@ -270,18 +270,12 @@ def _write_index(
     ]
     root = common_folder([row["path"] for row in rows])
     text, whole, real = pyarrow.string(), pyarrow.int64(), pyarrow.float64()
-    kinds = dict(zip(_COLUMNS, (text, text, whole, whole, real, text, text), strict=True))
     for row in rows:
         row["source"] = printable(row["path"])
         row["id"] = printable(row["path"].removeprefix(root).lstrip(os.sep).replace(os.sep, "/"))
-    table = pyarrow.table(
-        {name: pyarrow.array([row[name] for row in rows], kinds[name]) for name in _COLUMNS},
-        metadata={
-            "version": str(_VERSION),
-            "sample_rate": str(SAMPLE_RATE),
-            "identity": identity,
-            "skipped": str(skipped),
-        },
-    )
+    kinds = (text, text, whole, whole, real, text, text)
+    about = {"version": str(_VERSION), "sample_rate": str(SAMPLE_RATE), "identity": identity,
+             "skipped": str(skipped)}  # fmt: skip
+    schema = pyarrow.schema(zip(_COLUMNS, kinds, strict=True), about)
     with atomic_file(folder / INDEX) as temporary:
-        pyarrow.parquet.write_table(table, temporary)
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows, schema), temporary)
