@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from ssl_audio.catalogue.acoustic_model import (
     DIMENSIONS,
     AcousticModel,
+    Windows,
     fit_pca,
     load_acoustic,
-    whole_tracks,
     windows_of,
 )
 from ssl_audio.io.console import say
@@ -71,7 +73,7 @@ def acoustic_features(
             if known is None or (known.path, known.sha256) != (row.path, row.sha256):
                 store.add(replace(row, vector=model.features(row.vector[None])[0]))
         store.flush()
-        store.drop(gone if settings.deleted == "drop" else ())
+        store.append([], gone if settings.deleted == "drop" else ())
         say(f"{store.close()} tracks x {DIMENSIONS} ({model.method}): {output.name}")
 
 
@@ -105,7 +107,7 @@ def _fit(
     if stored.about.get("segments"):
         windows = windows_of(read_segments(features), stored.ids)
     else:
-        windows = whole_tracks(stored.vectors)
+        windows = Windows(stored.vectors, np.arange(len(stored.ids) + 1))  # one a track
     about = {"encoder": stored.about["model"], "tracks": len(stored.ids)}
     if not playlists or settings.kind == "pca":
         return fit_pca(windows, about)

@@ -55,11 +55,6 @@ def windows_of(
     return Windows(np.concatenate(rows), np.cumsum([0, *counts]))
 
 
-def whole_tracks(means: np.ndarray) -> Windows:
-    """One window per track, for stores without segments."""
-    return Windows(means, np.arange(len(means) + 1))
-
-
 @dataclass(frozen=True)
 class AcousticModel:
     """A fitted projection from embeddings to acoustic features."""

@@ -120,7 +120,7 @@ def _compute(
     store: Store, encoder: TrackEncoder, tracks: Mapping[str, Path], workers: int | None
 ) -> None:
     """Add the missing tracks to the store and close it; unreadable ones are left out."""
-    todo = {track: path for track, path in tracks.items() if track not in store.finished}
+    todo = {track: path for track, path in tracks.items() if track not in store.records}
     results = extract(list(todo.values()), encoder.features, encoder.sample_rate, workers)
     errors = []
     for track, found in zip(todo, with_progress(results, encoder.name, len(todo)), strict=True):

@@ -105,11 +105,6 @@ class Store:
         self._kept_failures = dict(self.failures)
 
     @property
-    def finished(self) -> set[str]:
-        """The ids of the tracks that are on disk."""
-        return set(self.records)
-
-    @property
     def parts(self) -> tuple[Part, ...]:
         """The files of the store, in its order."""
         return self._manifest.parts
@@ -168,10 +163,6 @@ class Store:
             del self.records[track], self._places[track]
         for part, rows in found:
             self._index(part, rows)
-
-    def drop(self, ids: Iterable[str]) -> None:
-        """Remove the rows of some tracks."""
-        self.append([], ids)
 
     def revise(
         self, changes: Iterable[tuple[str, str, Record]], dropped: Iterable[str] = ()

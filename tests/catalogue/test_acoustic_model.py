@@ -8,12 +8,16 @@ from scipy.sparse import csr_matrix
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import MinMaxScaler
 
-from ssl_audio.catalogue.acoustic_model import fit_pca, load_acoustic, whole_tracks, windows_of
+from ssl_audio.catalogue.acoustic_model import Windows, fit_pca, load_acoustic, windows_of
 from ssl_audio.catalogue.siamese import PairSampler, fit_siamese, membership
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.settings.acoustic import SiameseSettings
 
 QUICK = SiameseSettings(batch_size=256, steps=300, every=25)
+
+
+def whole_tracks(means):
+    return Windows(means, np.arange(len(means) + 1))
 
 
 def styles(tracks=200, styles=4, dimensions=32, seed=0):

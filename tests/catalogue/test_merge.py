@@ -66,7 +66,7 @@ STATES = st.sampled_from(["absent", "failed", "kept", "deleted", "changed", "sam
 def change(store, name, state, night):
     """Change one track of a store."""
     if state == "absent":
-        store.drop([name])
+        store.append([], [name])
     elif state == "failed":
         store.failures[name] = FAILURE._replace(id=name, path=f"/m/{name}")
         return
@@ -129,7 +129,7 @@ def test_only_what_differs_is_written(tmp_path, monkeypatch):
     assert content(output)[0]["a5"]["sha256"] == "01"
     # a row that a store has lost is removed, and so is nothing else
     with Store(b, ABOUT) as store:
-        store.drop(["b"])
+        store.append([], ["b"])
         store.close()
     status, _, said = merged(output, tmp_path / "c.parquet", a)
     assert status == 1 and "1 tracks of none of these stores, such as b: name the store" in said

@@ -56,7 +56,7 @@ def test_new_tracks_are_added_to_a_finished_output(tmp_path):
     path = tmp_path / "features.parquet"
     filled(path, ["a", "b"]).close()
     store = Store(path, ABOUT)
-    assert store.finished == {"a", "b"}
+    assert store.records.keys() == {"a", "b"}
     store.add(row("c"))
     assert store.close() == 3
     assert read_store(path).ids == ["a", "b", "c"]
@@ -95,7 +95,7 @@ def test_groups_survive_whatever_stops_the_run(tmp_path):
     del store  # as a crash would: e was not in a whole group
     assert read_store(path).ids == list("abcd")
     again = Store(path, ABOUT, group=2)
-    assert again.finished == set("abcd")
+    assert again.records.keys() == set("abcd")
     again.add(row("e"))
     assert again.close() == 5
     assert read_store(path).ids == list("abcde")
@@ -107,7 +107,7 @@ def test_what_a_stopped_run_left_is_removed(tmp_path):
     for name in (".part-00000001.parquet.7.7.tmp", "part-00000009.parquet"):
         (path / name).write_bytes(b"PAR1 cut off")
     (tmp_path / ".features-failures.csv.7.7.tmp").write_bytes(b"")
-    assert Store(path, ABOUT).finished == {"a", "b"}
+    assert Store(path, ABOUT).records.keys() == {"a", "b"}
     assert sorted(p.name for p in path.iterdir()) == [
         "_lock", "_manifest.json", "part-00000000.parquet",
     ]  # fmt: skip
@@ -125,7 +125,7 @@ def test_another_checkpoint_is_refused(tmp_path, finished):
         Store(path, {**ABOUT, "model": "other"})
     with pytest.raises(SslAudioError, match="dtype=float32"):
         Store(path, ABOUT, dtype="float16")
-    assert Store(path, {**ABOUT, "checkpoint": "elsewhere"}).finished == {"a", "b"}
+    assert Store(path, {**ABOUT, "checkpoint": "elsewhere"}).records.keys() == {"a", "b"}
 
 
 @pytest.mark.parametrize(
@@ -170,11 +170,11 @@ def test_interruptions_anywhere_give_every_track_once(tmp_path_factory, runs, gr
     for count in runs:  # each run is stopped after so many tracks
         store = None  # what holds the lock
         store = Store(path, ABOUT, group=group)
-        for name in [n for n in names if n not in store.finished][:count]:
+        for name in [n for n in names if n not in store.records][:count]:
             store.add(row(name))
     store = None
     store = Store(path, ABOUT, group=group)
-    for name in [n for n in names if n not in store.finished]:
+    for name in [n for n in names if n not in store.records]:
         store.add(row(name))
     assert store.close() == 12
     assert read_store(path).ids == names
@@ -294,7 +294,7 @@ def test_damaged_parts_are_named_and_computed_again(tmp_path, damage, capsys):
     with pytest.raises(SslAudioError, match="part-00000000.parquet is damaged"):
         read_store(path)
     with Store(path, ABOUT, group=2) as store:
-        assert store.finished == {"c", "d"} and "damaged" in capsys.readouterr().err
+        assert store.records.keys() == {"c", "d"} and "damaged" in capsys.readouterr().err
         for name in "ab":
             store.add(row(name))
         assert store.close() == 4
@@ -307,7 +307,7 @@ def test_a_run_without_rows_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
     with Store(tmp_path / "f.parquet", ABOUT) as store:
         store.add(row("a"))
-    assert Store(tmp_path / "f.parquet", ABOUT).finished == {"a"}
+    assert Store(tmp_path / "f.parquet", ABOUT).records.keys() == {"a"}
 
 
 def test_nothing_to_do_touches_nothing(tmp_path):

@@ -42,7 +42,7 @@ def write(url, *rows, failed=(), dropped=()):
             store.add(one)
         store.failures.update({track: Failure(track, track, "damaged", True) for track in failed})
         store.flush()
-        store.drop(dropped)
+        store.append([], dropped)
         store.close()
         (output.path / "_run.json").write_text(json.dumps(sorted(store.records)))
 

@@ -87,7 +87,7 @@ def test_the_graph_follows_the_store(tmp_path, capsys):
         gone = {f"{k}": "deleted" for k in range(night, seen, 31)}
         add(path, [*new, *changed], night, **gone)
         with Store(path, {"kind": "x"}) as store:
-            store.drop([f"{night * 5}"])
+            store.append([], [f"{night * 5}"])
             store.close()
         seen += 20
         nearest = nearest_tracks(path, queries, seen, approximate=True)
