@@ -45,11 +45,9 @@ def make_demo(
         workers: processes; default is one per processor.
 
     Raises:
-        SslAudioError: the folder holds a corpus of other parameters, or too few tracks.
+        SslAudioError: the folder holds a corpus of other parameters.
     """
     folder = Path(folder)
-    if tracks < 10 or seconds < 1:
-        raise SslAudioError(f"a demo of {tracks} tracks of {seconds} s: 10 or more, of 1 s or more")
     parameters = _parameters(tracks, seconds, seed)
     done = folder / "demo.json"
     if done.exists():

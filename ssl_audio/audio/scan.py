@@ -204,8 +204,6 @@ def _manifest(
 
 
 def _worker_count(workers: int | None, files: int) -> int:
-    if workers is not None and workers < 1:
-        raise SslAudioError(f"workers={workers}: 1 process or more")
     return max(1, min(workers or available_processors(), math.ceil(files / _FILES_PER_WORKER)))
 
 

@@ -133,8 +133,6 @@ def write_shards(
         SslAudioError: no usable audio, a folder of other sources or that another process is
             writing, a disk that is full or cannot be written, or a setting out of range.
     """
-    if workers is not None and workers < 1:
-        raise SslAudioError(f"workers={workers}: 1 or more")
     if not 1.0 <= shard_seconds < float("inf"):  # `not` also refuses NaN
         raise SslAudioError(f"a shard of {shard_seconds:g} s: give at least 1 s")
     limit = int(shard_seconds * SAMPLE_RATE)

@@ -155,8 +155,6 @@ def test_few_files_take_few_processes() -> None:
     assert scan_module._worker_count(None, 5) == 1
     assert scan_module._worker_count(8, 33) == 3
     assert scan_module._worker_count(2, 10_000) == 2
-    with pytest.raises(SslAudioError):
-        scan_module._worker_count(0, 5)
 
 
 def test_the_bar_is_on_standard_error(

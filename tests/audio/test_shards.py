@@ -287,8 +287,6 @@ def test_errors_of_unusable_audio_and_wrong_settings(sources: list[Source], tmp_
         write(sources, tmp_path / "noise.mp3")
     with pytest.raises(SslAudioError, match="at least 1 s"):
         write(sources, tmp_path / "shards", seconds=float("nan"))
-    with pytest.raises(SslAudioError, match="workers"):
-        shards.write_shards(sources, tmp_path / "shards", workers=0)
     with pytest.raises(SslAudioError, match="no index|cannot read"):
         (tmp_path / "other").mkdir()
         (tmp_path / "other" / "index.parquet").write_bytes(b"something else")
