@@ -224,7 +224,10 @@ def test_new_tracks_get_vectors_of_musig(ran: Ran, made: Made, tmp_path: Path) -
     for wrong, message in (
         ([f"output={output}"], "a new file"),
         ([f"output={tmp_path / 'my.m3u'}"], "a new file"),
-        ([f"run={tmp_path}", f"output={tmp_path / 'v.parquet'}"], "results.json"),
+        (
+            [f"run={tmp_path}", f"output={tmp_path / 'v.parquet'}"],
+            f"error: run={tmp_path / 'results.json'}: No such file",
+        ),
         (["model=m2grl", f"output={tmp_path / 'v.parquet'}"], "computes no vectors of new tracks"),
     ):
         assert message in refused(*words, *wrong, command=complete_main)
@@ -557,6 +560,16 @@ def test_unusable_settings_are_refused_in_one_line(
              for w in words]  # fmt: skip
     assert message in refused(*SMALL, "baselines=[popularity,warp]", *given, f"run_dir={tmp_path}")
     assert not list(tmp_path.iterdir())  # it was refused before anything was trained
+
+
+@pytest.mark.parametrize(("package", "name"), [("gensim", "track2vec"), ("implicit", "als")])
+def test_a_missing_package_is_refused_before_any_training(
+    package: str, name: str, made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    words = made.words(f"baselines=[popularity,{name}]", "model=[]", f"run_dir={tmp_path}")
+    assert f"needs {package}: pip install 'ssl_audio[playlists]'" in refused(*words)
+    assert not list(tmp_path.iterdir())
 
 
 def test_help_imports_nothing_heavy() -> None:

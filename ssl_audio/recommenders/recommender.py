@@ -11,6 +11,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -51,13 +52,15 @@ class Recommender(ABC):
         space: of its settings, those that `tune=true` may choose.
         random: whether the training seed makes a difference.
         stored: whether `fit` leaves what it trained in its folder.
+        package: the optional package that trains it; "": none.
 
     Args:
         settings: of the comparison.
         data: what it is trained on.
 
     Raises:
-        SslAudioError: settings or data that it cannot be trained with: nothing is trained yet.
+        SslAudioError: settings or data that it cannot be trained with, or no `package`: nothing is
+            trained yet.
     """
 
     name: str
@@ -68,9 +71,13 @@ class Recommender(ABC):
     space: Space = {}
     random = True
     stored = True
+    package = ""
 
     def __init__(self, settings: RecommendSettings, data: TrainingData) -> None:
         self.settings, self.data = settings, data
+        if self.package and find_spec(self.package) is None:
+            install = "pip install 'ssl_audio[playlists]'"
+            raise SslAudioError(f"{self.name} needs {self.package}: {install}")
 
     @property
     def recency(self) -> float:

@@ -44,7 +44,7 @@ def _trained_model(
     try:
         results = read_results(run)
     except SslAudioError as error:
-        raise SslAudioError(f"run={run}: {error}") from error
+        raise SslAudioError(f"run={error}") from error  # begins with the path
     names = list(results.models) if isinstance(results, PlaylistResults) else []
     name = choose(names) if model is None else model
     if not isinstance(results, PlaylistResults) or name is None or name not in names:

@@ -4,14 +4,12 @@ Hu, Koren and Volinsky 2008, "Collaborative filtering for implicit feedback data
 et al. 2009, "BPR: Bayesian personalized ranking from implicit feedback".
 """
 
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
-from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import Playlists
 from ssl_audio.recommenders.recommender import RECENCIES, VectorRecommender
 from ssl_audio.recommenders.scorers import VectorScorer
@@ -22,7 +20,9 @@ def bpr_vectors(
     playlists: Playlists, tracks: int, settings: BPRSettings, seed: int = 0
 ) -> np.ndarray:
     """(tracks, dimensions) float32, zero for a track in no playlist; without the tracks' biases."""
-    model = _library("bpr").BayesianPersonalizedRanking(
+    from implicit.cpu.bpr import BayesianPersonalizedRanking
+
+    model = BayesianPersonalizedRanking(
         settings.dimensions, settings.learning_rate, settings.regularisation,
         iterations=settings.epochs, num_threads=1, random_state=seed,
     )  # fmt: skip
@@ -65,6 +65,7 @@ class ALS(VectorRecommender):
     """Alternating least squares."""
 
     name = "ALS"
+    package = "implicit"
     space = {
         "als.dimensions": (32, 64, 128), "als.regularisation": (0.1, 1.0, 10.0, 100.0),
         "als.confidence": (1.0, 3.0, 10.0, 40.0), "recency": RECENCIES,
@@ -82,6 +83,7 @@ class BPR(VectorRecommender):
     """Bayesian personalised ranking."""
 
     name = "BPR"
+    package = "implicit"
     space = {
         "bpr.dimensions": (32, 64, 128), "bpr.regularisation": (1e-4, 1e-3, 1e-2),
         "bpr.learning_rate": (0.02, 0.05, 0.1), "bpr.epochs": (50, 100, 200),
@@ -94,19 +96,12 @@ class BPR(VectorRecommender):
 
 
 def _als(settings: ALSSettings, seed: int = 0) -> Any:
-    return _library("als").AlternatingLeastSquares(
+    from implicit.cpu.als import AlternatingLeastSquares
+
+    return AlternatingLeastSquares(
         settings.dimensions, settings.regularisation, alpha=settings.confidence,
         iterations=settings.epochs, num_threads=1, random_state=seed,
     )  # fmt: skip
-
-
-def _library(model: str) -> Any:
-    try:
-        return import_module(f"implicit.cpu.{model}")
-    except ImportError as error:
-        raise SslAudioError(
-            "ALS and BPR need implicit: pip install 'ssl_audio[playlists]'"
-        ) from error
 
 
 def _matrix(playlists: Playlists, tracks: int, recency: float = 1.0) -> sparse.csr_matrix:

@@ -23,6 +23,7 @@ class Line(VectorRecommender):
     """LINE over the graph of the data."""
 
     name = "LINE"
+    package = "gensim"
 
     def train(self, folder: Path) -> np.ndarray:
         samples = SAMPLES_ON_SESSIONS if self.data.in_sessions else SAMPLES
@@ -44,7 +45,7 @@ def line_vectors(
         seed: of the edges and the vectors.
 
     Raises:
-        SslAudioError: gensim is missing, or the graph has no edge.
+        SslAudioError: the graph has no edge.
     """
     if not len(graph.neighbours):
         raise SslAudioError("the track graph has no edge: lower graph.min_weight")

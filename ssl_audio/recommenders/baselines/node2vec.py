@@ -51,6 +51,7 @@ class Node2Vec(VectorRecommender):
     """Node2Vec over the graph of the data."""
 
     name = "Node2Vec"
+    package = "gensim"
     q = 0.5
 
     def train(self, folder: Path) -> np.ndarray:
@@ -73,7 +74,7 @@ def node2vec_vectors(graph: TrackGraph, settings: Node2VecSettings, seed: int = 
     """(2, nodes, dimensions) float32 input and output vectors; 0 for a node without neighbours.
 
     Raises:
-        SslAudioError: gensim is missing, or the graph has no edge.
+        SslAudioError: the graph has no edge.
     """
     if not len(graph.neighbours):
         raise SslAudioError("the track graph has no edge: lower graph.min_weight")

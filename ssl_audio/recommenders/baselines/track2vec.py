@@ -28,6 +28,7 @@ class Track2Vec(VectorRecommender):
     """
 
     name = "Track2Vec"
+    package = "gensim"
     space = {
         "track2vec.dimensions": (64, 128, 256), "track2vec.window": (5, 10, 20),
         "track2vec.negatives": (5, 15), "track2vec.epochs": (5, 10, 20, 40),
@@ -58,6 +59,7 @@ class SkipGram(VectorRecommender):
     """Skip-gram of items alone, with M2GRL's settings: all pairs within the window."""
 
     name = "SGNS, items alone"
+    package = "gensim"
     tables = (MAIN, BY_WEIGHTS)
     space = {
         "m2grl.dimensions": (32, 64, 128), "m2grl.window": (5, 9, 20),
@@ -78,7 +80,7 @@ def track2vec(
     """(2, tracks, dimensions) float32 input and output vectors; 0 for a track in no playlist.
 
     Raises:
-        SslAudioError: gensim is missing, or no playlist holds a track.
+        SslAudioError: no playlist holds a track.
     """
     counts = np.bincount(playlists.tracks, minlength=tracks)
     lists = [

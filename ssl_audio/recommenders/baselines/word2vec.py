@@ -40,12 +40,10 @@ def word2vec(
         (2, tracks, dimensions) float32 input and output vectors; zero where the count is 0.
 
     Raises:
-        SslAudioError: gensim is missing, or all counts are 0.
+        SslAudioError: all counts are 0.
     """
-    try:
-        from gensim.models import Word2Vec
-    except ImportError as error:
-        raise SslAudioError("Word2Vec needs gensim: pip install 'ssl_audio[playlists]'") from error
+    from gensim.models import Word2Vec  # takes a second to import
+
     seen = np.flatnonzero(counts)
     if not len(seen):
         raise SslAudioError("no track to learn from: give playlists that are not empty")
