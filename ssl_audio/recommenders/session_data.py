@@ -18,13 +18,12 @@ from scipy.sparse import csr_matrix
 
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.files import file_sha256
-from ssl_audio.recommenders.data.collection import Playlists, playlists_of
+from ssl_audio.recommenders.data.collection import playlists_of
 from ssl_audio.recommenders.data.graph import TrackGraph
 from ssl_audio.recommenders.data.movielens import FILES, movielens_files, read_movielens
 from ssl_audio.recommenders.data.sessions import (
-    Sessions,
     make_sessions,
-    view_graph_edges,
+    view_graph,
     view_sequences,
 )
 from ssl_audio.recommenders.data.training_data import TrainingData, add_groups
@@ -67,8 +66,7 @@ class SessionData(TrainingData):
     @cached_property
     def graph(self) -> TrackGraph:
         """Edges between consecutive items, weighted by their frequency (A.1)."""
-        low, high, weights = view_graph_edges(self.train)
-        return TrackGraph.from_edges(np.stack([low, high], 1), self.tracks, weights)
+        return view_graph(self.train, self.tracks)
 
     @cached_property
     def links(self) -> Links:
@@ -118,7 +116,6 @@ def load_session_data(
     """Read a MovieLens folder and hold sessions out.
 
     Args:
-        source: the folder.
         rules: which ratings count, and where a session ends.
         kind: of the categories.
         validate: leave each user's last session (or item) out, and hold out the one before it.
@@ -130,11 +127,13 @@ def load_session_data(
     read = read_movielens(source, kind)
     if read.categories.nnz == 0:
         raise SslAudioError(f"{source}: no movie has {kind}; give the other m2grl.categories")
-    sessions = make_sessions(read.events, rules)
+    sessions, owners = make_sessions(read.events, rules)
     last_item = rules.hold_out == "item"
-    train, task = next_session_task(sessions.playlists, sessions.owners, last_item)
+    train, task = next_session_task(sessions, owners, last_item)
     if validate:
-        train, task = next_session_task(train, _owners(train, sessions), last_item)
+        owner = dict(zip(sessions.ids, owners.tolist(), strict=True))
+        left = np.array([owner[name] for name in train.ids])
+        train, task = next_session_task(train, left, last_item)
     if len(task) < 2:
         raise SslAudioError(
             f"{source}: {len(task)} test users, 2 or more are needed: a user needs two movies that "
@@ -144,7 +143,7 @@ def load_session_data(
     if known <= K:
         text = f"{source}: {known} movies in training sessions: more than {K} are needed"
         raise SslAudioError(text)
-    users = len(np.unique(sessions.owners))
+    users = len(np.unique(owners))
     hashes = {path.name: file_sha256(path) for path in movielens_files(source)}
     movies, none = len(read.catalogue), playlists_of([])
     data = SessionData(
@@ -155,9 +154,3 @@ def load_session_data(
     )  # fmt: skip
     add_groups(data, StoreSettings())
     return data
-
-
-def _owners(train: Playlists, sessions: Sessions) -> np.ndarray:
-    """(training sessions,) the user of each, by the names of the sessions."""
-    owner = dict(zip(sessions.playlists.ids, sessions.owners.tolist(), strict=True))
-    return np.array([owner[name] for name in train.ids])

@@ -233,6 +233,7 @@ def test_consecutive_movies_make_the_graph(movies):
         (["model=musig"], "musig.similarity=acoustic needs stores.acoustic="),
         (["sessions.idle=soon"], "sessions.idle=soon: a number or null, above 0"),
         (["sessions.min_rating=6"], "sessions.min_rating=6 keeps none of"),
+        (["sessions.max_length=1", "baselines=[graphsage]"], "the track graph has no edge"),
     ],
 )
 def test_unusable_settings_are_refused_in_a_line(movies, tmp_path, more, message):
@@ -288,9 +289,9 @@ def test_ml_latest_small(tmp_path):
         f"run_dir={tmp_path / 'run'}",
     ])  # fmt: skip
     results = compare(chosen)
-    sessions = make_sessions(read_movielens(SMALL).events, SessionSettings())
+    _, owners = make_sessions(read_movielens(SMALL).events, SessionSettings())
     counts = results.data.counts
-    assert counts["users"] == len(np.unique(sessions.owners)) == counts["test users"] == 609
+    assert counts["users"] == len(np.unique(owners)) == counts["test users"] == 609
     assert counts["training sessions"] == 1617 and counts["movies"] == 9742
     assert counts["movies in training"] == 7768
     rows = {row.system: row.figures for row in results.tables[0].rows}

@@ -159,7 +159,7 @@ def test_the_points_of_a_grid_are_all_different_and_the_same_for_a_seed():
 @pytest.mark.parametrize("in_sessions", [False, True])
 def test_every_value_of_a_search_space_can_be_set(data, in_sessions):
     """Typed settings refuse wrong keys and values."""
-    graph = TrackGraph.from_edges(np.array([[0, 1]]), SIZE, np.ones(1))
+    graph = TrackGraph.from_edges(np.array([[0, 1]]), SIZE)
     values = np.zeros((SIZE, 2), np.float32)
     group = SimpleNamespace(name="popularity", values=values, present=np.ones(SIZE, bool))
     data.groups, data.embeddings = {"popularity": group, "acoustic": group}, values

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.baselines.word2vec import word2vec
-from ssl_audio.recommenders.data.graph import TrackGraph
+from ssl_audio.recommenders.data.graph import TrackGraph, with_edges
 from ssl_audio.recommenders.recommender import VectorRecommender
 from ssl_audio.settings.baselines import Word2VecSettings
 
@@ -27,7 +26,7 @@ class Line(VectorRecommender):
 
     def train(self, folder: Path) -> np.ndarray:
         samples = SAMPLES_ON_SESSIONS if self.data.in_sessions else SAMPLES
-        return line_vectors(self.data.graph, samples, Word2VecSettings(
+        return line_vectors(with_edges(self.data.graph), samples, Word2VecSettings(
             dimensions=self.settings.m2grl.dimensions, window=1, negatives=10, epochs=1, sample=0,
             learning_rate=0.1,
         ), self.settings.seed)  # fmt: skip
@@ -38,17 +37,9 @@ def line_vectors(
 ) -> np.ndarray:
     """(nodes, dimensions) float32 vectors; zero for a node of which no edge is drawn.
 
-    Args:
-        graph: of the nodes.
-        samples: steps for each node that has neighbours; one on an edge in each direction is two.
-        settings: with a window of 1.
-        seed: of the edges and the vectors.
-
-    Raises:
-        SslAudioError: the graph has no edge.
+    `samples` are steps for each node that has neighbours: one on an edge in each direction is two.
+    The window of the settings is 1.
     """
-    if not len(graph.neighbours):
-        raise SslAudioError("the track graph has no edge: lower graph.min_weight")
     edges = _Edges(graph, samples * int((graph.degree > 0).sum()) // 2, seed)
     return word2vec(edges, edges.counts(len(graph)), settings, seed)[0]
 
@@ -78,7 +69,5 @@ class _Edges:
 
     def counts(self, nodes: int) -> np.ndarray:
         """(nodes,) how often each node is an end."""
-        return sum(  # type: ignore[return-value]
-            (np.bincount(part.ravel(), minlength=nodes) for part in self._parts()),
-            np.zeros(nodes, np.int64),
-        )
+        counts = (np.bincount(part.ravel(), minlength=nodes) for part in self._parts())
+        return sum(counts, np.zeros(nodes, np.int64))

@@ -34,11 +34,6 @@ class ShuffledEpochs:
         self.rows, self.batch_size, self.seed = rows, batch_size, tuple(seed)
         self._orders: dict[int, np.ndarray] = {}  # of the last two epochs
 
-    @property
-    def steps(self) -> int:
-        """Batches until all rows were drawn."""
-        return -(-self.rows // self.batch_size)
-
     def batch(self, step: int) -> np.ndarray:
         """(batch_size,) rows of one step."""
         places = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
@@ -57,19 +52,15 @@ class ShuffledEpochs:
 
 
 class NeighbourSampler(nn.Module):
-    """Draws neighbours uniformly, with replacement, by one gather from compressed rows.
-
-    Args:
-        offsets: (tracks + 1,) int64, where each track's neighbours start.
-        neighbours: (2 edges,) int32 or int64.
-    """
+    """Draws neighbours uniformly, with replacement, in a graph that has an edge."""
 
     neighbours: Tensor
     degrees: Tensor
     starts: Tensor
 
-    def __init__(self, offsets: Tensor, neighbours: Tensor) -> None:
+    def __init__(self, graph: TrackGraph) -> None:
         super().__init__()
+        offsets, neighbours = torch.from_numpy(graph.offsets), torch.from_numpy(graph.neighbours)
         degrees = offsets.diff()
         starts = torch.where(degrees > 0, offsets[:-1], 0)  # always a valid position
         data = {"neighbours": neighbours, "degrees": degrees, "starts": starts}
@@ -80,25 +71,22 @@ class NeighbourSampler(nn.Module):
         """A fixed number of neighbours of each node.
 
         Args:
-            nodes: (n,) int64, on the sampler's device; -1 is no node, as in the returned samples.
+            nodes: (n,) int64, on the sampler's device.
             size: neighbours of each node.
             generator: source of randomness, on the same device.
 
         Returns:
-            (n, size) int64; rows of nodes without neighbours, and of -1, are all -1.
+            (n, size) int64; rows of nodes without neighbours are all -1.
         """
         shape = (len(nodes), size)
-        if not len(self.neighbours):
-            return nodes.new_full(shape, -1)
-        known = nodes.clamp(min=0)
-        degrees = self.degrees.index_select(0, known)[:, None]
+        degrees = self.degrees.index_select(0, nodes)[:, None]
         places = torch.randint(
             2**BITS - 1, shape, generator=generator, device=nodes.device, dtype=torch.int32
         ) * degrees  # fmt: skip
         places.bitwise_right_shift_(BITS)  # a number below the degree, without a division
-        places += self.starts.index_select(0, known)[:, None]
+        places += self.starts.index_select(0, nodes)[:, None]
         found = self.neighbours.index_select(0, places.flatten()).view(shape).long()
-        return found.masked_fill_((degrees == 0) | (nodes < 0)[:, None], -1)
+        return found.masked_fill_(degrees == 0, -1)
 
 
 class PairSampler:
@@ -115,15 +103,14 @@ class PairSampler:
     Args:
         graph: with at least one edge.
         positives: edges in a batch.
-        negatives: negatives of each edge, 0 or more.
-        seed: of all random numbers.
+        negatives: negatives of each edge, 1 or more.
         negative_power: the right track of a negative is drawn with probability proportional to
             max(degree, 1) ** negative_power. 0 is uniform and exact. Otherwise a draw that hits a
             neighbour is repeated up to eight times, and then made uniformly.
         by_weight: draw edges in proportion to their weights, instead of each once an epoch.
 
     Raises:
-        SslAudioError: no edges, or a complete graph, which has no negatives.
+        SslAudioError: a complete graph, which has no negatives.
     """
 
     def __init__(
@@ -135,15 +122,13 @@ class PairSampler:
         negative_power: float = 0.0,
         by_weight: bool = False,
     ) -> None:
-        if not graph.edges:
-            raise SslAudioError("the graph has no edges to learn from: lower graph.min_weight")
         self.graph, self.positives, self.negatives, self.seed = graph, positives, negatives, seed
         self.left, self.right, weights = graph.upper()
         self.edge_ends = np.cumsum(weights, dtype=np.int64) if by_weight else None
         self.epochs = ShuffledEpochs(graph.edges, positives, (seed, -1, 1))
         self.partners = len(graph) - 1 - graph.degree  # of each track: tracks without an edge to it
         self.partnered = np.flatnonzero(self.partners)
-        if negatives and not len(self.partnered):
+        if not len(self.partnered):
             raise SslAudioError(
                 "every track has an edge to every other one, so no pair is negative: "
                 "raise graph.min_weight"
@@ -179,8 +164,6 @@ class PairSampler:
         self, left: np.ndarray, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
         """(n,) left and right tracks of pairs without an edge."""
-        if not len(left):
-            return left, left
         replacement = self.partnered[rng.integers(len(self.partnered), size=len(left))]
         left = np.where(self.partners[left] > 0, left, replacement)
         right = np.full(len(left), -1)

@@ -13,6 +13,7 @@ from scipy.sparse import csr_matrix
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import Playlists
 from ssl_audio.recommenders.data.csr import places_of, row_offsets, run_starts, take_rows
+from ssl_audio.recommenders.data.graph import TrackGraph
 from ssl_audio.recommenders.data.grouping import numbered
 from ssl_audio.settings.recommend import SessionSettings
 
@@ -41,23 +42,8 @@ class Events:
         return Events(*(column[chosen] for column in vars(self).values()))
 
 
-@dataclass(frozen=True)
-class Sessions:
-    """Sessions, by user and then by time.
-
-    Attributes:
-        playlists: items; no item twice in a row.
-        owners: (sessions,) the user of each.
-        times: (positions,) seconds, the time of each event.
-    """
-
-    playlists: Playlists
-    owners: np.ndarray
-    times: np.ndarray
-
-
-def make_sessions(events: Events, settings: SessionSettings) -> Sessions:
-    """Divide events into sessions.
+def make_sessions(events: Events, settings: SessionSettings) -> tuple[Playlists, np.ndarray]:
+    """Sessions by user and then by time, no item twice in a row; and the user of each, (sessions,).
 
     Events with a low rating are dropped and the others sorted by user and time (stable); a long gap
     begins a new session; consecutive repeats of an item count once; long sessions are split.
@@ -83,8 +69,7 @@ def make_sessions(events: Events, settings: SessionSettings) -> Sessions:
         begins |= _split_starts(begins, settings.max_length)
     offsets = row_offsets(begins)
     owners = kept.user[offsets[:-1]]
-    playlists = Playlists(kept.item.astype(np.int32), offsets, numbered(owners.tolist()))
-    return Sessions(playlists, owners, kept.time)
+    return Playlists(kept.item.astype(np.int32), offsets, numbered(owners.tolist())), owners
 
 
 def _split_starts(begins: np.ndarray, max_length: int) -> np.ndarray:
@@ -107,13 +92,8 @@ def view_sequences(playlists: Playlists, attribute: np.ndarray | csr_matrix) -> 
         playlists: of items.
         attribute: (items,) integers, negative for none; or (items, attributes), non-zero where an
             item has an attribute.
-
-    Raises:
-        ValueError: fewer rows than items.
     """
     table = _table(attribute)
-    if len(playlists.tracks) and playlists.tracks.max() >= table.shape[0]:
-        raise ValueError(f"item {playlists.tracks.max()} of {table.shape[0]} with attributes")
     positions, offsets = take_rows(table.indptr, playlists.tracks)
     values = table.indices[positions].astype(np.int32)
     long = Playlists(values, offsets[playlists.offsets], playlists.ids)
@@ -131,17 +111,8 @@ def _table(attribute: np.ndarray | csr_matrix) -> csr_matrix:
     return table
 
 
-def view_graph_edges(playlists: Playlists) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Undirected edges between consecutive nodes of a view, without self-loops.
-
-    Returns:
-        (edges,) lower node and (edges,) higher node, sorted; (edges,) number of occurrences.
-    """
-    tracks = playlists.tracks.astype(np.int64)
-    owners = playlists.owners
+def view_graph(playlists: Playlists, nodes: int) -> TrackGraph:
+    """Edges between consecutive nodes of a view, weighted by their frequency (A.1)."""
+    tracks, owners = playlists.tracks, playlists.owners
     pair = (owners[1:] == owners[:-1]) & (tracks[1:] != tracks[:-1])
-    low = np.minimum(tracks[1:], tracks[:-1])[pair]
-    high = np.maximum(tracks[1:], tracks[:-1])[pair]
-    nodes = int(tracks.max(initial=0)) + 1
-    edges, counts = np.unique(low * nodes + high, return_counts=True)
-    return edges // nodes, edges % nodes, counts
+    return TrackGraph.from_edges(np.stack([tracks[:-1][pair], tracks[1:][pair]], axis=1), nodes)

@@ -84,9 +84,7 @@ class MusigTraining(nn.Module):
     ) -> None:
         super().__init__()
         self.model = model
-        self.sampler = NeighbourSampler(
-            torch.from_numpy(graph.offsets), torch.from_numpy(graph.neighbours)
-        )
+        self.sampler = NeighbourSampler(graph)
         has_audio = np.ones(len(audio), bool) if has_audio is None else has_audio
         data = {
             "genres": np.asarray(genres, np.int64),

@@ -143,11 +143,9 @@ def test_the_small_set_is_complete():
 @needs_small
 def test_the_small_set_in_sessions():
     found = read_movielens(SMALL)
-    sessions = make_sessions(found.events, SessionSettings())
-    assert len(sessions.playlists.tracks) == (found.events.rating >= 3).sum()  # nobody rates twice
-    assert sessions.playlists.lengths.max() <= 50 and sessions.playlists.lengths.min() >= 1
-    inner = np.diff(sessions.times)[np.diff(sessions.playlists.owners) == 0]
-    assert inner.min() >= 0 and inner.max() < 365 * 86_400
+    sessions, _ = make_sessions(found.events, SessionSettings())
+    assert len(sessions.tracks) == (found.events.rating >= 3).sum()  # nobody rates twice
+    assert sessions.lengths.max() <= 50 and sessions.lengths.min() >= 1
 
 
 @needs_small
