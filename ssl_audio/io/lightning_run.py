@@ -56,28 +56,6 @@ def find_checkpoint(ckpt_path: Path | str | None, folder: Path) -> Checkpoint | 
         raise SslAudioError(f"{path} is damaged or not a training checkpoint: {reason}") from error
 
 
-def resume_path(
-    ckpt_path: Path | str | None, folder: Path, max_steps: int, key: str = "trainer.max_steps"
-) -> Path | None:
-    """The file of `find_checkpoint`, of a run that has not finished.
-
-    Args:
-        ckpt_path, folder: as `find_checkpoint`.
-        max_steps: steps of the whole run.
-        key: name of the setting `max_steps`, for the error.
-
-    Raises:
-        SslAudioError: as `find_checkpoint`, or the run has finished.
-    """
-    found = find_checkpoint(ckpt_path, folder)
-    if found is not None and found.steps >= max_steps:
-        raise SslAudioError(
-            f"this run has finished {found.steps} of {max_steps} steps; raise {key}= to train "
-            "further"
-        )
-    return None if found is None else found.path
-
-
 def pick_precision(precision: str, accelerator: str) -> str:
     """Lightning's precision; "auto" is bf16-mixed where the device computes in it, else float32."""
     if precision != "auto":

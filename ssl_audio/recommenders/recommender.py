@@ -28,7 +28,7 @@ from ssl_audio.recommenders.data.training_data import TrainingData
 from ssl_audio.recommenders.evaluation.ranking import CELLS, highest
 from ssl_audio.recommenders.scorers import Cosine, InnerProduct, VectorScorer
 from ssl_audio.recommenders.tables import MAIN, Reporter, Role
-from ssl_audio.recommenders.track_index import TrackIndexes
+from ssl_audio.recommenders.track_index import TrackIndex, track_indexes
 from ssl_audio.reports.results import Table
 from ssl_audio.settings.recommend import RecommendSettings
 from ssl_audio.settings.recommenders import ON_PLAYLISTS, ON_SESSIONS, RECOMMENDERS
@@ -166,14 +166,14 @@ class Recommender(ABC):
         return []
 
     def fit_model(
-        self, folder: Path, key: str, steps: int, model: nn.Module, batches: Any, **options: Any
+        self, folder: Path, steps: int, model: nn.Module, batches: Any, **options: Any
     ) -> None:
-        """Train a network (`training.fit_or_resume`); the setting `key` gives the steps."""
-        from ssl_audio.recommenders.training import fit_or_resume  # imports Lightning
+        """Train a network, or load it (`training.fit`)."""
+        from ssl_audio.recommenders.training import fit  # imports Lightning
 
-        fit_or_resume(
+        fit(
             model, batches, folder, self.settings.trainer, steps=steps, seed=self.settings.seed,
-            key=key, run_dir=folder.parent.parent, ckpt_path=self.settings.ckpt_path, **options,
+            run_dir=folder.parent.parent, ckpt_path=self.settings.ckpt_path, **options,
         )  # fmt: skip
 
 
@@ -202,6 +202,9 @@ class AllTracks(Recommender):
 
     stored = False
 
+    def fit(self, folder: Path) -> None:
+        """There is nothing to train, unless a subclass says otherwise."""
+
     @abstractmethod
     def scores(self, histories: Playlists) -> np.ndarray:
         """(histories, tracks) float32, a new array."""
@@ -222,7 +225,7 @@ class VectorRecommender(Recommender):
 
     trained: np.ndarray
     scorer: VectorScorer
-    indexes: TrackIndexes
+    indexes: Callable[[bool | None], TrackIndex]
 
     @abstractmethod
     def train(self, folder: Path) -> np.ndarray:
@@ -250,7 +253,7 @@ class VectorRecommender(Recommender):
         self.scorer = self.ranking(self.trained)
         self.can_recommend = np.asarray(self.vectors().any(1))
         rows = np.flatnonzero(self.can_recommend)
-        self.indexes = TrackIndexes(self.scorer.outputs, rows, folder)
+        self.indexes = track_indexes(self.scorer.outputs, rows, folder)
 
     def continuation(
         self, history: np.ndarray, length: int, k: int, seed: int, approximate: bool | None
@@ -258,7 +261,7 @@ class VectorRecommender(Recommender):
         """As that of every recommender, by an index of the vectors."""
         own = self.read(history, self.can_recommend)
         count = length + len(np.unique(own.tracks))
-        found = self.indexes.by(approximate).nearest(self.scorer.queries(own), count)[0][0]
+        found = self.indexes(approximate).nearest(self.scorer.queries(own), count)[0][0]
         return [t for t in found[~np.isin(found, own.tracks)].tolist() if t >= 0][:length]
 
     def score(self, histories: Playlists, candidates: Playlists | None) -> np.ndarray:

@@ -19,7 +19,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from ssl_audio.io.console import quieten_lightning
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.io.lightning_run import ResumableLoader, make_trainer, resume_path
+from ssl_audio.io.lightning_run import ResumableLoader, find_checkpoint, make_trainer
 from ssl_audio.io.lightning_run import fit as run_fit
 from ssl_audio.io.loggers import keep_earlier_log
 from ssl_audio.settings.recommend import FitSettings
@@ -36,11 +36,7 @@ class PlaylistModel(Protocol):
 
 
 class JointOptimizer(torch.optim.Optimizer):
-    """Several optimisers that step as one, since Lightning counts the steps of each.
-
-    Args:
-        optimizers: of different parameters.
-    """
+    """Optimisers of different parameters that step as one: Lightning counts the steps of each."""
 
     def __init__(self, optimizers: list[torch.optim.Optimizer]) -> None:
         self.optimizers = optimizers
@@ -148,10 +144,9 @@ def fit(
     seed: int = 0,
     clip: float | None = None,
     warmup: int = 0,
-    key: str = "steps",
     run_dir: Path | None = None,
     ckpt_path: str | None = None,
-) -> list[dict[str, float]]:
+) -> None:
     """Train a playlist model; the global random state is left as it was.
 
     Args:
@@ -163,22 +158,26 @@ def fit(
         seed: of the random numbers in the model.
         clip: max norm of the gradient; None: no limit.
         warmup: the first steps, in which the learning rate rises linearly to its value.
-        key: the setting that an error names for more steps.
         run_dir: the folder that is named to resume an interrupted run; None: `folder`.
-        ckpt_path: "last" resumes the folder's run.
-
-    Returns:
-        The logged terms of each logged step, and its "step".
+        ckpt_path: "last" resumes from the folder's last checkpoint, if there is one; the model of
+            one that has all steps is loaded.
 
     Raises:
         SslAudioError: a loss that is not finite, or a checkpoint that cannot be used.
     """
     quieten_lightning()
-    resume = resume_path(ckpt_path, folder, steps, key)
-    start = 0
-    if resume is not None:
+    start, resume, last = 0, None, folder / "checkpoints" / "last.ckpt"
+    if ckpt_path == "last" and last.exists():
+        find_checkpoint(last, folder)  # refuses a damaged one
+        resume = last
+        kept = torch.load(last, map_location="cpu", weights_only=True)
+        start = int(kept["batches_done"])
+        if start >= steps:
+            state = {k.removeprefix("model."): v for k, v in kept["state_dict"].items()}
+            model.load_state_dict(state)
+            model.eval()
+            return
         keep_earlier_log(folder)
-        start = int(torch.load(resume, map_location="cpu", weights_only=True)["batches_done"])
     trainer = make_trainer(
         folder, batches=steps, checkpoint_every=settings.checkpoint_every, monitor="train/total",
         accelerator=settings.accelerator, precision=settings.precision, run_dir=run_dir,
@@ -192,9 +191,8 @@ def fit(
     with torch.random.fork_rng(devices=[]):
         run_fit(trainer, module, train_dataloaders=loader, ckpt_path=resume)
     if steps % settings.checkpoint_every:  # the last step has a checkpoint, too
-        trainer.save_checkpoint(folder / "checkpoints" / "last.ckpt")
+        trainer.save_checkpoint(last)
     model.to("cpu").eval()
-    return read_history(folder)
 
 
 def check_trainer(settings: FitSettings) -> None:
@@ -208,33 +206,6 @@ def check_trainer(settings: FitSettings) -> None:
         Path(), batches=1, checkpoint_every=1, monitor="total", accelerator=settings.accelerator,
         precision=settings.precision, devices=1,
     )  # fmt: skip
-
-
-def fit_or_resume(
-    model: nn.Module,
-    make_batch: Callable[[int], Any],
-    folder: Path,
-    settings: FitSettings,
-    *,
-    steps: int,
-    ckpt_path: str | None,
-    **options: Any,
-) -> None:
-    """`fit`, from the folder's last checkpoint with `ckpt_path` "last" if there is one.
-
-    If that has all steps, the model is loaded from it: the run was stopped after the training.
-    """
-    last = folder / "checkpoints" / "last.ckpt"
-    resume = ckpt_path if last.exists() else None
-    if resume == "last":
-        resume_path("last", folder, steps + 1)  # refuses a damaged one
-        kept = torch.load(last, map_location="cpu", weights_only=True)
-        if kept["batches_done"] == steps:
-            state = {k.removeprefix("model."): v for k, v in kept["state_dict"].items()}
-            model.load_state_dict(state)
-            model.eval()
-            return
-    fit(model, make_batch, folder, settings, steps=steps, ckpt_path=resume, **options)
 
 
 def read_history(folder: Path) -> list[dict[str, float]]:

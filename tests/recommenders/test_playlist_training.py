@@ -58,10 +58,11 @@ def run(
     model, folder, steps=STEPS, batches=make_batch, seed=0, clip=None, warmup=0, resume=False,
     **other,
 ):  # fmt: skip
-    return fit(
+    fit(
         model, batches, folder, FitSettings(**(BASE | other)), steps=steps, seed=seed, clip=clip,
         warmup=warmup, ckpt_path="last" if resume else None,
     )  # fmt: skip
+    return read_history(folder)
 
 
 def interrupted_and_resumed(model, folder, fail_at, failure=None, **other):
@@ -236,10 +237,11 @@ def test_a_small_gradient_is_not_clipped(tmp_path):
     assert same(clipped, free)
 
 
-def test_a_finished_run_is_not_resumed(tmp_path):
-    run(Tiny(), tmp_path, 3)
-    with pytest.raises(SslAudioError, match=r"finished 3 of 3 steps; raise steps="):
-        run(Tiny(), tmp_path, 3, resume=True)
+def test_a_finished_run_is_loaded(tmp_path):
+    whole, again = Tiny(), Tiny()
+    history = run(whole, tmp_path, 3)
+    assert run(again, tmp_path, 3, resume=True) == history
+    assert same(whole, again) and not again.seen and not again.training
 
 
 @pytest.mark.slow
@@ -253,12 +255,10 @@ def test_a_finished_run_continues_with_more_steps(checkpoint_every, tmp_path):
     assert more.seen == [3, 4, 5] and again == history and same(whole, more)
 
 
-@pytest.mark.parametrize("content", [None, b"nonsense"])
-def test_a_checkpoint_that_cannot_be_used_is_one_line(content, tmp_path):
-    if content is not None:
-        (tmp_path / "checkpoints").mkdir()
-        (tmp_path / "checkpoints" / "last.ckpt").write_bytes(content)
-    with pytest.raises(SslAudioError, match="no file|is damaged") as raised:
+def test_a_damaged_checkpoint_is_one_line(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.ckpt").write_bytes(b"nonsense")
+    with pytest.raises(SslAudioError, match="is damaged") as raised:
         run(Tiny(), tmp_path, 3, resume=True)
     assert "\n" not in str(raised.value)
 

@@ -54,22 +54,13 @@ class EgesRecommender(VectorRecommender):
         _, links, sizes = self.views
         batches = EGESBatches(data.train, data.tracks, settings, seed)
         model = EGES(links, sizes, batches.pairs.counts > 0, settings, seed)
-        steps, key = settings.session_steps.eges, "m2grl.session_steps.eges"
-        if not data.in_sessions:
-            steps, key = settings.steps, "m2grl.steps"
-        self.fit_model(folder, key, steps, model, batches, clip=settings.clip)
+        steps = settings.session_steps.eges if data.in_sessions else settings.steps
+        self.fit_model(folder, steps, model, batches, clip=settings.clip)
         return data.in_training(model.vectors())
 
 
 class EGESBatches:
-    """Pairs of items within a window of a sequence, and negatives (M2GRL, appendix A.3).
-
-    Args:
-        sequences: of items.
-        items: number of items.
-        settings: batch size, window, negatives.
-        seed: of the batches.
-    """
+    """Pairs of items within a window of a sequence, and negatives (M2GRL, appendix A.3)."""
 
     def __init__(
         self, sequences: Playlists, items: int, settings: M2GRLSettings, seed: int = 0
@@ -96,7 +87,6 @@ class EGES(nn.Module):
         sizes: number of items ("item") and of values of each kind.
         seen: (items,) bool, True for items of the sequences.
         settings: of M2GRL, without its task weights.
-        seed: of the initial vectors.
     """
 
     owned: Tensor  # (items, 1 + kinds) bool, the vectors that an item has

@@ -60,7 +60,6 @@ def item_similarity(
 
     Args:
         playlists: of training; a track counts once in a playlist.
-        tracks: in the catalogue.
         neighbours: most similar tracks kept of each track; of equal ones, the lower rows.
         measure: of two tracks; only values above 0 are kept.
     """

@@ -38,11 +38,7 @@ def warp_vectors(
 ) -> np.ndarray:
     """(tracks, dimensions) float32 vectors; zero for a track that is in no playlist.
 
-    Args:
-        playlists: of training; a track counts once in a playlist, and its place does not count.
-        tracks: in the catalogue.
-        settings: of the training.
-        seed: of the order, the initial vectors and the negatives.
+    A track counts once in a playlist, and its place does not count.
 
     Raises:
         SslAudioError: no playlist holds a track.

@@ -1,7 +1,5 @@
 """Popularity, and a random order."""
 
-from pathlib import Path
-
 import numpy as np
 
 from ssl_audio.recommenders.data.collection import Playlists
@@ -14,20 +12,14 @@ class Popularity(AllTracks):
     name = "Popularity"
     random = False
 
-    def fit(self, folder: Path) -> None:
-        self.counts = self.data.counts.astype(np.float32)
-
     def scores(self, histories: Playlists) -> np.ndarray:
-        return np.tile(self.counts, (len(histories), 1))
+        return np.tile(self.data.counts.astype(np.float32), (len(histories), 1))
 
 
 class RandomOrder(AllTracks):
     """A random order of each history, which follows from the seed and the history alone."""
 
     name = "Random"
-
-    def fit(self, folder: Path) -> None:
-        """There is nothing to train."""
 
     def scores(self, histories: Playlists) -> np.ndarray:
         keys = np.add.reduceat(histories.tracks.astype(np.int64) ** 2, histories.offsets[:-1])

@@ -20,13 +20,8 @@ def svd_vectors(
 ) -> np.ndarray:
     """(tracks, dimensions) float32 rows of V, those of the largest singular value first.
 
-    Fewer dimensions where there are fewer playlists or tracks.
-
-    Args:
-        playlists: of training; a track counts once in a playlist.
-        tracks: in the catalogue.
-        dimensions: number of singular vectors.
-        seed: of the iteration's first vector.
+    Fewer dimensions where there are fewer playlists or tracks. A track counts once in a playlist.
+    The seed is that of the iteration's first vector.
     """
     held = playlists.held(tracks).astype(np.float64)
     k = min(dimensions, min(held.shape) - 1)

@@ -23,6 +23,8 @@ MAX_LENGTH = 10_000  # positions of a list; gensim drops the others without a wa
 class Track2Vec(VectorRecommender):
     """Track2Vec; with a group of features, TRACK2VEC-FEATURE of MUSIG, section 4.2.
 
+    The cosine weighs vectors and features, 0 to 1, by the products of their norms.
+
     Args:
         group: of the features that the vectors are concatenated with; "" for none.
     """
@@ -50,9 +52,8 @@ class Track2Vec(VectorRecommender):
             vectors = track2vec(self.data.train, self.data.tracks, chosen, seed)
         if not self.features:
             return vectors
-        return concatenated(
-            vectors[0], self.data.features([self.features], self.settings.missing)[0]
-        )
+        features, _ = self.data.features([self.features], self.settings.missing)
+        return np.concatenate([vectors[0], features], axis=1)
 
 
 class SkipGram(VectorRecommender):
@@ -89,12 +90,3 @@ def track2vec(
         for part in range(start, end, MAX_LENGTH)
     ]
     return word2vec(lists, counts, settings, seed)
-
-
-def concatenated(vectors: np.ndarray, features: np.ndarray) -> np.ndarray:
-    """(tracks, d + others) float32: vectors (tracks, d) and features (tracks, others) in [0, 1].
-
-    TRACK2VEC-FEATURE of MUSIG, section 4.2. The cosine weighs the parts by the products of their
-    norms.
-    """
-    return np.concatenate([vectors, features], axis=1).astype(np.float32)

@@ -22,5 +22,5 @@ class LightGCNRecommender(VectorRecommender):
         data, settings, seed = self.data, self.settings.lightgcn, self.settings.seed
         model = LightGCN(data.train, data.tracks, settings, seed)
         batches = TripleBatches(data.train, data.tracks, settings.batch_size, seed)
-        self.fit_model(folder, "lightgcn.steps", settings.steps, model, batches)
+        self.fit_model(folder, settings.steps, model, batches)
         return data.in_training(model.vectors())

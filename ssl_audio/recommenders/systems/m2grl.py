@@ -45,7 +45,6 @@ class M2GRLRecommender(VectorRecommender):
     """M2GRL over the views of the data.
 
     Args:
-        settings, data: as for every recommender.
         weights: of the tasks; None: as in the settings.
     """
 
@@ -73,10 +72,8 @@ class M2GRLRecommender(VectorRecommender):
         views, links, sizes = self.views
         batches = M2GRLBatches(views, links, sizes, settings, seed)
         model = M2GRL(sizes, list(links), settings, seed)
-        key, steps = "m2grl.steps", settings.steps
-        if self.data.in_sessions:
-            key, steps = "m2grl.session_steps.m2grl", settings.session_steps.m2grl
-        self.fit_model(folder, key, steps, model, batches, clip=settings.clip)
+        steps = settings.session_steps.m2grl if self.data.in_sessions else settings.steps
+        self.fit_model(folder, steps, model, batches, clip=settings.clip)
         model.save(folder / MODEL)
         return self.data.in_training(model.vectors())
 
@@ -159,8 +156,7 @@ class MetricVectors(VectorRecommender):
         batches = DiversityPairs(
             sequences, self.links, self.sizes, chosen.batch_size, chosen.window, self.settings.seed
         )
-        steps = chosen.session_steps.metric
-        self.fit_model(folder, "m2grl.session_steps.metric", steps, model, batches)
+        self.fit_model(folder, chosen.session_steps.metric, model, batches)
         return model.vectors()
 
 

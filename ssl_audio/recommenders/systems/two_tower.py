@@ -38,10 +38,8 @@ class TwoTowerRecommender(VectorRecommender):
         torch.manual_seed(seed)
         model = TwoTower(self.audio.shape[1], settings)
         model.standardise.fit(self.audio[known & (data.counts > 0)])
-        self.fit_model(
-            folder, "two_tower.steps", settings.steps, model, batches, clip=settings.clip,
-            warmup=settings.warmup,
-        )  # fmt: skip
+        self.fit_model(folder, settings.steps, model, batches, clip=settings.clip,
+                       warmup=settings.warmup)  # fmt: skip
         model.save(folder / MODEL)
         return np.where(known[:, None], model.vectors(self.audio), 0)
 
