@@ -39,13 +39,8 @@ class TripleBatches:
     """Batches of triples; each is a function of the seed and the step.
 
     Positions of playlists are drawn uniformly, other tracks from those of training. A triple whose
-    playlist holds the other track is left out, so that a batch may have fewer than `batch_size`.
-
-    Args:
-        playlists: of training; a track counts once in a playlist.
-        tracks: in the catalogue.
-        batch_size: see above.
-        seed: of the batches.
+    playlist holds the other track is left out, so that a batch may have fewer than `batch_size`. A
+    track counts once in a playlist.
 
     Raises:
         SslAudioError: no playlist holds a track.
@@ -74,14 +69,7 @@ class TripleBatches:
 
 
 class LightGCN(nn.Module):
-    """The vectors e^0 of a set of playlists and their tracks.
-
-    Args:
-        playlists: of training; a track counts once in a playlist.
-        tracks: in the catalogue.
-        settings: of the network and the optimiser.
-        seed: of the initial vectors.
-    """
+    """The vectors e^0 of training playlists, in which a track counts once, and of all tracks."""
 
     scaled: Tensor  # (playlists, tracks) sparse, 1 / sqrt(|N_u| |N_i|)
     roots: Tensor  # (tracks,) 1 / sqrt(|N_i|), 0 for a track in no playlist

@@ -102,7 +102,7 @@ class M2GRL(nn.Module):
             self.outputs[view] = _table(torch.zeros(size, d), sparse)
         generator = torch.Generator().manual_seed(seed)
         self.alignments = nn.ModuleDict({a: Alignment(d, generator) for a in self.relations})
-        self.weights = task_weights(settings.weights, self.tasks, "m2grl.weights")
+        self.weights = task_weights(settings.weights, self.tasks)
 
     @property
     def tasks(self) -> list[str]:
@@ -154,15 +154,14 @@ class M2GRL(nn.Module):
     def vectors(self) -> np.ndarray:
         """(2, items, d) float32 input and output vectors of the items, for inner product search
         (5.1.2): of a user's items and of candidates, as in equation 3."""
-        return torch.stack([self._rows(ITEM), self._rows(ITEM, self.outputs)]).cpu().numpy()
+        tables = _embedding(self.inputs[ITEM]), _embedding(self.outputs[ITEM])
+        return torch.stack([table.weight for table in tables]).cpu().numpy()
 
     @torch.no_grad()
     def relational(self, attribute: str) -> np.ndarray:
         """(items, d) float32 in 0 to 1: the items in the relational space of an attribute."""
-        return self._alignment(attribute).relational(self._rows(ITEM)).cpu().numpy()
-
-    def _rows(self, view: str, tables: nn.ModuleDict | None = None) -> Tensor:
-        return _embedding((tables or self.inputs)[view]).weight.detach()
+        items = _embedding(self.inputs[ITEM]).weight
+        return self._alignment(attribute).relational(items).cpu().numpy()
 
     def save(self, folder: str | Path) -> None:
         """Write the model's folder, all or nothing."""
@@ -196,10 +195,8 @@ def load_m2grl(folder: str | Path) -> M2GRL:
         CheckpointError: no folder, a damaged one, or another model.
     """
 
-    def make(config: dict[str, Any], state: dict[str, Tensor], data: Any) -> M2GRL:
+    def make(config: dict[str, Any], data: Any) -> M2GRL:
         settings = build(M2GRLSettings, config["settings"])
-        model = M2GRL(config["sizes"], config["relations"], settings)
-        model.load_state_dict(state)
-        return model.eval()
+        return M2GRL(config["sizes"], config["relations"], settings)
 
     return load_model(Path(folder), KIND, make)

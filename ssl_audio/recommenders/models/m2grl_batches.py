@@ -56,19 +56,12 @@ class LinkSampler:
         size: number of attributes.
 
     Raises:
-        SslAudioError: no link, none that can be drawn, or a row outside the views.
+        SslAudioError: no link that can be drawn.
     """
 
     def __init__(
         self, items: np.ndarray, attributes: np.ndarray, counts: np.ndarray, size: int
     ) -> None:
-        if len(items) == 0:
-            raise SslAudioError("no links between the views: leave this relation out")
-        for rows, nodes in ((items, len(counts)), (attributes, size)):
-            if rows.min() < 0 or rows.max() >= nodes:
-                raise SslAudioError(
-                    f"links name rows {rows.min()} to {rows.max()} of {nodes} nodes"
-                )
         self.size = size
         keys = np.unique(np.asarray(items, np.int64) * size + attributes)
         owner, linked = np.divmod(keys, size)
@@ -109,14 +102,10 @@ class M2GRLBatches:
     """Batches of all tasks, as a function of the step.
 
     Args:
-        views: node sequences of each view, without consecutive repeats.
-        links: of items with the nodes of a view, by view.
-        sizes: nodes of each view.
-        settings: batch size, window and negatives.
-        seed: of the batches.
+        views, links, sizes: see `catalogue_views`.
 
     Raises:
-        SslAudioError: a view without pairs, or a relation without links or of an unknown view.
+        SslAudioError: a view without pairs, or a relation without links that can be drawn.
     """
 
     def __init__(
@@ -127,13 +116,6 @@ class M2GRLBatches:
         settings: M2GRLSettings,
         seed: int = 0,
     ) -> None:
-        if ITEM not in sizes or set(views) != set(sizes):
-            raise SslAudioError(
-                f"views {sorted(views)} of sizes {sorted(sizes)}: give both for the same views, "
-                f"'{ITEM}' among them"
-            )
-        if unknown := set(links) - (set(sizes) - {ITEM}):
-            raise SslAudioError(f"links to {sorted(unknown)}: the other views are {sorted(sizes)}")
         self.settings, self.seed = settings, seed
         self.pairs = {v: WindowPairs(views[v], sizes[v], settings.window) for v in sizes}
         counts = self.pairs[ITEM].counts

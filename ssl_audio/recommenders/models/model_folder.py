@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ssl_audio.io.errors import CheckpointError, SslAudioError, first_line
 from ssl_audio.io.model_folder import ModelFolder, read_model_folder, write_model_folder
 
-Model = TypeVar("Model")
+Model = TypeVar("Model", bound=nn.Module)
 DATA = "data."  # prefix of arrays that are not of the state
 
 
@@ -33,30 +33,31 @@ def save_model(
 
 
 def load_model(
-    folder: Path,
-    kind: str,
-    make: Callable[[dict[str, Any], dict[str, Tensor], dict[str, np.ndarray]], Model],
+    folder: Path, kind: str, make: Callable[[dict[str, Any], dict[str, np.ndarray]], Model]
 ) -> Model:
-    """Read a model's folder; nothing in it is unpickled.
+    """Read a model's folder, in evaluation mode; nothing in it is unpickled.
 
     Args:
         folder: written by `save_model`.
         kind: of the model.
-        make: makes the model from its configuration, its state and the further arrays.
+        make: makes the model from its configuration and the further arrays; its state is loaded.
 
     Raises:
         CheckpointError: no folder, a damaged one, or another kind or format.
     """
     read = read_model_folder(folder, kind)
-    state, data = {}, {}
+    state: dict[str, Tensor] = {}
+    data: dict[str, np.ndarray] = {}
     for name, array in read.arrays.items():
         if name.startswith(DATA):
             data[name.removeprefix(DATA)] = array
         else:
             state[name] = torch.from_numpy(array)
     try:
-        return make(read.config, state, data)
+        model = make(read.config, data)
+        model.load_state_dict(state)
     except (ValueError, LookupError, TypeError, RuntimeError, SslAudioError) as error:
         raise CheckpointError(
             f"{folder}: no {kind} model that can be read ({first_line(error)})"
         ) from error
+    return model.eval()

@@ -14,8 +14,6 @@ random part of the tracks in training. The training tasks are in `musig_training
 playlist task alone the model is GraphSAGE.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +59,10 @@ class Aggregator(nn.Module):
 class Musig(nn.Module):
     """The aggregators, and what the tasks learn beside them.
 
+    Attributes:
+        about: what its node features are, as plain values.
+        scaler: of the features that new tracks have, too; None if there are none.
+
     Args:
         inputs: dimensions of the node features, identity included.
         settings: of the network, the task weights and the optimiser.
@@ -70,12 +72,14 @@ class Musig(nn.Module):
     def __init__(self, inputs: int, settings: MusigSettings, identity: int = 0) -> None:
         super().__init__()
         self.settings, self.inputs, self.identity = settings, inputs, identity
+        self.about: dict[str, Any] = {}
+        self.scaler: Scaler | None = None
         self.standardise = Standardiser(inputs)
         depth, size = len(settings.fan_out), settings.dimensions
         self.aggregators = nn.ModuleList(
             Aggregator(inputs if k == 0 else size, size, last=k == depth - 1) for k in range(depth)
         )
-        self.task_weights = task_weights(settings.weights, TASKS, "musig.weights")
+        self.task_weights = task_weights(settings.weights, TASKS)
         starts = dict(zip(TASKS, (5.0, 5.0, 0.5), strict=True))
         self.scales = nn.ParameterDict({t: torch.tensor(start) for t, start in starts.items()})
         self.offsets = nn.ParameterDict({t: torch.tensor(0.0) for t in TASKS})
@@ -183,16 +187,13 @@ class Musig(nn.Module):
         rate, decay = self.settings.learning_rate, self.settings.weight_decay
         return [torch.optim.AdamW(self.parameters(), lr=rate, weight_decay=decay, fused=True)]
 
-    def save(
-        self, folder: Path, about: Mapping[str, Any] | None = None, scaler: Scaler | None = None
-    ) -> None:
-        """Write the model's folder, with what its node features were and how they were scaled."""
-        settings = plain(self.settings)
+    def save(self, folder: Path) -> None:
+        """Write the model's folder, with `about` and `scaler`."""
         config = {
-            "inputs": self.inputs, "identity": self.identity, "settings": settings,
-            "about": dict(about or {}),
+            "inputs": self.inputs, "identity": self.identity, "settings": plain(self.settings),
+            "about": self.about,
         }  # fmt: skip
-        save_model(folder, KIND, self, config, scaler.to_arrays() if scaler else None)
+        save_model(folder, KIND, self, config, self.scaler.to_arrays() if self.scaler else None)
 
 
 def _distinct(nodes: Tensor, tracks: int) -> Tensor:
@@ -210,29 +211,17 @@ def _places(nodes: Tensor, tracks: int) -> Tensor:
     return places
 
 
-@dataclass(frozen=True)
-class SavedMusig:
-    """What `Musig.save` wrote; the model is in evaluation mode."""
-
-    model: Musig
-    about: dict[str, Any]
-    scaler: Scaler | None
-
-
-def load_musig(folder: str | Path) -> SavedMusig:
-    """Read a folder that `Musig.save` wrote.
+def load_musig(folder: str | Path) -> Musig:
+    """A saved model, in evaluation mode.
 
     Raises:
         CheckpointError: no such folder, a damaged one, or another model.
     """
 
-    def make(
-        config: dict[str, Any], state: dict[str, Tensor], data: dict[str, np.ndarray]
-    ) -> SavedMusig:
+    def make(config: dict[str, Any], data: dict[str, np.ndarray]) -> Musig:
         settings = build(MusigSettings, config["settings"])
         model = Musig(config["inputs"], settings, config["identity"])
-        model.load_state_dict(state)
-        scaler = Scaler.from_arrays(data) if data else None
-        return SavedMusig(model.eval(), config["about"], scaler)
+        model.about, model.scaler = config["about"], Scaler.from_arrays(data) if data else None
+        return model
 
     return load_model(Path(folder), KIND, make)

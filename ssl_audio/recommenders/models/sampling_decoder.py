@@ -37,16 +37,14 @@ def generate(
     Args:
         model: in evaluation mode; it reads the last `context` tracks.
         history: rows of the catalogue, -1 for an unknown track; may be empty.
-        length: tracks to add.
-        k: candidates of each draw; 1 is greedy.
+        length: tracks to add, 1 or more.
+        k: candidates of each draw, 1 or more; 1 is greedy.
         seed: of the draws.
         index: of the model's output vectors of the tracks that can be recommended.
 
     Raises:
-        SslAudioError: length or k below 1, or more tracks than can be recommended.
+        SslAudioError: more tracks than can be recommended.
     """
-    if length < 1 or k < 1:
-        raise SslAudioError(f"length={length} k={k}: 1 or more")
     noise = np.random.default_rng((seed, 0)).gumbel(size=(length, k))
     playlist, past = list(history), list[Past]()
     draws, least = (DRAWS, FOUND) if index.by_graph else (1, 1)

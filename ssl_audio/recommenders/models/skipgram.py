@@ -71,14 +71,11 @@ class WindowPairs:
         window: in positions.
 
     Raises:
-        SslAudioError: no sequence of two nodes or more, or a node outside 0 to `nodes` - 1.
+        SslAudioError: no sequence of two nodes or more.
     """
 
     def __init__(self, sequences: Playlists, nodes: int, window: int) -> None:
         self.tracks = sequences.tracks
-        low, high = self.tracks.min(initial=0), self.tracks.max(initial=0)
-        if low < 0 or high >= nodes:
-            raise SslAudioError(f"sequences name nodes {low} to {high} of {nodes}")
         after = np.repeat(sequences.lengths, sequences.lengths) - 1 - sequences.places
         self.before = np.minimum(sequences.places, window)
         self.ends = np.cumsum(self.before + np.minimum(after, window))

@@ -6,11 +6,7 @@ from torch import Tensor, nn
 
 
 class Standardiser(nn.Module):
-    """(x - mean) / deviation in each column; the identity before `fit`.
-
-    Args:
-        columns: of x.
-    """
+    """(x - mean) / deviation in each column of x; the identity before `fit`."""
 
     mean: Tensor
     deviation: Tensor

@@ -12,11 +12,7 @@ MIN_VARIANCE = 0.05  # M2GRL, section 5.3: no weight is above 20
 
 
 class FixedWeights(nn.Module):
-    """The weighted sum of the losses, `sum_t c_t L_t`: MUSIG, equation 6; M2GRL, equation 5.
-
-    Args:
-        weights: of each task, 0 or more.
-    """
+    """The weighted sum of the losses, `sum_t c_t L_t`: MUSIG, equation 6; M2GRL, equation 5."""
 
     def __init__(self, weights: Mapping[str, float]) -> None:
         super().__init__()
@@ -35,9 +31,6 @@ class LearntWeights(nn.Module):
     """Homoscedastic uncertainty, `sum_t L_t / s_t + log s_t`, with a learnt variance s_t per task.
 
     M2GRL, equation 10, with the minimal variance of section 5.3. log s_t is learnt and starts at 0.
-
-    Args:
-        tasks: their names.
     """
 
     def __init__(self, tasks: Sequence[str]) -> None:
@@ -59,9 +52,9 @@ class LearntWeights(nn.Module):
 
 
 def task_weights(
-    weights: str | tuple[float, ...], tasks: Sequence[str], key: str
+    weights: str | tuple[float, ...], tasks: Sequence[str]
 ) -> FixedWeights | LearntWeights:
-    """The module of a setting `key`: "learnt", "uniform", or one number for each task.
+    """The module of a setting: "learnt", "uniform", or one number for each task.
 
     Raises:
         SslAudioError: another number of weights than of tasks, or none above 0.
@@ -72,7 +65,7 @@ def task_weights(
         return FixedWeights(dict.fromkeys(tasks, 1.0))
     if isinstance(weights, str) or len(weights) != len(tasks) or not any(weights):
         raise SslAudioError(
-            f"{key}={weights}: learnt, uniform, or a number for each of the tasks "
+            f"m2grl.weights={weights}: learnt, uniform, or a number for each of the tasks "
             f"{', '.join(tasks)}, one of them above 0"
         )
     return FixedWeights(dict(zip(tasks, weights, strict=True)))

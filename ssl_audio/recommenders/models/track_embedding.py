@@ -26,7 +26,7 @@ class SideInformation:
 
     Attributes:
         audio: (catalogue, dimensions) embeddings of any float type; may be memory-mapped.
-        has_audio: (catalogue,) bool, True where `audio` is available; None: everywhere.
+        has_audio: (catalogue,) bool, True where `audio` is available; None without `audio`.
         artists, albums: (catalogue,) int codes from 0; -1 unknown.
     """
 
@@ -34,12 +34,6 @@ class SideInformation:
     has_audio: np.ndarray | None = None
     artists: np.ndarray | None = None
     albums: np.ndarray | None = None
-
-    def __post_init__(self) -> None:
-        if self.audio is None:
-            object.__setattr__(self, "has_audio", None)
-        elif self.has_audio is None:
-            object.__setattr__(self, "has_audio", np.ones(len(self.audio), bool))
 
     @classmethod
     def of(
@@ -50,20 +44,6 @@ class SideInformation:
     ) -> SideInformation:
         """The artists and albums of a catalogue, and audio embeddings in its order."""
         return cls(audio, has_audio, _codes(catalogue.artists), _codes(catalogue.albums))
-
-    def check(self, catalogue: int) -> None:
-        """Refuse columns of another catalogue.
-
-        Raises:
-            SslAudioError: a column has another number of tracks.
-        """
-        for name in ("audio", "has_audio", "artists", "albums"):
-            column = getattr(self, name)
-            if column is not None and len(column) != catalogue:
-                raise SslAudioError(
-                    f"{name} of {len(column)} tracks for a catalogue of {catalogue}: "
-                    "give one row a track, in the catalogue's order"
-                )
 
     def available(self, catalogue: int) -> np.ndarray:
         """(catalogue,) bool, True for tracks with any side information."""
@@ -99,8 +79,6 @@ class TrackEmbedding(nn.Module):
 
     Args:
         vocabulary: of training, extended by the tracks with side information only.
-        side: of the catalogue.
-        settings: of the transformer.
     """
 
     has_side: Tensor

@@ -95,14 +95,8 @@ class PlaylistTransformer(nn.Module):
     side information only.
 
     Args:
-        vocabulary: of the training playlists.
-        settings: sizes and optimiser.
         side: features of the catalogue's tracks. Artists and albums are saved with the model, audio
             is not.
-        seed: of the initial weights.
-
-    Raises:
-        SslAudioError: side information of another catalogue.
     """
 
     def __init__(
@@ -115,7 +109,6 @@ class PlaylistTransformer(nn.Module):
         super().__init__()
         self.settings, self.vocabulary = settings, vocabulary
         side = side or SideInformation()
-        side.check(vocabulary.catalogue)
         self.extended_vocabulary = vocabulary.extended(side.available(vocabulary.catalogue))
         d = settings.dimensions
         with torch.random.fork_rng(devices=[]):
@@ -198,20 +191,15 @@ class PlaylistTransformer(nn.Module):
 
         The logit of a track is the inner product with a state.
         """
-        self._require_evaluation_mode()
         tokens = torch.from_numpy(self.extended_vocabulary.of(np.asarray(rows))).long()
-        device = self.positions.device
-        made = [self.tracks(part.to(device)) for part in tokens.split(ROWS_AT_ONCE)]
-        return torch.cat(made) if made else torch.zeros(0, self.settings.dimensions, device=device)
+        parts = tokens.to(self.positions.device).split(ROWS_AT_ONCE)
+        return torch.cat([self.tracks(part) for part in parts])
 
     @torch.no_grad()
     def last_hidden(self, seeds: Playlists) -> Tensor:
         """(playlists, dimensions) states after the last `context` tracks of each playlist."""
-        found = [
-            states[torch.arange(len(last), device=last.device), last]
-            for states, last in self._read(seeds)
-        ]
-        return torch.cat(found) if found else torch.zeros(0, self.settings.dimensions)
+        read = self._read(seeds)
+        return torch.cat([states[torch.arange(len(last)), last] for states, last in read])
 
     @torch.no_grad()
     def state_after(self, playlist: Sequence[int], past: list[Past]) -> Tensor:
@@ -222,7 +210,6 @@ class PlaylistTransformer(nn.Module):
             past: empty at first, then what the last call left, for one more track. A playlist
                 longer than `context` is read again: its tracks have moved to other positions.
         """
-        self._require_evaluation_mode()
         shown = np.asarray(playlist[-self.settings.context :], np.int64)
         first = len(shown) if past and len(playlist) <= self.settings.context else 0
         if not first:
@@ -234,7 +221,6 @@ class PlaylistTransformer(nn.Module):
     def _read(self, seeds: Playlists) -> Iterator[tuple[Tensor, Tensor]]:
         """States (some playlists, 1 + tracks, dimensions) after `<start>` and each of the last
         `context` tracks, and the place of each playlist's last state (some playlists,)."""
-        self._require_evaluation_mode()
         context, device = self.settings.context, self.positions.device
         for start in range(0, len(seeds), PLAYLISTS_AT_ONCE):
             part = seeds.take(np.arange(start, min(start + PLAYLISTS_AT_ONCE, len(seeds))))
@@ -265,12 +251,7 @@ class PlaylistTransformer(nn.Module):
 
         Returns:
             (positions of candidates,) float32.
-
-        Raises:
-            ValueError: another number of candidate lists than of seed lists.
         """
-        if len(seeds) != len(candidates):
-            raise ValueError(f"{len(seeds)} seeds for {len(candidates)} lists of candidates")
         rows, which = np.unique(candidates.tracks, return_inverse=True)
         vectors, share = self.output_vectors(rows), self.unknown_share(rows)
         places = torch.from_numpy(which).to(vectors.device)
@@ -287,7 +268,7 @@ class PlaylistTransformer(nn.Module):
                 else:
                     logs = nn.functional.logsigmoid(logs)
                 found.append(logs.logsumexp(0) - math.log(len(after)) + share[own])
-        return torch.cat(found).cpu().numpy() if found else np.zeros(0, np.float32)
+        return torch.cat(found).cpu().numpy()
 
     def _softmax_vectors(self) -> Tensor:
         """(at most `MAX_FULL_SOFTMAX`, dimensions) vectors of the tokens that training predicts."""
@@ -297,10 +278,6 @@ class PlaylistTransformer(nn.Module):
             drawn = rng.choice(len(tokens), MAX_FULL_SOFTMAX, replace=False, shuffle=False)
             tokens = tokens[torch.from_numpy(drawn).to(tokens.device)]
         return torch.cat([self.tracks(part) for part in tokens.split(ROWS_AT_ONCE)])
-
-    def _require_evaluation_mode(self) -> None:
-        if self.training:
-            raise RuntimeError("a model in training mode has dropout: call eval() first")
 
     # --- files ---------------------------------------------------------------------------------
 
@@ -332,9 +309,7 @@ def load_transformer(
     """
     given = None if audio is None else audio.shape[1]
 
-    def make(
-        config: dict[str, Any], state: dict[str, Tensor], data: dict[str, np.ndarray]
-    ) -> PlaylistTransformer:
+    def make(config: dict[str, Any], data: dict[str, np.ndarray]) -> PlaylistTransformer:
         width = config["audio_width"]
         if given != width:
             raise CheckpointError(
@@ -344,9 +319,6 @@ def load_transformer(
         rows = data.pop("rows")
         vocabulary = Vocabulary(rows, len(rows), config["catalogue"])
         settings = build(TransformerSettings, config["settings"])
-        side = SideInformation(audio, has_audio, **data)
-        model = PlaylistTransformer(vocabulary, settings, side)
-        model.load_state_dict(state)
-        return model.eval()
+        return PlaylistTransformer(vocabulary, settings, SideInformation(audio, has_audio, **data))
 
     return load_model(Path(folder), KIND, make)

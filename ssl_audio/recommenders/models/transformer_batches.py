@@ -34,11 +34,8 @@ class TransformerBatches:
     """Batches of playlists in shuffled epochs; each is a function of the seed and the step.
 
     Args:
-        playlists: of training.
-        vocabulary: of these playlists.
-        settings: batch size, context and negatives.
-        unknown_rate: share of the tracks that become `<unk>`, 0 to 1 (see `vocabulary`).
-        seed: of the batches.
+        playlists, vocabulary: of training.
+        unknown_rate: share of the tracks that become `<unk>`, 0 to 1.
 
     Raises:
         SslAudioError: no playlist.

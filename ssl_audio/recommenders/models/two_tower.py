@@ -53,8 +53,6 @@ class ContentBatches:
         playlists: of training; a track counts once in a playlist.
         audio: (tracks, width) embeddings.
         has_audio: (tracks,) bool, True where they are available; other tracks are left out.
-        batch_size: pairs.
-        seed: of the batches.
 
     Raises:
         SslAudioError: no playlist has two tracks with audio.
@@ -90,12 +88,7 @@ class ContentBatches:
 
 
 class TwoTower(nn.Module):
-    """The network f: two layers on standardised audio embeddings.
-
-    Args:
-        width: of an audio embedding.
-        settings: of the network and the optimiser.
-    """
+    """The network f: two layers on standardised audio embeddings of a width."""
 
     def __init__(self, width: int, settings: TwoTowerSettings) -> None:
         super().__init__()
@@ -150,9 +143,7 @@ def load_two_tower(folder: str | Path) -> TwoTower:
         CheckpointError: no folder, a damaged one, or another model.
     """
 
-    def make(config: dict[str, Any], state: dict[str, Tensor], data: Any) -> TwoTower:
-        model = TwoTower(config["width"], build(TwoTowerSettings, config["settings"]))
-        model.load_state_dict(state)
-        return model.eval()
+    def make(config: dict[str, Any], data: Any) -> TwoTower:
+        return TwoTower(config["width"], build(TwoTowerSettings, config["settings"]))
 
     return load_model(Path(folder), KIND, make)

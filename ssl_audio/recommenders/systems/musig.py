@@ -1,24 +1,21 @@
 """MUSIG and GraphSAGE as recommenders, with their variants (MUSIG, Tables 2 and 3)."""
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import torch
 
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.baselines.track2vec import Track2Vec
 from ssl_audio.recommenders.data.collection import codes_of
+from ssl_audio.recommenders.data.graph import with_edges
+from ssl_audio.recommenders.data.sampling import PairSampler
 from ssl_audio.recommenders.data.training_data import TrainingData
-from ssl_audio.recommenders.graph_models import (
-    IDENTITY,
-    PLAYLIST_ONLY,
-    known_features,
-    node_features,
-    train_graph_model,
-)
-from ssl_audio.recommenders.models.musig import load_musig
+from ssl_audio.recommenders.graph_models import IDENTITY, known_features, node_features
+from ssl_audio.recommenders.models.musig import Musig, load_musig
+from ssl_audio.recommenders.models.musig_training import MusigTraining, PairBatches
 from ssl_audio.recommenders.recommender import (
     MODEL,
     InductiveModel,
@@ -29,6 +26,7 @@ from ssl_audio.recommenders.recommender import (
 from ssl_audio.recommenders.tables import BY_TASK, BY_WEIGHTS, MAIN, Role
 from ssl_audio.settings.recommend import MusigSettings, RecommendSettings
 
+PLAYLIST_ONLY = (1.0, 0.0, 0.0)  # task weights of GraphSAGE
 Weights = Literal["learnt"] | tuple[float, ...]
 PUBLISHED_WEIGHTS = ((1, 1, 1), (1, 0, 0), (0.7, 0.1, 0.2), (0.4, 0.2, 0.4))  # section 4.2
 SPACE: Space = {
@@ -48,10 +46,8 @@ class GraphRecommender(VectorRecommender):
     """A graph model; features that are not available are refused when it is made.
 
     Args:
-        settings, data: as for every recommender.
         groups: of node features; (): a track's number of neighbours; None: those of the settings.
         chosen: its own settings; None: those of the settings.
-        name, role, table: see `Recommender`.
     """
 
     def __init__(
@@ -71,13 +67,13 @@ class GraphRecommender(VectorRecommender):
         elif self.chosen.weights == PLAYLIST_ONLY:
             self.space = {key: tried for key, tried in SPACE.items() if key != "musig.weights"}
         known_features(data, self.groups, settings.missing)  # refuses what is not available
-        assert data.graph.edges  # an empty graph is refused
+        with_edges(data.graph)
         if self.chosen.weights == "learnt" or self.chosen.weights[-1]:
             data.similarity_features(self.chosen.similarity)
 
     def train(self, folder: Path) -> np.ndarray:
-        data, chosen = self.data, self.chosen
-        nodes = node_features(data, self.groups, self.settings.missing, self.settings.seed)
+        data, chosen, seed = self.data, self.chosen, self.settings.seed
+        nodes = node_features(data, self.groups, self.settings.missing, seed)
         genres, known = codes_of(data.catalogue.genres)
         if not known and (chosen.weights == "learnt" or chosen.weights[1]):
             data.note("no track has a genre: the genre task has nothing to learn from")
@@ -85,18 +81,23 @@ class GraphRecommender(VectorRecommender):
             audio, has_audio = data.similarity_features(chosen.similarity)
         else:  # the similarity task has no weight
             audio, has_audio = np.zeros((len(genres), 1), np.float32), np.zeros(len(genres), bool)
-        key, steps = "musig.steps", chosen.steps
-        if data.in_sessions:
-            key, steps = "m2grl.session_steps.graphsage", (
-                self.settings.m2grl.session_steps.graphsage
-            )  # fmt: skip
-        model = train_graph_model(
-            nodes, data.graph, genres, audio, has_audio, chosen, self.settings.seed,
-            partial(self.fit_model, folder, key, steps),
+        torch.manual_seed(seed)
+        model = Musig(nodes.values.shape[1], chosen, nodes.identity)
+        model.standardise.fit(nodes.values[data.counts > 0])
+        training = MusigTraining(model, nodes.values, data.graph, genres, audio, has_audio)
+        pairs = PairSampler(
+            data.graph, chosen.batch_size, chosen.negatives, seed, chosen.negative_power,
+            by_weight=chosen.pairs == "by_weight",
         )  # fmt: skip
-        about = {"features": list(self.groups), "similarity": chosen.similarity,
-                 "genres": data.genres, "popularity_counted": data.popularity_counted}  # fmt: skip
-        model.save(folder / MODEL, about, nodes.scaler)
+        on_sessions = self.settings.m2grl.session_steps.graphsage
+        steps = on_sessions if data.in_sessions else chosen.steps
+        self.fit_model(folder, steps, training, PairBatches(pairs, seed))
+        model.scaler = nodes.scaler
+        model.about = {
+            "features": list(self.groups), "similarity": chosen.similarity, "genres": data.genres,
+            "popularity_counted": data.popularity_counted,
+        }  # fmt: skip
+        model.save(folder / MODEL)
         vectors = model.vectors(nodes.values, data.graph)
         return data.in_training(vectors) if data.in_sessions else vectors
 
@@ -107,14 +108,14 @@ class GraphRecommender(VectorRecommender):
         Raises:
             SslAudioError: it was trained without features.
         """
-        saved = load_musig(folder / MODEL)
-        scaler, about = saved.scaler, saved.about
+        model = load_musig(folder / MODEL)
+        scaler, about = model.scaler, model.about
         features = [name for name in about["features"] if name != IDENTITY]  # new tracks lack it
         if scaler is None or not features:
             raise SslAudioError(f"{folder}: trained without features of new tracks")
         return InductiveModel(
             features, about["genres"], about["popularity_counted"],
-            lambda groups, graph: saved.model.vectors(scaler.matrix(groups), graph),
+            lambda groups, graph: model.vectors(scaler.matrix(groups), graph),
         )  # fmt: skip
 
 

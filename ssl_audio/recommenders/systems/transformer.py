@@ -13,7 +13,7 @@ from ssl_audio.recommenders.models.track_embedding import SideInformation
 from ssl_audio.recommenders.models.transformer import PlaylistTransformer, load_transformer
 from ssl_audio.recommenders.models.transformer_batches import TransformerBatches
 from ssl_audio.recommenders.recommender import MODEL, Recommender
-from ssl_audio.recommenders.track_index import TrackIndexes
+from ssl_audio.recommenders.track_index import track_indexes
 from ssl_audio.settings.recommend import RecommendSettings
 
 
@@ -49,7 +49,7 @@ class TransformerRecommender(Recommender):
             side = SideInformation.of(data.catalogue, data.embeddings, self.has_audio)
             torch.manual_seed(seed)  # of the dropout
             model = PlaylistTransformer(vocabulary, settings, side, seed)
-            self.fit_model(folder, "transformer.steps", settings.steps, model, batches,
+            self.fit_model(folder, settings.steps, model, batches,
                            clip=settings.clip, warmup=settings.warmup)  # fmt: skip
             model.save(kept)
         self.use(load_transformer(kept, data.embeddings, self.has_audio), folder)
@@ -61,7 +61,7 @@ class TransformerRecommender(Recommender):
         self.outputs = self.model_of_run.output_vectors(self.rows)
         self.share = self.model_of_run.unknown_share(self.rows)
         vectors = self.outputs.cpu().numpy()
-        self.indexes = TrackIndexes(vectors, self.model_of_run.recommendable, folder)
+        self.indexes = track_indexes(vectors, self.model_of_run.recommendable, folder)
 
     def score(self, histories: Playlists, candidates: Playlists | None) -> np.ndarray:
         """Log-probabilities of the next track, up to a constant of the history."""
@@ -76,5 +76,5 @@ class TransformerRecommender(Recommender):
     def continuation(
         self, history: np.ndarray, length: int, k: int, seed: int, approximate: bool | None
     ) -> list[int]:
-        index = self.indexes.by(approximate)
+        index = self.indexes(approximate)
         return generate(self.model_of_run, history.tolist(), length, k, seed, index=index)

@@ -124,15 +124,6 @@ def test_links_are_drawn_by_their_items_counts_and_negatives_uniformly():
     np.testing.assert_allclose(negatives[[0, 1, 5, 6, 7]], 6_000, rtol=0.06)
 
 
-@pytest.mark.parametrize(
-    ("items", "attributes", "message"),
-    [([], [], "no links"), ([4], [0], "of 4 nodes"), ([0], [2], "of 2 nodes")],
-)
-def test_links_that_cannot_be_used(items, attributes, message):
-    with pytest.raises(SslAudioError, match=message):
-        LinkSampler(np.array(items, int), np.array(attributes, int), np.ones(4, int), 2)
-
-
 def planted_views():
     rng = np.random.default_rng(0)
     items = [rng.integers(ITEMS, size=20).tolist() for _ in range(30)]
@@ -157,15 +148,3 @@ def test_batches_are_a_function_of_seed_and_step():
         assert tensor.shape == ((64,) if name.endswith("from") else (64, 11))
         assert not torch.equal(tensor, batches(8)[name])
         assert not torch.equal(tensor, other(7)[name])
-
-
-def test_views_and_links_that_do_not_fit():
-    views = planted_views()
-    sizes, chosen = {"item": ITEMS, "category": CATEGORIES}, M2GRLSettings()
-    link = (np.array([0]), np.array([0]))
-    with pytest.raises(SslAudioError, match="give both"):
-        M2GRLBatches({"item": views["item"]}, {}, sizes, chosen)
-    with pytest.raises(SslAudioError, match="shop"):
-        M2GRLBatches(views, {"shop": link}, sizes, chosen)
-    with pytest.raises(SslAudioError, match="of 20"):
-        M2GRLBatches(views, {}, {"item": 20, "category": CATEGORIES}, chosen)

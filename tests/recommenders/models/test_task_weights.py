@@ -17,13 +17,13 @@ def test_fixed_weights_are_a_weighted_sum():
 @pytest.mark.parametrize("weights", [(1.0,), (0.0, 0.0), "greedy"])
 def test_weights_that_make_no_loss_are_refused(weights):
     with pytest.raises(SslAudioError, match="m2grl.weights=.*each of the tasks a, b"):
-        task_weights(weights, ["a", "b"], "m2grl.weights")
+        task_weights(weights, ["a", "b"])
 
 
 def test_weights_by_name_or_number():
-    assert task_weights("uniform", ["a", "b"], "w").current() == {"a": 1.0, "b": 1.0}
-    assert task_weights((0.5, 0.0), ["a", "b"], "w").current() == {"a": 0.5, "b": 0.0}
-    assert isinstance(task_weights("learnt", ["a"], "w"), LearntWeights)
+    assert task_weights("uniform", ["a", "b"]).current() == {"a": 1.0, "b": 1.0}
+    assert task_weights((0.5, 0.0), ["a", "b"]).current() == {"a": 0.5, "b": 0.0}
+    assert isinstance(task_weights("learnt", ["a"]), LearntWeights)
 
 
 def test_learnt_weights_follow_equation_10():
