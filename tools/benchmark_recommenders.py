@@ -36,7 +36,7 @@ from ssl_audio.recommenders.models.sampling_decoder import generate
 from ssl_audio.recommenders.models.transformer import Past, PlaylistTransformer
 from ssl_audio.recommenders.models.transformer_batches import TransformerBatches
 from ssl_audio.recommenders.recommender import VectorRecommender
-from ssl_audio.recommenders.track_index import TrackIndex, TrackIndexes
+from ssl_audio.recommenders.track_index import TrackIndex
 from ssl_audio.recommenders.training import JointOptimizer, clip_gradients
 from ssl_audio.settings.fields import Group, setting
 from ssl_audio.settings.recommend import M2GRLSettings, RecommendSettings
@@ -222,25 +222,27 @@ def measure_completion(options: BenchmarkSettings) -> dict[str, Any]:
     """A completion by 30 tracks after loading, among all tracks."""
     tracks = options.tracks
     print(f"\ncompletion of a playlist of {SEEDS} by {LENGTH} among {tracks:,} tracks")
-    indexes, figures = _by_vectors(tracks)
-    figures["transformer"] = _by_transformer(indexes, tracks)
+    vectors, figures = _by_vectors(tracks)
+    figures["transformer"] = _by_transformer(vectors, tracks)
     figures["playlist kNN"] = _by_playlists(tracks, options.playlists)
     return figures
 
 
-def _by_transformer(indexes: TrackIndexes, tracks: int) -> dict[str, float]:
-    """By the graph, without training: track vectors are those of the indexes, whose scenes the
-    states then follow."""
-    model, graph = made_transformer(tracks).eval(), indexes.by(True)
+def _by_transformer(trained: Simulated, tracks: int) -> dict[str, float]:
+    """By the graph, without training: track vectors are those of a trained recommender, whose
+    scenes the states then follow."""
+    model, graph = made_transformer(tracks).eval(), trained.indexes(True)
     with torch.no_grad():
         rows = model.vocabulary.rows[SPECIALS:]
-        model.tracks.ids.weight[SPECIALS:] = torch.from_numpy(indexes.vectors[rows])
+        model.tracks.ids.weight[SPECIALS:] = torch.from_numpy(trained.scorer.outputs[rows])
     found, figures = completions(
         f"transformer, {LENGTH} times a next track, by the graph",
         lambda one: generate(model, one.tolist(), LENGTH, 1, index=graph), tracks,
     )  # fmt: skip
     pairs = zip(histories(tracks)[:CHECKED], found, strict=False)
-    best = [_most_likely(model, indexes.by(False), one.tolist(), added) for one, added in pairs]
+    best = [
+        _most_likely(model, trained.indexes(False), one.tolist(), added) for one, added in pairs
+    ]
     print(f"  {np.mean(best):.1%} of its tracks are the most likely ones by exact search")
     return {**figures, "recall": float(np.mean(best))}
 
@@ -258,15 +260,15 @@ def _most_likely(
     return hits / len(added)
 
 
-def _by_vectors(tracks: int) -> tuple[TrackIndexes, dict[str, Any]]:
-    """Exact and by the graph; with the indexes."""
+def _by_vectors(tracks: int) -> tuple[Simulated, dict[str, Any]]:
+    """The recommender, and figures of exact search and of the graph."""
     figures: dict[str, Any] = {}
     with TemporaryDirectory() as folder:
         data: Any = SimpleNamespace(tracks=tracks, in_sessions=False)
         vectors = Simulated(given(), data)
         vectors.fit(Path(folder))
         started = time.perf_counter()
-        vectors.indexes.by(True)
+        vectors.indexes(True)
         figures["graph"] = report("vectors: the graph is built", time.perf_counter() - started)
         more = partial(vectors.continuation, length=LENGTH, k=1, seed=0)
         near, figures["by graph"] = completions(
@@ -277,7 +279,7 @@ def _by_vectors(tracks: int) -> tuple[TrackIndexes, dict[str, Any]]:
         )
     recall = float(np.mean([len({*a} & {*b}) / LENGTH for a, b in zip(near, exact, strict=True)]))
     print(f"  {recall:.1%} of the exact completions are in those by the graph")
-    return vectors.indexes, {**figures, "recall": recall}
+    return vectors, {**figures, "recall": recall}
 
 
 def _by_playlists(tracks: int, playlists: int) -> dict[str, float]:

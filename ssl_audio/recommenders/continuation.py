@@ -57,8 +57,8 @@ def open_model(
     """
     run, results, name = trained_run(run, model, _preferred, "model")
     used = build(RecommendSettings, results.config)
-    if stores is not None:
-        used = replace(used, stores=_moved(used.stores, stores))
+    moved = {} if stores is None else {one: path for one, path in vars(stores).items() if path}
+    used = replace(used, stores=replace(used.stores, **moved))
     recommender = _load(run, results, name, used, data)
     return PlaylistModel(
         name, recommender, _catalogue(run, used, recommender), music or _music(used)
@@ -99,11 +99,6 @@ def continue_playlist(settings: CompleteSettings) -> int:
 
 def _preferred(names: list[str]) -> str | None:
     return "transformer" if "transformer" in names else next(iter(names), None)
-
-
-def _moved(used: StoreSettings, given: StoreSettings) -> StoreSettings:
-    """The feature stores of a run, those that are given in their place."""
-    return replace(used, **{name: path for name, path in vars(given).items() if path})
 
 
 def _load(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ssl_audio.io.errors import SslAudioError
+from ssl_audio.recommenders.data.collection import codes_of
 from ssl_audio.recommenders.generate_settings import GeneratorSettings
 
 SAMPLE = 1024  # tracks that the density of the audio around each track is estimated from
@@ -52,11 +53,9 @@ def draw_tracks(
     points: np.ndarray, genres: Sequence[str], settings: GeneratorSettings, rng: np.random.Generator
 ) -> Tracks:
     count = len(points)
-    names = sorted({genre for genre in genres if genre})
+    genre, names = codes_of(genres)
     if not names:
         raise SslAudioError("no track has a genre: give genres, or one name for all")
-    number = {name: k for k, name in enumerate(names)}
-    genre = np.array([number.get(name, -1) for name in genres], np.int32)
     scene = rng.permutation(np.arange(count) % settings.scenes).astype(np.int32)
     ranks = rng.permutation(count) + 1.0
     by_region = rng.normal(0, settings.regional, (settings.regions, count))

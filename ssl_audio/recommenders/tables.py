@@ -81,7 +81,7 @@ class Reporter:
         for one in recommenders:
             own, found = figures[one.key], {}
             for key in (column.key for column in spec.columns):
-                statistic, names = spec.derived.get(key, (_identity, (key,)))
+                statistic, names = spec.derived.get(key, (np.asarray, (key,)))
                 if all(name in own for name in names):
                     found[key] = interval_of(statistic, *(own[name] for name in names), **draws)
             rows.append(Row(one.name, one.features, found, round(self.seconds[one.key], 1)))
@@ -98,7 +98,3 @@ def pairs_to_compare(recommenders: Iterable[Named]) -> list[tuple[str, str]]:
     pairs += [(a, b) for a in every if a.role is Role.VARIANT for b in every
               if b.role is Role.REFERENCE and b.features == a.features]  # fmt: skip
     return [(a.label, b.label) for a, b in pairs]
-
-
-def _identity(means: np.ndarray) -> np.ndarray:
-    return means

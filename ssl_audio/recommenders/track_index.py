@@ -1,6 +1,8 @@
 """Search for the tracks of highest inner product with a query among those of a recommender."""
 
 import hashlib
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,6 @@ class TrackIndex:
     Args:
         vectors: (tracks, d) of the whole catalogue.
         rows: (n,) of those that can be recommended, ascending.
-        approximate: see `NeighbourIndex`.
         folder: where a graph is kept; None: nowhere.
     """
 
@@ -47,20 +48,8 @@ class TrackIndex:
         return found
 
 
-class TrackIndexes:
-    """The indexes of a trained recommender, each made when it is first searched.
-
-    Args:
-        vectors, rows, folder: as for `TrackIndex`.
-    """
-
-    def __init__(self, vectors: np.ndarray, rows: np.ndarray, folder: Path | None) -> None:
-        self.vectors, self.rows, self.folder = vectors, rows, folder
-        self._made: dict[bool | None, TrackIndex] = {}
-
-    def by(self, approximate: bool | None) -> TrackIndex:
-        """The index that searches exactly or approximately."""
-        if approximate not in self._made:
-            made = TrackIndex(self.vectors, self.rows, approximate, self.folder)
-            self._made[approximate] = made
-        return self._made[approximate]
+def track_indexes(
+    vectors: np.ndarray, rows: np.ndarray, folder: Path | None
+) -> Callable[[bool | None], TrackIndex]:
+    """The indexes of a trained recommender by `approximate`, each made when it is first used."""
+    return cache(lambda approximate: TrackIndex(vectors, rows, approximate, folder))

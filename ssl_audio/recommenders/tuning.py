@@ -28,7 +28,7 @@ from ssl_audio.io.console import say
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.io.json_file import read_json
 from ssl_audio.recommenders.data.training_data import TrainingData
-from ssl_audio.recommenders.evaluation.significance import interval_of
+from ssl_audio.recommenders.evaluation.significance import interval
 from ssl_audio.recommenders.evaluations import Evaluation, evaluations_of
 from ssl_audio.recommenders.recommender import Recommender, Space, baseline_names, make
 from ssl_audio.recommenders.session_data import load_session_data, movielens_folder
@@ -71,11 +71,6 @@ def tune(
     """Choose the settings of every recommender that has a search space.
 
     Finished trials are kept in `trials.json`, and are not run again.
-
-    Args:
-        settings: of the comparison, with `tune=true`.
-        data: whose test part is not used.
-        folder: of the run.
 
     Returns:
         The settings, with those that were chosen in `overrides`, and a table of these.
@@ -177,7 +172,7 @@ class _Search:
         figures = {id(evaluation): evaluation.figures(one) for evaluation in
                    {id(each): each for each, _ in self.measured}.values()}  # fmt: skip
         draws = {"seed": self.settings.seed, "resamples": self.settings.completion.resamples}
-        return {column.key: interval_of(_mean, figures[id(each)][column.key], **draws)
+        return {column.key: interval(figures[id(each)][column.key], **draws)
                 for each, column in self.measured}  # fmt: skip
 
     def table(self, best: dict[str, Trial]) -> Table:
@@ -203,10 +198,6 @@ class _Search:
             "are left out; rows of the same name in the other tables share their settings."
         )
         return Table("Chosen settings", caption, columns, rows, (), "chosen settings")
-
-
-def _mean(means: np.ndarray) -> np.ndarray:
-    return means
 
 
 def _row(made: list[Recommender]) -> Recommender:

@@ -57,8 +57,7 @@ def completion_task(
         seed_share: share of a playlist's tracks that are seeds, above 0 and below 1; rounded down,
             with at least one seed and one track to find.
         min_tracks: min distinct tracks of a playlist, 2 or more; shorter ones are left out.
-        max_playlists: max number of playlists; drawn at random where more are long enough.
-        seed: of all random choices.
+        max_playlists: drawn at random where more are long enough.
         cold: (tracks,) bool, tracks that are in no training playlist. If given, the seeds are the
             first part's warm tracks, and the candidates are the rest's cold tracks and as many
             random cold tracks.

@@ -1,7 +1,7 @@
 """Correlation of co-occurrence in playlists with audio similarity: MUSIG, Figure 1, right."""
 
 import numpy as np
-from scipy import sparse, stats
+from scipy import stats
 
 from ssl_audio.recommenders.data.collection import Playlists
 from ssl_audio.reports.results import CoOccurrence
@@ -57,9 +57,5 @@ def _pairs(tracks: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _together(playlists: Playlists, tracks: int, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """(pairs,) playlists that hold both tracks."""
-    ones = np.ones(len(playlists.tracks), np.float32)
-    held = sparse.csr_array(
-        (ones, (playlists.tracks, playlists.owners)), shape=(tracks, len(playlists))
-    )
-    held.data[:] = 1  # a repeated track counts once
+    held = playlists.held(tracks).T.tocsr()
     return np.asarray(held[a].multiply(held[b]).sum(1), np.float64).ravel()

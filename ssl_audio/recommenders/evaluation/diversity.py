@@ -3,7 +3,6 @@
 import numpy as np
 import scipy.sparse as sp
 
-from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import Playlists
 from ssl_audio.recommenders.evaluation.ranking import highest
 
@@ -20,12 +19,7 @@ def nearest(vectors: np.ndarray, k: int, euclidean: bool) -> np.ndarray:
 
     Returns:
         (items, k) rows.
-
-    Raises:
-        SslAudioError: k out of range.
     """
-    if not 1 <= k < len(vectors):
-        raise SslAudioError(f"k={k} neighbours of {len(vectors)} items: 1 to {len(vectors) - 1}")
     squared = (vectors**2).sum(1)
     found = []
     for start in range(0, len(vectors), BLOCK):

@@ -156,12 +156,6 @@ def test_neighbours_are_those_of_a_full_sort(items, dimensions, data):
     )
 
 
-@pytest.mark.parametrize("k", [0, 5])
-def test_more_neighbours_than_there_are(k):
-    with pytest.raises(SslAudioError, match="1 to 4"):
-        nearest(np.ones((5, 2)), k, euclidean=True)
-
-
 def test_measures_by_hand():
     links = np.array([0, 1, 1, 2, 3, 3]), np.array([0, 0, 1, 1, 2, 2])
     categories = category_matrix(links, (5, 3))  # {0}, {0, 1}, {1}, {2}, none
