@@ -259,11 +259,7 @@ def identity_of(settings: RecommendSettings, data: TrainingData) -> dict[str, An
 
 
 def check_kept(folder: Path, identity: Mapping[str, Any]) -> None:
-    """Refuse to resume a run with other settings than it was started with.
-
-    Args:
-        folder: of the recommenders.
-        identity: the settings and inputs that determine what is trained, as plain values.
+    """Refuse to resume a run with other settings and inputs than it was started with.
 
     Raises:
         SslAudioError: what is in the folder was trained with others.

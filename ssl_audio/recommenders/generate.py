@@ -102,12 +102,7 @@ def write_generated(
 ) -> None:
     """Write playlists.duckdb, and train.parquet for `acoustic kind=siamese`; print statistics.
 
-    Args:
-        generated: from `generate`.
-        ids: of the tracks.
-        folder: of the files.
-        cold: share of the tracks left out of train.parquet, as `recommend` leaves them out.
-        seed: of the splits and of the cold tracks.
+    `cold` is the share of the tracks left out of train.parquet, as `recommend` leaves them out.
     """
     catalogue = generated.catalogue(ids)
     store = folder / "playlists.duckdb"

@@ -62,7 +62,7 @@ def make_run(folder: Path, has_audio: bool = False, **options: Any) -> Path:
     model = PlaylistTransformer(
         vocabulary_of(lists, TRACKS),
         TransformerSettings(layers=1, heads=2, dimensions=16, feed_forward=16, context=8),
-        SideInformation(audio) if has_audio else None,
+        SideInformation(audio, np.ones(TRACKS, bool)) if has_audio else None,
     )
     rng = torch.Generator().manual_seed(1)
     with torch.no_grad():

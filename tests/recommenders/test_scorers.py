@@ -88,7 +88,7 @@ def test_after_one_track_logits_rank_as_in_the_completion_table(with_audio: bool
     model = PlaylistTransformer(
         vocabulary_of(playlists_of([list(range(60))]), TRACKS),
         TransformerSettings(layers=1, heads=2, dimensions=16, feed_forward=16, context=6),
-        SideInformation(audio) if with_audio else None,
+        SideInformation(audio, np.ones(TRACKS, bool)) if with_audio else None,
     ).eval()
     torch.manual_seed(0)
     with torch.no_grad():

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 from array import array
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -129,26 +128,11 @@ def store_playlists(
     """Write a store of playlists in memory as they are, with repeated tracks and empty playlists.
 
     Args:
-        playlists: rows of the catalogue.
+        playlists: rows of the catalogue, one or more, with distinct ids.
         catalogue: all its tracks are stored.
         path, seed: as for `build_store`.
-
-    Raises:
-        SslAudioError: no track at all, or a repeated playlist id.
-        ValueError: a track outside the catalogue.
     """
-    if not len(playlists.tracks):
-        raise SslAudioError("no playlist with a track in it: there is nothing to store")
-    if playlists.tracks.min() < 0 or playlists.tracks.max() >= len(catalogue):
-        raise ValueError(f"tracks outside of the catalogue's {len(catalogue)} rows")
-    repeated = [name for name, count in Counter(playlists.ids).items() if count > 1]
-    if repeated:
-        raise _repeated(repeated[0])
     return _write(path, playlists, catalogue, seed, StoreReport(), {"source": "generated"})
-
-
-def _repeated(playlist: str) -> SslAudioError:
-    return SslAudioError(f"playlist id {playlist!r} is repeated: give each playlist its own id")
 
 
 def _collect(
@@ -165,7 +149,8 @@ def _collect(
             described.setdefault(record.id, record)
             continue
         if record.id in lengths:
-            raise _repeated(record.id)
+            wrong = f"playlist id {record.id!r} is repeated: give each playlist its own id"
+            raise SslAudioError(wrong)
         lengths[record.id] = len(record.tracks)
         members.extend(numbers[t] for t in record.tracks)
         if len(lengths) % REPORT_EVERY == 0:
@@ -342,10 +327,8 @@ class PlaylistStore:
         """The playlists of "train", "validation" or "test", or all, in the order of their numbers.
 
         Raises:
-            SslAudioError: no such split, or lengths or tracks that cannot be.
+            SslAudioError: lengths or tracks that cannot be.
         """
-        if split is not None and split not in SPLITS:
-            raise SslAudioError(f"split={split}: one of {', '.join(SPLITS)}")
         chosen = "" if split is None else f"where split = '{split}'"  # one of SPLITS
         query = f"select id, length from playlists {chosen} order by number"  # noqa: S608 - as above
         found = fetch(self.path, query)

@@ -196,11 +196,6 @@ def _read_parquet(path: Path, columns: Mapping[str, str]) -> Iterator[Batch]:
 def write_table(path: str | Path, playlists: Playlists, catalogue: Catalogue) -> None:
     """Write playlists as Parquet with the columns playlist, position and track, atomically.
 
-    Args:
-        path: ends with .parquet.
-        playlists: rows of the catalogue.
-        catalogue: ids of the tracks.
-
     Raises:
         SslAudioError: the file cannot be written.
     """

@@ -245,17 +245,6 @@ def test_a_store_has_the_same_cold_tracks_for_any_seed_of_training(tmp_path: Pat
     assert 0 < expected.sum() < len(expected)
 
 
-def test_playlists_that_cannot_be_stored(tmp_path: Path) -> None:
-    catalogue = Catalogue(["a", "b"])
-    with pytest.raises(SslAudioError, match="nothing to store"):
-        store_playlists(playlists_of([[], []]), catalogue, tmp_path / "s.db")
-    with pytest.raises(SslAudioError, match="'x' is repeated"):
-        store_playlists(playlists_of([[0], [1]], ["x", "x"]), catalogue, tmp_path / "s.db")
-    with pytest.raises(ValueError, match="2 rows"):
-        store_playlists(playlists_of([[0, 2]]), catalogue, tmp_path / "s.db")
-    assert not list(tmp_path.iterdir())
-
-
 # --- refused inputs
 
 
@@ -378,10 +367,8 @@ def test_a_store_with_another_about_is_refused(stored: Path, about: str) -> None
         open_store(stored)
 
 
-def test_another_version_and_an_unknown_split(tmp_path: Path) -> None:
+def test_another_version_is_refused(tmp_path: Path) -> None:
     opened = open_at(tmp_path / "s.db", csv_of(tmp_path / "p.csv", {"p": ["a"]}))
-    with pytest.raises(SslAudioError, match="split=valid: one of train, validation, test"):
-        opened.playlists("valid")
     with duckdb.connect(str(tmp_path / "s.db")) as connection:
         about = json.dumps({**opened.about, "version": 2})
         connection.execute("update about set json = ?", [about])
