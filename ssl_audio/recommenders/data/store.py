@@ -302,7 +302,7 @@ class PlaylistStore:
     def left_out(self) -> int:
         """Positions of unknown tracks that were left out when it was built."""
         dropped = self.about.get("unknown") == "drop"
-        return int((self.about.get("counts") or {}).get("unknown", 0)) if dropped else 0
+        return int(self.about["counts"].get("unknown", 0)) if dropped else 0
 
     def catalogue(self) -> Catalogue:
         """Its tracks; equal texts are one object.

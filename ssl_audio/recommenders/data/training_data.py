@@ -211,15 +211,14 @@ def load_training_data(
         embeddings=None,
         has_audio=np.zeros(len(catalogue), bool),
         min_weight=min_weight,
-        hashes={"playlists": str(store.about.get("content", ""))},
+        hashes={"playlists": str(store.about["content"])},
         left_out=store.left_out,
     )
     if "citation" in store.about:
         data.note(f"{data.name}: {store.about['citation']} Licence: {store.about.get('licence')}")
-    counts = store.about.get("counts") or {}
     for name, text in LEFT_OUT.items():
-        if counts.get(name):
-            data.note(f"{counts[name]} {text}")
+        if count := store.about["counts"].get(name):
+            data.note(f"{count} {text}")
     add_groups(data, stores)
     if not (folder / TRAINING_PART).exists():
         write_table(folder / TRAINING_PART, data.train, catalogue)
@@ -265,8 +264,7 @@ def open_playlists(
         return open_store(source)
     built = folder / "playlists.duckdb"
     if not built.exists():
-        paths = [path for path in (stores.embeddings, stores.acoustic, stores.audio,
-                                   stores.popularity) if path]  # fmt: skip
+        paths = filter(None, vars(stores).values())
         ids = dict.fromkeys(track for path in paths for track in read_ids(path))
         catalogue = Catalogue(list(ids)) if ids else None
         report = build_store(

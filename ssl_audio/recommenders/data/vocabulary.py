@@ -41,9 +41,6 @@ class Vocabulary:
         tokens[self.rows[SPECIALS:]] = np.arange(SPECIALS, len(self.rows), dtype=np.int32)
         object.__setattr__(self, "tokens", tokens)
 
-    def __len__(self) -> int:
-        return len(self.rows)
-
     def of(self, rows: np.ndarray) -> np.ndarray:
         """Tokens of catalogue rows, in the same shape; `<unk>` for negative rows."""
         return np.where(rows < 0, np.int32(UNKNOWN), self.tokens[rows])

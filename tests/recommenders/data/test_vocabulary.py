@@ -72,7 +72,7 @@ def test_appended_tracks_follow_the_known_ones_without_embeddings() -> None:
     vocabulary = vocabulary_of(playlists_of([[1, 3]]), 5)
     extended = vocabulary.extended(np.array([True, True, False, False, True]))
     assert extended.rows.tolist() == [-1, -1, -1, 1, 3, 0, 4]
-    assert (extended.size, len(extended)) == (5, 7)
+    assert (extended.size, len(extended.rows)) == (5, 7)
     assert extended.of(np.arange(5)).tolist() == [5, 3, UNKNOWN, 4, 6]
 
 
