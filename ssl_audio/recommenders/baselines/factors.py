@@ -13,40 +13,14 @@ from scipy import sparse
 from ssl_audio.recommenders.data.collection import Playlists
 from ssl_audio.recommenders.recommender import RECENCIES, VectorRecommender
 from ssl_audio.recommenders.scorers import VectorScorer
-from ssl_audio.settings.baselines import ALSSettings, BPRSettings
-
-
-def bpr_vectors(
-    playlists: Playlists, tracks: int, settings: BPRSettings, seed: int = 0
-) -> np.ndarray:
-    """(tracks, dimensions) float32, zero for a track in no playlist; without the tracks' biases."""
-    from implicit.cpu.bpr import BayesianPersonalizedRanking
-
-    model = BayesianPersonalizedRanking(
-        settings.dimensions, settings.learning_rate, settings.regularisation,
-        iterations=settings.epochs, num_threads=1, random_state=seed,
-    )  # fmt: skip
-    model.fit(_matrix(playlists, tracks), show_progress=False)
-    known = np.bincount(playlists.tracks, minlength=tracks) > 0
-    return np.where(known[:, None], model.item_factors[:, : settings.dimensions], 0).astype(
-        np.float32
-    )
-
-
-def als_vectors(
-    playlists: Playlists, tracks: int, settings: ALSSettings, seed: int = 0
-) -> np.ndarray:
-    """(tracks, dimensions) float32 factors of the tracks."""
-    model = _als(settings, seed)
-    model.fit(_matrix(playlists, tracks), show_progress=False)
-    return np.asarray(model.item_factors, np.float32)
+from ssl_audio.settings.baselines import ALSSettings
 
 
 class FoldedIn(VectorScorer):
     """ALS for new playlists: the factors of a history by equation 4, times those of the tracks.
 
     Args:
-        vectors: (tracks, dimensions) of `als_vectors`.
+        vectors: (tracks, dimensions) factors of the tracks.
         settings: that they were trained with.
         recency: confidence of a position, to the power of the number of later ones.
     """
@@ -72,8 +46,9 @@ class ALS(VectorRecommender):
     }  # fmt: skip
 
     def train(self, folder: Path) -> np.ndarray:
-        chosen, seed = self.settings.als, self.settings.seed
-        return als_vectors(self.data.train, self.data.tracks, chosen, seed)
+        model = _als(self.settings.als, self.settings.seed)
+        model.fit(_matrix(self.data.train, self.data.tracks), show_progress=False)
+        return np.asarray(model.item_factors)
 
     def ranking(self, vectors: np.ndarray) -> VectorScorer:
         return FoldedIn(vectors, self.settings.als, self.recency)
@@ -91,8 +66,15 @@ class BPR(VectorRecommender):
     }  # fmt: skip
 
     def train(self, folder: Path) -> np.ndarray:
-        chosen, seed = self.settings.bpr, self.settings.seed
-        return bpr_vectors(self.data.train, self.data.tracks, chosen, seed)
+        from implicit.cpu.bpr import BayesianPersonalizedRanking
+
+        data, chosen = self.data, self.settings.bpr
+        model = BayesianPersonalizedRanking(
+            chosen.dimensions, chosen.learning_rate, chosen.regularisation,
+            iterations=chosen.epochs, num_threads=1, random_state=self.settings.seed,
+        )  # fmt: skip
+        model.fit(_matrix(data.train, data.tracks), show_progress=False)
+        return data.in_training(model.item_factors[:, : chosen.dimensions])  # without the biases
 
 
 def _als(settings: ALSSettings, seed: int = 0) -> Any:

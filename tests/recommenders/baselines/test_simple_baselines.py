@@ -1,6 +1,7 @@
 """Baselines with a formula, against dense NumPy in float64 and the library `implicit`."""
 
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,14 +13,14 @@ from ssl_audio.recommenders.baselines import ease
 from ssl_audio.recommenders.baselines.artist_popularity import ArtistPopularity
 from ssl_audio.recommenders.baselines.ease import Ease
 from ssl_audio.recommenders.baselines.ensemble import Ensemble
-from ssl_audio.recommenders.baselines.factors import FoldedIn, als_vectors, bpr_vectors
+from ssl_audio.recommenders.baselines.factors import ALS, BPR, FoldedIn
 from ssl_audio.recommenders.baselines.item_cf import ItemCF
 from ssl_audio.recommenders.baselines.playlist_knn import PlaylistKNN
 from ssl_audio.recommenders.baselines.pmi import PMI
 from ssl_audio.recommenders.baselines.svd import svd_vectors
 from ssl_audio.recommenders.data.collection import Catalogue, Playlists, playlists_of
 from ssl_audio.recommenders.scorers import InnerProduct
-from ssl_audio.settings.baselines import ALSSettings, BPRSettings
+from ssl_audio.settings.baselines import ALSSettings
 from ssl_audio.settings.recommend import RecommendSettings
 from ssl_audio.settings.tree import build
 
@@ -33,15 +34,22 @@ def lists() -> Playlists:
     return playlists_of([rng.integers(0, 38, rng.integers(2, 30)).tolist() for _ in range(50)])
 
 
-def fitted(kind, playlists: Playlists, artists: list[str] | None = None, **options):
+def fitted(
+    kind,
+    playlists: Playlists,
+    artists: list[str] | None = None,
+    folder: Path | None = None,
+    **options,
+):
     """A recommender of a class, trained on playlists, with settings of its group."""
     catalogue = Catalogue([str(k) for k in range(TRACKS)], artists=artists or ())
     counts = np.bincount(playlists.tracks, minlength=TRACKS)
     data = SimpleNamespace(
-        train=playlists, tracks=TRACKS, counts=counts, catalogue=catalogue, in_sessions=False
-    )
-    one = kind(build(RecommendSettings, {"playlists": "none.csv", **options}), data)
-    one.fit(None)
+        train=playlists, tracks=TRACKS, counts=counts, catalogue=catalogue, in_sessions=False,
+        in_training=lambda vectors: np.where((counts > 0)[:, None], vectors, 0),
+    )  # fmt: skip
+    one = kind(build(RecommendSettings, {"playlists": "none.csv", "seed": 1, **options}), data)
+    one.fit(folder)
     return one
 
 
@@ -124,11 +132,13 @@ def test_svd_projects_on_the_first_right_singular_vectors(lists):
     np.testing.assert_allclose(found, (dense(SEEDS) @ right @ right.T)[:, :38], atol=1e-5)
 
 
-def test_als_folds_a_history_in_by_its_normal_equations(lists):
-    given = ALSSettings(dimensions=8, confidence=5, regularisation=2)
-    vectors = als_vectors(lists, TRACKS, given, seed=1)
-    np.testing.assert_array_equal(vectors, als_vectors(lists, TRACKS, given, seed=1))
-    y = vectors.astype(np.float64)
+def test_als_folds_a_history_in_by_its_normal_equations(lists, tmp_path):
+    options = {"dimensions": 8, "confidence": 5, "regularisation": 2}
+    vectors, again = (
+        fitted(ALS, lists, folder=tmp_path / name, als=options).vectors() for name in "ab"
+    )
+    np.testing.assert_array_equal(vectors, again)
+    y, given = vectors.astype(np.float64), ALSSettings(**options)
     for recency in (1.0, 0.6):
         found = FoldedIn(vectors, given, recency).score(SEEDS, None)
         for row, own in zip(found, by_recency(recency), strict=True):
@@ -138,10 +148,11 @@ def test_als_folds_a_history_in_by_its_normal_equations(lists):
             np.testing.assert_allclose(row, y @ user, rtol=2e-2, atol=2e-3)
 
 
-def test_bpr_ranks_tracks_of_a_playlist_above_others():
+def test_bpr_ranks_tracks_of_a_playlist_above_others(tmp_path):
     rng = np.random.default_rng(0)
     lists = playlists_of([rng.permutation(12)[:8] + 12 * (k % 3) for k in range(60)])
-    vectors = bpr_vectors(lists, TRACKS, BPRSettings(dimensions=8, epochs=60), seed=1)
+    options = {"dimensions": 8, "epochs": 60}
+    vectors = fitted(BPR, lists, folder=tmp_path, bpr=options).vectors()
     assert vectors.shape == (TRACKS, 8) and not vectors[36:].any()
     found = InnerProduct(vectors).score(playlists_of([[0, 1], [13]]), None)[:, :36]
     assert (np.argsort(-found)[:, :10] // 12 == [[0], [1]]).all()
