@@ -216,7 +216,8 @@ def with_data(model: Musig, graph: TrackGraph) -> MusigTraining:
     degree = graph.degree / graph.degree.max()
     audio = rng.random((len(graph), FEATURES - GENRES - 2))
     columns = [np.eye(GENRES)[genres], degree[:, None], np.sqrt(degree)[:, None], audio]
-    return MusigTraining(model, np.concatenate(columns, axis=1), graph, genres, audio[:, -8:])
+    features, has_audio = np.concatenate(columns, axis=1), np.ones(len(graph), bool)
+    return MusigTraining(model, features, graph, genres, audio[:, -8:], has_audio)
 
 
 def untrained() -> Musig:

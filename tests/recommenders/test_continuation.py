@@ -241,7 +241,7 @@ def test_a_simple_model_continues_by_its_scores(run: Path, playlist: Path) -> No
 def test_runs_without_the_model_are_refused(run: Path, playlist: Path) -> None:
     refused(playlist, run, "no trained musig, it has transformer", model="musig")
     (run / "results.json").write_text("{}")
-    refused(playlist, run, "run=.*run: .*results.json")
+    refused(playlist, run, "run=.*run/results.json: no results of")
 
 
 def test_playlists_that_have_changed_are_refused(run: Path, playlist: Path) -> None:

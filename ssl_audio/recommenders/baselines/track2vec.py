@@ -78,11 +78,7 @@ class SkipGram(VectorRecommender):
 def track2vec(
     playlists: Playlists, tracks: int, settings: Word2VecSettings, seed: int = 0
 ) -> np.ndarray:
-    """(2, tracks, dimensions) float32 input and output vectors; 0 for a track in no playlist.
-
-    Raises:
-        SslAudioError: no playlist holds a track.
-    """
+    """(2, tracks, dimensions) float32 input and output vectors; 0 for a track in no playlist."""
     counts = np.bincount(playlists.tracks, minlength=tracks)
     lists = [
         playlists.tracks[part : min(part + MAX_LENGTH, end)]

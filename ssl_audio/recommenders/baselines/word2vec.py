@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from ssl_audio.io.errors import SslAudioError
 from ssl_audio.settings.baselines import Word2VecSettings
 
 
@@ -38,15 +37,10 @@ def word2vec(
 
     Returns:
         (2, tracks, dimensions) float32 input and output vectors; zero where the count is 0.
-
-    Raises:
-        SslAudioError: all counts are 0.
     """
     from gensim.models import Word2Vec  # takes a second to import
 
     seen = np.flatnonzero(counts)
-    if not len(seen):
-        raise SslAudioError("no track to learn from: give playlists that are not empty")
     model = Word2Vec(
         vector_size=settings.dimensions, window=settings.window, negative=settings.negatives,
         shrink_windows=settings.draw_windows, sample=settings.sample, alpha=settings.learning_rate,

@@ -193,7 +193,8 @@ def load_training_data(
             splits: a store has its own, whatever `seed` is.
 
     Raises:
-        SslAudioError: unreadable files, or playlists and features without a track in common.
+        SslAudioError: unreadable files, playlists and features without a track in common, or no
+            training playlist with a track.
     """
     stores = fetched_stores(stores)
     store = open_playlists(source, folder, stores, seed=seed, music=music, unknown=unknown)
@@ -214,6 +215,8 @@ def load_training_data(
         hashes={"playlists": str(store.about["content"])},
         left_out=store.left_out,
     )
+    if not len(data.train.tracks):
+        raise SslAudioError("no training playlist has a track: give more playlists")
     if "citation" in store.about:
         data.note(f"{data.name}: {store.about['citation']} Licence: {store.about.get('licence')}")
     for name, text in LEFT_OUT.items():

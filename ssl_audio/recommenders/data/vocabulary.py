@@ -12,7 +12,6 @@ from typing import Literal
 
 import numpy as np
 
-from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import Playlists
 
 START, UNKNOWN, END = 0, 1, 2
@@ -87,13 +86,7 @@ class Vocabulary:
 
 
 def vocabulary_of(train: Playlists, catalogue: int) -> Vocabulary:
-    """The vocabulary of the tracks in training playlists, of a catalogue of so many tracks.
-
-    Raises:
-        SslAudioError: no track in any playlist.
-    """
+    """The vocabulary of the tracks in training playlists, of a catalogue of so many tracks."""
     found = np.flatnonzero(np.bincount(train.tracks, minlength=catalogue)).astype(np.int32)
-    if not len(found):
-        raise SslAudioError(f"{len(train)} training playlists without a track")
     rows = np.concatenate([np.full(SPECIALS, -1, np.int32), found])
     return Vocabulary(rows, len(rows), catalogue)

@@ -19,7 +19,6 @@ import torch.nn.functional as F
 from scipy import sparse
 from torch import Tensor, nn
 
-from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import Playlists
 from ssl_audio.recommenders.data.pairs import among, pair_keys
 from ssl_audio.settings.recommend import LightGCNSettings
@@ -41,14 +40,9 @@ class TripleBatches:
     Positions of playlists are drawn uniformly, other tracks from those of training. A triple whose
     playlist holds the other track is left out, so that a batch may have fewer than `batch_size`. A
     track counts once in a playlist.
-
-    Raises:
-        SslAudioError: no playlist holds a track.
     """
 
     def __init__(self, playlists: Playlists, tracks: int, batch_size: int, seed: int = 0) -> None:
-        if not len(playlists.tracks):
-            raise SslAudioError("no track to learn from: give playlists that are not empty")
         sets = playlists.distinct(tracks)
         self.own, self.owners, self.known = sets.tracks, sets.owners, np.unique(sets.tracks)
         self.held = np.sort(pair_keys(sets, tracks))

@@ -65,7 +65,7 @@ class MusigTraining(nn.Module):
         graph: of the same tracks.
         genres: (tracks,) genre codes, `NO_GENRE` for none.
         audio: (tracks, d) float32 in [0, 1], the features of the similarity task.
-        has_audio: (tracks,) bool, True where `audio` is available; None: everywhere.
+        has_audio: (tracks,) bool, True where `audio` is available.
     """
 
     features: Tensor
@@ -80,12 +80,11 @@ class MusigTraining(nn.Module):
         graph: TrackGraph,
         genres: np.ndarray,
         audio: np.ndarray,
-        has_audio: np.ndarray | None = None,
+        has_audio: np.ndarray,
     ) -> None:
         super().__init__()
         self.model = model
         self.sampler = NeighbourSampler(graph)
-        has_audio = np.ones(len(audio), bool) if has_audio is None else has_audio
         data = {
             "genres": np.asarray(genres, np.int64),
             "audio": np.ascontiguousarray(audio, np.float32),

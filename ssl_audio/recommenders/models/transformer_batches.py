@@ -5,7 +5,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import Playlists
 from ssl_audio.recommenders.data.sampling import ShuffledEpochs
 from ssl_audio.recommenders.data.vocabulary import SPECIALS, UNKNOWN, Vocabulary
@@ -36,9 +35,6 @@ class TransformerBatches:
     Args:
         playlists, vocabulary: of training.
         unknown_rate: share of the tracks that become `<unk>`, 0 to 1.
-
-    Raises:
-        SslAudioError: no playlist.
     """
 
     def __init__(
@@ -49,8 +45,6 @@ class TransformerBatches:
         unknown_rate: float = 0.0,
         seed: int = 0,
     ) -> None:
-        if not len(playlists):
-            raise SslAudioError("there is no training playlist")
         self.playlists, self.vocabulary, self.settings = playlists, vocabulary, settings
         self.unknown_rate, self.seed = unknown_rate, seed
         self.epochs = ShuffledEpochs(len(playlists), settings.batch_size, (seed, 0, -1))

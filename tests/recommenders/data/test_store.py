@@ -243,6 +243,8 @@ def test_a_store_has_the_same_cold_tracks_for_any_seed_of_training(tmp_path: Pat
         data = load_training_data(path, tmp_path, StoreSettings(), **options)
         np.testing.assert_array_equal(data.cold, expected)
     assert 0 < expected.sum() < len(expected)
+    with pytest.raises(SslAudioError, match="no training playlist has a track"):
+        load_training_data(path, tmp_path, StoreSettings(), min_weight=1, cold=1.0)
 
 
 # --- refused inputs

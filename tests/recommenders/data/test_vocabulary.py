@@ -1,11 +1,9 @@
 """Playlists as rows of tokens."""
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import playlists_of
 from ssl_audio.recommenders.data.vocabulary import (
     END,
@@ -74,11 +72,6 @@ def test_appended_tracks_follow_the_known_ones_without_embeddings() -> None:
     assert extended.rows.tolist() == [-1, -1, -1, 1, 3, 0, 4]
     assert (extended.size, len(extended.rows)) == (5, 7)
     assert extended.of(np.arange(5)).tolist() == [5, 3, UNKNOWN, 4, 6]
-
-
-def test_playlists_without_a_track_are_refused() -> None:
-    with pytest.raises(SslAudioError, match="2 training playlists without a track"):
-        vocabulary_of(playlists_of([[], []]), 3)
 
 
 def test_share_of_unknown_tracks() -> None:

@@ -40,7 +40,7 @@ def training_of(graph, group, settings=SMALL, features=None):
     audio = rng.random((TRACKS, 8), dtype=np.float32)
     model = Musig(INPUTS, settings)
     features = drawn if features is None else features
-    return MusigTraining(model, features, graph, group, audio)
+    return MusigTraining(model, features, graph, group, audio, np.ones(TRACKS, bool))
 
 
 def test_an_aggregator_is_pytorch_geometrics():
@@ -101,7 +101,8 @@ def test_identity_is_dropped_at_its_rate_and_with_the_neighbours():
     bare = features * np.array([1, 1, 0], np.float32)
     settings = replace(SMALL, isolated=0.5, identity_dropout=0.4)
     model = Musig(3, settings, identity=1)
-    training = MusigTraining(model, features, graph, np.zeros(4002), features)
+    has_audio = np.zeros(4002, bool)
+    training = MusigTraining(model, features, graph, np.zeros(4002), features, has_audio)
     nodes, random = torch.arange(4000), torch.Generator().manual_seed(0)
     with torch.no_grad():
         found, _ = model.train().embed(nodes, training.features, training.sampler, random)

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import playlists_of
 from ssl_audio.recommenders.data.vocabulary import (
     END,
@@ -86,8 +85,3 @@ def test_a_small_vocabulary_is_taken_whole(negatives: Any, tracks: int, drawn: i
     chosen = TransformerSettings(negatives=negatives)
     found = TransformerBatches(playlists_of([[0, 1]]), all_of(tracks), chosen)(0).negatives
     assert found is None if drawn is None else len(found) == drawn
-
-
-def test_no_playlist_is_refused() -> None:
-    with pytest.raises(SslAudioError, match="no training playlist"):
-        TransformerBatches(playlists_of([]), all_of(3), TransformerSettings())
