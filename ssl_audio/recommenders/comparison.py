@@ -108,7 +108,7 @@ def make_recommenders(settings: RecommendSettings, data: TrainingData) -> list[R
     listed = [one for name in names for one in make(name, settings, data)]
     listed += VARIANTS["by_features"](settings, data) if settings.by_features else []
     for name in settings.model:
-        made = make(name, settings, data)
+        made = make(name, settings, data, required=True)
         made[0].role, made[0].model = Role.MODEL, name
         listed += made
     for variants in ("by_task", "by_weights"):

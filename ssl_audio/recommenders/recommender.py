@@ -291,7 +291,16 @@ def baseline_names(settings: RecommendSettings, data: TrainingData) -> list[str]
     return list(dict.fromkeys(names))
 
 
-def make(name: str, settings: RecommendSettings, data: TrainingData) -> list[Recommender]:
-    """The recommenders of a name in the registry, with the overrides of this name."""
+def make(
+    name: str, settings: RecommendSettings, data: TrainingData, required: bool = False
+) -> list[Recommender]:
+    """The recommenders of a name in the registry, with the overrides of this name.
+
+    Raises:
+        SslAudioError: there is none for the data, and one is required.
+    """
     made = RECOMMENDERS[name](settings.of(name), data)
+    if required and made == []:
+        advice = "as noted above: leave it out of model= and ensemble="
+        raise SslAudioError(f"{name} has nothing to learn from, {advice}")
     return list(made) if isinstance(made, list) else [made]

@@ -38,7 +38,8 @@ class Ensemble(Recommender):
     def _made(self) -> list[Recommender]:
         if "ensemble" in self.settings.ensemble:
             raise SslAudioError("ensemble=[ensemble]: name other recommenders")
-        return [make(name, self.settings, self.data)[0] for name in self.settings.ensemble]
+        names = self.settings.ensemble
+        return [make(name, self.settings, self.data, required=True)[0] for name in names]
 
     def fit(self, folder: Path) -> None:
         self.parts = self._made()  # with the training seed of this copy
