@@ -36,19 +36,19 @@ class Terminated(KeyboardInterrupt):
 
 def say(message: str) -> None:
     """Print one message."""
-    _print(message, "message", message)
+    _print("message", message)
 
 
 def warn(message: str) -> None:
     """Print one warning."""
-    _print(f"warning: {message}", "warning", message)
+    _print("warning", message, "warning: ")
 
 
-def _print(line: str, event: str, message: str) -> None:
+def _print(event: str, message: str, prefix: str = "", **details: str) -> None:
     if log.as_json():
-        log.event(event, text=message)
+        log.event(event, text=message, **details)
     else:
-        print(line, file=sys.stderr, flush=True)
+        print(f"{prefix}{message}", file=sys.stderr, flush=True)
 
 
 def guarded(run: Callable[[], int | None]) -> int:
@@ -85,10 +85,7 @@ def _guarded(run: Callable[[], int | None]) -> int:
 
 
 def _failed(message: str, **details: str) -> int:
-    if log.as_json():
-        log.event("error", text=message, **details)
-    else:
-        print(f"error: {message}", file=sys.stderr)
+    _print("error", message, "error: ", **details)
     return 1
 
 
