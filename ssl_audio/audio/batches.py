@@ -39,7 +39,6 @@ class PairBatchSampler(Sampler[list[PairKey]]):
     part of each batch is drawn from one group as far as a group has so many tracks left.
 
     Args:
-        n_tracks: number of tracks.
         batch_size: pairs in a batch, over all processes.
         steps: batches in the whole run.
         seed: of the shuffling, >= 0.

@@ -76,7 +76,6 @@ def read(
     be some milliseconds off.
 
     Args:
-        path: the file.
         start: of the crop, seconds.
         duration: of the crop, seconds; None reads to the end of what can be decoded.
         sample_rate: of the result, Hz.
@@ -115,7 +114,6 @@ class Stream:
     `read(path)`. It raises AudioError as `read` does, once the block with the fault is reached.
 
     Args:
-        path: the file.
         sample_rate: of the blocks, Hz.
 
     Attributes:

@@ -38,10 +38,8 @@ def make_demo(
     bytes whatever the number of workers.
 
     Args:
-        folder: made if absent.
         tracks: 10 or more.
         seconds: length of each track.
-        seed: of the music.
         workers: processes; default is one per processor.
 
     Raises:

@@ -20,7 +20,6 @@ def split_tracks(
     held out is that of their hashes too.
 
     Args:
-        tracks: of a manifest.
         share: expected share of the tracks or groups that is held out, 0 to 1.
         by: "track": its name and folder, without the folders above it and without the suffix;
             "group": the last folder of its group, or its name, for all tracks of a group at once.

@@ -32,7 +32,6 @@ def layout_of(path: str, whole: bool = True) -> Layout:
     """The layout of a file; `UNKNOWN` for containers that are not checked here.
 
     Args:
-        path: the file.
         whole: read all of it; else, of a large file, a few places if they agree with the header.
 
     Raises:

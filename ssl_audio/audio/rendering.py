@@ -24,8 +24,6 @@ def in_processes(
 
     Args:
         make: a function that new processes can import.
-        jobs: its arguments.
-        title: of the progress bar.
         workers: processes; None is one per processor.
     """
     workers = min(len(jobs), workers or os.cpu_count() or 1)

@@ -129,7 +129,6 @@ def read_jamendo(tsv: AnyPath, root: AnyPath) -> list[Source]:
     `category---tag`. Where `48/948.mp3` is missing and `48/948.low.mp3` exists, the latter is used.
 
     Args:
-        tsv: the file.
         root: the folder that its paths are relative to.
 
     Returns:

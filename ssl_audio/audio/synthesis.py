@@ -226,7 +226,6 @@ def play(
         drums: whether the genre's drums play.
         tempo: beats per minute.
         tonic: MIDI number.
-        rng: everything else.
     """
     eighth = 30.0 / tempo
     bar = 2 * genre.beats * eighth

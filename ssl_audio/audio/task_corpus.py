@@ -42,7 +42,6 @@ class Task:
     """One property of the excerpts.
 
     Attributes:
-        classes: their names.
         compose: adds an excerpt of a class, by its number, to (samples,) of silence.
     """
 
@@ -60,9 +59,7 @@ def make_task_corpus(
 
     Args:
         name: one of `TASKS`.
-        tracks: number of excerpts.
         seconds: length of each.
-        seed: of everything.
         folder: None is one in the cache, by the parameters.
 
     Returns:

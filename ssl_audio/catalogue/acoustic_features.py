@@ -40,8 +40,6 @@ def acoustic_features(
     Args:
         settings: `model` is the folder of the fitted model; if absent, a model is fitted and saved
             there.
-        features: the store of embeddings.
-        output: the store of acoustic features.
         playlists: the training data of kind=siamese; None without.
         digest: hash of the playlists, recorded with the model.
 

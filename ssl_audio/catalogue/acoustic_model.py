@@ -42,7 +42,6 @@ def windows_of(
 
     Args:
         segments: id, times (n,), vectors (n, dimensions) of each track, in the order of `ids`.
-        ids: of the tracks.
     """
     rows, counts = [], []
     for expected, (track, times, vectors) in zip(ids, segments, strict=True):
@@ -74,11 +73,9 @@ class AcousticModel:
         """A projection scaled to the range of the training tracks.
 
         Args:
-            method: see the class.
             weight: (8, dimensions).
             centre: (dimensions,) the embedding that is projected to 0.
             embeddings: (tracks, dimensions) of the training tracks.
-            about: see the class.
         """
         bias = (-weight @ centre).astype(np.float32)
         weight = weight.astype(np.float32)

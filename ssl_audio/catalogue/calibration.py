@@ -20,7 +20,6 @@ def typical_segments(items: Iterable[Item], segment: float, sample_rate: int) ->
     """Segments from all over some tracks, (n, samples); of tracks that cannot be read, none.
 
     Args:
-        items: the tracks.
         segment: seconds; a shorter track is one segment, followed by silence.
         sample_rate: Hz.
     """

@@ -41,7 +41,6 @@ class Excerpts:
     Attributes:
         embeddings: a row per excerpt; an id is the recording's and the start: "a.mp3#12.00".
         descriptors: the same rows with the 42 descriptors.
-        genres: of the excerpts.
         hop: seconds between the starts of excerpts.
     """
 
@@ -93,8 +92,6 @@ def embed_excerpts(
     Args:
         recordings: those that cannot be read are skipped with a warning.
         encoder: its segment is the length of an excerpt.
-        count: number of excerpts.
-        seed: of the draw.
         workers: recordings at a time; None: the number of processors.
 
     Raises:

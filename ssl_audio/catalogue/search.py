@@ -48,9 +48,7 @@ def similar_tracks(
     """The k tracks of a store that are nearest to each query, by cosine, the nearest first.
 
     Args:
-        path: the store.
         queries: what is searched for; a track of the store is not among its own results.
-        k: number of tracks.
         checkpoint: the encoder of the store, for audio files; None: the one that it records.
         approximate, prefix, deleted: as in `nearest_tracks`.
 

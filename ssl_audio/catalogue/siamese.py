@@ -30,7 +30,6 @@ def membership(playlists: Mapping[str, Iterable[str]], ids: list[str]) -> csr_ma
     Args:
         playlists: tracks of each playlist; tracks that are not in `ids` are left out, and then
             playlists with fewer than two.
-        ids: of the tracks.
 
     Raises:
         SslAudioError: no playlist has two of the tracks.
@@ -53,7 +52,6 @@ class PairSampler:
     Args:
         playlists: (playlists, tracks), each with two tracks or more, that positives come from.
         known: (playlists, tracks): negatives share none of these.
-        seed: of the pairs.
     """
 
     def __init__(self, playlists: csr_matrix, known: csr_matrix, seed: int) -> None:
@@ -104,8 +102,6 @@ def fit_siamese(
     Args:
         windows: of the tracks; a pair takes one random window of each of its tracks.
         playlists: of `membership`.
-        about: recorded with the model.
-        settings: of the training.
 
     Raises:
         SslAudioError: fewer than two playlists, or nearly all pairs share a playlist.

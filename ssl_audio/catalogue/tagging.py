@@ -76,9 +76,7 @@ def embedded_tracks(
 
     Args:
         source: as in `list_items`.
-        encoder: the tagger's.
         name: of the encoder, for errors.
-        tagger: says how the tracks are embedded.
         workers: tracks at a time; None is the number of processors.
 
     Raises:

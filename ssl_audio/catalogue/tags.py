@@ -55,7 +55,6 @@ def tagged_features(
     """Features (n, d) and targets (n, tags) of the tracks that have both, matched by their files.
 
     Args:
-        stored: the features.
         paths: (tracks,) files of the labelled tracks.
         targets: (tracks, tags).
 

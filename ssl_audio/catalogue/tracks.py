@@ -57,7 +57,6 @@ def list_items(source: Path | Url, shard: tuple[int, int] = (1, 1)) -> Items:
     its own id. "-" is a path per line of standard input, read as they come.
 
     Args:
-        source: see above.
         shard: number, from 1, and count: only the tracks of this part, chosen by a hash of the id.
 
     Raises:

@@ -108,8 +108,6 @@ def describe_run(
     """Describe a run in `_run.json` of its store, if it changed anything, and in a report.
 
     Args:
-        summary: of the run.
-        config: its settings.
         report: a further file, or None.
         more: further values, kept in `_run.json`.
 
@@ -134,12 +132,8 @@ def update_store(
     """Bring a store up to date with a source, and close it.
 
     Args:
-        store: the store.
-        changes: of the store.
-        items: the tracks of the source.
         engine_for: makes the engine for a number of tracks, None where it is unknown; not called
             where there is nothing to compute.
-        title: shown before the progress bar.
         output: of the store; None: a local path. It is saved after each track that was computed.
 
     Raises:

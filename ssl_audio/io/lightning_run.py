@@ -36,7 +36,6 @@ def find_checkpoint(ckpt_path: Path | str | None, folder: Path) -> Checkpoint | 
 
     Args:
         ckpt_path: "last", a file, or None for a new run.
-        folder: the run's folder.
 
     Raises:
         SslAudioError: no such file, or a damaged one.
@@ -81,12 +80,8 @@ def make_trainer(
 
     Args:
         folder: for logs and checkpoints.
-        batches: number of batches of the whole run.
-        checkpoint_every: steps between two checkpoints.
         monitor: the logged value whose smallest value makes a checkpoint the best.
-        accelerator: as Lightning's.
         precision: as Lightning's, or "auto".
-        callbacks: further ones.
         loggers: of the run; None: CSV and TensorBoard, below `folder`.
         run_dir: shown in the message on how to resume; None: `folder`.
         options: further arguments of `lightning.Trainer`.

@@ -66,7 +66,6 @@ class Progress:
     whole run.
 
     Args:
-        title: what is done.
         total: number of items; None where it is unknown.
         unit: what an item is, in the plural.
         done: items that an earlier run has finished.

@@ -37,7 +37,6 @@ def write_model_folder(
     Args:
         folder: its parents are created if absent.
         kind: of the model, such as "encoder"; another kind's reader refuses it.
-        model: its contents.
         weights: name of the file of its arrays.
 
     Raises:

@@ -16,7 +16,6 @@ def progress_bar(
     """Show a bar with rate and remaining time; yields the function that advances it by one.
 
     Args:
-        title: shown before the bar.
         total: number of items; None where it is unknown.
         unit: what an item is, in the plural.
         done: items that an earlier run has finished.

@@ -71,7 +71,6 @@ def check_named(
     """Refuse components of a list by an unknown name, and those that `check_listed` refuses.
 
     Args:
-        key: the setting's name.
         listed: as `component_of` takes them.
         names: paths of classes by name.
 
@@ -94,7 +93,6 @@ def check_listed(key: str, components: Sequence[Mapping[str, Any]]) -> None:
     """Refuse components of a list without a class, and arguments that their class does not have.
 
     Args:
-        key: the setting's name.
         components: each with its `_target_`.
 
     Raises:

@@ -106,7 +106,6 @@ def variants(
     Args:
         choices: the kinds by name. In YAML, `name:` selects one.
         default: name of the default kind; None if one must be chosen.
-        help: one line.
         selector: the key that selects a kind on the command line, as in `data=folder`.
     """
     details = {"help": help, "choices": choices, "selector": selector}

@@ -54,7 +54,6 @@ def read_words(kind: type[Group], words: Sequence[str], positional: Sequence[str
     """Parse the words of a command line.
 
     Args:
-        kind: the command's settings.
         words: without options such as `--config`.
         positional: keys of the values among the words, in order; a list takes all the rest. A value
             that looks like KEY=VALUE is given as a path: ./KEY=VALUE.

@@ -14,9 +14,6 @@ EXPANSION = 256  # candidates that a search examines; more find more of the near
 class Graph:
     """A graph whose vectors are added and removed under keys.
 
-    Args:
-        dimensions: of a vector.
-
     Raises:
         SslAudioError: usearch is not installed.
     """

@@ -60,7 +60,6 @@ class GraphSearch:
     """The tracks of a store that are nearest to a query by cosine, approximately.
 
     Args:
-        path: the store.
         version: `read_version` of the store, from before the rows were read.
         rows: those that can be found, with the columns `id` and `key`.
 

@@ -31,7 +31,6 @@ class NeighbourIndex:
 
     Args:
         vectors: (n, dimensions).
-        metric: the similarity.
         approximate: search by a graph; None: for more than 200,000 vectors.
         saved: file that keeps the graph of these very vectors; it is written if it is not there.
 

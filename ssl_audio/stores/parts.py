@@ -23,10 +23,7 @@ def write_parts(
     """Write tables as new parts of a store; on an error, none of them stays.
 
     Args:
-        folder: of the store.
-        number: of the first part.
         tables: of equal columns; each becomes a row group or more.
-        about: metadata.
 
     Raises:
         OSError: they cannot be written.
@@ -53,9 +50,7 @@ def write_file(
     """Write tables as one file in one step; it is on disk when the function returns.
 
     Args:
-        path: of the file.
         tables: one or more, of equal columns.
-        about: metadata.
         max_rows, max_bytes: no more tables are taken once the file has so many.
 
     Returns:

@@ -41,7 +41,6 @@ def nearest_tracks(
     An exact search reads the store once, and memory holds one row group of it.
 
     Args:
-        path: the store.
         queries: (queries, dimensions), 1 or more, of the store's dimensions.
         count: tracks per query, 1 or more.
         approximate: search by a graph; None: in stores of more than 200,000 tracks. A search with

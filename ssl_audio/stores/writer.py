@@ -59,7 +59,6 @@ class Store:
         about: JSON values that determine the vectors (model hash, precision, ...). Rows made with
             other values are refused.
         dtype: "float32" or "float16".
-        segments: True if rows have segments.
         group: rows that are written together: the most that a crash loses.
 
     Attributes:

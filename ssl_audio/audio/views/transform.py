@@ -45,7 +45,6 @@ class Context:
     function of (seed, step, place of the transform, row), whatever the number of processes.
 
     Args:
-        rows: of the tensor.
         seed: of the run, >= 0.
         step: batch of the run, from 0.
         place: of the transform in the list, from 0.
