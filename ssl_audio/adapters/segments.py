@@ -13,15 +13,12 @@ from ssl_audio.models.encoder import Encoder
 def embed_segments(
     encoder: Encoder, waveforms: Tensor, lengths: Sequence[int] | None = None
 ) -> list[Tensor]:
-    """Embed tracks by their segments, which lie where `Encoder.embed` puts them.
+    """Embed tracks by the segments of `Encoder.embed`: (segments, embedding_size) of each track.
 
     Args:
         encoder: in training or evaluation mode.
         waveforms: (batch, samples) at the encoder's sample rate.
         lengths: samples of each track, of which the others are padding; None: all.
-
-    Returns:
-        (segments, embedding_size) of each track.
     """
     size = round(encoder.segment * encoder.sample_rate)
     parts, counts = [], []

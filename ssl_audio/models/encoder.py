@@ -70,14 +70,11 @@ class Encoder(nn.Module, ModelHubMixin):
         self.card, self.metadata = "", dict[str, Any]()
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """Embed a batch.
+        """Embed a batch, to (batch, embedding_size).
 
         Args:
             waveform: (batch, samples) floating point, -1 to 1, at `sample_rate`; any length, for
                 networks of a fixed length up to a segment.
-
-        Returns:
-            (batch, embedding_size).
 
         Raises:
             ValueError: another shape or type.
@@ -190,7 +187,7 @@ class Encoder(nn.Module, ModelHubMixin):
         local_files_only: bool = False,
         revision: str | None = None,
     ) -> Encoder:
-        """Read an encoder from a folder, without a network, or else from the Hugging Face Hub.
+        """Read an encoder, in evaluation mode, from a folder, or else from the Hugging Face Hub.
 
         Args:
             pretrained_model_name_or_path: a folder, or a repository's OWNER/NAME.
@@ -199,9 +196,6 @@ class Encoder(nn.Module, ModelHubMixin):
             cache_dir: folder of the downloads.
             local_files_only: use the cache only.
             revision: branch, tag or commit.
-
-        Returns:
-            The encoder, in evaluation mode.
 
         Raises:
             CheckpointError: neither a folder nor a repository, or a damaged one.
@@ -245,13 +239,10 @@ def build_encoder(
 
 
 def load_encoder(path: str | Path) -> Encoder:
-    """Read an encoder: a folder, or the name of one that the package ships.
+    """Read an encoder, in evaluation mode: a folder, or the name of one that the package ships.
 
     These are "contrastive" (self-supervised), "distilled" (of musicnn, which others trained with
     tags), and "best", the one with the higher figures: "distilled". Nothing is unpickled.
-
-    Returns:
-        The encoder, in evaluation mode.
 
     Raises:
         CheckpointError: no folder, a damaged one, or one of another architecture.

@@ -45,9 +45,6 @@ def barlow_twins_loss(z: Tensor, off_diagonal: float = 5e-3, scale: Scale = "sum
         off_diagonal: weight of the second sum (lambda), 0 or above.
         scale: "sum" as in the paper, or "mean": divided by D.
 
-    Returns:
-        Scalar, 0 or above.
-
     Raises:
         SslAudioError: a wrong weight, scale or shape.
 

@@ -15,7 +15,7 @@ from ssl_audio.objectives.schedules import Schedule
 
 @objective.full_precision
 def byol_loss(prediction: Tensor, target: Tensor) -> Tensor:
-    """Squared distance of unit vectors (Grill et al. 2020, Eq. 2), symmetric in the views.
+    """Squared distance of unit vectors, 0 to 4 (Grill et al. 2020, Eq. 2), symmetric in the views.
 
     2 - 2 cos(prediction of one view, target of another view), averaged over tracks and over ordered
     pairs of different views. For two views this is half of the paper's sum of both directions.
@@ -23,9 +23,6 @@ def byol_loss(prediction: Tensor, target: Tensor) -> Tensor:
     Args:
         prediction: (V, N, D) of the student, V >= 2.
         target: (W, N, D) of the teacher for the first W <= V views; gets no gradient.
-
-    Returns:
-        Scalar in [0, 4].
 
     Raises:
         SslAudioError: shapes that are wrong or differ.

@@ -18,15 +18,12 @@ DEFAULT_TEACHER_TEMPERATURE = Linear(start=0.02, end=0.04, until=0.1)
 
 @objective.full_precision
 def cluster_assignment(teacher: Tensor, centre: Tensor, temperature: float) -> Tensor:
-    """softmax((teacher - centre) / temperature), without gradient.
+    """softmax((teacher - centre) / temperature): (..., K) probabilities, without gradient.
 
     Args:
         teacher: (..., K) scores.
         centre: (K,).
         temperature: above 0; lower is sharper.
-
-    Returns:
-        (..., K) probabilities.
     """
     objective.check_positive(teacher_temperature=temperature)
     return ((teacher.detach() - centre) / temperature).softmax(-1)
@@ -47,9 +44,6 @@ def clustering_loss(
         teacher: (W, N, K) for the first W <= V views (multi-crop); gets no gradient.
         centre: (K,), subtracted from the teacher's scores.
         student_temperature, teacher_temperature: above 0; lower is sharper.
-
-    Returns:
-        Scalar, 0 or above.
 
     Raises:
         SslAudioError: a temperature that is not above 0, or shapes that are wrong or differ.

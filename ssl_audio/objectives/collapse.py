@@ -40,11 +40,8 @@ def rankme(x: Tensor) -> Tensor:
 
 @full_precision
 def alignment(a: Tensor, b: Tensor) -> Tensor:
-    """Mean squared distance of (N, D) pairs on the unit sphere (Wang and Isola 2020, Eq. 2).
-
-    Returns:
-        Scalar in [0, 4]; 0 if all pairs have the same direction.
-    """
+    """Mean squared distance of (N, D) pairs on the unit sphere, 0 if equal, to 4 (Wang and Isola
+    2020, Eq. 2)."""
     return (F.normalize(a, dim=-1) - F.normalize(b, dim=-1)).square().sum(-1).mean()
 
 

@@ -15,10 +15,7 @@ from ssl_audio.objectives.projector import PROJECTOR_SIZES, projector
 
 @objective.full_precision
 def cosine_distance(prediction: Tensor, target: Tensor) -> Tensor:
-    """1 - cos(prediction, target) of (..., D), averaged over rows.
-
-    Returns:
-        Scalar in [0, 2].
+    """1 - cos(prediction, target) of (..., D), averaged over rows: 0 to 2.
 
     Example:
         >>> target = torch.eye(3)

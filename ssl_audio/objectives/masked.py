@@ -17,7 +17,7 @@ from ssl_audio.objectives.schedules import Schedule
 
 @objective.full_precision
 def masked_loss(prediction: Tensor, target: Tensor) -> Tensor:
-    """Squared distance of normalised predictions and latents, a mean over all hidden patches.
+    """Squared distance of normalised predictions and latents, 0 to 4, averaged over hidden patches.
 
     The target t of a patch is centred over its D dimensions, t' = t - mean(t), and both are scaled
     to unit length: |p / |p| - t' / |t'||^2 = 2 - 2 cos(p, t'), as in M2D (Eq. 2 and 3).
@@ -25,9 +25,6 @@ def masked_loss(prediction: Tensor, target: Tensor) -> Tensor:
     Args:
         prediction: (..., D) of the student.
         target: (..., D) of the teacher; gets no gradient.
-
-    Returns:
-        Scalar in [0, 4].
 
     Raises:
         SslAudioError: the shapes differ.

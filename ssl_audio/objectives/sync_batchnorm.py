@@ -86,11 +86,8 @@ def _statistics(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def convert_batchnorm(module: nn.Module) -> nn.Module:
-    """Replace every batch norm in place by a `SyncBatchNorm` with the same parameters and buffers.
-
-    Returns:
-        `module`, or its replacement if it is a batch norm itself.
-    """
+    """Replace every batch norm in place by a `SyncBatchNorm` with the same parameters and buffers;
+    returns `module`, or the replacement of a batch norm."""
     if isinstance(module, _BatchNorm) and not isinstance(module, SyncBatchNorm):
         return _converted(module)
     for name, child in module.named_children():

@@ -47,9 +47,6 @@ def vicreg_loss(
         z: (V, N, D), V >= 2, N >= 2.
         invariance, variance, covariance: weights (lambda, mu, nu), 0 or above.
 
-    Returns:
-        Scalar, 0 or above.
-
     Raises:
         SslAudioError: a weight below 0, or a wrong shape.
 

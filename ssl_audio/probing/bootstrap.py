@@ -129,7 +129,7 @@ def clustered_bootstrap(
 
 
 def draw_clustered(clusters: Sequence[Hashable], resamples: int, seed: int) -> np.ndarray:
-    """How often each row is drawn by a bootstrap of two levels.
+    """How often each row is drawn by a bootstrap of two levels: (resamples, rows) int32.
 
     As many clusters as there are, with replacement, and from each cluster that is drawn as many
     rows as it has, with replacement (Davison and Hinkley 1997, "Bootstrap methods and their
@@ -141,9 +141,6 @@ def draw_clustered(clusters: Sequence[Hashable], resamples: int, seed: int) -> n
         clusters: (rows,) the cluster of each row, such as its artist.
         resamples: number of resamples.
         seed: of the draws.
-
-    Returns:
-        (resamples, rows) int32.
     """
     numbers = {name: k for k, name in enumerate(dict.fromkeys(clusters))}
     of_row = np.array([numbers[name] for name in clusters])

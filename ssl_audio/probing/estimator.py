@@ -66,7 +66,7 @@ class Probe(TagPredictor, BaseEstimator):  # type: ignore[misc]
         self, X: ArrayLike, y: ArrayLike, validation: tuple[ArrayLike, ArrayLike] | None = None,
         tags: Sequence[str] | None = None, encoder: str = "", hop: float | None = None,
     ) -> Probe:  # fmt: skip
-        """Train on embeddings.
+        """Train on embeddings; returns this probe.
 
         Args:
             X: (rows, dimensions) finite numbers.
@@ -74,9 +74,6 @@ class Probe(TagPredictor, BaseEstimator):  # type: ignore[misc]
             validation: further X and y, instead of a quarter of the training rows.
             tags: their names; None numbers them.
             encoder, hop: see the attributes `encoder_` and `hop_`.
-
-        Returns:
-            this probe.
 
         Raises:
             ValueError: other shapes or values.
@@ -108,9 +105,6 @@ class Probe(TagPredictor, BaseEstimator):  # type: ignore[misc]
             trained: layers of this probe's kind.
             validation: features and targets, which may be UNLABELLED.
             tags, encoder, hop: see the attributes.
-
-        Returns:
-            this probe.
 
         Raises:
             ValueError: names that are empty, given twice, or of another number than the tags.

@@ -7,16 +7,14 @@ from ssl_audio.datasets.dataset import UNLABELLED
 
 
 def tag_loss(logits: Tensor, targets: Tensor, weights: Tensor, single_label: bool) -> Tensor:
-    """The weighted mean loss: over the labelled cells, or over the rows if each has one tag.
+    """The weighted mean loss: over the labelled cells, or over the rows if each has one tag; 0
+    if no cell has a weight.
 
     Args:
         logits: (rows, tags).
         targets: (rows, tags) of the same type: 0, 1 or UNLABELLED.
         weights: (rows,) 0 or more.
         single_label: each row has exactly one tag.
-
-    Returns:
-        A scalar; 0 if no cell has a weight.
     """
     if single_label:
         each = F.cross_entropy(logits, targets, reduction="none")

@@ -27,11 +27,7 @@ Pictures = dict[str, dict[str, Markup]]  # SVG elements by group, then by label
 
 
 def read_comparisons(paths: Sequence[Path]) -> tuple[list[Comparison], int]:
-    """The results of the probe and recommend runs among several; other runs are skipped.
-
-    Returns:
-        The results, and the number of runs whose results cannot be read.
-    """
+    """The results of the probe and recommend runs among several, and how many are unreadable."""
     found: list[Comparison] = []
     failed = 0
     for path in paths:
@@ -59,13 +55,8 @@ def publish(results: Comparison, folder: Path) -> None:
 
 
 def write_report(many: Sequence[Comparison], folder: Path) -> list[Path]:
-    """Write `report.html`, `results.csv`, `table.tex` and `figures/*.{png,svg}` of comparisons.
-
-    Args:
-        folder: an existing folder.
-
-    Returns:
-        The files.
+    """Write `report.html`, `results.csv`, `table.tex` and `figures/*.{png,svg}` of comparisons into
+    an existing folder; returns the files.
     """
     files, pictures = [], []
     with drawing.style():
