@@ -11,7 +11,7 @@ import torch
 
 from ssl_audio import hear
 from ssl_audio.audio import decode, shards
-from ssl_audio.audio.sources import Source, find_audio
+from ssl_audio.audio.sources import find_audio
 from ssl_audio.catalogue.embedding import LocalEngine
 from ssl_audio.catalogue.export import metadata
 from ssl_audio.catalogue.tracks import Item
@@ -81,12 +81,9 @@ def test_probes(folder: Path, encoder: Encoder, expected: np.ndarray, tmp_path: 
 
 
 def test_the_probe_of_a_training_run(folder: Path, encoder: Encoder, expected: np.ndarray) -> None:
-    class Labelled:
-        def targets(self, sources: list[Source]) -> np.ndarray:
-            return np.ones((len(sources), 1))
-
+    part = Split(("noise",), (folder / "noise.wav",), np.ones((1, 1)))
     features = online_probe.encoder_features(encoder)
-    rows, _ = online_probe._collect(Labelled(), find_audio(folder), features, "mine", RATE)
+    rows, _ = online_probe._collect(part, features, "mine", RATE)
     close(rows[0], expected)
 
 

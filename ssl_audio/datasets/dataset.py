@@ -294,10 +294,7 @@ def _unexpected_sizes(listed: Listed) -> list[str]:
 
 
 def _without_constant_tags(dataset: TaggingDataset) -> TaggingDataset:
-    varies = np.logical_and(*(
-        (split.targets == 0).any(0) & (split.targets == 1).any(0)
-        for split in (dataset.train, dataset.test)
-    ))  # fmt: skip
+    varies = varying_tags(dataset.train, dataset.test)
     if varies.all():
         return dataset
     if not varies.any():
@@ -317,6 +314,12 @@ def _without_constant_tags(dataset: TaggingDataset) -> TaggingDataset:
     }
     tags = tuple(tag for tag, ok in zip(dataset.tags, varies, strict=True) if ok)
     return replace(dataset, tags=tags, notes=(*dataset.notes, note), **kept)
+
+
+def varying_tags(*splits: Split) -> np.ndarray:
+    """(tags,) bool: True for tags that have a positive and a negative in each split."""
+    by_split = [(one.targets == 0).any(0) & (one.targets == 1).any(0) for one in splits]
+    return np.logical_and.reduce(by_split)
 
 
 def require_folder(folder: Path, key: str = "root") -> Path:

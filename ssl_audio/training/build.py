@@ -190,7 +190,7 @@ def build_labelled_sets(
         return after, None
     during = _labelled_set(settings, "validation")
     assert during is not None
-    shared = {source.path for source in after.test} & {source.path for source in during.test}
+    shared = {*after.test.paths} & {*during.test.paths}
     if probe.select != "none" and shared:
         raise SslAudioError(
             f"online_probe.validation_tsv={probe.validation_tsv}: {len(shared)} of its tracks are "

@@ -1,6 +1,6 @@
 """A logistic probe on the tags of a labelled set, before, during and after training."""
 
-from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,8 @@ import lightning
 import numpy as np
 
 from ssl_audio.audio import SAMPLE_RATE
-from ssl_audio.audio.sources import Source, read_jamendo
+from ssl_audio.datasets.dataset import Split, varying_tags
+from ssl_audio.datasets.jamendo import read_tables
 from ssl_audio.io.console import say, warn
 from ssl_audio.io.errors import AudioError, SslAudioError
 from ssl_audio.io.progress import with_progress
@@ -33,20 +34,12 @@ class LabelledSet:
     """
 
     def __init__(self, root: Path, train_tsv: Path, test_tsv: Path) -> None:
-        self.train = read_jamendo(train_tsv, root)
-        self.test = read_jamendo(test_tsv, root)
-        names = sorted({tag for source in self.train for tag in source.tags})
-        self.tags = [t for t in names if _varies(self.train, t) and _varies(self.test, t)]
-        if not self.tags:
+        listed = read_tables({"train": train_tsv, "test": test_tsv}, root)
+        parts = [listed.splits[name] for name in ("train", "test")]
+        kept = varying_tags(*parts)
+        if not kept.any():
             raise SslAudioError(f"{train_tsv}: no tag has positives and negatives in both tables")
-
-    def targets(self, sources: Sequence[Source]) -> np.ndarray:
-        """(tracks, tags), 0 or 1."""
-        return np.array([[tag in s.tags for tag in self.tags] for s in sources], dtype=np.int64)
-
-
-def _varies(sources: Sequence[Source], tag: str) -> bool:
-    return 0 < sum(tag in source.tags for source in sources) < len(sources)
+        self.train, self.test = (replace(one, targets=one.targets[:, kept]) for one in parts)
 
 
 def encoder_features(encoder: Encoder) -> Features:
@@ -71,33 +64,27 @@ def probe_scores(
     Raises:
         SslAudioError: no file can be read.
     """
-    probe = fit_logistic(*_collect(labelled, labelled.train, features, name, sample_rate))
-    x, y = _collect(labelled, labelled.test, features, name, sample_rate)
+    probe = fit_logistic(*_collect(labelled.train, features, name, sample_rate))
+    x, y = _collect(labelled.test, features, name, sample_rate)
     measured = evaluate(y, probe.scores(x))
     return Scores(measured.roc_auc, measured.map)
 
 
 def _collect(
-    labelled: LabelledSet,
-    sources: Sequence[Source],
-    features: Features,
-    name: str,
-    sample_rate: int,
+    part: Split, features: Features, name: str, sample_rate: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """(tracks, dimensions) features and (tracks, tags) targets of the readable tracks."""
     rows, kept = [], []
-    found = extract([Path(source.path) for source in sources], features, sample_rate)
-    for source, one in zip(
-        sources, with_progress(found, f"probe: {name}", len(sources)), strict=True
-    ):
+    found = extract(part.paths, features, sample_rate)
+    for place, one in enumerate(with_progress(found, f"probe: {name}", len(part.paths))):
         if isinstance(one, AudioError):
             warn(str(one))
         else:
             rows.append(one.mean(0))
-            kept.append(source)
+            kept.append(place)
     if not rows:
         raise SslAudioError("no audio of the labelled set can be read: check online_probe.root")
-    return np.stack(rows), labelled.targets(kept)
+    return np.stack(rows), part.targets[kept]
 
 
 class OnlineProbe(lightning.Callback):

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ssl_audio.audio.scan import Track
 from ssl_audio.probing.features import track_features
@@ -31,13 +30,11 @@ class Teacher(WindowedEncoder):
         paths = [track.path for track in tracks]
         found = track_features(self, paths, list(map(Path, paths)), keep_segments=True, cache=cache)
         assert found.segments is not None and found.starts is not None and found.ends is not None
-        centres = np.empty(len(found.segments))
-        for first, last, track in zip(found.starts, found.ends, tracks, strict=True):
-            centres[first:last] = self._centres(last - first, track.duration)
-        return Targets(found.segments, centres, found.starts, found.ends, trained)
-
-    def _centres(self, windows: int, duration: float) -> NDArray[np.float64]:
-        """(windows,) middle of each window of a track, seconds."""
         assert self.hop is not None and self.window is not None
-        starts = np.arange(windows) * self.hop
-        return np.minimum(starts, max(0.0, duration - self.window)) + self.window / 2
+        centres = np.empty(len(found.segments))  # middle of each window in its track, seconds
+        for first, last, track in zip(found.starts, found.ends, tracks, strict=True):
+            starts = np.minimum(
+                np.arange(last - first) * self.hop, max(0.0, track.duration - self.window)
+            )
+            centres[first:last] = starts + self.window / 2
+        return Targets(found.segments, centres, found.starts, found.ends, trained)
