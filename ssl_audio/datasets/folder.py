@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ssl_audio.audio.sources import find_audio, find_other_audio
 from ssl_audio.datasets.dataset import LabelledData, LabelledTrack, Listed, require_folder
-from ssl_audio.datasets.leaks import file_identity
+from ssl_audio.datasets.leaks import file_identity, some
 from ssl_audio.datasets.random_split import listed
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.settings.fields import setting
@@ -44,5 +44,5 @@ def _unread_files(folder: Path) -> tuple[str, ...]:
     others = [Path(path).relative_to(folder).as_posix() for path in find_other_audio(folder)]
     if not others:
         return ()
-    shown = ", ".join(others[:5]) + (", ..." if len(others) > 5 else "")
-    return (f"{len(others)} files look like audio but have formats that are not read: {shown}",)
+    what = f"{len(others)} files look like audio but have formats that are not read"
+    return (f"{what}: {some(others)}",)

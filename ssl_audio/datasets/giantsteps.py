@@ -10,6 +10,7 @@ from typing import Literal
 
 from ssl_audio.datasets.dataset import LabelledData, LabelledTrack, Listed, require_folder
 from ssl_audio.datasets.files import read_text
+from ssl_audio.datasets.leaks import some
 from ssl_audio.datasets.random_split import hashed_share
 from ssl_audio.datasets.single_label import (
     KEYS,
@@ -92,7 +93,7 @@ class GiantSteps(LabelledData):
         ]  # fmt: skip
         notes = [f"fold {self.fold} of {FOLDS} is tested"]
         if unknown:
-            notes.append(f"{len(unknown)} tracks have no tempo: {', '.join(unknown[:5])}")
+            notes.append(f"{len(unknown)} tracks have no tempo: {some(unknown)}")
         credits = tempo_credits(tempi)
         return classified(tracks, [str(t) for t in tempi], credits, notes=tuple(notes))
 

@@ -33,7 +33,7 @@ def refuse_shared_files(name: str, tracks: Sequence[Track]) -> None:
     if shared:
         examples = [" = ".join(f"{track} ({split})" for split, track, _ in of) for of in shared]
         raise SslAudioError(
-            f"{name}: {len(shared)} files are listed more than once: {_some(examples)}"
+            f"{name}: {len(shared)} files are listed more than once: {some(examples, SHOWN)}"
         )
 
 
@@ -55,10 +55,11 @@ def identical_audio(tracks: Sequence[Track]) -> list[str]:
     sizes = Counter(split for split, _, _ in tracks)
     return [
         f"{len(found)} of {sizes[split]} {split} tracks are byte-identical to {other} tracks: "
-        f"{_some(found)}"
+        f"{some(found, SHOWN)}"
         for (split, other), found in copies.items()
     ]
 
 
-def _some(examples: Sequence[str]) -> str:
-    return ", ".join(examples[:SHOWN]) + (", ..." if len(examples) > SHOWN else "")
+def some(examples: Sequence[str], shown: int = 5) -> str:
+    """The first of several texts, and dots where there are more."""
+    return ", ".join(examples[:shown]) + (", ..." if len(examples) > shown else "")

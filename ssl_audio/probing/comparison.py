@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ssl_audio.datasets.dataset import SPLITS, LabelledData, TaggingDataset
+from ssl_audio.datasets.leaks import some
 from ssl_audio.io.atomic import atomic_file
 from ssl_audio.io.console import say, warn
 from ssl_audio.io.errors import SslAudioError
@@ -145,10 +146,7 @@ def _readable(
     lost = [track for track, ok in zip(ids, good, strict=True) if not ok]
     if not lost:
         return [], good
-    note = (
-        f"{len(lost)} of {len(ids)} tracks could not be read and were left out: "
-        f"{', '.join(lost[:5])}{', ...' if len(lost) > 5 else ''}"
-    )
+    note = f"{len(lost)} of {len(ids)} tracks could not be read and were left out: {some(lost)}"
     warn(note)
     if len(lost) > MAX_UNREADABLE_FRACTION * len(ids) and not allow_missing:
         raise SslAudioError(f"{note}. To leave them out: data.allow_missing=true")

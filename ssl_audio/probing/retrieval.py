@@ -78,9 +78,8 @@ def _halves(
 
 def _numbers(names: Sequence[str]) -> np.ndarray:
     """(tracks,) a number for each name, and another one for each track without a name."""
-    keys = [name or k for k, name in enumerate(names)]
-    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
-    return np.array([numbers[key] for key in keys])
+    keys = [f"name {name}" if name else f"track {k}" for k, name in enumerate(names)]
+    return np.unique(keys, return_inverse=True)[1]
 
 
 def _each_query(
