@@ -73,9 +73,7 @@ class BarlowTwins(Objective):
     scale "mean" keeps gradients below the usual clipping norm of 1.
 
     Args:
-        embedding_size: dimensions of the embedding.
         off_diagonal, scale: as in `barlow_twins_loss`.
-        projector_sizes: widths of the projector after the embedding.
 
     Raises:
         SslAudioError: an argument out of range.

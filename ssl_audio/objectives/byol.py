@@ -42,10 +42,8 @@ class BYOL(Objective):
     """BYOL with a predictor D -> hidden -> D, batch norm and ReLU between.
 
     Args:
-        embedding_size: dimensions of the embedding.
         hidden: width of the predictor, above 0.
         momentum: of the teacher: a half-life, or a value per step over the run.
-        projector_sizes: widths of the projector after the embedding.
 
     Raises:
         SslAudioError: `hidden` is not above 0.

@@ -65,7 +65,6 @@ class Clustering(Objective):
     """DINO's loss on the shared projector, whose outputs are the scores of the clusters.
 
     Args:
-        embedding_size: dimensions of the embedding.
         momentum: of the teacher: a half-life, or a value per step over the run.
         centre_momentum: of the centre's running mean, in [0, 1).
         student_temperature: above 0.

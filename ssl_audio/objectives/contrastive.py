@@ -105,11 +105,9 @@ class Contrastive(Objective):
     """NT-Xent; the negatives are all views of all other rows of the batch.
 
     Args:
-        embedding_size: dimensions of the embedding.
         temperature: of the softmax, above 0.
         smoothing: of the targets, in [0, 1): rows that are easy to tell apart count less.
         same_track_weight: of negatives from other rows of the same track, 0 (left out) to 1.
-        projector_sizes: widths of the projector after the embedding.
 
     Raises:
         SslAudioError: an argument out of range.

@@ -64,7 +64,6 @@ class Distillation(Objective):
     without a target count for NT-Xent alone.
 
     Args:
-        embedding_size: dimensions of the embedding.
         target_size: dimensions of the teacher's output.
         cosine, relational, contrast: weights of the terms, 0 or above, not all 0.
         temperature: of NT-Xent, above 0.

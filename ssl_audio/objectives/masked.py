@@ -103,7 +103,6 @@ class Masked(Objective):
     its patches in the space of the embedding (`PatchLatents`).
 
     Args:
-        embedding_size: dimensions of the embedding.
         visible: share of the patches that the student sees, between 0 and 1; 0.3 to 0.4 in M2D.
         width, depth, heads: of the predictor.
         momentum: of the teacher: a half-life, or a value per step over the run.

@@ -29,7 +29,9 @@ class Objective(nn.Module):
     """Base class of objectives.
 
     A subclass makes a projector and implements `loss`. State that a checkpoint must hold is a
-    buffer or a submodule; everything that changes over the run is a schedule.
+    buffer or a submodule; everything that changes over the run is a schedule. Its arguments
+    `embedding_size` and `projector_sizes` are the dimensions of the embedding, and the widths of
+    the projector after it.
 
     Attributes:
         views: min crops of each track in one step: anchor, positive, then further crops.

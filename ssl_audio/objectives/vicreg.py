@@ -69,9 +69,7 @@ class VICReg(Objective):
     to 26 with these defaults at batches of 256 to 64.
 
     Args:
-        embedding_size: dimensions of the embedding.
         invariance, variance, covariance: weights of the terms, 0 or above.
-        projector_sizes: widths of the projector after the embedding.
 
     Raises:
         SslAudioError: a weight below 0.
