@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import lightning
 import torch
+from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from ssl_audio.io.console import warn
@@ -15,21 +15,19 @@ from ssl_audio.objectives.collapse import alignment, embedding_std, rankme, unif
 MAX_FILES_SHOWN = 8
 
 
-def is_last_step(trainer: lightning.Trainer) -> bool:
+def is_last_step(trainer: Trainer) -> bool:
     """True after the step that ends the run, by its number or its time."""
     return trainer.should_stop or trainer.global_step >= trainer.max_steps
 
 
-def log_now(
-    trainer: lightning.Trainer, module: lightning.LightningModule, values: Mapping[str, float]
-) -> None:
+def log_now(trainer: Trainer, module: LightningModule, values: Mapping[str, float]) -> None:
     """Log values whatever the interval of the log, under the number of finished steps."""
     module.log_dict(dict(values), logger=False, rank_zero_only=True)
     for logger in trainer.loggers:
         logger.log_metrics(dict(values), step=trainer.global_step)
 
 
-class CollapseWatch(lightning.Callback):
+class CollapseWatch(Callback):
     """Logs how spread out the embeddings are, and warns when they collapse.
 
     Args:
@@ -51,9 +49,8 @@ class CollapseWatch(lightning.Callback):
         self._low = 0
 
     def on_train_batch_end(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any,
-        batch: Any, batch_idx: int,
-    ) -> None:  # fmt: skip
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         if batch_idx % self.every_n_steps:
             return
         measured = collapse_measures(outputs["embeddings"])
@@ -61,7 +58,7 @@ class CollapseWatch(lightning.Callback):
         pl_module.log_dict({f"collapse/{name}": value for name, value in measured.items()})
         self._judge(trainer, outputs["embeddings"].shape[1])
 
-    def _judge(self, trainer: lightning.Trainer, pairs: int) -> None:
+    def _judge(self, trainer: Trainer, pairs: int) -> None:
         min_rank = min(self.minimum_rank, pairs / 4)  # the rank is at most the number of pairs
         low = self.latest["std"] < self.minimum_std or self.latest["rankme"] < min_rank
         self._low = self._low + 1 if low else 0
@@ -94,20 +91,19 @@ def collapse_measures(embeddings: Tensor) -> dict[str, Tensor]:
     }
 
 
-class FiniteLoss(lightning.Callback):
+class FiniteLoss(Callback):
     """Stops the run when the loss is not finite, with the step and the files of the batch."""
 
     def __init__(self) -> None:
         self._batch: Mapping[str, Any] = {}
 
     def on_train_batch_start(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any,
-        batch_idx: int,
-    ) -> None:  # fmt: skip
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         self._batch = batch
 
     def on_before_backward(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, loss: Tensor
+        self, trainer: Trainer, pl_module: LightningModule, loss: Tensor
     ) -> None:
         if torch.isfinite(loss):
             return
@@ -121,16 +117,15 @@ class FiniteLoss(lightning.Callback):
         )
 
 
-class ReadFailures(lightning.Callback):
+class ReadFailures(Callback):
     """Collects the files that the scan accepted but that could not be read later."""
 
     def __init__(self) -> None:
         self.failures: set[str] = set()
 
     def on_train_batch_start(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any,
-        batch_idx: int,
-    ) -> None:  # fmt: skip
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         self.failures.update(batch["failures"])
 
     def state_dict(self) -> dict[str, Any]:

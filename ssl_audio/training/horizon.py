@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import lightning
+from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Timer
 
 from ssl_audio.io.console import say
@@ -33,9 +33,7 @@ class Horizon(Timer):
         self._seconds_per_step: float | None = None
         self._ideal_seconds: float | None = None  # of a step at the device's peak
 
-    def on_train_start(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
-    ) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_train_start(trainer, pl_module)
         self._step_ended = None
         now = _limits(self.budget)
@@ -51,9 +49,8 @@ class Horizon(Timer):
         self._earlier = None
 
     def on_train_batch_end(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any,
-        batch: Any, batch_idx: int,
-    ) -> None:  # fmt: skip
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
         now = time.monotonic()
         if self._step_ended is not None:  # the first step of a part has start-up costs
@@ -70,7 +67,7 @@ class Horizon(Timer):
         mean = self._seconds_per_step
         self._seconds_per_step = seconds if mean is None else mean + SMOOTHING * (seconds - mean)
 
-    def _log(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+    def _log(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert self._seconds_per_step is not None
         seconds_per_step = max(self._seconds_per_step, 1e-9)
         left = (self.budget.step_limit - trainer.global_step) * seconds_per_step

@@ -4,8 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import lightning
 import numpy as np
+from lightning import Callback, LightningModule, Trainer
 
 from ssl_audio.audio import SAMPLE_RATE
 from ssl_audio.datasets.dataset import Split, varying_tags
@@ -87,7 +87,7 @@ def _collect(
     return np.stack(rows), part.targets[kept]
 
 
-class OnlineProbe(lightning.Callback):
+class OnlineProbe(Callback):
     """Logs the scores of the probe every `every_n_steps` steps.
 
     Args:
@@ -102,9 +102,8 @@ class OnlineProbe(lightning.Callback):
         self.labelled, self.every_n_steps, self.best = labelled, every_n_steps, best
 
     def on_train_batch_end(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any,
-        batch: Any, batch_idx: int,
-    ) -> None:  # fmt: skip
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         step, encoder = trainer.global_step, pl_module.encoder
         due = step % self.every_n_steps == 0 or (self.best is not None and is_last_step(trainer))
         if not due or not trainer.is_global_zero:

@@ -3,14 +3,14 @@
 import random
 from typing import Any
 
-import lightning
 import numpy as np
 import torch
+from lightning import Callback, LightningModule, Trainer
 
 from ssl_audio.audio.random_streams import STEPS, generator
 
 
-class SeededSteps(lightning.Callback):
+class SeededSteps(Callback):
     """Seeds the generators of torch, NumPy and Python before each step.
 
     The seeds are a function of the run's seed, the step and the process. A resumed run therefore
@@ -22,9 +22,8 @@ class SeededSteps(lightning.Callback):
         self.seed = seed
 
     def on_train_batch_start(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any,
-        batch_idx: int,
-    ) -> None:  # fmt: skip
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         seeds = generator(self.seed, STEPS, batch_idx, trainer.global_rank).integers(2**32, size=3)
         first, second, third = map(int, seeds)
         torch.manual_seed(first)

@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import lightning
 import torch
+from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from ssl_audio.audio.batches import PairKey
@@ -76,7 +76,7 @@ def _whole(pairs: int, parts: int, processes: int) -> int:
     return next((pairs - pairs % size for size in sizes if pairs >= size), 0)
 
 
-class Validation(lightning.Callback):
+class Validation(Callback):
     """Logs the loss on held-out pairs every `every_n_steps` steps and after the last one.
 
     The pairs are read once and kept in memory. They are neither transformed nor do they change
@@ -97,18 +97,15 @@ class Validation(lightning.Callback):
         terms = {name: tuple(values) for name, values in self._terms.items()}
         return LossHistory(tuple(self._steps), terms)
 
-    def on_train_start(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
-    ) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Read the pairs; a file that cannot be read is replaced by another with a warning."""
         self._batches = list(trainer.datamodule.held_out_batches())  # type: ignore[attr-defined]
         for failure in [line for batch in self._batches for line in batch["failures"]]:
             warn(failure)
 
     def on_train_batch_end(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any,
-        batch: Any, batch_idx: int,
-    ) -> None:  # fmt: skip
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         due = trainer.global_step % self.every_n_steps == 0 or is_last_step(trainer)
         if not self._batches or not due:
             return
@@ -127,7 +124,7 @@ class Validation(lightning.Callback):
 
 
 def mean_losses(
-    trainer: lightning.Trainer, module: PretrainModule, batches: Sequence[Mapping[str, Any]]
+    trainer: Trainer, module: PretrainModule, batches: Sequence[Mapping[str, Any]]
 ) -> dict[str, float]:
     """Mean over batches of the `loss` and of the objective's terms by name."""
     found: dict[str, list[Tensor]] = {}
