@@ -78,15 +78,15 @@ def test_descriptors_of_audio_with_tags(tmp_path, monkeypatch, capsys):
     (tmp_path / "music" / "low" / "broken.wav").write_bytes(b"RIFF nothing")
     status, said = run(capsys, "kind=descriptors", "source=music", "output=d.parquet")
     assert status == SOME_FAILED and "1 files failed" in said
-    stored = read_store("d.parquet")
+    stored = read_store("d.v2.parquet")
     assert stored.vectors.shape == (40, 42) and len(stored.about["names"]) == 42
     (tmp_path / "music" / "low" / "broken.wav").unlink()
-    status, said = run(capsys, "kind=descriptors", "source=music", "output=d.parquet",
+    status, said = run(capsys, "kind=descriptors", "source=music", "output=d.v2.parquet",
                        "tags=folder", "tags.root=music")  # fmt: skip
     assert status == 0, said
-    rows = {r["feature"]: r for r in csv.DictReader((tmp_path / "d-tags.csv").open())}
+    rows = {r["feature"]: r for r in csv.DictReader((tmp_path / "d.v2-tags.csv").open())}
     assert float(rows["centroid_mean"]["high"]) > 0.9 > -0.9 > float(rows["centroid_mean"]["low"])
-    assert (tmp_path / "d-tags.png").stat().st_size > 1000
+    assert (tmp_path / "d.v2-tags.png").stat().st_size > 1000
 
 
 def test_correlations_are_numpys():

@@ -8,16 +8,10 @@ import numpy as np
 from ssl_audio.probing.batched import TrainedProbe, Validation, train_probes
 from ssl_audio.probing.batches import TrainingRows
 from ssl_audio.probing.logistic import fit_logistic
-from ssl_audio.settings.probe import LinearProbeSettings
 
 
 def train_logistic(
-    train: TrainingRows,
-    validation: Validation,
-    subsets: Sequence[np.ndarray],
-    settings: LinearProbeSettings,
-    seed: int = 0,
-    title: str | None = None,
+    train: TrainingRows, validation: Validation, subsets: Sequence[np.ndarray], *_: object
 ) -> Sequence[TrainedProbe]:
     """scikit-learn's logistic regression: a reference for the probes that are trained here."""
     return [

@@ -45,6 +45,7 @@ class Tracks:
         self._seconds = columns["duration"].to_numpy().astype(np.float64)
         self._norms = np.linalg.norm(vectors, axis=1)
         self._index = NeighbourIndex(vectors, "cosine")
+        self.directions: np.ndarray = self._index.vectors  # (tracks, dimensions), of length 1
         self._keys = [_key(track) for track in self.ids]
         self._by_name = sorted(range(len(self.ids)), key=self._keys.__getitem__)
         self._graph = None
@@ -57,18 +58,12 @@ class Tracks:
     @property
     def dimensions(self) -> int:
         """Of the vectors."""
-        return int(self._index.vectors.shape[1])
-
-    @property
-    def directions(self) -> np.ndarray:
-        """(tracks, dimensions) vectors scaled to length 1."""
-        found: np.ndarray = self._index.vectors
-        return found
+        return int(self.directions.shape[1])
 
     @property
     def vectors(self) -> np.ndarray:
         """(tracks, dimensions) embeddings, NaN where there is none."""
-        found: np.ndarray = self._index.vectors * self._norms[:, None]
+        found: np.ndarray = self.directions * self._norms[:, None]
         return found
 
     def of(self, track: str) -> int:
@@ -87,7 +82,7 @@ class Tracks:
 
     def vector(self, row: int) -> np.ndarray:
         """(dimensions,) embedding of a track."""
-        found: np.ndarray = self._index.vectors[row] * self._norms[row]
+        found: np.ndarray = self.directions[row] * self._norms[row]
         return found
 
     def find(self, text: str) -> list[int]:
@@ -98,15 +93,13 @@ class Tracks:
         """
         key = _key(text).strip()
         words = key.split()
-        begins: list[int] = []
-        within: list[int] = []
-        others: list[int] = []
-        for row in self._by_name:
-            own = self._keys[row]
-            if all(word in own for word in words):
-                name = own[own.rfind("/") + 1 :]
-                (begins if name.startswith(key) else within if key in name else others).append(row)
-        return begins + within + others
+        found = [row for row in self._by_name if all(word in self._keys[row] for word in words)]
+
+        def rank(row: int) -> int:
+            name = self._keys[row].rpartition("/")[2]
+            return 0 if name.startswith(key) else 1 if key in name else 2
+
+        return sorted(found, key=rank)
 
     def nearest(
         self, vector: np.ndarray, k: int, prefix: str = "", exclude: Collection[str] = ()
@@ -134,7 +127,7 @@ class Tracks:
             rows = np.array([r for r, own in enumerate(self.ids) if own.startswith(prefix)], int)
             if not len(rows):
                 return rows, np.zeros(0, np.float32)
-            part = NeighbourIndex(self._index.vectors[rows], "cosine")
+            part = NeighbourIndex(self.directions[rows], "cosine")
             (places,), (similarities,) = part.nearest(query, count)
             return rows[places], similarities
         if self._graph is not None:
@@ -145,7 +138,7 @@ class Tracks:
 
     def centre(self, rows: Sequence[int]) -> np.ndarray:
         """(dimensions,) mean direction of some tracks."""
-        found: np.ndarray = self._index.vectors[list(rows)].mean(0)
+        found: np.ndarray = self.directions[list(rows)].mean(0)
         return found
 
 
