@@ -57,7 +57,7 @@ def test_a_killed_run_keeps_the_best_encoder_on_validation_and_measures_it_on_te
         return encoder.weights_hash
 
     def scores(labelled, features, name, sample_rate=RATE):
-        tracks = {Path(source.path).name for source in labelled.test}
+        tracks = {path.name for path in labelled.test.paths}
         probed.append((name, tracks))
         hashes[name] = features
         return Scores(0.5, figures.get(name, 0.1))
