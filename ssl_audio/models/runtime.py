@@ -99,13 +99,6 @@ class OpenVinoNetwork:
 
     Threads may call it at the same time: each has an inference request of its own.
 
-    Args:
-        folded: an embedder whose network is torch's.
-        name: of the network, for errors.
-        precision: "float32", "bfloat16" or "int8".
-        workers: threads that will call it at the same time; None is the number of processors.
-        music: for int8, as in `for_embedding`.
-
     Raises:
         SslAudioError: OpenVINO is not installed, cannot run the network, or gives other embeddings.
     """

@@ -31,12 +31,6 @@ def timm_network(
     Transformers and mixers of images of a fixed size are made for log-mels of `frames`, padded to
     whole patches (`PatchedNetwork`).
 
-    Args:
-        name: a timm model.
-        embedding_size: outputs.
-        mels, frames: of the log-mels of a segment.
-        pool: "default", or "mean" of the patches instead of a class token.
-
     Raises:
         SslAudioError: no such model, or one that cannot take log-mels of this size or pool so.
     """

@@ -34,12 +34,7 @@ class Projector(nn.Sequential):
 
     @torch.no_grad()
     def take(self, matrix: Tensor, mean: Tensor) -> None:
-        """Change the first layer, so that x gives what matrix x + mean did, in evaluation mode.
-
-        Args:
-            matrix: (inputs, inputs).
-            mean: (inputs,).
-        """
+        """Change the first layer, so that x gives what matrix x + mean did, in evaluation mode."""
         first, norm = next(iter(self)), self[1] if len(self) > 1 else None
         assert isinstance(first, nn.Linear)
         weight = first.weight.double()

@@ -26,14 +26,7 @@ class ProblemDocument(BaseModel):
 
 
 class Problem(HTTPException):
-    """An error that a request is answered with.
-
-    Args:
-        status: of HTTP.
-        detail: what was given, and what to do.
-        headers: of the response.
-        errors: place and reason of each wrong value.
-    """
+    """An error that a request is answered with; `errors`: place and reason of wrong values."""
 
     def __init__(
         self, status: int, detail: str, headers: Mapping[str, str] | None = None,

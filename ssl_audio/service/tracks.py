@@ -104,13 +104,9 @@ class Tracks:
     def nearest(
         self, vector: np.ndarray, k: int, prefix: str = "", exclude: Collection[str] = ()
     ) -> list[Neighbour]:
-        """The k tracks of highest cosine similarity, the most similar first.
+        """The k tracks of highest cosine to (dimensions,), the most similar first.
 
-        Args:
-            vector: (dimensions,).
-            k: number of tracks.
-            prefix: of the ids that are searched.
-            exclude: ids that are left out.
+        Only ids with the prefix are searched, and the excluded ones are left out.
         """
         left_out = {self.row[track] for track in exclude if track in self.row}
         rows, similarities = self._search(vector[None], k + len(left_out), prefix)

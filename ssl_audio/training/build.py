@@ -144,12 +144,7 @@ def build_stage(settings: PretrainSettings, frontend: LogMel) -> ViewStage:
 def build_module(
     settings: PretrainSettings, target_size: int | None = None, resumed: bool = False
 ) -> PretrainModule:
-    """Encoder, objective and optimiser.
-
-    Args:
-        settings: of the run.
-        target_size: as in `build_objective`.
-        resumed: the weights will come from a checkpoint: `encoder.init_from` is not read.
+    """Encoder, objective and optimiser; a resumed run does not read `encoder.init_from`.
 
     Raises:
         SslAudioError: a part that cannot be made from its settings.
@@ -225,14 +220,7 @@ def build_trainer(
     settings: PretrainSettings, folder: Path, extras: Extras, labelled: LabelledSet | None = None,
     budget: Budget | None = None,
 ) -> Trainer:  # fmt: skip
-    """The trainer with its callbacks.
-
-    Args:
-        settings: of the run.
-        folder: of the run.
-        extras: loggers, and further callbacks.
-        labelled: the set of probes during training.
-        budget: length of the run; None for a trainer that shows its device and does not train.
+    """The trainer with its callbacks; without a budget, it shows its device and does not train.
 
     Raises:
         SslAudioError: this machine or Lightning cannot do what the settings say.

@@ -51,15 +51,9 @@ def encoder_features(encoder: Encoder) -> Features:
 def probe_scores(
     labelled: LabelledSet, features: Features, name: str, sample_rate: int = SAMPLE_RATE
 ) -> Scores:
-    """Test metrics of a logistic probe on the mean features of tracks.
+    """Test metrics of a logistic probe on the mean features of tracks; `name` is shown meanwhile.
 
     Files that cannot be read are left out with a warning.
-
-    Args:
-        labelled: training and test tracks.
-        features: blocks of a waveform to (segments, dimensions).
-        name: shown beside the progress bar.
-        sample_rate: of the waveform, Hz.
 
     Raises:
         SslAudioError: no file can be read.

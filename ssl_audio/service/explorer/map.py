@@ -48,19 +48,12 @@ def folders(ids: Sequence[str]) -> list[str]:
     return [own[level] if level < len(own) else "" for own in parts]
 
 
-def map_json(
-    points: Points, version: str, seed: int = 0, preview: Callable[[bytes], None] | None = None
-) -> bytes:
+def map_json(points: Points, version: str, preview: Callable[[bytes], None] | None = None) -> bytes:
     """A map as JSON of columns: `ids`, `x` and `y` from 0 to 65535, the groups of each colouring.
 
-    A colouring has the names of its largest groups and then "other" where there are more, and of
+    `preview` is called with the map by principal components, where the projection takes longer. A
+    colouring has the names of its largest groups and then "other" where there are more, and of
     each track the number of its group. A colouring with one group is left out.
-
-    Args:
-        points: the tracks.
-        version: of the map.
-        seed: of the projection.
-        preview: called with the map by principal components, where the projection takes longer.
     """
     there = np.isfinite(points.vectors).all(1)
     shown = np.flatnonzero(there).tolist()
@@ -83,7 +76,7 @@ def map_json(
     if not shown:
         return text(np.zeros((0, 2)), "")
     first = None if preview is None else lambda places: preview(text(places, "PCA"))
-    return text(*project(vectors, seed, first))
+    return text(*project(vectors, preview=first))
 
 
 def _start(version: str) -> bytes:
@@ -121,12 +114,6 @@ def cached_map(
 
     A file that is damaged or of another version is written again; where the folder cannot be
     written to, the map is not kept.
-
-    Args:
-        store: its file or folder.
-        version: of the store.
-        points: its tracks.
-        preview: see `map_json`; not called for a map from the file.
     """
     path = map_file(store)
     key = [FORMAT, version, method_for(*points.vectors.shape), points.colourings]
@@ -135,7 +122,7 @@ def cached_map(
         content = path.read_bytes()
         if gzip.decompress(content).startswith(_start(version)):
             return content
-    content = _compressed(map_json(points, version, preview=preview))
+    content = _compressed(map_json(points, version, preview))
     try:
         write_bytes(path, content)
     except OSError as error:
