@@ -115,8 +115,8 @@ def test_the_preview_is_there_until_the_map_is(
     shutil.copy(music / "features.parquet", tmp_path)  # without its map
     go, service = threading.Event(), client(features=tmp_path / "features.parquet")
 
-    def slow(*args: Any) -> tuple[np.ndarray, str]:
-        args[2](np.arange(14.0).reshape(7, 2))
+    def slow(_: np.ndarray, preview: Callable[[np.ndarray], None]) -> tuple[np.ndarray, str]:
+        preview(np.arange(14.0).reshape(7, 2))
         go.wait(60)
         return np.eye(7)[:, :2], "t-SNE"
 
