@@ -76,7 +76,7 @@ def test_descriptors_of_audio_with_tags(tmp_path, monkeypatch, capsys):
             tone = np.sin(2 * np.pi * frequency * (1 + k / 50) * np.arange(16_000) / 16_000)
             soundfile.write(tmp_path / "music" / tag / f"{k}.wav", 0.3 * tone, 16_000)
     (tmp_path / "music" / "low" / "broken.wav").write_bytes(b"RIFF nothing")
-    status, said = run(capsys, "kind=descriptors", "source=music", "output=d.parquet")
+    status, said = run(capsys, "kind=descriptors", "source=music", "output=d.v2.parquet")
     assert status == SOME_FAILED and "1 files failed" in said
     stored = read_store("d.v2.parquet")
     assert stored.vectors.shape == (40, 42) and len(stored.about["names"]) == 42
