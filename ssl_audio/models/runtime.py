@@ -68,13 +68,10 @@ def for_embedding(
             if runtime == "openvino":
                 raise
             warn(f"the network runs in torch: {error}")
-    return _in_torch(folded, precision, "cuda" if gpu else "cpu")
-
-
-def _in_torch(folded: Embedder, precision: str, device: str) -> Embedder:
-    network = folded.network.to(device)  # type: ignore[attr-defined]
-    network = _Autocast(network) if precision == "bfloat16" else network
-    return Embedder(folded.frontend.to(device), network, folded.segment)
+    device = "cuda" if gpu else "cpu"
+    plain = folded.network.to(device)  # type: ignore[attr-defined]
+    chosen = _Autocast(plain) if precision == "bfloat16" else plain
+    return Embedder(folded.frontend.to(device), chosen, folded.segment)
 
 
 def runtime_of(embedder: Embedder) -> str:

@@ -2,13 +2,12 @@
 
 import json
 from functools import partial
-from typing import Any
 
 from jinja2 import Environment
 
 _ENVIRONMENT = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
 _ENVIRONMENT.filters["json"] = partial(json.dumps, indent=1, ensure_ascii=False)
-_PAGE = _ENVIRONMENT.from_string("""\
+PAGE = _ENVIRONMENT.from_string("""\
 <!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -58,8 +57,3 @@ dt { font-weight: bold; }
 {% endif %}
 </html>
 """)
-
-
-def docs_page(api: dict[str, Any]) -> str:
-    """HTML of an OpenAPI description."""
-    return _PAGE.render(api=api)

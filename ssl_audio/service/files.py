@@ -16,11 +16,6 @@ MEDIA_TYPES = {
 }  # fmt: skip
 
 
-def media_type(path: Path) -> str:
-    """The content type of an audio file, by its suffix."""
-    return MEDIA_TYPES.get(path.suffix.lower(), "application/octet-stream")
-
-
 class Roots:
     """The folders below which requests may name files.
 

@@ -8,7 +8,6 @@ from prometheus_client import (
     Gauge,
     Histogram,
     ProcessCollector,
-    generate_latest,
 )
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -41,10 +40,6 @@ class Metrics:
         self.reloads = Counter(
             "ssl_audio_reloads", "Reloads, by outcome", ["outcome"], registry=self.registry
         )
-
-    def text(self) -> bytes:
-        """All figures, in Prometheus' text format."""
-        return generate_latest(self.registry)
 
 
 class Measured:

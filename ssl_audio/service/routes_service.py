@@ -4,9 +4,10 @@ import asyncio
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse, Response
+from prometheus_client import generate_latest
 
 from ssl_audio.io.errors import SslAudioError
-from ssl_audio.service.docs import docs_page
+from ssl_audio.service.docs import PAGE
 from ssl_audio.service.metrics import MEDIA_TYPE
 from ssl_audio.service.problems import Problem
 from ssl_audio.service.received import body_of, received
@@ -26,13 +27,13 @@ def health(snapshot: Current) -> Health:
 @router.get("/metrics", tags=["service"], response_class=Response)
 def metrics(service: Shared) -> Response:
     """Figures in Prometheus' text format."""
-    return Response(service.metrics.text(), media_type=MEDIA_TYPE)
+    return Response(generate_latest(service.metrics.registry), media_type=MEDIA_TYPE)
 
 
 @router.get("/docs", include_in_schema=False)
 def docs(request: Request) -> HTMLResponse:
     """The documentation of the API."""
-    return HTMLResponse(docs_page(request.app.openapi()))
+    return HTMLResponse(PAGE.render(api=request.app.openapi()))
 
 
 @router.post("/reload", tags=["service"])

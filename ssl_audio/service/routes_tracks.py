@@ -7,7 +7,7 @@ from fastapi import Depends, Query, Request
 from fastapi.responses import FileResponse
 
 from ssl_audio.catalogue.tracks import fingerprint, os_reason
-from ssl_audio.service.files import media_type
+from ssl_audio.service.files import MEDIA_TYPES
 from ssl_audio.service.problems import Problem
 from ssl_audio.service.routing import Router
 from ssl_audio.service.schemas import MAX_RESULTS, Found, TrackDetails, Waveform
@@ -43,7 +43,8 @@ def find_tracks(
 def audio(track: TrackId, snapshot: Current, service: Shared) -> FileResponse:
     """The file of a track; range requests give parts of it."""
     path = service.roots.of_track(snapshot.tracks.paths[snapshot.tracks.of(track)])
-    return FileResponse(path, media_type=media_type(path))
+    kind = MEDIA_TYPES.get(path.suffix.lower(), "application/octet-stream")
+    return FileResponse(path, media_type=kind)
 
 
 @router.get("/{track:path}/waveform")

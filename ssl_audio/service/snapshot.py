@@ -75,16 +75,12 @@ class Snapshot:
         self.continuer, self.inductor = None, None
         if settings.run is not None:
             self.continuer = Continuer(settings.run, settings.model)
-            self.inductor = _inductor(settings.run, self.features_of_new_tracks, self.continuer)
-
+            available = {AUDIO, EMBEDDINGS} if self.embedder else set()
+            if self.acoustic and self.acoustic.model:
+                available.add(ACOUSTIC)
+            self.inductor = _inductor(settings.run, available, self.continuer)
         ids = [*self.tracks.ids, *(self.continuer.ids if self.continuer else [])]
         self._known, self._matching = TrackIds(ids), threading.Lock()
-
-    @property
-    def features_of_new_tracks(self) -> set[str]:
-        """Names of the feature groups that a file gets."""
-        known = {AUDIO, EMBEDDINGS} if self.embedder else set()
-        return known | ({ACOUSTIC} if self.acoustic and self.acoustic.model else set())
 
     @property
     def models(self) -> list[str]:
