@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import soundfile
+import torch
 from starlette.testclient import TestClient
 
 from ssl_audio.catalogue.acoustic_model import AcousticModel
@@ -65,6 +66,7 @@ def make_music(folder: Path) -> Path:
 
 def make_models(folder: Path, music: Path) -> dict[str, Any]:
     """Settings of a service with everything: store and models of the files of `IDS`."""
+    torch.manual_seed(0)
     encoder = build_encoder(segment=0.25, embedding_size=WIDTH, backbone="test_resnet").eval()
     encoder.save(folder / "encoder", card="")
     vectors = np.stack([encoder.embed_file(music / name).track for name in IDS])
