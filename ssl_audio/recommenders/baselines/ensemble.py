@@ -9,6 +9,7 @@ rank learning methods": with r_i(t) = 1, 2, ... the rank of a track by recommend
 from pathlib import Path
 
 import numpy as np
+from scipy.stats import rankdata
 
 from ssl_audio.io.errors import SslAudioError
 from ssl_audio.recommenders.data.collection import Playlists
@@ -57,10 +58,8 @@ class Ensemble(Recommender):
 
 def _ranks(scores: np.ndarray, candidates: Playlists | None) -> np.ndarray:
     """Ranks from 1 in each history's candidates or row, in the shape of the scores."""
-    ranks: np.ndarray = np.empty(scores.shape)
     if candidates is None:
-        order, places = np.argsort(-scores, axis=1, kind="stable"), np.arange(scores.shape[1])
-        np.put_along_axis(ranks, order, 1.0 + places[None], axis=1)
-        return ranks
+        return rankdata(-scores, "ordinal", axis=1)  # type: ignore[no-any-return]
+    ranks: np.ndarray = np.empty(scores.shape)
     ranks[np.lexsort((-scores, candidates.owners))] = 1.0 + places_of(candidates.offsets)
     return ranks
