@@ -69,7 +69,6 @@ def generate(
     Args:
         audio: (tracks, dimensions), such as embeddings of a frozen encoder.
         genres: (tracks,); "" is unknown, and no playlist prefers it.
-        settings: None: the defaults.
 
     Raises:
         SslAudioError: fewer tracks than the longest playlist, audio that is not finite or equal for

@@ -153,8 +153,6 @@ def fit(
         model: a `PlaylistModel`, trained in place; then on the CPU, in evaluation mode.
         make_batch: the batch of a step, from 0.
         folder: of `logs/` (CSV, TensorBoard) and `checkpoints/`.
-        settings: device, precision, logging and checkpoints.
-        steps: of the optimiser.
         seed: of the random numbers in the model.
         clip: max norm of the gradient; None: no limit.
         warmup: the first steps, in which the learning rate rises linearly to its value.

@@ -19,7 +19,6 @@ class Walks:
         length: nodes in a walk, its first included.
         q: in-out parameter; a low one makes steps away likely. q = 1 are first-order walks. The
             return parameter p is 1.
-        seed: of the walks.
     """
 
     def __init__(self, graph: TrackGraph, length: int, q: float, seed: int = 0) -> None:

@@ -32,8 +32,6 @@ def word2vec(
     Args:
         lists: of rows, each list at most 10,000 long; iterated once an epoch.
         counts: (tracks,) occurrences of each track in the lists.
-        settings: of the training.
-        seed: of all random numbers.
 
     Returns:
         (2, tracks, dimensions) float32 input and output vectors; zero where the count is 0.

@@ -112,7 +112,6 @@ def build_graph(playlists: Playlists, tracks: int, min_weight: int) -> TrackGrap
 
     Args:
         playlists: repeats of a track within one count once.
-        tracks: number of tracks in the catalogue.
         min_weight: min number of playlists that two tracks of an edge share, 1 or more.
 
     Raises:

@@ -63,8 +63,7 @@ def read_movielens(
     """Read a MovieLens folder.
 
     Args:
-        folder: as unpacked from grouplens.org.
-        categories: categories of the movies. Tags are compared in lower case; those given less than
+        categories: of the movies. Tags are compared in lower case; those given less than
             five times over all movies are left out.
 
     Raises:

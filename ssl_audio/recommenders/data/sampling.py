@@ -25,8 +25,6 @@ class ShuffledEpochs:
     A batch is a function of the seed and the step alone; it may end one epoch and begin the next.
 
     Args:
-        rows: number of rows, 1 or more.
-        batch_size: rows in a batch.
         seed: seeds of the generator; -1 stands for the number of the epoch.
     """
 

@@ -17,9 +17,6 @@ class TrackIds:
     Ids are compared exactly, else by Unicode's composed form (NFC) without case, else by their last
     folders: a player's music folder may be above or below the embedded one, or on another machine.
     What fits several ids fits none.
-
-    Args:
-        ids: all of them.
     """
 
     def __init__(self, ids: Iterable[str]) -> None:
@@ -77,11 +74,7 @@ def unknown_lines(unknown: Mapping[str, int], known: Iterable[str]) -> list[str]
     """One line for each unknown track: its id, its number of positions and the nearest known id.
 
     The most frequent ones are listed, and the others counted. The nearest id is that of the highest
-    Jaro-Winkler similarity of the last folder and the file name.
-
-    Args:
-        unknown: positions by id.
-        known: the known ids.
+    Jaro-Winkler similarity of the last folder and the file name. `unknown` has positions by id.
     """
     listed = sorted(unknown, key=lambda track: -unknown[track])[:MAX_LISTED]
     nearest = _nearest(listed, list(known))

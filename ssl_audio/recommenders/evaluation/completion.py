@@ -52,8 +52,6 @@ def completion_task(
     stable sort breaks ties in score at random and in the same way for every system.
 
     Args:
-        playlists: the test playlists.
-        tracks: size of the catalogue.
         seed_share: share of a playlist's tracks that are seeds, above 0 and below 1; rounded down,
             with at least one seed and one track to find.
         min_tracks: min distinct tracks of a playlist, 2 or more; shorter ones are left out.

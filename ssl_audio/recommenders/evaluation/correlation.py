@@ -17,11 +17,9 @@ def co_occurrence_by_similarity(
     """Pearson correlation over random, distinct pairs of tracks; 95 % interval by Fisher's z.
 
     Args:
-        playlists: in which co-occurrence is counted.
         features: (tracks, d); the similarity of two tracks is the inner product of their features.
         present: (tracks,) bool, tracks that have features; those in no playlist are left out.
         of: name of the similarity.
-        seed: of the pairs.
 
     Returns:
         None where there are fewer than four pairs, or one of the two quantities is constant.

@@ -58,7 +58,6 @@ def next_track_task(
         playlists: the whole playlists, with distinct ids.
         pool: (tracks,) bool, the candidates; includes all tracks to find.
         counts: (tracks,) number of training playlists that hold each track.
-        seed: of all random choices.
         artists: (tracks,) of the catalogue, "" unknown; empty: none is known.
     """
     codes, names = codes_of(artists)

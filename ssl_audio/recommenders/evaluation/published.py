@@ -31,7 +31,6 @@ def sampled_candidates(task: NextSessionTask, counts: np.ndarray, seed: int) -> 
     Args:
         task: one item to find for each user (leave-one-out).
         counts: (items,) occurrences in training.
-        seed: of the draws.
 
     Raises:
         SslAudioError: a user has had all items.

@@ -34,7 +34,6 @@ class DiversityMetric(nn.Module):
         item: (items, d) item vectors of M2GRL.
         relational: (items, d') relational vectors of M2GRL.
         margin: distance from which on a negative pair has no loss.
-        learning_rate: of Adam.
     """
 
     item: Tensor
@@ -86,9 +85,7 @@ class DiversityPairs:
         sequences: of items.
         links: (links,) items and (links,) categories.
         sizes: number of items and of categories.
-        batch_size: pairs.
         window: within which two items of a sequence co-occur, in positions.
-        seed: of all random choices.
 
     Raises:
         SslAudioError: no co-occurring items share no category.

@@ -78,8 +78,6 @@ class M2GRL(nn.Module):
         sizes: nodes of each view; "item" is one of them. With "item" alone and no relations, the
             model is plain skip-gram.
         relations: views that items are linked with.
-        settings: dimensions, task weights and optimiser.
-        seed: of the initial vectors.
 
     Raises:
         SslAudioError: another number of weights than of tasks.

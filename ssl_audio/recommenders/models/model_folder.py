@@ -38,8 +38,6 @@ def load_model(
     """Read a model's folder, in evaluation mode; nothing in it is unpickled.
 
     Args:
-        folder: written by `save_model`.
-        kind: of the model.
         make: makes the model from its configuration and the further arrays; its state is loaded.
 
     Raises:

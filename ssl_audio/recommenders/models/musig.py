@@ -65,7 +65,6 @@ class Musig(nn.Module):
 
     Args:
         inputs: dimensions of the node features, identity included.
-        settings: of the network, the task weights and the optimiser.
         identity: the last so many of these tell which track it is.
     """
 

@@ -60,7 +60,6 @@ class MusigTraining(nn.Module):
     The data are buffers, which move with the model to its device and are not part of its state.
 
     Args:
-        model: trained in place.
         features: (tracks, inputs) float32 node features.
         graph: of the same tracks.
         genres: (tracks,) genre codes, `NO_GENRE` for none.

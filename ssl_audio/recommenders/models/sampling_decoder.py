@@ -39,7 +39,6 @@ def generate(
         history: rows of the catalogue, -1 for an unknown track; may be empty.
         length: tracks to add, 1 or more.
         k: candidates of each draw, 1 or more; 1 is greedy.
-        seed: of the draws.
         index: of the model's output vectors of the tracks that can be recommended.
 
     Raises:

@@ -65,11 +65,6 @@ class WindowPairs:
     A pair is two positions of a sequence, at most `window` apart. Pairs are numbered but not
     listed: a drawn number is mapped to its positions by bisection.
 
-    Args:
-        sequences: of nodes.
-        nodes: number of nodes.
-        window: in positions.
-
     Raises:
         SslAudioError: no sequence of two nodes or more.
     """

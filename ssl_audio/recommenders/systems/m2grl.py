@@ -122,9 +122,7 @@ class MetricVectors(VectorRecommender):
         sizes: number of these items, and of categories.
         links: of these items, numbered by their position in `kept`, with categories.
 
-    Args:
-        base: a trained M2GRL.
-        folder: of `base`.
+    `folder` is that of `base`, a trained M2GRL.
     """
 
     name = "Metric model"
