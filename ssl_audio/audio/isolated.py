@@ -193,8 +193,9 @@ def serve() -> None:
     os.dup2(2, 1)
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    if _TIMED:
+    if _TIMED:  # a parent may ignore or block what ends this process
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
     _limit_memory()
     _widen(answers.fileno())
     from ssl_audio.audio import decode

@@ -114,6 +114,17 @@ def test_what_a_file_does_to_its_process_is_its_error(tmp_path, dangerous, monke
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_time_limit_holds_where_alarms_are_ignored_and_blocked(tmp_path, dangerous):
+    before = signal.signal(signal.SIGALRM, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+    try:
+        with pytest.raises(AudioError, match="no answer in 0.5 s"):
+            list(isolated.Stream(write(tmp_path / "hang.wav", 1.0), time_limit=0.5))
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
+        signal.signal(signal.SIGALRM, before)
+
+
 def test_ctrl_c_reaches_the_one_who_waits(tmp_path, dangerous, started):
     path = write(tmp_path / "hang.wav", 1.0)
 
