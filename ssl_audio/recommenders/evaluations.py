@@ -155,12 +155,12 @@ def _playlist_evaluations(
         "max_playlists": chosen.max_playlists, "seed": seed,
     }  # fmt: skip
     tracks, warm = data.tracks, data.test.without_tracks(data.cold)
-    task = _two_or_more(completion_task(warm, tracks, pool=~data.cold, **options))
+    task = completion_task(warm, tracks, pool=~data.cold, **options)
     found = [_completion("Playlist completion", COMPLETION_CAPTION, task)]
     cold = None
     if data.cold.any():
         try:
-            cold = _two_or_more(completion_task(data.test, tracks, cold=data.cold, **options))
+            cold = completion_task(data.test, tracks, cold=data.cold, **options)
             caption = f"{COLD_CAPTION} {len(cold)} playlists."
             found.append(_completion("Completion with cold tracks", caption, cold))
         except SslAudioError as error:
@@ -178,15 +178,6 @@ def _playlist_evaluations(
         "tracks, is ranked."
     )
     return protocol, found
-
-
-def _two_or_more(task: CompletionTask) -> CompletionTask:
-    if len(task) < 2:
-        raise SslAudioError(
-            "only one test playlist can be completed, and intervals need two: give more playlists, "
-            "or lower completion.min_tracks="
-        )
-    return task
 
 
 def _completion(name: str, caption: str, task: CompletionTask) -> Evaluation:

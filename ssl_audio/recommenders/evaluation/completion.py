@@ -63,7 +63,7 @@ def completion_task(
             find are all warm, cold ones should be excluded: they are easily recognised as wrong.
 
     Raises:
-        SslAudioError: no playlist can take part, or there are too few tracks to draw from.
+        SslAudioError: fewer than two playlists can take part, or too few tracks to draw from.
     """
     rng = np.random.default_rng(seed)
     long = playlists.take(playlists.lengths >= min_tracks)
@@ -71,8 +71,8 @@ def completion_task(
     long = long.take(long.lengths >= min_tracks)
     seeds, targets = _split(long, seed_share, cold)
     usable = np.flatnonzero((seeds.lengths > 0) & (targets.lengths > 0))
-    if not len(usable):
-        raise _no_playlist(playlists, min_tracks, len(long))
+    if len(usable) < 2:
+        raise _too_few(playlists, min_tracks, len(long), len(usable))
     chosen = usable
     if len(usable) > max_playlists:
         chosen = np.sort(rng.choice(usable, max_playlists, replace=False))
@@ -141,7 +141,12 @@ def _hits_by_rank(task: CompletionTask, scores: np.ndarray) -> np.ndarray:
     return task.relevant[order].astype(np.float64)
 
 
-def _no_playlist(playlists: Playlists, min_tracks: int, long: int) -> SslAudioError:
+def _too_few(playlists: Playlists, min_tracks: int, long: int, usable: int) -> SslAudioError:
+    if usable:
+        return SslAudioError(
+            "only one test playlist can be completed, and intervals need two: give more playlists, "
+            "or lower completion.min_tracks="
+        )
     if long:
         return SslAudioError(
             f"none of {long} playlists has both a warm track at its start and a cold one to find: "

@@ -147,6 +147,8 @@ def test_tasks_without_a_query_are_refused(options, message):
         completion_task(made(), TRACKS, **options)
     with pytest.raises(SslAudioError, match="none of 0 playlists"):
         completion_task(playlists_of([]), TRACKS)
+    with pytest.raises(SslAudioError, match="only one test playlist can be completed"):
+        completion_task(playlists_of([list(range(40))]), TRACKS)
 
 
 def test_figures_by_hand():
