@@ -97,12 +97,7 @@ class SslAudioFeatureExtractor(SequenceFeatureExtractor):
 
 
 class SslAudioModel(PreTrainedModel):
-    """An encoder as a model of transformers, which can be trained further.
-
-    Args:
-        config: of its architecture.
-        encoder: with weights; None: a new one.
-    """
+    """An encoder, given or new, as a model of transformers, which can be trained further."""
 
     config_class = SslAudioConfig
     main_input_name = "input_values"

@@ -141,9 +141,6 @@ class TaggingDataset:
         The validation split is measured in place of the test split. A fifth of the training tracks,
         whole artists or groups where they are known, takes the place of the validation split.
 
-        Args:
-            seed: of the draw.
-
         Raises:
             SslAudioError: no artist has few enough training tracks, or no tag can be measured.
         """

@@ -84,12 +84,7 @@ class JamendoMood(Jamendo):
 def read_tables(
     tables: Mapping[str, Path], audio: Path, published_sizes: Mapping[str, int] | None = None
 ) -> Listed:
-    """Read one table in MTG-Jamendo's format for each split.
-
-    Args:
-        tables: by split.
-        audio: folder that their paths are relative to.
-        published_sizes: tracks by split.
+    """Read one table in MTG-Jamendo's format for each split, with paths relative to a folder.
 
     Raises:
         SslAudioError: a table cannot be read, or has a malformed line (with its number).

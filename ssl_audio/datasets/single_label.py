@@ -71,13 +71,10 @@ def key_credits() -> dict[str, np.ndarray]:
 
 
 def tempo_credits(tempi: Sequence[float]) -> dict[str, np.ndarray]:
-    """Accuracy 1 and 2 of tempo estimation: (classes, classes).
+    """Accuracy 1 and 2 of tempi in beats per minute: (classes, classes).
 
     Within 4 % of the true tempo, and within 4 % of it or of 2, 3, 1/2 or 1/3 times it (Gouyon et
     al. 2006, "An experimental comparison of audio tempo induction algorithms").
-
-    Args:
-        tempi: of the classes, beats per minute.
     """
     true, estimated = np.array(tempi)[:, None], np.array(tempi)
     near = [abs(estimated - f * true) <= TEMPO_TOLERANCE * f * true for f in TEMPO_FACTORS]

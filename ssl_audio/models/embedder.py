@@ -81,10 +81,6 @@ class Embedder:
         file is read in blocks, in bounded memory (an Ogg Vorbis file of up to six minutes that
         FFmpeg decodes takes up to 270 MiB).
 
-        Args:
-            path: the file.
-            hop: seconds between the starts of segments; default is the segment's length.
-
         Raises:
             AudioError: the file cannot be read.
         """

@@ -47,13 +47,10 @@ class Projector(nn.Sequential):
 
 
 def projector(sizes: Sequence[int] = (1024, *PROJECTOR_SIZES)) -> Projector:
-    """Linear layers, with batch norm and ReLU after all but the last.
+    """Linear layers of two or more widths, input first; batch norm and ReLU after all but the last.
 
     The head of Meseguer-Brocal et al. 2024, section 2.2. Linear layers before a batch norm have no
     bias, since the norm subtracts it.
-
-    Args:
-        sizes: two or more widths, input first.
 
     Returns:
         (B, sizes[0]) to (B, sizes[-1]); B >= 2 in training.

@@ -77,13 +77,7 @@ class FeatureBaseline:
 
 
 class PackageEncoder:
-    """An encoder of this package, on the GPU if there is one.
-
-    Args:
-        name, kind, source: see `TrackEncoder`.
-        encoder: left as it is.
-        hop: seconds between the segments of a track; None is a segment's length.
-    """
+    """An encoder of this package, on the GPU if there is one."""
 
     def __init__(
         self, name: str, kind: str, source: str, encoder: Encoder, hop: float | None

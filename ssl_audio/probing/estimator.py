@@ -128,11 +128,9 @@ class Probe(TagPredictor, BaseEstimator):  # type: ignore[misc]
         return evaluate(_checked(X, y)[1], self.decision_function(X)).roc_auc
 
     def save(self, folder: str | Path, card: str = "") -> Path:
-        """Write the probe's folder in one step: weights, JSON and card; `load_probe` reads it.
+        """Write the probe's folder, in place of an older one, in one step: weights, JSON and card.
 
-        Args:
-            folder: replaced if it exists.
-            card: the text of its README.md.
+        `load_probe` reads it.
 
         Raises:
             SslAudioError: the folder cannot be written.

@@ -82,11 +82,7 @@ class EmbeddedFile:
 class FileEmbedder:
     """An encoder that many threads may use, whose network runs on batches of their segments.
 
-    Args:
-        encoder: in evaluation mode.
-        hop: seconds between the starts of segments, as in the store.
-        limits: of decoding.
-        observe: called with the number of segments of each batch.
+    `observe` is called with the number of segments of each batch.
     """
 
     def __init__(

@@ -80,11 +80,6 @@ class Continuer:
 class Inductor:
     """Vectors of new tracks by a model of a run, and the known tracks around them.
 
-    Args:
-        run: of `recommend`.
-        available: names of the feature groups that new tracks have.
-        continuer: of the same run.
-
     Raises:
         SslAudioError: the run has no such model, or it needs other features.
     """

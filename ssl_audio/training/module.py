@@ -201,10 +201,7 @@ class PretrainModule(lightning.LightningModule):
     def inputs(self, batch: Mapping[str, Any], step: int, stage: ViewStage) -> list[Tensor]:
         """The network's input, (views * pairs, 1, n_mels, frames) for each length of views.
 
-        Args:
-            batch: of this process.
-            step: its number in the run, from 0, on which random transforms depend.
-            stage: makes log-mels of crops.
+        Random transforms depend on the step's number in the run.
         """
         views = [*(batch[view] for view in VIEWS), *batch.get("crops", ())]
         inputs, first = [], 0
