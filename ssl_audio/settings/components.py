@@ -1,13 +1,16 @@
 """Components: objects of a class that the user names by `_target_`, with its arguments.
 
 An objective, an optimiser or a schedule is any class that can be imported. Its arguments are
-checked against the signature of the class.
+checked against the signature of the class, without importing it where its source can be read.
 """
 
+import ast
+import importlib.util
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from ssl_audio.io.errors import SslAudioError
@@ -136,6 +139,45 @@ def instantiate(component: Mapping[str, Any], key: str, **arguments: Any) -> Any
 
 def argument_names(target: str) -> list[str] | None:
     """The arguments that a class takes; None where it takes any, or cannot be found."""
+    return _parsed_arguments(target) or _imported_arguments(target)
+
+
+def _parsed_arguments(target: str) -> list[str] | None:
+    """Parse the source of the class: importing an objective or an optimiser would import torch."""
+    module, _, name = target.rpartition(".")
+    source = _source_of(module)
+    if source is None:
+        return None
+    for node in ast.parse(source.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            made = [f for f in node.body if isinstance(f, ast.FunctionDef) and f.name == "__init__"]
+            if not made and not node.bases:  # a dataclass
+                fields = [s.target for s in node.body if isinstance(s, ast.AnnAssign)]
+                return [one.id for one in fields if isinstance(one, ast.Name)]
+            if not made or made[0].args.kwarg:
+                return None
+            return [a.arg for a in (*made[0].args.args[1:], *made[0].args.kwonlyargs)]
+        if isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            for one in node.names:
+                if name == (one.asname or one.name):
+                    return _parsed_arguments(f"{node.module}.{one.name}")
+    return None
+
+
+def _source_of(module: str) -> Path | None:
+    top, *below = module.split(".")
+    found = importlib.util.find_spec(top) if top else None
+    if found is None or not found.origin:
+        return None
+    path = Path(found.origin)
+    if not below:
+        return path
+    path = path.parent.joinpath(*below)
+    files = (path / "__init__.py", path.with_name(f"{path.name}.py"))
+    return next((file for file in files if file.is_file()), None)
+
+
+def _imported_arguments(target: str) -> list[str] | None:
     module, _, name = target.rpartition(".")
     try:
         parameters = inspect.signature(getattr(import_module(module), name)).parameters
