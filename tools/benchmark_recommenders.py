@@ -335,7 +335,7 @@ def _gensim(options: BenchmarkSettings, lists: Playlists) -> dict[str, Any]:
     step = trainer(model, batches, chosen.clip)
     same = Word2VecSettings(
         dimensions=chosen.dimensions, window=chosen.window, draw_windows=False,
-        negatives=chosen.negatives, epochs=1, sample=0,
+        negatives=chosen.negatives, epochs=1,
     )  # fmt: skip
     some = lists.take(np.arange(min(len(lists), 1000)))
     pairs = len(M2GRLBatches({ITEM: some}, {}, {ITEM: options.peer_tracks}, chosen).pairs[ITEM])

@@ -56,7 +56,7 @@ class Word2VecSettings(Group):
     )
     epochs: int = setting(10, help="passes over the playlists", min=1)
     sample: float = setting(
-        1e-3, help="share of all positions above which a track is subsampled; 0: none is", min=0
+        0.0, help="share of all positions above which a track is subsampled; 0: none is", min=0
     )
     learning_rate: float = setting(
         0.025, help="learning rate at the start; it falls linearly to 1e-4", above=0

@@ -27,7 +27,7 @@ class Line(VectorRecommender):
     def train(self, folder: Path) -> np.ndarray:
         samples = SAMPLES_ON_SESSIONS if self.data.in_sessions else SAMPLES
         return line_vectors(with_edges(self.data.graph), samples, Word2VecSettings(
-            dimensions=self.settings.m2grl.dimensions, window=1, negatives=10, epochs=1, sample=0,
+            dimensions=self.settings.m2grl.dimensions, window=1, negatives=10, epochs=1,
             learning_rate=0.1,
         ), self.settings.seed)  # fmt: skip
 

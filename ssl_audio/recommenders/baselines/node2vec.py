@@ -24,8 +24,8 @@ from ssl_audio.settings.baselines import Word2VecSettings
 
 LENGTH, LENGTH_ON_SESSIONS = 80, 5  # nodes in a walk
 ROUNDS = 10  # walks from each node
-SKIP_GRAM = Word2VecSettings(epochs=5, window=10, sample=0)
-ON_SESSIONS = Word2VecSettings(window=5, negatives=7, epochs=4, sample=0)  # M2GRL, section A.3
+SKIP_GRAM = Word2VecSettings(epochs=5, window=10)
+ON_SESSIONS = Word2VecSettings(window=5, negatives=7, epochs=4)  # M2GRL, section A.3
 
 
 class Node2Vec(VectorRecommender):

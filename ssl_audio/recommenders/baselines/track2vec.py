@@ -71,7 +71,7 @@ class SkipGram(VectorRecommender):
         chosen = self.settings.m2grl
         return track2vec(self.data.train, self.data.tracks, Word2VecSettings(
             dimensions=chosen.dimensions, window=chosen.window, draw_windows=False,
-            negatives=chosen.negatives, epochs=5, sample=0,
+            negatives=chosen.negatives, epochs=5,
         ), self.settings.seed)  # fmt: skip
 
 

@@ -65,22 +65,22 @@ def warp(seed: int) -> np.ndarray:
 
 
 def skip(seed: int) -> np.ndarray:
-    settings = Word2VecSettings(dimensions=16, epochs=15, sample=0)
+    settings = Word2VecSettings(dimensions=16, epochs=15)
     return track2vec(planted(), TRACKS, settings, seed)[0]
 
 
 def walked(seed: int) -> np.ndarray:
-    given = Word2VecSettings(dimensions=16, epochs=2, sample=0)
+    given = Word2VecSettings(dimensions=16, epochs=2)
     return node2vec_vectors(planted_graph(), 0.5, 20, given, seed)[0]
 
 
 def deep_walk(seed: int) -> np.ndarray:
-    given = Word2VecSettings(dimensions=16, epochs=2, sample=0)
+    given = Word2VecSettings(dimensions=16, epochs=2)
     return node2vec_vectors(planted_graph(), 1, 20, given, seed)[0]
 
 
 def line(seed: int) -> np.ndarray:
-    given = Word2VecSettings(dimensions=16, window=1, epochs=1, sample=0, learning_rate=0.1)
+    given = Word2VecSettings(dimensions=16, window=1, epochs=1, learning_rate=0.1)
     return line_vectors(planted_graph(), 3000, given, seed)
 
 
@@ -199,10 +199,8 @@ def test_positions_beyond_what_gensim_reads_are_learnt_from():
     rng = np.random.default_rng(0)
     one = np.concatenate([rng.integers(0, 10, 12_000), rng.integers(10, 20, 12_000)])
     assert len(one) > 2 * MAX_LENGTH
-    at_first = track2vec(
-        playlists_of([one]), 20, Word2VecSettings(dimensions=8, epochs=1, sample=0)
-    )
-    learnt = track2vec(playlists_of([one]), 20, Word2VecSettings(dimensions=8, epochs=2, sample=0))
+    at_first = track2vec(playlists_of([one]), 20, Word2VecSettings(dimensions=8, epochs=1))
+    learnt = track2vec(playlists_of([one]), 20, Word2VecSettings(dimensions=8, epochs=2))
     assert (np.abs(learnt - at_first).max(axis=2) > 1e-3).all()
 
 
@@ -215,7 +213,7 @@ def test_products_of_deepwalks_vectors_are_the_logarithms_that_it_factorises():
     2.2).
     """
     graph, nodes = planted_graph(), GROUPS * SIZE
-    given = Word2VecSettings(dimensions=32, window=2, epochs=5, sample=0)
+    given = Word2VecSettings(dimensions=32, window=2, epochs=5)
     inputs, outputs = node2vec_vectors(graph, 1, 40, given)
     weights = np.zeros((nodes, nodes))
     left, right, values = graph.upper()
