@@ -382,7 +382,7 @@ def recommend(playlists: Path, stores: Mapping[str, Path], run_dir: Path) -> dic
         "m2grl.steps=6", "m2grl.batch_size=64", "m2grl.dimensions=8",
         "transformer.steps=6", "transformer.learning_rate=5e-4", "transformer.layers=1",
         "transformer.heads=2", "transformer.dimensions=8", "transformer.feed_forward=8",
-        "transformer.batch_size=4",
+        "transformer.batch_size=4", "track2vec.sample=0.001",
     ])  # fmt: skip
     return _playlist_results(run_dir)
 
