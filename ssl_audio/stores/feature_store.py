@@ -57,6 +57,12 @@ def count_rows(path: str | Path) -> int:
         return _count(files)
 
 
+def count_groups(path: Path) -> int:
+    """The number of a store's row groups."""
+    with _opened(path) as files:
+        return sum(one.file.num_row_groups for one in files)
+
+
 def read_ids(path: str | Path) -> list[str]:
     """The ids of a store's tracks, in its order."""
     return [track for table in read_tables(Path(path), ["id"]) for track in table["id"].to_pylist()]

@@ -24,7 +24,7 @@ from ssl_audio.io.json_file import read_json
 from ssl_audio.io.lock import Busy, only_writer
 from ssl_audio.io.progress import with_progress
 from ssl_audio.stores.columns import keys_of
-from ssl_audio.stores.feature_store import read_vectors
+from ssl_audio.stores.feature_store import count_groups, read_vectors
 from ssl_audio.stores.graph import Graph, unit, within_one
 
 FORMAT = 1  # of the manifest, and of what a graph is made with
@@ -137,7 +137,7 @@ def _kept_graph(path: Path, version: str, rows: pa.Table) -> Graph:
 def _added(graph: Graph | None, path: Path, tracks: set[str], wanted: set[int]) -> Graph:
     """A graph, or a new one, with the vectors of some tracks whose keys are wanted."""
     groups = with_progress(
-        read_vectors(path, [], tracks.__contains__), "graph", unit="row groups",
+        read_vectors(path, [], tracks.__contains__), "graph", count_groups(path), "row groups",
         shown=len(tracks) > MANY,
     )  # fmt: skip
     for table, vectors in groups:
