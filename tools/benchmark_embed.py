@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -172,9 +173,11 @@ def compare(
 
 def processor_seconds() -> float:
     """Seconds of processors that this process and its children have used."""
-    tasks = Path("/proc/self/task").iterdir()
-    children = [child for task in tasks for child in (task / "children").read_text().split()]
-    texts = [Path(f"/proc/{process}/stat").read_text() for process in ("self", *children)]
+    texts = [Path("/proc/self/stat").read_text()]
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread or child that has ended
+            for child in (task / "children").read_text().split():
+                texts.append(Path(f"/proc/{child}/stat").read_text())
     fields = [text.rpartition(")")[2].split() for text in texts]
     return sum(int(f[11]) + int(f[12]) for f in fields) / os.sysconf("SC_CLK_TCK")
 
