@@ -16,7 +16,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -132,20 +132,20 @@ def nights(options: BenchmarkStoresSettings) -> None:
     """The first night, one with nothing to do, and, without audio, one with changes."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        if options.audio is not None:
+        one: Callable[[Path, str], None] = night
+        if options.audio is None:
+            contents = write_contents(folder / "contents", options.contents)
+        else:
             contents = copy_contents(options.audio, folder / "contents")
-            make_catalogue(folder / "music", options.tracks, contents)
-            print(f"\nnights of {options.tracks} tracks, links of {len(contents)} files of audio")
-            for title in ("first night", "nothing to do"):
-                audio_night(folder, title, options.checkpoint)
-            return
-        contents = write_contents(folder / "contents", options.contents)
+            one = partial(audio_night, options.checkpoint)
         make_catalogue(folder / "music", options.tracks, contents)
-        print(f"\nnights of {options.tracks} tracks, without decoder and network")
-        night(folder, "first night")
-        night(folder, "nothing to do")
-        count = change(folder, options.changed)
-        night(folder, f"{count} tracks changed")
+        print(f"\nnights of {options.tracks} tracks, links of {len(contents)} files of "
+              f"{options.audio or 'random bytes, without decoder and network'}")  # fmt: skip
+        one(folder, "first night")
+        one(folder, "nothing to do")
+        if options.audio is None:
+            count = change(folder, options.changed)
+            one(folder, f"{count} tracks changed")
 
 
 def night(folder: Path, title: str) -> None:
@@ -156,7 +156,7 @@ def night(folder: Path, title: str) -> None:
         update_store(store, Changes(store), items, lambda tracks: HashEngine(), title)
 
 
-def audio_night(folder: Path, title: str, checkpoint: str) -> None:
+def audio_night(checkpoint: str, folder: Path, title: str) -> None:
     """The same by the command `embed`; the memory is that of its own process, without decoders."""
     path = folder / "f.parquet"
     words = [f"source={folder / 'music'}", f"checkpoint={checkpoint}", f"output={path}"]

@@ -98,10 +98,11 @@ def _matches(table: pa.Table, rows: np.ndarray, scores: np.ndarray) -> list[list
     """Rows of a table, (queries, n) with their similarities, as matches; row -1 is none."""
     used = np.unique(rows[rows >= 0])
     taken = table.take(pa.array(used))
-    names = zip(used.tolist(), *(taken[key].to_pylist() for key in ("id", "path")), strict=True)
-    found = {row: Match(track, path, 0.0) for row, track, path in names}
+    ids, paths = (
+        dict(zip(used.tolist(), taken[key].to_pylist(), strict=True)) for key in ("id", "path")
+    )
     return [
-        [found[row]._replace(similarity=s) for row, s in zip(*query, strict=True) if row >= 0]
+        [Match(ids[row], paths[row], s) for row, s in zip(*query, strict=True) if row >= 0]
         for query in zip(rows.tolist(), scores.tolist(), strict=True)
     ]
 
