@@ -7,7 +7,7 @@ from glob import glob
 from pathlib import Path
 
 from ssl_audio.io.console import SOME_FAILED, say
-from ssl_audio.io.errors import SslAudioError
+from ssl_audio.io.errors import SslAudioError, named
 from ssl_audio.settings.command import Command
 from ssl_audio.settings.report import ReportSettings
 
@@ -26,11 +26,9 @@ def run(settings: ReportSettings) -> int:
     found, failed = read_comparisons(_expanded(settings.runs))
     if not found:
         raise SslAudioError("none of these runs has results of probe or recommend")
-    try:
+    with named(f"output={settings.output}"):
         settings.output.mkdir(parents=True, exist_ok=True)
         files = write_report(found, settings.output)
-    except OSError as error:
-        raise SslAudioError(f"output={settings.output}: {error.strerror}") from error
     for path in files:
         say(str(path))
     return SOME_FAILED if failed else 0

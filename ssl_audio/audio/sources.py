@@ -9,7 +9,7 @@ from typing import Any
 
 from ssl_audio.io.atomic import write_text
 from ssl_audio.io.console import warn
-from ssl_audio.io.errors import SslAudioError, first_line
+from ssl_audio.io.errors import SslAudioError, named
 from ssl_audio.io.files import AnyPath
 
 SUFFIXES = (  # of formats that libsndfile or FFmpeg decodes
@@ -180,13 +180,13 @@ def _jamendo_path(root: str, name: str) -> str:
 
 def numbered_lines(path: AnyPath) -> Iterator[tuple[int, str]]:
     """The lines of a text file and their numbers, from 1; bytes that are not UTF-8 are kept."""
-    try:
+    with (
+        named(f"cannot read {os.fspath(path)}"),
         # utf-8-sig: some editors begin a file with a byte-order mark
-        with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
-            for number, line in enumerate(file, 1):
-                yield number, line.rstrip("\r\n")
-    except OSError as error:
-        raise SslAudioError(f"cannot read {os.fspath(path)}: {error.strerror}") from error
+        open(path, encoding="utf-8-sig", errors="surrogateescape") as file,
+    ):
+        for number, line in enumerate(file, 1):
+            yield number, line.rstrip("\r\n")
 
 
 def beside(table: AnyPath, name: str) -> str:
@@ -239,11 +239,8 @@ def read_parquet(path: AnyPath) -> Any:
     import pyarrow
     import pyarrow.parquet
 
-    try:
+    with named(f"cannot read {os.fspath(path)} as Parquet", pyarrow.ArrowException):
         return pyarrow.parquet.read_table(os.fspath(path))
-    except (OSError, pyarrow.ArrowException) as error:
-        reason = first_line(error)
-        raise SslAudioError(f"cannot read {os.fspath(path)} as Parquet: {reason}") from error
 
 
 def _tags(cell: Any) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ssl_audio.audio.logmel import LogMel
-from ssl_audio.io.errors import SslAudioError, first_line
+from ssl_audio.io.errors import SslAudioError, first_line, named
 from ssl_audio.io.version import __version__
 from ssl_audio.models.backbone import fold_batch_norms
 from ssl_audio.models.embedder import MIN_FRAMES
@@ -196,7 +196,7 @@ def export(encoder: Encoder, output: str | Path) -> Exported:
         raise _not_exported(encoder, ValueError("it takes one length alone"))
     write, open_file = FORMATS[path.suffix]
     encoder = copy.deepcopy(encoder).eval()
-    try:
+    with named(f"output={path}"):
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
             temporary = Path(folder) / path.name
@@ -211,8 +211,6 @@ def export(encoder: Encoder, output: str | Path) -> Exported:
                     "folder"
                 )
             os.replace(temporary, path)
-    except OSError as error:
-        raise SslAudioError(f"output={path}: {error.strerror or error}") from error
     return Exported(path, path.stat().st_size, difference, largest)
 
 

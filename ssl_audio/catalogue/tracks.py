@@ -14,7 +14,7 @@ import numpy as np
 
 from ssl_audio.audio.isolated import TEMPORARY
 from ssl_audio.audio.sources import LIST_SUFFIXES, SUFFIXES, list_audio
-from ssl_audio.io.errors import AudioError, SslAudioError
+from ssl_audio.io.errors import AudioError, SslAudioError, named, reason_of
 from ssl_audio.io.files import AnyPath, file_sha256, printable, regular_size
 from ssl_audio.io.remote import Url, local_copy, remote_files, remote_stamp
 from ssl_audio.stores.columns import Row
@@ -84,10 +84,8 @@ def _remote_items(source: Url) -> list[Item]:
     """The tracks at a URL; hidden files are left out, as `find_audio` does."""
     if Path(source.name).suffix.lower() in LIST_SUFFIXES:
         raise SslAudioError(f"source={source}: a list must be a local file")
-    try:
+    with named(f"source={source}"):
         files = remote_files(source)
-    except OSError as error:
-        raise SslAudioError(f"source={source}: {os_reason(error)}") from error
     items = []
     for url, relative, *found in files:
         hidden = any(part.startswith(".") for part in relative.split("/"))
@@ -169,4 +167,4 @@ def row_of(item: Item, analyse: Callable[[Path], Analysis]) -> Row | Failure:
 
 def os_reason(error: OSError) -> str:
     """Why a file cannot be opened."""
-    return printable(error.strerror or str(error))
+    return printable(reason_of(error))

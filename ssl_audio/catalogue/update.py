@@ -11,7 +11,7 @@ from ssl_audio.catalogue.tracks import Engine, Items
 from ssl_audio.io import log
 from ssl_audio.io.atomic import write_json
 from ssl_audio.io.console import SOME_FAILED, say, terminable
-from ssl_audio.io.errors import SslAudioError
+from ssl_audio.io.errors import SslAudioError, named
 from ssl_audio.io.progress import with_progress
 from ssl_audio.io.run_folder import versions
 from ssl_audio.settings.catalogue import CatalogueSettings
@@ -118,11 +118,9 @@ def describe_run(
     files = [(summary.output.path / RUN, more)] if summary.changed else []
     files += [(report, {})] if report else []
     described = {**summary.json(), "config": config, **({"versions": versions()} if files else {})}
-    try:
-        for path, values in files:
+    for path, values in files:
+        with named(f"cannot write {path}"):
             write_json(path, {**described, **values})
-    except OSError as error:
-        raise SslAudioError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def update_store(

@@ -2,22 +2,17 @@
 
 import csv
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
 
-from ssl_audio.io.errors import SslAudioError, first_line
+from ssl_audio.io.errors import SslAudioError, named
 
 
-@contextmanager
-def reading(path: Path) -> Iterator[None]:
+def reading(path: Path) -> AbstractContextManager[None]:
     """Context in which a file is read: one that cannot be read is an `SslAudioError`."""
-    try:
-        yield
-    except (OSError, ValueError, csv.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) else None
-        raise SslAudioError(f"cannot read {path}: {reason or first_line(error)}") from error
+    return named(f"cannot read {path}", ValueError, csv.Error)
 
 
 def read_text(path: Path) -> str:

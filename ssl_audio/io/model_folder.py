@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ssl_audio.io.atomic import atomic_folder
-from ssl_audio.io.errors import CheckpointError, SslAudioError, first_line
+from ssl_audio.io.errors import CheckpointError, first_line, named
 from ssl_audio.io.files import file_sha256
 from ssl_audio.io.json_file import read_json
 
@@ -45,19 +45,16 @@ def write_model_folder(
     from safetensors.numpy import save_file
 
     folder = Path(folder)
-    try:
-        with atomic_folder(folder) as temporary:
-            arrays = {name: np.asarray(a, order="C") for name, a in model.arrays.items()}
-            save_file(arrays, temporary / weights)
-            checked = {"sha256": file_sha256(temporary / weights)}
-            config = {"format": FORMAT, "kind": kind, **model.config, **checked}
-            for name, values in {**model.extra, CONFIG: config}.items():
-                text = json.dumps(values, indent=2) + "\n"
-                (temporary / name).write_text(text, encoding="utf-8")
-            if model.card:
-                (temporary / CARD).write_text(model.card, encoding="utf-8")
-    except OSError as error:
-        raise SslAudioError(f"{folder}: {error.strerror or error}") from error
+    with named(str(folder)), atomic_folder(folder) as temporary:
+        arrays = {name: np.asarray(a, order="C") for name, a in model.arrays.items()}
+        save_file(arrays, temporary / weights)
+        checked = {"sha256": file_sha256(temporary / weights)}
+        config = {"format": FORMAT, "kind": kind, **model.config, **checked}
+        for name, values in {**model.extra, CONFIG: config}.items():
+            text = json.dumps(values, indent=2) + "\n"
+            (temporary / name).write_text(text, encoding="utf-8")
+        if model.card:
+            (temporary / CARD).write_text(model.card, encoding="utf-8")
     return folder
 
 

@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 from ssl_audio.io.atomic import recover, write_json, write_text
-from ssl_audio.io.errors import SslAudioError
+from ssl_audio.io.errors import SslAudioError, named
 
 PACKAGES = (
     "ssl_audio", "torch", "torchaudio", "timm", "lightning", "numpy", "soundfile", "soxr",
@@ -79,10 +79,8 @@ def open_run_folder(
         SslAudioError: the folder cannot be created.
     """
     created = [p for p in (folder, *folder.parents) if not p.exists()]
-    try:
+    with named(f"run_dir={folder}"):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SslAudioError(f"run_dir={folder}: {error.strerror}") from error
     recover(folder)  # of a run that was killed
     before = set(folder.iterdir())
     os.environ[_FOLDER_VARIABLE] = str(folder)

@@ -5,7 +5,7 @@ SslAudioError for a store that is missing, damaged or of another format.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ssl_audio.io.errors import SslAudioError, first_line
+from ssl_audio.io.errors import SslAudioError, named
 from ssl_audio.io.files import file_sha256
 from ssl_audio.io.json_file import parse_json
 from ssl_audio.stores.columns import EMBEDDING, METADATA_KEY, Row, completed, vectors_of
@@ -256,14 +256,9 @@ def _open(path: Path, part: Part | None = None) -> Iterator[_Opened]:
         yield _Opened(path, file, np.array(part.dropped if part else [], np.int64))
 
 
-@contextmanager
-def _named(path: Path) -> Iterator[None]:
+def _named(path: Path) -> AbstractContextManager[None]:
     """Errors of a Parquet file become SslAudioErrors that name it."""
-    try:
-        yield
-    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-        reason = first_line(error)
-        raise SslAudioError(f"{path} is damaged or no feature store: {reason}") from error
+    return named(f"{path} is damaged or no feature store", ValueError, KeyError, pa.ArrowException)
 
 
 def read_vectors(

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from ssl_audio.io.atomic import atomic_file, write_json
 from ssl_audio.io.cache import cache_folder
 from ssl_audio.io.console import warn
-from ssl_audio.io.errors import SslAudioError, first_line
+from ssl_audio.io.errors import SslAudioError, first_line, reason_of
 from ssl_audio.io.files import file_sha256
 from ssl_audio.io.json_file import read_json
 from ssl_audio.io.lock import Busy, only_writer
@@ -309,7 +309,7 @@ def _named() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise SslAudioError(f"{error.filename}: {error.strerror or first_line(error)}") from error
+        raise SslAudioError(f"{error.filename}: {reason_of(error)}") from error
 
 
 def _send(path: Path, url: Url) -> None:

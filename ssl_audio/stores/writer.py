@@ -18,7 +18,7 @@ from typing import IO, Any, Self
 import pyarrow as pa
 
 from ssl_audio.io.console import warn
-from ssl_audio.io.errors import SslAudioError, first_line
+from ssl_audio.io.errors import SslAudioError, named, reason_of
 from ssl_audio.io.lock import only_writer
 from ssl_audio.io.remote import Url
 from ssl_audio.stores.columns import (
@@ -262,7 +262,7 @@ class Store:
         try:
             yield
         except OSError as error:
-            reason = error.strerror or first_line(error)
+            reason = reason_of(error)
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 reason += "; what is finished is kept: make room and run the same command again"
             raise SslAudioError(f"output={self.output}: {reason}") from error
@@ -358,10 +358,8 @@ def write_store(output: Path, about: Mapping[str, Any], rows: Iterable[Row]) -> 
     about = {**about, "dtype": "float32", "segments": False}
     waiting = iter(rows)
     groups = iter(lambda: list(islice(waiting, 1024)), [])
-    try:
+    with named(f"output={output}"):
         return write_file(output, (rows_table(group, about) for group in groups), about)
-    except OSError as error:
-        raise SslAudioError(f"output={output}: {first_line(error)}") from error
 
 
 def check_output(output: Path | Url) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
 from ssl_audio.io.atomic import write_bytes
-from ssl_audio.io.errors import SslAudioError
+from ssl_audio.io.errors import SslAudioError, named
 from ssl_audio.io.files import printable
 from ssl_audio.recommenders.data.records import Record, SourcePlaylist, SourceTrack
 from ssl_audio.recommenders.data.track_ids import TrackIds
@@ -75,10 +75,8 @@ def read_m3u(
 
 
 def _read_lines(path: Path) -> list[str]:
-    try:
+    with named(f"cannot read {path}"):
         content = path.read_bytes()
-    except OSError as error:
-        raise SslAudioError(f"cannot read {path}: {error.strerror}") from error
     try:
         if content.startswith(_UTF16):
             content = content.decode("utf-16").encode()
@@ -164,7 +162,5 @@ def write_m3u(path: str | Path, entries: Iterable[tuple[str, str]]) -> None:
     content = "\n".join([*lines, ""]).encode("utf-8", "surrogateescape")
     if not Path(path).parent.is_dir():
         raise SslAudioError(f"cannot write {path}: no such folder as {Path(path).parent}")
-    try:
+    with named(f"cannot write {path}"):
         write_bytes(Path(path), content)
-    except OSError as error:
-        raise SslAudioError(f"cannot write {path}: {error.strerror}") from error

@@ -18,7 +18,7 @@ import numpy as np
 
 from ssl_audio.io.atomic import atomic_file
 from ssl_audio.io.console import say
-from ssl_audio.io.errors import SslAudioError, first_line
+from ssl_audio.io.errors import SslAudioError, first_line, named
 from ssl_audio.io.run_folder import versions
 from ssl_audio.recommenders.data.collection import Catalogue, Playlists
 from ssl_audio.recommenders.data.csr import offsets_of
@@ -258,14 +258,11 @@ def _write(
         },
         "about": {"json": [json.dumps(stamp)]},
     }  # fmt: skip
-    try:
-        with atomic_file(path) as temporary:
-            try:
-                write_tables(temporary, tables)
-            finally:
-                Path(f"{temporary}.wal").unlink(missing_ok=True)
-    except (OSError, duckdb.IOException) as error:
-        raise SslAudioError(f"cannot write {path}: {first_line(error)}") from error
+    with named(f"cannot write {path}", duckdb.IOException), atomic_file(path) as temporary:
+        try:
+            write_tables(temporary, tables)
+        finally:
+            Path(f"{temporary}.wal").unlink(missing_ok=True)
     return report
 
 

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ssl_audio.io.atomic import atomic_file
-from ssl_audio.io.errors import SslAudioError, first_line
+from ssl_audio.io.errors import SslAudioError, named
 from ssl_audio.recommenders.data.collection import Catalogue, Playlists
 from ssl_audio.recommenders.data.grouping import grouped
 from ssl_audio.recommenders.data.records import DETAILS, Record
@@ -45,10 +45,8 @@ def read_table(
     parquet = path.suffix.lower() == ".parquet"
     unit = "row" if parquet else "line"
     read = _read_parquet if parquet else _read_csv
-    try:
+    with named(f"cannot read {path}", pa.ArrowException):
         parts = [_checked(path, unit, *batch) for batch in read(path, columns)]
-    except pa.ArrowException as error:
-        raise SslAudioError(f"cannot read {path}: {first_line(error)}") from error
     yield from grouped(pa.concat_tables(parts, promote_options="permissive"), idle)
 
 
@@ -167,30 +165,26 @@ def _columns(records: list[tuple[int, list[str]]], places: Mapping[str, int]) ->
 def _decoded_lines(path: Path) -> Iterator[str]:
     """Lines of a UTF-8 file, plain or compressed; an invalid byte is reported with its line."""
     number = 0
+    opened = gzip.open if path.suffix.lower() == ".gz" else open
     try:
-        with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
+        with named(f"cannot read {path}", EOFError), opened(path, "rb") as file:
             for number, line in enumerate(file, 1):
                 yield line.decode("utf-8-sig" if number == 1 else "utf-8")
     except UnicodeDecodeError as error:
         raise SslAudioError(f"{path}, line {number}: not UTF-8") from error
-    except (OSError, EOFError) as error:
-        raise SslAudioError(f"cannot read {path}: {error}") from error
 
 
 def _read_parquet(path: Path, columns: Mapping[str, str]) -> Iterator[Batch]:
     start = 1
-    try:
-        with pq.ParquetFile(path) as file:
-            used = _used_columns(path, file.schema_arrow.names, columns)
-            for batch in file.iter_batches(BATCH, columns=list(used.values())):
-                found = {key: batch.column(name) for key, name in used.items()}
-                yield found, range(start, start + len(batch))
-                start += len(batch)
-            if start == 1:
-                empty = {key: pa.array([], pa.string()) for key in used}
-                yield empty, range(0)
-    except OSError as error:
-        raise SslAudioError(f"cannot read {path}: {first_line(error)}") from error
+    with pq.ParquetFile(path) as file:
+        used = _used_columns(path, file.schema_arrow.names, columns)
+        for batch in file.iter_batches(BATCH, columns=list(used.values())):
+            found = {key: batch.column(name) for key, name in used.items()}
+            yield found, range(start, start + len(batch))
+            start += len(batch)
+        if start == 1:
+            empty = {key: pa.array([], pa.string()) for key in used}
+            yield empty, range(0)
 
 
 def write_table(path: str | Path, playlists: Playlists, catalogue: Catalogue) -> None:
@@ -204,8 +198,5 @@ def write_table(path: str | Path, playlists: Playlists, catalogue: Catalogue) ->
         "position": pa.array(playlists.places),
         "track": pa.array(catalogue.ids, pa.string()).take(pa.array(playlists.tracks)),
     }
-    try:
-        with atomic_file(path) as temporary:
-            pq.write_table(pa.table(columns), temporary, compression="zstd")
-    except OSError as error:
-        raise SslAudioError(f"cannot write {path}: {error.strerror}") from error
+    with named(f"cannot write {path}"), atomic_file(path) as temporary:
+        pq.write_table(pa.table(columns), temporary, compression="zstd")

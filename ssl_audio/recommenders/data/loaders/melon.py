@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ssl_audio.io.errors import SslAudioError, first_line
+from ssl_audio.io.errors import named
 from ssl_audio.recommenders.data.json_files import identifier, items, load_json, located, text
 from ssl_audio.recommenders.data.loaders.published import Published, existing
 from ssl_audio.recommenders.data.records import Record, SourcePlaylist, SourceTrack
@@ -24,10 +24,8 @@ def _rows(folder: Path, name: str) -> Iterator[tuple[str, Any]]:
         with located(str(path)):
             rows = items(load_json(path), "the file")
     else:
-        try:
+        with named(f"cannot read {path}", pa.ArrowException):
             rows = pq.read_table(path).to_pylist()
-        except (OSError, pa.ArrowException) as error:
-            raise SslAudioError(f"cannot read {path}: {first_line(error)}") from error
     for place, row in enumerate(rows, 1):
         yield f"{path}, row {place}", row
 

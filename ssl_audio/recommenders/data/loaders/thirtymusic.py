@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import unquote_plus
 
-from ssl_audio.io.errors import SslAudioError
+from ssl_audio.io.errors import SslAudioError, named
 from ssl_audio.recommenders.data.json_files import identifier, located
 from ssl_audio.recommenders.data.loaders.published import Published, existing
 from ssl_audio.recommenders.data.records import Record, SourcePlaylist, SourceTrack
@@ -21,15 +21,12 @@ NAME = re.compile(r'"name":\s*"([^"]*)/_/([^"]*)"')  # artist and title, as in L
 
 def _lines(path: Path) -> Iterator[tuple[str, list[str]]]:
     """The place of each line, and its fields."""
-    try:
-        with path.open(encoding="utf-8", errors="replace") as file:
-            for place, line in enumerate(file, 1):
-                fields = line.rstrip("\n").split("\t")
-                if len(fields) < 4:
-                    raise SslAudioError(f"{path}, line {place}: {len(fields)} fields, not 5")
-                yield f"{path}, line {place}", fields
-    except OSError as error:
-        raise SslAudioError(f"cannot read {path}: {error.strerror}") from error
+    with named(f"cannot read {path}"), path.open(encoding="utf-8", errors="replace") as file:
+        for place, line in enumerate(file, 1):
+            fields = line.rstrip("\n").split("\t")
+            if len(fields) < 4:
+                raise SslAudioError(f"{path}, line {place}: {len(fields)} fields, not 5")
+            yield f"{path}, line {place}", fields
 
 
 def _tracks(path: Path) -> Iterator[SourceTrack]:
