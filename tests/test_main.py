@@ -1,6 +1,8 @@
 """`ssl-audio`: the list of commands, and what all of them share."""
 
 import re
+import subprocess
+import sys
 from importlib import import_module
 
 import pytest
@@ -44,6 +46,18 @@ def test_help_lists_every_key_with_type_default_and_meaning(
         assert f"ssl-audio {name} {example}" in text
     assert main([name, "--version"]) == 0
     assert re.fullmatch(r"ssl_audio \d+\.\d+\.\d+\n", capsys.readouterr().out)
+
+
+def test_help_loads_no_slow_library() -> None:
+    code = (
+        "import sys; from ssl_audio.__main__ import COMMANDS, main\n"
+        "slow = {'torch', 'scipy.signal', 'sklearn', 'lightning', 'pandas', 'matplotlib'}\n"
+        "for name in COMMANDS:\n"
+        "    assert main([name, '--help']) == 0\n"
+        "    assert not slow & set(sys.modules), (name, slow & set(sys.modules))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("name", COMMANDS)

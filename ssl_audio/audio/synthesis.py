@@ -7,9 +7,10 @@ track differ while its timbre stays. Tags name genre, instruments and tempo.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
-from scipy.signal import butter, fftconvolve, lfilter, sosfilt
+import scipy  # loads scipy.signal, which takes a second, where it is used first
 
 from ssl_audio.audio import SAMPLE_RATE
 
@@ -82,7 +83,7 @@ def _guitar(frequency: float, seconds: float, rng: np.random.Generator) -> np.nd
     burst[: min(delay, length)] = rng.uniform(-1, 1, delay)[:length]
     feedback = np.zeros(delay + 2)
     feedback[0], feedback[delay], feedback[delay + 1] = 1.0, -0.498, -0.498
-    return lfilter([1.0], feedback, burst) * _envelope(length, 0.001, 0.05)
+    return scipy.signal.lfilter([1.0], feedback, burst) * _envelope(length, 0.001, 0.05)
 
 
 def _epiano(frequency: float, seconds: float, rng: np.random.Generator) -> np.ndarray:
@@ -135,13 +136,15 @@ def _strings(frequency: float, seconds: float, rng: np.random.Generator) -> np.n
 
 def _flute(frequency: float, seconds: float, rng: np.random.Generator) -> np.ndarray:
     t = _times(seconds)
-    breath = sosfilt(_BREATH, rng.normal(size=len(t)))
+    breath = scipy.signal.sosfilt(_breath_filter(), rng.normal(size=len(t)))
     phase = 2 * np.pi * frequency * t + 0.25 * np.sin(2 * np.pi * 5 * t)
     tone = _harmonics(frequency, phase, (1, 0.18, 0.06)) + 0.12 * breath
     return tone * _envelope(len(t), 0.05, 0.06)
 
 
-_BREATH = butter(2, (800, 5000), btype="band", fs=SAMPLE_RATE, output="sos")
+@cache
+def _breath_filter() -> np.ndarray:
+    return scipy.signal.butter(2, (800, 5000), btype="band", fs=SAMPLE_RATE, output="sos")
 
 
 def _brass(frequency: float, seconds: float, rng: np.random.Generator) -> np.ndarray:
@@ -283,9 +286,9 @@ def master(mix: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Reverberation, tone control, noise and level, independent of the tags."""
     t = _times(float(rng.uniform(0.15, 1.2)))
     room = rng.normal(size=len(t)) * np.exp(-6.9 * t / t[-1])
-    wet = fftconvolve(mix, room / np.sqrt(np.sum(room**2)))[: len(mix)]
+    wet = scipy.signal.fftconvolve(mix, room / np.sqrt(np.sum(room**2)))[: len(mix)]
     mix = mix + rng.uniform(0.03, 0.25) * wet
     tilt = rng.uniform(-0.35, 0.35)
-    mix = lfilter([1.0, tilt], [1.0], mix)
+    mix = scipy.signal.lfilter([1.0, tilt], [1.0], mix)
     mix = mix + 10 ** rng.uniform(-4.5, -3.3) * rng.normal(size=len(mix))
     return (mix / np.max(np.abs(mix)) * rng.uniform(0.4, 0.9)).astype(np.float32)
