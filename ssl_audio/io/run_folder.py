@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ssl_audio.io.atomic import recover, write_json, write_text
 from ssl_audio.io.errors import SslAudioError, named
+from ssl_audio.io.lock import LOCK, only_writer
 
 PACKAGES = (
     "ssl_audio", "torch", "torchaudio", "timm", "lightning", "numpy", "soundfile", "soxr",
@@ -18,7 +19,15 @@ PACKAGES = (
 )  # fmt: skip
 
 CONFIG, VERSIONS, RESULTS = "config.yaml", "versions.json", "results.json"
-_DESCRIPTIONS = {CONFIG, "config-resumed.yaml", VERSIONS, "skipped.csv", "logs", "checkpoints"}
+_DESCRIPTIONS = {
+    CONFIG,
+    "config-resumed.yaml",
+    VERSIONS,
+    "skipped.csv",
+    "logs",
+    "checkpoints",
+    LOCK,
+}
 _FOLDER_VARIABLE = "SSL_AUDIO_RUN_DIR"  # set by a run's first process for those that it starts
 
 
@@ -76,23 +85,26 @@ def open_run_folder(
         inputs: names of further files that are not results, such as converted inputs.
 
     Raises:
-        SslAudioError: the folder cannot be created.
+        SslAudioError: the folder cannot be created, or another process is at this run.
     """
     created = [p for p in (folder, *folder.parents) if not p.exists()]
     with named(f"run_dir={folder}"):
         folder.mkdir(parents=True, exist_ok=True)
-    recover(folder)  # of a run that was killed
-    before = set(folder.iterdir())
-    os.environ[_FOLDER_VARIABLE] = str(folder)
-    try:
-        write_text(folder / ("config-resumed.yaml" if resumed else CONFIG), config)
-        write_json(folder / VERSIONS, versions())
-        yield
-    except BaseException:
-        _remove_failed_start(folder, before, created, inputs)
-        raise
-    finally:
-        os.environ.pop(_FOLDER_VARIABLE, None)
+        before = set(folder.iterdir())
+        lock = only_writer(folder, written=f"run_dir={folder}")
+    with lock:
+        recover(folder)  # of a run that was killed
+        before |= set(folder.iterdir()) - {folder / LOCK}
+        os.environ[_FOLDER_VARIABLE] = str(folder)
+        try:
+            write_text(folder / ("config-resumed.yaml" if resumed else CONFIG), config)
+            write_json(folder / VERSIONS, versions())
+            yield
+        except BaseException:
+            _remove_failed_start(folder, before, created, inputs)
+            raise
+        finally:
+            os.environ.pop(_FOLDER_VARIABLE, None)
 
 
 def _remove_failed_start(

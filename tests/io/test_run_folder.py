@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ssl_audio.io.errors import SslAudioError
+from ssl_audio.io.lock import Busy
 from ssl_audio.io.run_folder import (
     CONFIG,
     choose_run_folder,
@@ -85,3 +86,16 @@ def test_other_processes_find_the_folder_while_the_run_lasts():
     with pytest.raises(SslAudioError, match="run_dir="):
         run_folder_of_leader(None)
     assert run_folder_of_leader(Path("mine")) == Path("mine")
+
+
+def test_a_second_process_is_refused_and_changes_nothing():
+    with open_run_folder(Path("run"), "seed: 1\n"):
+        files = everything()
+        with (
+            pytest.raises(Busy, match="another process is writing run_dir=run: wait for it"),
+            open_run_folder(Path("run"), "seed: 2\n", resumed=True),
+        ):
+            raise AssertionError
+        assert everything() == files
+    with open_run_folder(Path("run"), "seed: 1\n", resumed=True):
+        pass
