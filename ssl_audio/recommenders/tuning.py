@@ -124,6 +124,7 @@ class _Search:
         default = SESSION_METRICS if data.in_sessions else PLAYLIST_METRICS
         self.measured = [_measured(evaluations, one) for one in chosen.metric or default]
         self.trials = _read(folder / TRIALS)
+        self.tried: dict[str, int] = {}  # trials of each recommender that the best is chosen of
 
     def best(self, name: str) -> Trial | None:
         """The trial of highest score, of equal ones the first; None without a search space."""
@@ -138,6 +139,7 @@ class _Search:
         wanted = [(), *islice(points, self.chosen.trials - 1)]
         trials = [self._trial(name, words, number, len(wanted))
                   for number, words in enumerate(wanted, 1)]  # fmt: skip
+        self.tried[name] = len(trials)
         if trials[0].error:
             raise SslAudioError(f"{name} with its settings as given: {trials[0].error}")
         return max(trials, key=lambda trial: -math.inf if trial.score is None else trial.score)
@@ -178,11 +180,10 @@ class _Search:
     def table(self, best: dict[str, Trial]) -> Table:
         """The chosen settings, and their metrics on the validation part."""
         columns = tuple(column for _, column in self.measured)
-        counts = {name: sum(t.recommender == name for t in self.trials) for name in best}
         rows = tuple(
             Row(
                 _row(make(name, self.settings, self.data)).label,
-                f"{', '.join(trial.settings) or AS_GIVEN} ({counts[name]} trials)",
+                f"{', '.join(trial.settings) or AS_GIVEN} ({self.tried[name]} trials)",
                 {key: Interval(*found) for key, found in trial.figures.items()},
                 trial.seconds,
             )

@@ -98,6 +98,8 @@ def test_finished_trials_are_kept_and_a_larger_budget_continues(data, tmp_path, 
     monkeypatch.setattr("ssl_audio.recommenders.tuning._Search._figures", None)
     again, _ = tune(settings_of("baselines=[]", "tune.trials=6"), data, tmp_path)
     assert again.overrides == chosen.overrides
+    _, fewer = tune(settings_of("baselines=[]", "tune.trials=2"), data, tmp_path)
+    assert all("(2 trials)" in row.features for row in fewer.rows)
     (tmp_path / TRIALS).write_text("{")
     with pytest.raises(SslAudioError, match="trials.json is damaged"):
         tune(settings_of("baselines=[]"), data, tmp_path)
