@@ -18,7 +18,7 @@ Figures = Mapping[str, np.ndarray]
 class Role(Enum):
     """Which differences to a recommender are tested."""
 
-    MODEL = "to every other recommender of its table"
+    MODEL = "to every other recommender of its table, but for models above it"
     VARIANT = "to the references of the same features"
     REFERENCE = "of the variants and models to it"
     BASELINE = "of the models to it"
@@ -92,9 +92,10 @@ class Reporter:
 
 
 def pairs_to_compare(recommenders: Iterable[Named]) -> list[tuple[str, str]]:
-    """Labels of the pairs of a table whose difference is tested, by their roles."""
+    """Labels of the pairs of a table whose difference is tested, by their roles, each pair once."""
     every = list(recommenders)
-    pairs = [(a, b) for a in every if a.role is Role.MODEL for b in every if b is not a]
+    models = [one for one in every if one.role is Role.MODEL]
+    pairs = [(a, b) for k, a in enumerate(models) for b in every if b not in models[: k + 1]]
     pairs += [(a, b) for a in every if a.role is Role.VARIANT for b in every
               if b.role is Role.REFERENCE and b.features == a.features]  # fmt: skip
     return [(a.label, b.label) for a, b in pairs]
